@@ -1,0 +1,1 @@
+"""Decoding: from a checked file to exact frames, and what that cost."""

@@ -1,0 +1,140 @@
+"""Frame reads through decord, for the files it is right for.
+
+decord returns other frames than those asked for, without an error, when timestamps are negative,
+when an edit list hides frames, and in MPEG-TS with B-frames. So it is given only files whose packet
+index rules these out, and its own index is checked against ours.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from .errors import VideoError
+from .index import VideoIndex
+from .plan import read_cost
+from .sniff import Checked
+
+_CONTAINERS = frozenset({"mov", "matroska"})
+_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4"})
+_MIN_WIDTH = 64  # narrower frames break its row alignment
+
+
+def why_not(index: VideoIndex) -> str | None:
+    """Say why decord must not read a file; None when it may."""
+    if index.container not in _CONTAINERS:
+        return f"container {index.container} is not mp4/mov or matroska/webm"
+    if index.codec not in _CODECS:
+        return f"codec {index.codec} is not one of {', '.join(sorted(_CODECS))}"
+    if index.fault is not None:
+        return f"the file is {index.fault}"
+    if not index.is_ordered or np.any(np.diff(index.pts) <= 0):
+        return "timestamps do not increase"
+    if index.pts[0] != 0:
+        return f"the first frame is not at time 0 but at {index.start_seconds:.3f} s"
+    if len(index.packets.pts) != len(index):
+        return "an edit list or hidden packets leave out frames"
+    if index.frame_entries.min(initial=0) < 0 or not index.packets.is_key[0]:
+        return "it does not begin with a keyframe"
+    if index.rotation:
+        return "its frames are stored turned"
+    if index.width < _MIN_WIDTH:
+        return f"frames are narrower than {_MIN_WIDTH} pixels"
+    if np.any((index.frame_packets[:-1] > index.frame_packets[1:]) & _at_key(index)):
+        return "open GOPs: frames before a keyframe are stored after it"
+    return None
+
+
+def _at_key(index: VideoIndex) -> NDArray[np.bool_]:
+    """[N-1] whether the next frame is a keyframe."""
+    return np.isin(np.arange(1, len(index)), index.keyframes)
+
+
+class DecordReader:
+    """Reads frames of one video with decord. Not safe for threads: its owner locks.
+
+    decord does not say how many frames it decoded, so `frames_decoded` and `bytes_read` count the
+    least that had to be decoded; it may have decoded more ahead.
+
+    Args:
+        checked: A source that passed `sniff.check_source`.
+        index: Its index; `why_not(index)` must be None.
+
+    Raises:
+        VideoError: `corrupt` when decord cannot open the file or sees other frames than the index.
+        ImportError: decord is not installed.
+    """
+
+    backend = "decord"
+
+    def __init__(self, checked: Checked, index: VideoIndex) -> None:
+        self.frames_decoded = 0
+        self.bytes_read = 0
+        self._checked = checked
+        self._index = index
+        self._reader: Any = None
+        self._size: tuple[int, int] | None = None
+        self._reformatter = VideoReformatter()
+
+    def read(
+        self, frame_indices: Sequence[int], slots: Mapping[int, int], out: NDArray[np.uint8]
+    ) -> None:
+        """Decode frames into `out` (uint8 [K, 3, height, width]); see `PyavReader.read`."""
+        if not frame_indices:
+            return
+        height, width = out.shape[2:]
+        is_narrow = width < _MIN_WIDTH  # decord cannot scale to this: it reads, we scale
+        size = (self._index.height, self._index.width) if is_narrow else (height, width)
+        reader = self._open(*size)
+        try:
+            images = reader.get_batch(list(frame_indices)).asnumpy()
+        except Exception as error:  # decord raises DECORDError, a plain Exception
+            raise VideoError(
+                "corrupt", f"{self._checked.name}: decord cannot read the frames: {error}"
+            ) from error
+        cost = read_cost(self._index, frame_indices)
+        self.frames_decoded += cost.frames_decoded
+        self.bytes_read += cost.bytes_read
+        for frame, image in zip(frame_indices, images, strict=True):
+            if image.shape[:2] != (height, width):
+                whole = av.VideoFrame.from_ndarray(image, format="rgb24")
+                image = self._reformatter.reformat(
+                    whole, width=width, height=height, interpolation=Interpolation.AREA
+                ).to_ndarray()
+            out[slots[frame]] = image.transpose(2, 0, 1)
+
+    def close(self) -> None:
+        """Let go of the reader (an idle one goes on decoding ahead)."""
+        self._reader = None
+
+    def _open(self, height: int, width: int) -> Any:
+        if self._reader is not None and self._size == (height, width):
+            return self._reader
+        import decord
+
+        self._reader = None
+        source: Any = self._checked.path
+        if source is None:
+            source = io.BytesIO(self._checked.open_file().read())
+        own = (height, width) == (self._index.height, self._index.width)
+        size = {"width": -1, "height": -1} if own else {"width": width, "height": height}
+        try:
+            reader = decord.VideoReader(source, num_threads=1, **size)
+        except Exception as error:  # decord raises DECORDError, a plain Exception
+            raise VideoError(
+                "corrupt", f"{self._checked.name}: decord cannot open it: {error}"
+            ) from error
+        if len(reader) != len(self._index):
+            raise VideoError(
+                "corrupt",
+                f"{self._checked.name}: decord counts {len(reader)} frames where its packets hold "
+                f"{len(self._index)}; read it with backend='pyav'",
+            )
+        self._reader, self._size = reader, (height, width)
+        return reader

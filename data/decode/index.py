@@ -1,0 +1,257 @@
+"""`VideoIndex`: what a video's packets say, before anything is decoded.
+
+A packet is one coded frame. Reading the packets costs a pass over the file and no decoding, and
+gives true counts (a header's may lie), exact times, the keyframes, and so the price of every frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeVar
+
+import av.error
+import numpy as np
+from numpy.typing import NDArray
+
+from . import boxes
+from .container import Opened
+from .errors import VideoError
+from .order import NO_PTS, Order, presentation_order
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+MAX_PACKETS = 20_000_000
+"""More coded frames than this (nine days at 25 a second) is a header that lies."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Packets:
+    """The coded frames in the order in which they are stored and decoded; arrays of length P."""
+
+    pts: NDArray[np.int64]
+    """Presentation timestamp, in the stream's time base; `NO_PTS` where the file has none."""
+
+    dts: NDArray[np.int64]
+    """Decoding timestamp; `NO_PTS` where the file has none."""
+
+    size_bytes: NDArray[np.int64]
+    """Bytes of the packet."""
+
+    is_key: NDArray[np.bool_]
+    """Whether decoding may start here."""
+
+    is_shown: NDArray[np.bool_]
+    """Whether it makes a frame; False for those that an edit list hides."""
+
+    is_corrupt: NDArray[np.bool_]
+    """Whether the demuxer got only a part of it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VideoIndex:
+    """The frames of a video, in presentation order, known from packets alone.
+
+    `len(index)` is the number of frames that decoding forward gives.
+    """
+
+    timestamps_seconds: NDArray[np.float64]
+    """[N] when each frame is shown, in seconds on the container's clock (which may not start at
+    0: see `start_seconds`)."""
+
+    pts: NDArray[np.int64]
+    """[N] the same in units of `time_base`."""
+
+    keyframes: NDArray[np.int64]
+    """[G] indices of the frames that are decoded without any other frame."""
+
+    packet_bytes: NDArray[np.int64]
+    """[N] bytes of each frame's packet: a free hint of how much changed."""
+
+    width: int
+    """Pixels across, upright."""
+
+    height: int
+    """Pixels down, upright."""
+
+    rotation: int
+    """Degrees counterclockwise by which stored frames are turned to stand upright. Frames that
+    are read are already turned."""
+
+    codec: str
+    """The codec's name (`"h264"`)."""
+
+    container: str
+    """The demuxer's name (`"mov"` for mp4)."""
+
+    time_base: Fraction
+    """Seconds per unit of `pts`."""
+
+    start_seconds: float
+    """Time of the first frame."""
+
+    duration_seconds: float
+    """From the first frame's time to the end of the last."""
+
+    frames_in_header: int
+    """What the header claims; 0 where it claims nothing. Never used for counting."""
+
+    fault: str | None
+    """`"truncated"` where the file ends before its header says; the frames listed are there."""
+
+    packets: Packets
+    """The coded frames in decoding order."""
+
+    frame_packets: NDArray[np.int64]
+    """[N] the last packet that must be decoded to have this frame (numbers into `packets`)."""
+
+    frame_entries: NDArray[np.int64]
+    """[N] the packet at which decoding this frame starts: its keyframe's."""
+
+    is_ordered: bool
+    """Whether timestamps tell which packet makes which frame. If not, frames are found by counting
+    from the start of the file, and only frame 0 is a keyframe one can jump to."""
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def frames_per_second(self) -> float:
+        """Mean frames per second; 0.0 for a single frame without a duration."""
+        return len(self) / self.duration_seconds if self.duration_seconds > 0 else 0.0
+
+    @property
+    def frame_costs(self) -> NDArray[np.int64]:
+        """[N] frames that are decoded to have this one alone, itself included."""
+        return self.frame_packets - self.frame_entries + 1
+
+
+def build_index(opened: Opened) -> VideoIndex:
+    """Read all packets of a freshly opened stream.
+
+    Raises:
+        VideoError: `truncated_header` (a header and no frame), `bad_timestamps` (no packet has
+            any time) or `too_large`.
+    """
+    packets, durations, fault = _read_packets(opened)
+    stream, checked = opened.stream, opened.checked
+    context = stream.codec_context
+    if not packets.is_shown.any():
+        raise VideoError(
+            "truncated_header", f"{checked.name} has a video header and not one whole frame"
+        )
+    if checked.demuxer == "mov" and len(stream.index_entries) > len(packets.pts):
+        fault = "truncated"
+    assert stream.time_base is not None
+    time_base = Fraction(stream.time_base)
+    order = presentation_order(
+        packets,
+        reorder_depth=int(context.reorder_depth),
+        has_true_pts=checked.demuxer != "avi",
+    )
+    if order is None:
+        raise VideoError(
+            "bad_timestamps", f"{checked.name}: its packets carry no timestamps; remux it first"
+        )
+    rotation = _rotation(opened)
+    turned = rotation % 180 == 90
+    times = order.times.astype(np.float64) * float(time_base)
+    return VideoIndex(
+        timestamps_seconds=_frozen(times),
+        pts=_frozen(order.times),
+        keyframes=_frozen(order.keyframes),
+        packet_bytes=_frozen(packets.size_bytes[order.own_packets]),
+        width=context.height if turned else context.width,
+        height=context.width if turned else context.height,
+        rotation=rotation,
+        codec=_codec_name(opened),
+        container=checked.demuxer,
+        time_base=time_base,
+        start_seconds=float(times[0]),
+        duration_seconds=_duration_seconds(times, order, durations, time_base),
+        frames_in_header=int(stream.frames),
+        fault=fault,
+        packets=packets,
+        frame_packets=_frozen(order.last_packets),
+        frame_entries=_frozen(order.entries),
+        is_ordered=order.is_ordered,
+    )
+
+
+def _read_packets(opened: Opened) -> tuple[Packets, NDArray[np.int64], str | None]:
+    """Return the packets, their durations (0 where unknown), and the fault that ended them."""
+    rows: list[tuple[int, int, int, bool, bool, bool, int]] = []
+    append = rows.append
+    fault = None
+    hides = opened.stream.codec_context.name.startswith(("vp8", "libvpx")) and (
+        _codec_name(opened) == "vp8"
+    )
+    try:
+        for packet in opened.container.demux(opened.stream):
+            size = packet.size
+            if size == 0:  # the demuxer's end mark, or an empty packet: nothing to decode
+                continue
+            pts, dts = packet.pts, packet.dts
+            # A VP8 packet may update a reference and show nothing: bit 4 of its first byte.
+            shown = not packet.is_discard and not (hides and not bytes(packet)[0] & 0x10)
+            append(
+                (
+                    NO_PTS if pts is None else pts,
+                    NO_PTS if dts is None else dts,
+                    size,
+                    packet.is_keyframe,
+                    shown,
+                    packet.is_corrupt,
+                    packet.duration or 0,
+                )
+            )
+            if len(rows) > MAX_PACKETS:
+                raise VideoError(
+                    "too_large", f"{opened.checked.name} has more than {MAX_PACKETS} packets"
+                )
+    except av.error.FFmpegError:
+        fault = "truncated"
+    if any(row[5] for row in rows):
+        fault = "truncated"
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 7
+    whole = [_frozen(np.array(column, dtype=np.int64)) for column in columns[:3]]
+    marks = [_frozen(np.array(column, dtype=np.bool_)) for column in columns[3:6]]
+    packets = Packets(
+        pts=whole[0],
+        dts=whole[1],
+        size_bytes=whole[2],
+        is_key=marks[0],
+        is_shown=marks[1],
+        is_corrupt=marks[2],
+    )
+    return packets, np.array(columns[6], dtype=np.int64), fault
+
+
+def _duration_seconds(
+    times: NDArray[np.float64], order: Order, durations: NDArray[np.int64], time_base: Fraction
+) -> float:
+    last = float(durations[order.own_packets[-1]]) * float(time_base)
+    if last <= 0 and len(times) > 1:
+        last = float(np.median(np.diff(times)))
+    return float(times.max() - times.min()) + max(last, 0.0)
+
+
+def _rotation(opened: Opened) -> int:
+    if opened.checked.demuxer != "mov":
+        return 0
+    file = opened.checked.open_file()
+    try:
+        return boxes.rotation_degrees(file, opened.stream.id)
+    finally:
+        if opened.checked.path is not None:
+            file.close()
+
+
+def _codec_name(opened: Opened) -> str:
+    """The codec, not the decoder that happens to implement it (`av1`, not `libdav1d`)."""
+    return str(opened.stream.codec_context.codec.canonical_name)
+
+
+def _frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,183 @@
+"""Check a source before any decoder sees it: where it lies, what it is, what its first bytes say.
+
+A media file is data, but a playlist, a manifest or a device is an instruction to open something
+else, and a decoder that guesses the format follows it. So the format is decided here, from magic
+bytes on an allow-list, and the decoder is told; text never matches.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import VideoError
+
+HEAD_BYTES = 1024
+"""How much of a source is looked at."""
+
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]+[:,]")  # two letters at least: C: is a drive
+_MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
+_ASF_GUID = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_STARTS: tuple[tuple[bytes, str], ...] = (
+    (b"\x1aE\xdf\xa3", "matroska"),
+    (b"FLV\x01", "flv"),
+    (b"\x00\x00\x01\xba", "mpeg"),
+    (b"\x00\x00\x01\xb3", "mpegvideo"),
+    (_ASF_GUID, "asf"),
+    (b"OggS", "ogg"),
+)
+_IMAGES: tuple[bytes, ...] = (
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",
+    b"GIF87a",
+    b"GIF89a",
+    b"BM",
+    b"II*\x00",
+    b"MM\x00*",
+)
+_SOUNDS: tuple[bytes, ...] = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """A source that may be given to a decoder, and to which demuxer."""
+
+    demuxer: str
+    """The one demuxer that may read it (`"mov"`, `"matroska"`, `"avi"` ...)."""
+
+    path: str | None = None
+    """Absolute real path of a regular file; None for bytes and file objects."""
+
+    file: BinaryIO | None = None
+    """A seekable binary file; None for paths."""
+
+    name: str = "<bytes>"
+    """How messages call the source."""
+
+    def open_file(self) -> BinaryIO:
+        """Open for reading; the caller closes what `path` names, and never the user's file."""
+        if self.path is not None:
+            return open(self.path, "rb")
+        assert self.file is not None
+        self.file.seek(0)
+        return self.file
+
+
+def check_source(
+    source: str | os.PathLike[str] | bytes | BinaryIO, *, root: str | os.PathLike[str] | None = None
+) -> Checked:
+    """Decide whether a source may be decoded, and by which demuxer.
+
+    Args:
+        source: Path, bytes, or an open seekable binary file.
+        root: When given, paths that resolve to outside this directory are refused.
+
+    Raises:
+        VideoError: `not_found`, `not_regular_file`, `path_not_allowed`, `not_media`, `not_video` or
+            `no_video_stream`.
+        TypeError: The source is of another type.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = check_path(source, root=root)
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+        return Checked(demuxer=demuxer_of(head, name=path), path=path, name=path)
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = io.BytesIO(source)
+        return Checked(demuxer=demuxer_of(bytes(source[:HEAD_BYTES]), name="<bytes>"), file=data)
+    if hasattr(source, "read") and hasattr(source, "seek"):
+        name = str(getattr(source, "name", "<file>"))
+        source.seek(0)
+        head = source.read(HEAD_BYTES)
+        if not isinstance(head, bytes):
+            raise TypeError(f"source ({name}) must be a binary file; open it with mode 'rb'")
+        source.seek(0)
+        return Checked(demuxer=demuxer_of(head, name=name), file=source, name=name)
+    raise TypeError(
+        f"source ({type(source).__name__}) must be a path, bytes or an open seekable binary file"
+    )
+
+
+def check_path(
+    source: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None
+) -> str:
+    """Resolve a path to a regular, readable file; nothing is opened that could block.
+
+    Raises:
+        VideoError: `not_found`, `not_regular_file` or `path_not_allowed`.
+    """
+    text = os.fspath(source)
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    if "\0" in text:
+        raise VideoError("not_found", f"path {text!r} holds a NUL byte: no file has such a name")
+    if _SCHEME.match(text) and not os.path.lexists(text):
+        raise VideoError(
+            "path_not_allowed",
+            f"path {text!r} names a protocol; only local files are read: fetch it to a file first",
+        )
+    path = os.path.realpath(text)
+    if root is not None and not Path(path).is_relative_to(os.path.realpath(root)):
+        raise VideoError(
+            "path_not_allowed", f"path {text!r} lies outside the allowed root {os.fspath(root)!r}"
+        )
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise VideoError("not_found", f"path {text!r}: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        kind = "directory" if stat.S_ISDIR(mode) else "device, FIFO or socket"
+        raise VideoError("not_regular_file", f"path {text!r} is a {kind}; give a regular file")
+    if not os.access(path, os.R_OK):
+        raise VideoError("not_found", f"path {text!r} is not readable by this user")
+    return path
+
+
+def demuxer_of(head: bytes, *, name: str) -> str:
+    """Name the demuxer for a file's first bytes.
+
+    Args:
+        head: The first `HEAD_BYTES` bytes (fewer when the file is shorter).
+        name: How the error calls the source.
+
+    Raises:
+        VideoError: `not_media` (empty, text, garbage), `not_video` (an image) or
+            `no_video_stream` (a sound file).
+    """
+    if not head:
+        raise VideoError("not_media", f"{name} is empty (0 bytes)")
+    if head[4:8] in _MOV_BOXES:
+        return "mov"
+    for magic, demuxer in _STARTS:
+        if head.startswith(magic):
+            return demuxer
+    if head[:4] == b"RIFF":
+        return _riff(head[8:12], name)
+    for packet_bytes, first in ((188, 0), (192, 4)):
+        syncs = head[first::packet_bytes]
+        if len(syncs) >= 3 and set(syncs) == {0x47}:
+            return "mpegts"
+    if head.startswith(_IMAGES):
+        raise VideoError("not_video", f"{name} is an image, not a video")
+    if head.startswith(_SOUNDS):
+        raise VideoError("no_video_stream", f"{name} is a sound file")
+    raise VideoError(
+        "not_media",
+        f"{name} begins with {head[:12]!r}, which is no container that is read here "
+        "(mp4/mov, matroska/webm, avi, flv, mpeg-ts, mpeg-ps, asf, ogg)",
+    )
+
+
+def _riff(kind: bytes, name: str) -> str:
+    if kind == b"AVI ":
+        return "avi"
+    if kind == b"WEBP":
+        raise VideoError("not_video", f"{name} is an image, not a video")
+    if kind == b"WAVE":
+        raise VideoError("no_video_stream", f"{name} is a sound file")
+    raise VideoError("not_media", f"{name} is a RIFF file of unknown kind {kind!r}")

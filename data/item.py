@@ -1,0 +1,66 @@
+"""`Item` and `InputError`: one entry of a work list, good or bad."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["video", "text"]
+
+InputReason = Literal[
+    "not_found",
+    "not_regular_file",
+    "path_not_allowed",
+    "bad_row",
+    "bad_table",
+    "not_text",
+    "not_media",
+    "duplicate_id",
+    "unsupported_input",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputError:
+    """Why an entry of the input has no value."""
+
+    reason: InputReason
+    """One word of a closed list."""
+
+    message: str
+    """A sentence for a person."""
+
+    line: int | None = None
+    """Line of the file, from 1; None where lines mean nothing."""
+
+    byte_offset: int | None = None
+    """Where the line begins in the file (JSON lines only)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One input of a collection. Exactly one of `value` and `error` is set."""
+
+    id: str
+    """Unique in the collection: the id column, the path, or `kind-000042` by position."""
+
+    value: Any = None
+    """What `Video` or `Document` takes: a path, bytes or open file; or the text."""
+
+    error: InputError | None = None
+    """Why there is no value."""
+
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Other columns that came along (`label`)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """An item before it has its unique id (internal)."""
+
+    id: str | None = None
+    repeats: bool = False  # the id may repeat: nobody said that it names the input
+    value: Any = None
+    error: InputError | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,112 @@
+"""One row of a table -> one entry: which column holds the input, which its name."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .item import Entry, InputError, Kind
+
+_VALUE_COLUMNS: dict[str, tuple[str, ...]] = {
+    "text": ("text", "sentence", "content"),
+    "video": ("video", "path", "file"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Columns:
+    """Which columns of a table are used."""
+
+    kind: Kind
+    """What the rows hold."""
+
+    value: str | None = None
+    """The column of the input; None takes the first of the usual names that is there."""
+
+    id: str | None = None
+    """The column of the ids; None takes `id` where there is one."""
+
+    folder: str | None = None
+    """What relative video paths of the table are relative to."""
+
+    def value_in(self, names: Sequence[str]) -> str | None:
+        """The value column among these names; None when it is not there."""
+        choices = (self.value,) if self.value is not None else _VALUE_COLUMNS[self.kind]
+        return next((name for name in choices if name in names), None)
+
+    def id_in(self, names: Sequence[str]) -> str | None:
+        """The id column among these names; None when there is none."""
+        name = self.id if self.id is not None else "id"
+        return name if name in names else None
+
+    def missing_in(self, names: Sequence[str]) -> str | None:
+        """Say what is missing; None when nothing is."""
+        if self.value_in(names) is None:
+            choices = _VALUE_COLUMNS[self.kind] if self.value is None else (self.value,)
+            wanted = " or ".join(map(repr, choices))
+            return f"no column {wanted}; it has {', '.join(map(repr, names))}: pass column="
+        if self.id is not None and self.id not in names:
+            return f"no id column {self.id!r}; it has {', '.join(map(repr, names))}"
+        return None
+
+    def used(self, names: Sequence[str]) -> list[str]:
+        """The columns that must be read."""
+        wanted = (self.value_in(names), self.id_in(names), "label")
+        return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
+
+
+def entry_of_row(row: Mapping[str, Any], columns: Columns) -> Entry:
+    """Make the entry of a row; a row without a usable value becomes an error entry."""
+    names = list(row)
+    missing = columns.missing_in(names)
+    if missing is not None:
+        if columns.kind == "video" and {"path", "bytes"} & set(names):
+            return Entry(**_video_value(row, columns.folder))
+        return Entry(error=InputError(reason="bad_row", message=missing))
+    name, id_name = columns.value_in(names), columns.id_in(names)
+    assert name is not None
+    identifier = None if id_name is None else row[id_name]
+    if isinstance(identifier, float) and math.isnan(identifier):
+        identifier = None
+    extra = {"label": row["label"]} if "label" in row and name != "label" else {}
+    if columns.kind == "video" and name == "path" and "bytes" in row:
+        found = _video_value(row, columns.folder)  # a `datasets` video itself
+    elif columns.kind == "video":
+        found = _video_value(row[name], columns.folder)
+    else:
+        found = _text_value(row[name])
+    own_id = found.pop("id", None)
+    if identifier is None:
+        return Entry(id=own_id, extra=extra, **found)
+    # A column that happens to be called `id` may repeat; one that was asked for must not.
+    return Entry(id=str(identifier), repeats=columns.id is None, extra=extra, **found)
+
+
+def _text_value(value: object) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"value": value}
+    message = f"the text must be a string, not {type(value).__name__}"
+    return {"error": InputError(reason="not_text", message=message)}
+
+
+def _video_value(value: Any, folder: str | None) -> dict[str, Any]:
+    """A path, bytes, an open file, or what `datasets.Video(decode=False)` gives."""
+    if isinstance(value, Mapping):
+        if value.get("bytes") is not None:
+            path = value.get("path")
+            return {"value": bytes(value["bytes"]), **({"id": str(path)} if path else {})}
+        value = value.get("path")
+    if isinstance(value, str | os.PathLike):
+        path = os.fspath(value)
+        if folder is not None and "://" not in path:
+            path = os.path.join(folder, path)
+        return {"value": path, "id": os.fspath(value)}
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"value": bytes(value)}
+    if hasattr(value, "read") and hasattr(value, "seek"):
+        return {"value": value}
+    message = f"a video must be a path, bytes or an open file, not {type(value).__name__}"
+    return {"error": InputError(reason="not_media", message=message)}

@@ -1,0 +1,259 @@
+"""`Document`: a text as a sequence of tokens that can be read in part."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from temporal.trace import Cost
+
+CHARACTERS_PER_TOKEN = 16
+"""Characters that are tokenized at most per token that is kept. Tokenizers truncate after the work:
+10 MB of words took one 20 s whatever `max_length` said."""
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'\u201d\u2019)\]]*\s+|(?:<br\s*/?>\s*)+|\n+")
+
+
+class TextError(Exception):
+    """A text cannot be read.
+
+    Args:
+        reason: `"empty_input"` (no token) or `"not_text"`.
+        message: A sentence for a person.
+    """
+
+    reason: Literal["empty_input", "not_text"]
+    """Why, as one word of a closed list."""
+
+    def __init__(self, reason: Literal["empty_input", "not_text"], message: str) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.args[1]}"
+
+
+class Document:
+    """A source of tokens.
+
+    Args:
+        text: The text. Lone surrogates, which no tokenizer takes, are replaced.
+        tokenizer: A Hugging Face tokenizer; or give `ids`.
+        ids: Token ids [T] when the text is tokenized already.
+        offsets: [T, 2] character span of each token in `text` (half-open), for showing and for
+            `sentences`; a fast tokenizer gives them.
+        id: The document's name in results.
+        max_tokens: Keep so many tokens; `truncated` says whether there was more.
+        add_special_tokens: Let the tokenizer add its own ([CLS] and so on).
+
+    Raises:
+        TextError: `empty_input`: no token (also for white space). It is a `not_text` error in
+            `batch`; here another type than str is a TypeError.
+
+    Example:
+        >>> document = Document("It was long. It was good.", tokenizer)
+        >>> [document.read(sentence) for sentence in document.sentences()]
+    """
+
+    unit = "token"
+    in_memory = True
+
+    def __init__(
+        self,
+        text: str,
+        tokenizer: Any = None,
+        *,
+        ids: Sequence[int] | torch.Tensor | None = None,
+        offsets: Sequence[tuple[int, int]] | NDArray[np.int64] | None = None,
+        id: str | None = None,
+        max_tokens: int | None = None,
+        add_special_tokens: bool = False,
+    ) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"text ({type(text).__name__}) must be a str")
+        if (tokenizer is None) == (ids is None):
+            raise ValueError("give either tokenizer or ids")
+        start = time.perf_counter()
+        self.text, self.truncated = _clean(text, max_tokens)
+        if tokenizer is not None:
+            if not self.text.strip():
+                raise TextError("empty_input", "the text is empty or white space")
+            ids, offsets = _tokenize([self.text], tokenizer, add_special_tokens)[0]
+        seconds = time.perf_counter() - start
+        self._set(ids, offsets, id or "<text>", max_tokens, seconds)
+
+    def _set(self, ids: Any, offsets: Any, id: str, max_tokens: int | None, seconds: float) -> None:
+        self.id = id
+        tokens = torch.as_tensor(ids, dtype=torch.int64)
+        spans = None if offsets is None else np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
+        if tokens.ndim != 1:
+            raise ValueError(f"ids must have one dimension, not {tokens.ndim}")
+        if len(tokens) == 0:
+            raise TextError("empty_input", "the text has no token")
+        if spans is not None and len(spans) != len(tokens):
+            raise ValueError(f"offsets ({len(spans)}) must be as many as ids ({len(tokens)})")
+        if max_tokens is not None and len(tokens) > max_tokens:
+            tokens, self.truncated = tokens[:max_tokens].clone(), True
+            spans = None if spans is None else spans[:max_tokens]
+        self.ids = tokens
+        self.offsets = spans
+        self._spent = Cost(decode_seconds=seconds)
+
+    @classmethod
+    def batch(
+        cls,
+        texts: Sequence[object],
+        tokenizer: Any,
+        *,
+        ids: Sequence[str] | None = None,
+        max_tokens: int | None = None,
+        add_special_tokens: bool = False,
+    ) -> list[Document | TextError]:
+        """Tokenize many texts in one call; the time is shared by length.
+
+        Args:
+            texts: The texts.
+            tokenizer: A Hugging Face tokenizer.
+            ids: The documents' names (not token ids), as many as texts.
+            max_tokens: Keep so many tokens of each.
+            add_special_tokens: Let the tokenizer add its own.
+
+        Returns:
+            One entry per text: a document, or for a bad text the `TextError` that says why
+            (`not_text`, `empty_input`). A bad text does not touch the others.
+        """
+        if ids is not None and len(ids) != len(texts):
+            raise ValueError(f"ids ({len(ids)}) must be as many as texts ({len(texts)})")
+        start = time.perf_counter()
+        results: list[Document | TextError | None] = [None] * len(texts)
+        clean: list[tuple[int, str, bool]] = []
+        for place, text in enumerate(texts):
+            if not isinstance(text, str):
+                kind = type(text).__name__
+                results[place] = TextError("not_text", f"text ({kind}) must be a str")
+                continue
+            kept, truncated = _clean(text, max_tokens)
+            if kept.strip():
+                clean.append((place, kept, truncated))
+            else:
+                results[place] = TextError("empty_input", "the text is empty or white space")
+        encoded = _tokenize([kept for _, kept, _ in clean], tokenizer, add_special_tokens)
+        seconds = time.perf_counter() - start
+        total = sum(len(kept) for _, kept, _ in clean)
+        for (place, kept, truncated), (tokens, spans) in zip(clean, encoded, strict=True):
+            document = cls.__new__(cls)
+            document.text, document.truncated = kept, truncated
+            name = f"text-{place:06d}" if ids is None else ids[place]
+            try:
+                document._set(tokens, spans, name, max_tokens, seconds * len(kept) / total)
+                results[place] = document
+            except TextError as error:
+                results[place] = error
+        assert all(result is not None for result in results)
+        return results  # type: ignore[return-value]  # every place is filled
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(self, units: Sequence[int], **options: Any) -> torch.Tensor:
+        """Return the token ids at these places, int64 [K], in the order asked for.
+
+        Raises:
+            IndexError: A place is not in 0..len - 1.
+        """
+        if options:
+            raise TypeError(f"a Document takes no read options, got {', '.join(options)}")
+        if isinstance(units, range) and units.step == 1:
+            start, stop = units.start, units.stop
+            if 0 <= start <= stop <= len(self):
+                return self.ids[start:stop]
+        places = torch.as_tensor([int(unit) for unit in units], dtype=torch.int64)
+        outside = places[(places < 0) | (places >= len(self))]
+        if len(outside):
+            raise IndexError(
+                f"token index ({int(outside[0])}) must be in 0..{len(self) - 1}: "
+                f"{self.id} has {len(self)} tokens"
+            )
+        return self.ids[places]
+
+    @property
+    def spent(self) -> Cost:
+        """What tokenizing did cost; reading tokens that are in memory costs nothing."""
+        return self._spent
+
+    def cost(self, units: Sequence[int]) -> Cost:
+        """What reading these tokens costs: nothing, they are in memory."""
+        return Cost()
+
+    def chunks(self, size: int, overlap: int = 0) -> list[range]:
+        """Cut the document into ranges of `size` tokens that share `overlap` tokens.
+
+        The ranges cover every token; the last may be shorter.
+        """
+        if size < 1:
+            raise ValueError(f"size ({size}) must be >= 1")
+        if not 0 <= overlap < size:
+            raise ValueError(f"overlap ({overlap}) must be in 0..size - 1 ({size - 1})")
+        last_start = max(len(self) - overlap, 1)
+        starts = range(0, last_start, size - overlap)
+        return [range(start, min(start + size, len(self))) for start in starts]
+
+    def sentences(self) -> list[range]:
+        """Cut the document into sentences: token ranges, in order, that cover every token.
+
+        Sentences end at . ! ? followed by space, at line ends and at `<br>`.
+
+        Raises:
+            ValueError: The document has no `offsets` (use a fast tokenizer).
+        """
+        if self.offsets is None:
+            raise ValueError(
+                "sentences need offsets; tokenize with a fast tokenizer or pass offsets"
+            )
+        matches = _SENTENCE_END.finditer(self.text)
+        ends = np.array([match.end() for match in matches], dtype=np.int64)
+        # Special tokens have the empty span (0, 0): they stay with the sentence before them.
+        starts = np.maximum.accumulate(self.offsets[:, 0])
+        sentence = np.searchsorted(ends, starts, side="right")
+        cuts = [0, *(np.flatnonzero(np.diff(sentence)) + 1).tolist(), len(self)]
+        return [range(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+
+    def __repr__(self) -> str:
+        return f"Document({self.id!r}, {len(self)} tokens)"
+
+
+def _clean(text: str, max_tokens: int | None) -> tuple[str, bool]:
+    """Return the text that is worth tokenizing, and whether something was cut off."""
+    if max_tokens is not None and max_tokens < 1:
+        raise ValueError(f"max_tokens ({max_tokens}) must be >= 1")
+    cut = max_tokens is not None and len(text) > CHARACTERS_PER_TOKEN * max_tokens
+    if cut:
+        assert max_tokens is not None
+        text = text[: CHARACTERS_PER_TOKEN * max_tokens]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode(errors="replace").decode()
+    return text, cut
+
+
+def _tokenize(texts: list[str], tokenizer: Any, add_special_tokens: bool) -> list[Any]:
+    if not texts:
+        return []
+    fast = bool(getattr(tokenizer, "is_fast", False))
+    encoded = tokenizer(
+        texts,
+        add_special_tokens=add_special_tokens,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        return_offsets_mapping=fast,
+        verbose=False,
+    )
+    spans = encoded["offset_mapping"] if fast else [None] * len(texts)
+    return list(zip(encoded["input_ids"], spans, strict=True))

@@ -1,0 +1,300 @@
+"""`Video`: a file of frames that can be read in part, and that says what a read costs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from temporal.trace import Cost
+
+from .decode import plan
+from .decode.container import MAX_PIXELS, Opened, open_container
+from .decode.decord import DecordReader, why_not
+from .decode.index import VideoIndex, build_index
+from .decode.pyav import PyavReader
+from .decode.sniff import Checked, check_source
+
+Backend = Literal["auto", "pyav", "decord", "torchcodec"]
+
+
+class _Reader(Protocol):
+    backend: str
+    frames_decoded: int
+    bytes_read: int
+
+    def read(self, frame_indices: Any, slots: Any, out: Any) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Video:
+    """A source of frames.
+
+    Nothing is opened before it is needed: `len(video)` and `video.index` read packets and decode
+    nothing, `video.read` decodes the frames asked for and those they depend on. The file stays open
+    between reads, so reading on costs only what is new; `close()` or `with` lets it go. A video may
+    be used by several threads (reads take turns) and in a forked process (it opens its file anew);
+    it pickles as its path or its bytes.
+
+    Args:
+        source: Path of a local file, the file's bytes, or an open seekable binary file.
+        backend: `"auto"` and `"pyav"` are right for every file. `"decord"` is used where it is
+            right and replaced by PyAV where it is not; `video.backend` says which one reads.
+        id: The video's name in results; the path by default.
+        max_pixels: Refuse videos whose frames have more pixels (default 4096 x 2304).
+        root: Refuse paths that lead outside this directory.
+
+    Example:
+        >>> with Video("clip.mp4") as video:
+        ...     frames = video.read(video.index.keyframes, size=(224, 224))  # [K, 3, 224, 224]
+        ...     video.spent.frames_decoded == len(frames)
+        True
+    """
+
+    unit = "frame"
+    in_memory = False
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | bytes | BinaryIO,
+        *,
+        backend: Backend = "auto",
+        id: str | None = None,
+        max_pixels: int = MAX_PIXELS,
+        root: str | os.PathLike[str] | None = None,
+    ) -> None:
+        _check_backend(backend)
+        if max_pixels < 1:
+            raise ValueError(f"max_pixels ({max_pixels}) must be >= 1")
+        self.id = id if id is not None else _name(source)
+        self._source = source
+        self._wanted_backend: Backend = backend
+        self._max_pixels = max_pixels
+        self._root = root
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+        self._index: VideoIndex | None = None
+        self._checked: Checked | None = None
+        self._opened: Opened | None = None  # open, with its index read, not yet given to a reader
+        self._reader: _Reader | None = None
+        self._spent = Cost()
+
+    @property
+    def index(self) -> VideoIndex:
+        """Frames, times, keyframes and prices, from packets alone; read at the first use.
+
+        Raises:
+            VideoError: The source cannot be opened; see `VideoError.reason`.
+        """
+        self._own_process()
+        with self._lock:
+            if self._index is None:
+                checked = check_source(self._source, root=self._root)
+                opened = open_container(checked, max_pixels=self._max_pixels)
+                try:
+                    self._index = build_index(opened)
+                except BaseException:
+                    opened.close()
+                    raise
+                self._checked, self._opened = checked, opened
+            return self._index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def backend(self) -> str:
+        """The decoder that reads this file: `"pyav"` or `"decord"`."""
+        wants_decord = self._wanted_backend == "decord"
+        return "decord" if wants_decord and why_not(self.index) is None else "pyav"
+
+    @property
+    def spent(self) -> Cost:
+        """What the reads so far did cost, counted in the decoder."""
+        return self._spent
+
+    def cost(self, units: Sequence[int]) -> Cost:
+        """What a fresh reader would spend on these frames: frames decoded and packet bytes.
+
+        Frames of one GOP share its decoding. Reading on from where the last read ended may cost
+        less.
+
+        Raises:
+            IndexError: An index is not in 0..len - 1.
+        """
+        return plan.read_cost(self.index, self._check(units))
+
+    def read(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> torch.Tensor:
+        """Decode frames.
+
+        Args:
+            units: Frame indices, in any order, repeats allowed.
+            size: (height, width) to scale to while decoding; None keeps the video's own.
+
+        Returns:
+            uint8 [K, 3, height, width], RGB, upright, in the order asked for.
+
+        Raises:
+            IndexError: An index is not in 0..len - 1.
+            VideoError: A wanted frame cannot be had; `frames_read` says how many could.
+        """
+        return torch.from_numpy(self.read_array(units, size=size))
+
+    def read_array(
+        self, units: Sequence[int], *, size: tuple[int, int] | None = None
+    ) -> NDArray[np.uint8]:
+        """Decode frames as `read` does, into a NumPy array."""
+        frames = self._check(units)
+        height, width = self._check_size(size)
+        out = np.empty((len(frames), 3, height, width), dtype=np.uint8)
+        slots: dict[int, int] = {}
+        for row, frame in enumerate(frames):
+            slots.setdefault(frame, row)
+        self._own_process()
+        with self._lock:
+            reader = self._get_reader()
+            before = (reader.frames_decoded, reader.bytes_read)
+            start = time.perf_counter()
+            try:
+                reader.read(sorted(slots), slots, out)
+            finally:
+                self._spent += Cost(
+                    frames_decoded=reader.frames_decoded - before[0],
+                    bytes_read=reader.bytes_read - before[1],
+                    decode_seconds=time.perf_counter() - start,
+                )
+        for row, frame in enumerate(frames):
+            if slots[frame] != row:
+                out[row] = out[slots[frame]]
+        return out
+
+    def plan(self, times_seconds: Sequence[float], tolerance_seconds: float = 0.0) -> list[int]:
+        """Choose frames for wished times: within the tolerance, the ones cheapest to decode.
+
+        Args:
+            times_seconds: Times on the clock of `index.timestamps_seconds`.
+            tolerance_seconds: How far a frame may lie from its time to be cheaper (a keyframe
+                costs one decoded frame); 0 takes the nearest frame.
+
+        Returns:
+            Frame indices in the order of the times; two times may share a frame.
+        """
+        return plan.nearest_frames(self.index, times_seconds, tolerance_seconds)
+
+    def snap(self, frame_indices: Sequence[int], tolerance_frames: int) -> list[int]:
+        """Replace each frame by the cheapest one at most `tolerance_frames` away."""
+        return plan.snap_frames(self.index, self._check(frame_indices), tolerance_frames)
+
+    def close(self) -> None:
+        """Let go of the file; a later read opens it again. The index stays."""
+        self._own_process()
+        with self._lock:
+            for held in (self._reader, self._opened):
+                if held is not None:
+                    held.close()
+            self._reader = self._opened = None
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Video({self.id!r}, backend={self._wanted_backend!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        source: Any = self._source
+        if not isinstance(source, str | os.PathLike | bytes):
+            with self._lock:
+                source.seek(0)
+                source = source.read()
+        return {
+            "id": self.id,
+            "_source": source,
+            "_wanted_backend": self._wanted_backend,
+            "_max_pixels": self._max_pixels,
+            "_root": self._root,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    def _get_reader(self) -> _Reader:
+        if self._reader is None:
+            index = self.index
+            assert self._checked is not None
+            if self.backend == "decord":
+                if self._opened is not None:
+                    self._opened.close()
+                self._reader = DecordReader(self._checked, index)
+            else:
+                opened = self._opened or open_container(self._checked, max_pixels=self._max_pixels)
+                self._reader = PyavReader(opened, index, max_pixels=self._max_pixels)
+            self._opened = None
+        return self._reader
+
+    def _own_process(self) -> None:
+        """After a fork, leave the parent's decoder alone and open an own one.
+
+        Comes before the lock is taken: in the child, the lock may be held by a thread that is gone.
+        """
+        if self._process == os.getpid():
+            return
+        # Closing (or collecting) a decoder that the parent opened can dead-lock: keep it, unused.
+        _INHERITED.append((self._reader, self._opened))
+        if not isinstance(self._source, str | os.PathLike | bytes):
+            raise RuntimeError(
+                f"video {self.id!r} was opened from a file object in another process, which shares "
+                "that file's position; give its path or its bytes instead"
+            )
+        index, spent = self._index, self._spent
+        checked = self._checked
+        self._reset()
+        self._spent = spent
+        if checked is not None and checked.path is not None:
+            self._index, self._checked = index, checked
+
+    def _check(self, units: Sequence[int]) -> list[int]:
+        return plan.check_frames(self.index, units, name=self.id)
+
+    def _check_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
+        if size is None:
+            return self.index.height, self.index.width
+        height, width = size
+        if height < 1 or width < 1:
+            raise ValueError(f"size ({size}) must be (height, width), both >= 1")
+        return int(height), int(width)
+
+
+_INHERITED: list[Any] = []  # decoders of a parent process, kept from being collected in a fork
+
+
+def _check_backend(backend: str) -> None:
+    if backend not in get_args(Backend):
+        choices = ", ".join(repr(name) for name in get_args(Backend))
+        raise ValueError(f"backend ({backend!r}) must be one of {choices}")
+    if backend == "torchcodec":
+        raise ImportError(
+            "backend 'torchcodec' is not supported yet; choose 'auto', 'pyav' or 'decord'"
+        )
+
+
+def _name(source: Any) -> str:
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source) if isinstance(source, str) else str(Path(source))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"<{len(source)} bytes>"
+    return str(getattr(source, "name", "<file>"))

@@ -1,0 +1,143 @@
+"""The command line: `temporal run`, `temporal inspect`, `temporal show`.
+
+Exit codes: 0 every input is ok; 3 finished, some inputs are partial or error; 75 stopped and
+resumable; 2 usage; 1 anything else. Commands import what they need when they run, so that
+`temporal --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .faults import UsageFault, faults
+
+Task = Literal["video-classification", "text-classification"]
+
+app = typer.Typer(
+    name="temporal",
+    help="Read videos and texts in part: skip what does not matter, halt when certain.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+@app.command()
+def run(
+    task: Annotated[
+        Task, typer.Argument(metavar="TASK", help="video-classification or text-classification.")
+    ],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT", help="Files, directories, globs, lists or tables."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")],
+    model: Annotated[
+        str | None, typer.Option(help="Name, path or hub id; the bundled model without it.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Share of the full cost to spend, 0 to 1.")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Reading policy, instead of the model's.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Inputs in flight.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
+    on_error: Annotated[
+        Literal["record", "raise", "skip"],
+        typer.Option(help="A bad input: give it a row, end the run, or leave it out."),
+    ] = "record",
+    top_k: Annotated[int | None, typer.Option(min=1, help="Predictions kept per input.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    format: Annotated[
+        Literal["parquet", "jsonl"], typer.Option(help="Format of the results.")
+    ] = "parquet",
+    column: Annotated[str | None, typer.Option(help="Column of a table to read.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column that names the inputs.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Read only the first inputs.")] = None,
+    keep_text: Annotated[
+        bool, typer.Option("--keep-text", help="Store the texts, so that `show` can draw them.")
+    ] = False,
+    deadline_seconds: Annotated[
+        float, typer.Option(min=0, help="Longest decode of a video; 0: no limit, no own process.")
+    ] = 60.0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Read every input and write one row for each; --resume finishes a stopped run."""
+    with faults(debug):
+        from .command_run import RunRequest, run_command
+
+        request = RunRequest(
+            task=task,
+            inputs=tuple(inputs),
+            output=output,
+            model=model,
+            budget=budget,
+            policy=policy,
+            batch_size=batch_size,
+            device=device,
+            on_error=on_error,
+            top_k=top_k,
+            resume=resume,
+            format=format,
+            column=column,
+            id_column=id_column,
+            limit=limit,
+            keep_text=keep_text,
+            deadline_seconds=deadline_seconds,
+            quiet=quiet,
+        )
+        raise typer.Exit(run_command(request))
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A video file.")],
+    debug: Debug = False,
+) -> None:
+    """Show what a video is and what reading it would cost, without decoding it."""
+    with faults(debug):
+        from ..data import Video, VideoError
+        from .inspect import inspection
+        from .report import print_all
+
+        try:
+            with Video(file) as video:
+                tables = inspection(video)
+        except VideoError as error:
+            raise UsageFault(f"file ({file}) cannot be read ({error.reason}): {error}") from error
+        print_all(tables)
+
+
+@app.command()
+def show(
+    result: Annotated[
+        Path, typer.Argument(metavar="RESULT", help="The output directory of a run.")
+    ],
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="Show this input; may be repeated.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a PNG.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Readings shown without --id.")] = 6,
+    debug: Debug = False,
+) -> None:
+    """Show what was read, skimmed and skipped: in the terminal, and as a picture."""
+    with faults(debug):
+        from .command_show import show_command
+
+        show_command(result, ids=ids or [], output=output, limit=limit)
+
+
+def main() -> None:
+    """Run the command line (the `temporal` script)."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,325 @@
+"""`pipeline()` and what its results share: inputs to sources, outcomes to readings."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+import torch
+
+from temporal.data import Item, TextError, VideoError, collect
+from temporal.engine import Engine, Outcome
+from temporal.models.checks import NonFiniteError, check_in
+from temporal.models.reader import Reader
+
+from .loading import LoadedModel, load_model
+from .reading import Reading, ReadingError
+from .scores import FunctionToApply, class_scores
+
+Order = Literal["input", "completed"]
+OnError = Literal["raise", "record", "skip"]
+
+TASKS = ("text-classification", "video-classification")
+
+_OPEN_REASONS = frozenset(
+    {
+        "not_media",
+        "not_video",
+        "no_video_stream",
+        "truncated_header",
+        "too_large",
+        "path_not_allowed",
+        "not_regular_file",
+        "not_found",
+        "unsupported_codec",
+    }
+)
+
+
+class ReadingFailed(RuntimeError):
+    """An input could not be read, and `on_error="raise"`. `.reading` holds its reading."""
+
+    def __init__(self, reading: Reading) -> None:
+        assert reading.error is not None
+        super().__init__(f"{reading.id}: {reading.error.reason}: {reading.error.message}")
+        self.reading = reading
+
+
+def pipeline(
+    task: str,
+    model: Any = None,
+    *,
+    budget: float | None = None,
+    policy: str | None = None,
+    device: Any = None,
+    batch_size: int | None = None,
+    **options: Any,
+) -> Pipeline:
+    """Make a pipeline that reads inputs adaptively.
+
+    Args:
+        task: `"video-classification"` or `"text-classification"`.
+        model: None (the bundled default), a path or a hub id, or a loaded model: one of
+            `temporal.models`, or any classifier of transformers for texts, videos or images (read
+            frame by frame), which needs no training to be read adaptively.
+        budget: share of the full cost that may be spent, 0 to 1. A calibrated reader runs at its
+            most accurate operating point within it; an ordinary classifier is shown that share of
+            a source's pieces. None: the reader's own policy; an ordinary classifier reads all.
+        policy: `"criterion:threshold"`, e.g. `"confidence:0.95"` or `"patience:3"`, instead of the
+            reader's own. Criteria are in `temporal.policies.halt.CRITERIA`.
+        device: as in transformers; default: an accelerator where there is one.
+        batch_size: rows that a stage computes at once.
+        **options: of the task; see `TextClassificationPipeline` and `VideoClassificationPipeline`.
+
+    Raises:
+        ValueError: an argument is out of its range or the model does not fit the task.
+        OSError: no model is found at this path or id.
+
+    Example:
+        >>> pipe = pipeline("text-classification")
+        >>> pipe("A film that earns every tear.")
+        [{'label': 'positive', 'score': 0.98...}]
+    """
+    from .text_classification import TextClassificationPipeline
+    from .video_classification import VideoClassificationPipeline
+
+    check_in("task", task, TASKS)
+    if budget is not None and not 0 <= budget <= 1:
+        raise ValueError(f"budget ({budget}) must be between 0 and 1: a share of the full cost")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size ({batch_size}) must be >= 1")
+    kinds: dict[str, type[Pipeline]] = {
+        "text-classification": TextClassificationPipeline,
+        "video-classification": VideoClassificationPipeline,
+    }
+    loading = {
+        name: options.pop(name)
+        for name in ("tokenizer", "trust_remote_code", "revision", "chunk_size")
+        if name in options
+    }
+    loaded = load_model(task, model, needs_pieces=bool(policy) or budget is not None, **loading)
+    if policy is not None:
+        name, _, threshold = policy.partition(":")
+        loaded.reader.set_policy(name, _number(policy, threshold) if threshold else None)
+    if budget is not None:
+        loaded.reader.set_budget(budget)
+    return kinds[task](loaded, device=device, batch_size=batch_size, **options)
+
+
+def _number(policy: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(
+            f"policy ({policy!r}) must be 'criterion' or 'criterion:threshold' with a number"
+        ) from None
+
+
+def pick_device(device: Any) -> torch.device:
+    """As transformers does: an accelerator by number, by name, or the first one there is."""
+    if device is None or device == "auto":
+        found = torch.accelerator.current_accelerator(check_available=True)
+        return found or torch.device("cpu")
+    if isinstance(device, int):
+        if device < 0:
+            return torch.device("cpu")
+        found = torch.accelerator.current_accelerator(check_available=True)
+        if found is None:
+            raise ValueError(f"device ({device}) must be -1 or 'cpu': there is no accelerator here")
+        return torch.device(found.type, device)
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device ({device!r}) must be a torch device: {error}") from error
+
+
+class Pipeline:
+    """The part of the pipelines that does not depend on the task. Made by `pipeline()`."""
+
+    task: str
+    kind: Literal["video", "text"]
+    default_batch_size: int
+    default_top_k: int
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        device: Any = None,
+        batch_size: int | None = None,
+        top_k: int | None | Literal[""] = "",
+        function_to_apply: FunctionToApply | None = None,
+    ) -> None:
+        self.device = pick_device(device)
+        self.reader: Reader = loaded.reader
+        self.model: Any = loaded.module.to(self.device).eval()
+        self.tokenizer = loaded.tokenizer
+        self.model_name = loaded.name
+        self.batch_size = batch_size or self.default_batch_size
+        self.top_k = top_k
+        self.function_to_apply = function_to_apply
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        """Names of the classes."""
+        return self.model.config.id2label
+
+    def dense_macs(self, trace: Any) -> int | None:
+        """MACs of reading the same source with nothing skipped and nothing halted, if known."""
+        return self.reader.dense_macs(trace.units_total)
+
+    def read(
+        self,
+        inputs: Any,
+        *,
+        order: Order = "input",
+        on_error: OnError = "record",
+        top_k: int | None | Literal[""] = "",
+        column: str | None = None,
+        id_column: str | None = None,
+    ) -> Iterator[Reading]:
+        """Read a collection lazily: one `Reading` per input.
+
+        Args:
+            inputs: whatever `temporal.data.collect` takes: paths, directories, tables, rows of
+                `datasets`, bytes, open files, texts, `Item`s, or an iterable of these.
+            order: yield in input order, or as inputs are completed.
+            on_error: what a bad input gives: `"record"` a reading with `.error`, `"skip"` nothing,
+                `"raise"` an exception (`ReadingFailed`) when its turn comes.
+            top_k: predictions per input; default: the pipeline's, None: all.
+            column, id_column: of tables.
+
+        Raises:
+            ValueError: an argument is not one of its values.
+            ReadingFailed: see `on_error`.
+        """
+        check_in("order", order, ("input", "completed"))
+        check_in("on_error", on_error, ("raise", "record", "skip"))
+        top_k = self.top_k if top_k == "" else top_k
+        top_k = self.default_top_k if top_k == "" else top_k
+        items = self._items(inputs, column, id_column)
+        return self._readings(items, order, on_error, top_k)
+
+    def _items(self, inputs: Any, column: str | None, id_column: str | None) -> Iterator[Item]:
+        if isinstance(inputs, Iterable) and not isinstance(inputs, str | bytes | dict):
+            if hasattr(inputs, "read"):  # an open file is iterable too
+                inputs = [inputs]
+            elif not hasattr(inputs, "features"):  # a datasets table knows its columns; keep it
+                stream = iter(inputs)
+                first = list(itertools.islice(stream, 1))
+                whole = itertools.chain(first, stream)
+                if first and isinstance(first[0], Item):
+                    return whole
+                inputs = inputs if isinstance(inputs, list | tuple) else whole
+        elif not isinstance(inputs, Iterable):
+            inputs = [inputs]
+        strings: Any = "text" if self.kind == "text" else "path"
+        return collect(inputs, kind=self.kind, column=column, id_column=id_column, strings=strings)
+
+    def _readings(
+        self, items: Iterator[Item], order: Order, on_error: OnError, top_k: int | None
+    ) -> Iterator[Reading]:
+        positions: dict[int, int] = {}  # of the sources in flight, by identity
+        early: dict[int, Reading] = {}  # readings whose turn has not come
+        failed: list[tuple[int, Reading]] = []  # inputs that never became a source
+
+        def fail(position: int, id: str, error: Exception) -> None:
+            failed.append((position, Reading(id=id, error=describe_error(error))))
+
+        def pair(position: int, source: Any) -> Any:
+            positions[id(source)] = position
+            return source
+
+        outcomes = self._engine().run(
+            self.reader.read,  # type: ignore[attr-defined]  # every reader has it
+            self._sources(enumerate(items), pair, fail),
+            order="completed",
+        )
+        next_position = 0
+        try:
+            for outcome in itertools.chain(outcomes, [None]):
+                ready = failed[:]
+                failed.clear()
+                if outcome is not None:
+                    position = positions.pop(id(outcome.source))
+                    ready.append((position, self._reading(outcome, top_k)))
+                if order == "completed":
+                    for _, reading in ready:
+                        yield from _handle(reading, on_error)
+                    continue
+                early.update(ready)
+                while next_position in early:
+                    yield from _handle(early.pop(next_position), on_error)
+                    next_position += 1
+        finally:
+            outcomes.close()  # type: ignore[attr-defined]  # run() is a generator
+
+    def _engine(self) -> Engine:
+        raise NotImplementedError
+
+    def _sources(
+        self,
+        items: Iterable[tuple[int, Item]],
+        pair: Callable[[int, Any], Any],
+        fail: Callable[[int, str, Exception], None],
+    ) -> Iterator[Any]:
+        """Turn items into sources or cohorts: `pair` each with its position, or `fail` it."""
+        raise NotImplementedError
+
+    def _reading(self, outcome: Outcome, top_k: int | None) -> Reading:
+        source: Any = outcome.source
+        error = outcome.error or outcome.fault
+        predictions: tuple[dict[str, Any], ...] = ()
+        if outcome.error is None:
+            scores = class_scores(self.model.config, outcome.value, self.function_to_apply)
+            ranked = sorted(scores.items(), key=lambda item: -item[1])[:top_k]
+            predictions = tuple({"label": label, "score": score} for label, score in ranked)
+        if hasattr(source, "close"):
+            source.close()
+        return Reading(
+            id=source.id,
+            predictions=predictions,
+            trace=outcome.trace,
+            error=self._partial(outcome) if error is None else describe_error(error),
+            backend=getattr(source, "backend", None) if outcome.trace is not None else None,
+        )
+
+    def _partial(self, outcome: Outcome) -> ReadingError | None:
+        """An error for a source that was read without fault, but not all of it was offered."""
+        return None
+
+
+class InputFailed(Exception):
+    """An item that `collect` could not turn into an input."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def describe_error(error: Exception) -> ReadingError:
+    """Say of any exception where it belongs, in one word and one sentence."""
+    message = " ".join(str(error).split()).removeprefix(f"{getattr(error, 'reason', None)}: ")
+    message = message[:500] or type(error).__name__
+    if isinstance(error, InputFailed):
+        return ReadingError(stage="input", reason=error.reason, message=message)
+    if isinstance(error, VideoError):
+        stage: Any = "open" if error.reason in _OPEN_REASONS else "decode"
+        return ReadingError(stage=stage, reason=error.reason, message=message)
+    if isinstance(error, TextError):
+        return ReadingError(stage="tokenize", reason=error.reason, message=message)
+    if isinstance(error, NonFiniteError):
+        return ReadingError(stage="model", reason="nonfinite", message=message)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return ReadingError(stage="model", reason="oom", message=message)
+    return ReadingError(
+        stage="model", reason="model_error", message=f"{type(error).__name__}: {message}"[:500]
+    )
+
+
+def _handle(reading: Reading, on_error: OnError) -> Iterator[Reading]:
+    if reading.error is not None and on_error == "raise":
+        raise ReadingFailed(reading)
+    if reading.status != "error" or on_error == "record":
+        yield reading

@@ -1,0 +1,49 @@
+"""`Reading`: what a pipeline returns for one input, good or bad."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from temporal.trace import Trace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadingError:
+    """Why an input has no complete result."""
+
+    stage: Literal["input", "open", "decode", "tokenize", "model", "write"]
+    """Where it happened."""
+
+    reason: str
+    """One word of a closed list, e.g. `not_found`, `not_media`, `empty_input`, `nonfinite`."""
+
+    message: str
+    """A sentence for a person, at most 500 characters."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """One input's terminal result: predictions, or an error, or both (`partial`)."""
+
+    id: str
+    """The input's name: its path, its id column, or `kind-000042` by position."""
+
+    predictions: tuple[dict[str, Any], ...] = ()
+    """`{"label": str, "score": float}` by falling score, as transformers returns them."""
+
+    trace: Trace | None = None
+    """What was read, skipped and halted, and its cost; None where nothing could be read."""
+
+    error: ReadingError | None = None
+    """Set for `partial` and `error`."""
+
+    backend: str | None = None
+    """The decoder that read the source (`"pyav"`, `"decord"`), None for text."""
+
+    @property
+    def status(self) -> Literal["ok", "partial", "error"]:
+        """`ok`: no error. `partial`: an error, but predictions from what could be read. `error`."""
+        if self.error is None:
+            return "ok"
+        return "partial" if self.predictions else "error"

@@ -1,0 +1,43 @@
+"""Stopping a run: the first signal asks, the second one insists."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOPPED = 75
+"""Exit code of a run that stopped and can be resumed (EX_TEMPFAIL of sysexits.h)."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[threading.Event]:
+    """Set the yielded event on SIGINT or SIGTERM; a second signal ends the process at once.
+
+    Committed parts are whole at any moment, so the immediate end is resumable too. Outside the
+    main thread, where signals cannot be handled, the event is only ever set by the caller.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            for child in multiprocessing.active_children():
+                child.kill()
+            os._exit(STOPPED)
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,144 @@
+"""What a run's rows add up to: `Summary`, always computed from the rows themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .row import dense_macs_of, trace_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Counts and costs of a run, over all ranks and all resumed parts."""
+
+    inputs: int = 0
+    """Rows: `ok + partial + error`."""
+
+    ok: int = 0
+    """Rows without an error."""
+
+    partial: int = 0
+    """Rows with predictions and an error: a part of the source could not be read."""
+
+    error: int = 0
+    """Rows without predictions."""
+
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """How many rows have each `error_reason`."""
+
+    skipped: int = 0
+    """Bad inputs that were left without a row (`on_error="skip"`), in this process."""
+
+    stopped: bool = False
+    """The run was stopped with inputs left; it can be resumed."""
+
+    units: str = "units"
+    """What the inputs are made of: `"frames"`, `"tokens"` ..., or `"units"` when mixed."""
+
+    units_total: int = 0
+    """Units in the sources that could be read."""
+
+    units_read: int = 0
+    """Units read in full."""
+
+    units_skimmed: int = 0
+    """Units looked at with the cheaper computation."""
+
+    frames_decoded: int = 0
+    """Frames that decoders produced."""
+
+    traced: int = 0
+    """Rows that have a trace: the readings that `halted` is a share of."""
+
+    halted: int = 0
+    """Readings that stopped, over time or depth, before everything was computed."""
+
+    macs: int = 0
+    """Multiply-accumulates that ran."""
+
+    dense_macs: int | None = None
+    """Those of reading everything; None unless every row with a trace tells."""
+
+    decode_seconds: float = 0.0
+    """Seconds spent reading units, summed over the inputs."""
+
+    model_seconds: float = 0.0
+    """Seconds of model computation, summed over the inputs."""
+
+    with_target: int = 0
+    """Rows whose input had a label of its own and that have a prediction."""
+
+    correct: int = 0
+    """Those of them whose prediction is that label."""
+
+    @property
+    def share_read(self) -> float:
+        """Units read in full over units in the sources, 0 to 1."""
+        return self.units_read / self.units_total if self.units_total else 0.0
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of correct predictions, 0 to 1; None without labels."""
+        return self.correct / self.with_target if self.with_target else None
+
+    @property
+    def exit_code(self) -> int:
+        """0: every row is ok. 3: some are partial or error. 75: stopped and resumable."""
+        if self.stopped:
+            return 75
+        return 3 if self.partial or self.error else 0
+
+
+def summarize(
+    rows: Iterable[Mapping[str, Any]], *, skipped: int = 0, stopped: bool = False
+) -> Summary:
+    """Add up rows, one by one (they need not fit in memory).
+
+    Args:
+        rows: As `temporal.data.ledger.read_rows` yields them.
+        skipped: Bad inputs without a row.
+        stopped: Whether inputs are left.
+    """
+    statuses: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    kinds: set[str] = set()
+    sums: Counter[str] = Counter()
+    decode_seconds = model_seconds = 0.0
+    dense_macs: int | None = 0
+    for row in rows:
+        statuses[row["status"]] += 1
+        if row["error_reason"] is not None:
+            reasons[row["error_reason"]] += 1
+        if row["target"] is not None and row["label"] is not None:
+            sums["with_target"] += 1
+            sums["correct"] += row["target"] == row["label"]
+        trace = trace_of(row)
+        if trace is None:
+            continue
+        kinds.add(trace.unit)
+        sums["traced"] += 1
+        sums["halted"] += trace.halted
+        for name in ("units_total", "units_read", "units_skimmed", "frames_decoded", "macs"):
+            sums[name] += row[name]
+        decode_seconds += row["decode_seconds"]
+        model_seconds += row["model_seconds"]
+        if dense_macs is not None:
+            macs = dense_macs_of(row)
+            dense_macs = None if macs is None else dense_macs + macs
+    return Summary(
+        inputs=sum(statuses.values()),
+        ok=statuses["ok"],
+        partial=statuses["partial"],
+        error=statuses["error"],
+        reasons=dict(reasons.most_common()),
+        skipped=skipped,
+        stopped=stopped,
+        units=f"{kinds.pop()}s" if len(kinds) == 1 else "units",
+        dense_macs=dense_macs if sums["traced"] else None,
+        decode_seconds=decode_seconds,
+        model_seconds=model_seconds,
+        **sums,
+    )

@@ -1,0 +1,142 @@
+"""Text classification: texts to documents, in cohorts of similar length."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from temporal.data import Document, Item
+from temporal.engine import Engine, Outcome
+
+from .pipeline import InputFailed, Pipeline
+from .reading import ReadingError
+
+_WINDOW_BATCHES = 8
+"""Batches that are tokenized and sorted by length together, so that cohorts need little padding."""
+
+
+def cohorts(documents: list[Document], size: int) -> Iterator[list[Document]]:
+    """Group documents by length, longest first, into cohorts of at most `size`.
+
+    A document shorter than half of its cohort's longest begins a new one: a batch is padded to its
+    longest, and more than half of its row would be padding.
+    """
+    cohort: list[Document] = []
+    for document in sorted(documents, key=len, reverse=True):
+        if cohort and (len(cohort) == size or 2 * len(document) < len(cohort[0])):
+            yield cohort
+            cohort = []
+        cohort.append(document)
+    if cohort:
+        yield cohort
+
+
+class TextClassificationPipeline(Pipeline):
+    """Reads texts; takes what transformers' text-classification pipeline takes, and collections.
+
+    Args:
+        loaded: reader, tokenizer and name.
+        max_length: tokens of a text that are read at most; default: what the model takes.
+        truncation, padding: accepted as transformers' pipelines do; texts are always cut at the
+            model's limit and never padded beyond the longest of a batch.
+        **options: see `Pipeline`.
+    """
+
+    task = "text-classification"
+    kind = "text"
+    default_batch_size = 32
+    default_top_k = 1
+
+    def __init__(
+        self,
+        loaded: Any,
+        *,
+        max_length: int | None = None,
+        truncation: Any = True,
+        padding: Any = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(loaded, **options)
+        if self.tokenizer is None:
+            raise ValueError("a text model needs its tokenizer: pass tokenizer=")
+        self.adds_special_tokens = loaded.adds_special_tokens
+        limits = [limit for limit in (max_length, loaded.max_tokens) if limit is not None]
+        self.max_tokens = min(limits) if limits else None
+
+    def __call__(self, inputs: Any, *, top_k: Any = "", **options: Any) -> Any:
+        """Classify a text, a list of texts, or lazily a generator or dataset.
+
+        Returns:
+            For one text a list with one `{"label", "score"}`; for a list of texts a list of them;
+            with `top_k` (also None: all) a list of them for each text, as in transformers. For
+            anything else iterable, a generator.
+
+        Raises:
+            ReadingFailed: an input is bad. Use `read` to go on past bad inputs.
+        """
+        self._accept(options)
+        legacy = top_k == "" and self.top_k == ""
+        one = isinstance(inputs, str | dict)
+        readings = self.read(
+            [inputs] if one else inputs, on_error="raise", top_k=1 if legacy else top_k
+        )
+        results = (
+            reading.predictions[0] if legacy else list(reading.predictions) for reading in readings
+        )
+        if one:
+            (result,) = results
+            return [result] if legacy and isinstance(inputs, str) else result
+        return list(results) if isinstance(inputs, list | tuple) else results
+
+    def _accept(self, options: dict[str, Any]) -> None:
+        unknown = set(options) - {"truncation", "padding", "max_length", "batch_size"}
+        if unknown:
+            raise TypeError(f"unknown options {sorted(unknown)}")
+        if options.get("max_length") is not None:
+            self.max_tokens = min(options["max_length"], self.max_tokens or options["max_length"])
+        self.batch_size = options.get("batch_size") or self.batch_size
+
+    def _engine(self) -> Engine:
+        # A cohort is a full batch. An accelerator gains by joining two cohorts' survivors.
+        cohorts = 1 if self.device.type == "cpu" else 2
+        return Engine(cohorts * self.batch_size, deterministic=self.device.type == "cpu")
+
+    def _sources(
+        self,
+        items: Iterable[tuple[int, Item]],
+        pair: Callable[[int, Any], Any],
+        fail: Callable[[int, str, Exception], None],
+    ) -> Iterator[list[Document]]:
+        stream = iter(items)
+        size = self.batch_size * (_WINDOW_BATCHES if self.batch_size > 1 else 1)
+        while window := list(itertools.islice(stream, size)):
+            good = []
+            for position, item in window:
+                if item.error is None:
+                    good.append((position, item))
+                else:
+                    fail(position, item.id, InputFailed(item.error.reason, item.error.message))
+            documents = Document.batch(
+                [item.value for _, item in good],
+                self.tokenizer,
+                ids=[item.id for _, item in good],
+                max_tokens=self.max_tokens,
+                add_special_tokens=self.adds_special_tokens,
+            )
+            ready = []
+            for (position, item), document in zip(good, documents, strict=True):
+                if isinstance(document, Document):
+                    ready.append(pair(position, document))
+                else:
+                    fail(position, item.id, document)
+            yield from cohorts(ready, self.batch_size)
+
+    def _partial(self, outcome: Outcome) -> ReadingError | None:
+        if outcome.trace is None or not outcome.trace.truncated:
+            return None
+        return ReadingError(
+            stage="tokenize",
+            reason="truncated",
+            message=f"only the first {outcome.trace.units_total} tokens were offered to the model",
+        )

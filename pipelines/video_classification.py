@@ -1,0 +1,113 @@
+"""Video classification: files to videos, each decoded only where its reader asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from temporal.data import DecodePool, Item, Video
+from temporal.engine import Engine
+
+from .pipeline import InputFailed, Pipeline
+from .reading import Reading
+
+_DECODE_THREADS = 2
+
+
+class VideoClassificationPipeline(Pipeline):
+    """Reads videos; takes what transformers' video-classification pipeline takes, and collections.
+
+    Args:
+        loaded: reader and name.
+        backend: decoder, see `temporal.data.Video`.
+        isolate: decode in killable processes, so that a broken file cannot take this one along.
+        deadline_seconds: with `isolate`: time that one read may take.
+        num_frames, frame_sampling_rate: of clips, for video classifiers, as in transformers.
+        **options: see `Pipeline`.
+    """
+
+    task = "video-classification"
+    kind = "video"
+    default_batch_size = 8
+    default_top_k = 5
+
+    def __init__(
+        self,
+        loaded: Any,
+        *,
+        backend: Any = "auto",
+        isolate: bool = False,
+        deadline_seconds: float = 60.0,
+        frame_sampling_rate: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(loaded, **options)
+        self.backend = backend
+        self.isolate = isolate
+        self.deadline_seconds = deadline_seconds
+        if frame_sampling_rate is not None:
+            if not hasattr(self.reader, "sampling_rate"):
+                raise ValueError(
+                    f"frame_sampling_rate ({frame_sampling_rate}) is for classifiers of clips; "
+                    f"{self.model_name} reads single frames"
+                )
+            self.reader.sampling_rate = frame_sampling_rate
+
+    def __call__(self, inputs: Any, *, top_k: Any = "", **options: Any) -> Any:
+        """Classify a video, a list of videos, or lazily a generator or dataset.
+
+        Returns:
+            For one video (path, bytes or open file) a list of `{"label", "score"}` by falling
+            score; for a list of videos a list of such lists; for other iterables a generator.
+
+        Raises:
+            ReadingFailed: an input is bad. Use `read` to go on past bad inputs.
+        """
+        if options:
+            raise TypeError(f"unknown options {sorted(options)}")
+        one = isinstance(inputs, str | bytes) or hasattr(inputs, "read") or hasattr(inputs, "stem")
+        readings = self.read([inputs] if one else inputs, on_error="raise", top_k=top_k)
+        results = (list(reading.predictions) for reading in readings)
+        if one:
+            (result,) = results
+            return result
+        return list(results) if isinstance(inputs, list | tuple) else results
+
+    def _readings(self, *args: Any) -> Iterator[Reading]:
+        if not self.isolate:
+            yield from super()._readings(*args)
+            return
+        with DecodePool(_DECODE_THREADS, self.deadline_seconds) as pool:
+            self._open: Any = pool.open
+            try:
+                yield from super()._readings(*args)
+            finally:
+                self._open = Video
+
+    _open: Any = Video
+
+    def _engine(self) -> Engine:
+        # Twice a batch in flight: while one batch computes, the other decodes.
+        return Engine(
+            2 * self.batch_size,
+            max_batch_size=self.batch_size,
+            num_threads=_DECODE_THREADS,
+            deterministic=self.device.type == "cpu",
+        )
+
+    def _sources(
+        self,
+        items: Iterable[tuple[int, Item]],
+        pair: Callable[[int, Any], Any],
+        fail: Callable[[int, str, Exception], None],
+    ) -> Iterator[Any]:
+        for position, item in items:
+            if item.error is not None:
+                fail(position, item.id, InputFailed(item.error.reason, item.error.message))
+                continue
+            try:
+                source = self._open(item.value, backend=self.backend, id=item.id)
+            except Exception as error:  # recorded for this input; the collection goes on
+                fail(position, item.id, error)
+            else:
+                yield pair(position, source)

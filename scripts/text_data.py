@@ -1,0 +1,109 @@
+"""Labelled texts for the scripts: tables with a text and a label column, and treebank trees."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+from datasets import Dataset, load_dataset
+
+_TREE_TOKEN = re.compile(r"\(|\)|[^\s()]+")
+
+
+def read_labelled_texts(
+    path: str, text_column: str = "text", label_column: str = "label", *, phrases: bool = False
+) -> Dataset:
+    """Read a file of labelled texts into columns `text` and `label`.
+
+    Args:
+        path: .parquet, .csv, .json(l), .tsv with a header, a text<TAB>label file without one, or
+            .txt with the trees of the Stanford Sentiment Treebank, one a line (as SST-2: neutral
+            trees are dropped, 0-1 is negative and 3-4 positive).
+        text_column, label_column: names in the file.
+        phrases: trees only: also every labelled phrase inside them.
+    """
+    suffix = Path(path).suffix
+    if suffix == ".txt":
+        return _read_trees(path, phrases)
+    if suffix == ".tsv":
+        return _read_tsv(path, text_column, label_column)
+    kind = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}.get(suffix)
+    if kind is None:
+        raise ValueError(f"{path}: the suffix must be .parquet, .csv, .tsv, .json, .jsonl or .txt")
+    rows = load_dataset(kind, data_files=path, split="train")
+    rows = rows.select_columns([text_column, label_column])
+    return rows.rename_columns(
+        {old: new for old, new in ((text_column, "text"), (label_column, "label")) if old != new}
+    )
+
+
+def _read_tsv(path: str, text_column: str, label_column: str) -> Dataset:
+    with open(path, encoding="utf-8", newline="") as file:
+        lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    text, label = 0, 1
+    if text_column in lines[0] and label_column in lines[0]:
+        text, label = lines[0].index(text_column), lines[0].index(label_column)
+        lines = lines[1:]
+    elif lines[0][0] == label_column:
+        text, label, lines = 1, 0, lines[1:]
+    labels = [line[label] for line in lines]
+    if all(value.isdigit() for value in labels):
+        labels = [int(value) for value in labels]  # type: ignore[misc]  # ids instead of names
+    return Dataset.from_dict({"text": [line[text] for line in lines], "label": labels})
+
+
+def _read_trees(path: str, phrases: bool) -> Dataset:
+    texts, labels, groups = [], [], []
+    for group, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines()):
+        nodes = _parse_tree(line)
+        for label, text in nodes if phrases else nodes[-1:]:
+            if label != 2:
+                texts.append(text)
+                labels.append(int(label > 2))
+                groups.append(group)
+    return Dataset.from_dict({"text": texts, "label": labels, "group": groups})
+
+
+def _parse_tree(line: str) -> list[tuple[int, str]]:
+    """`(3 (2 a) (3 good film))` -> every labelled node, the whole sentence last."""
+    nodes: list[tuple[int, str]] = []
+    stack: list[tuple[int, list[str]]] = []
+    tokens = _TREE_TOKEN.findall(line)
+    position = 0
+    while position < len(tokens):
+        token = tokens[position]
+        if token == "(":
+            stack.append((int(tokens[position + 1]), []))
+            position += 1
+        elif token == ")":
+            label, words = stack.pop()
+            nodes.append((label, " ".join(words)))
+            if stack:
+                stack[-1][1].extend(words)
+        else:
+            stack[-1][1].append({"-LRB-": "(", "-RRB-": ")"}.get(token, token))
+        position += 1
+    return nodes
+
+
+def hold_out(rows: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
+    """Split rows into the rest and a held-out share, whole groups together.
+
+    Rows of one `group` (the phrases of one sentence) and rows of the same text fall on one side,
+    so that what is held out was not seen.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share ({share}) must be between 0 and 1")
+    key = "group" if "group" in rows.column_names else "text"
+    keys = sorted(set(rows[key]))
+    chosen = Dataset.from_dict({"key": keys}).shuffle(seed=seed)["key"][: int(share * len(keys))]
+    held = set(chosen)
+    flags = [value in held for value in rows[key]]
+    return (
+        rows.select([k for k, flag in enumerate(flags) if not flag]),
+        rows.select([k for k, flag in enumerate(flags) if flag]),
+    )
+
+
+__all__ = ["hold_out", "read_labelled_texts"]

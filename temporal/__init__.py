@@ -1,0 +1,11 @@
+"""Temporal-wise dynamic neural networks: read what matters, skip the rest, halt when certain."""
+
+from pathlib import Path as _Path
+
+__version__ = "0.1.0"
+
+# In a source checkout `pipelines/` and `data/` lie beside this folder; in a wheel they lie inside
+# it. Either way they import as `temporal.pipelines` and `temporal.data`.
+_root = _Path(__file__).resolve().parent.parent
+if (_root / "pyproject.toml").is_file() and (_root / "pipelines").is_dir():
+    __path__.append(str(_root))

@@ -1,0 +1,138 @@
+"""`Handle`: what a reader sees of its source while the engine drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .source import Source
+from .trace import Cost, Trace
+
+
+class ReadRequest:
+    """What a reader awaits when it reads units; the engine runs it where it blocks nobody."""
+
+    __slots__ = ("handle", "options", "units")
+
+    def __init__(self, handle: Handle, units: Sequence[int], options: dict[str, Any]) -> None:
+        self.handle = handle
+        self.units = units
+        self.options = options
+
+    def __await__(self) -> Generator[ReadRequest, Any, Any]:
+        return (yield self)
+
+    def run(self) -> Any:
+        """Read from the source and note what was read."""
+        result = self.handle.source.read(self.units, **self.options)
+        self.handle.note(read=self.units)
+        return result
+
+
+class PeekRequest(ReadRequest):
+    """A request whose units the reader itself notes, as read or as skimmed."""
+
+    __slots__ = ()
+
+    def run(self) -> Any:
+        """Read from the source."""
+        return self.handle.source.read(self.units, **self.options)
+
+
+class OpenRequest(ReadRequest):
+    """A request that only opens the source (its index), so that its length is known."""
+
+    __slots__ = ()
+
+    def run(self) -> int:
+        """Build what the source's length needs."""
+        return len(self.handle.source)
+
+
+class Handle:
+    """The engine's handle on a source: `read` is awaited, and everything is written down.
+
+    `len(handle)`, `handle.cost(units)` and any other attribute are the source's own.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._spent_before = source.spent
+        self._read: list[int] = []
+        self._skimmed: list[int] = []
+        self._notes: dict[str, Any] = {}
+        self.faults: list[Exception] = []
+        self._macs = 0.0
+        self._model_seconds = 0.0
+        self._stages = 0
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.source, name)
+
+    def open(self) -> OpenRequest:
+        """Await this to build the source's index off the engine's thread; returns its length."""
+        return OpenRequest(self, (), {})
+
+    def read(self, units: Sequence[int], **options: Any) -> ReadRequest:
+        """Await this to read units: `frames = await video.read([0, 12], size=(224, 224))`."""
+        return ReadRequest(self, units, options)
+
+    def peek(self, units: Sequence[int], **options: Any) -> ReadRequest:
+        """Like `read`, for a reader that decides afterwards whether it reads or skims a unit."""
+        return PeekRequest(self, units, options)
+
+    def note(
+        self,
+        *,
+        read: Iterable[int] = (),
+        skimmed: Iterable[int] = (),
+        **facts: Any,
+    ) -> None:
+        """Write down what happened, for the trace.
+
+        Args:
+            read: units read in full (`read()` notes its own).
+            skimmed: units that got the cheaper computation.
+            **facts: other fields of `Trace`, e.g. `halted_at=12, exit=3, num_exits=10`.
+        """
+        self._read.extend(read)
+        self._skimmed.extend(skimmed)
+        self._notes.update(facts)
+
+    def fail(self, fault: Exception) -> None:
+        """Write down that some units could not be read, though the reader can answer without."""
+        self.faults.append(fault)
+
+    def charge(self, macs: float, seconds: float) -> None:
+        """Add a share of a stage's batch to this source's cost. Called by the engine."""
+        self._macs += macs
+        self._model_seconds += seconds
+        self._stages += 1
+
+    def trace(self) -> Trace | None:
+        """The record so far; None if the source could not even be opened."""
+        try:
+            units_total = len(self.source)
+        except Exception:  # the reader met the same error, and its outcome carries it
+            return None
+        before, after = self._spent_before, self.source.spent
+        cost = Cost(
+            frames_decoded=after.frames_decoded - before.frames_decoded,
+            bytes_read=after.bytes_read - before.bytes_read,
+            decode_seconds=after.decode_seconds - before.decode_seconds,
+            layers=self._stages,
+            macs=round(self._macs),
+            model_seconds=self._model_seconds,
+        )
+        trace = Trace(
+            unit=self.source.unit,
+            units_total=units_total,
+            read=tuple(self._read),
+            skimmed=tuple(self._skimmed),
+            cost=cost,
+        )
+        return replace(trace, **self._notes)

@@ -1,0 +1,346 @@
+"""FrameExit: read frames coarse to fine, answer as soon as an exit is certain.
+
+Ghodrati, Bejnordi & Habibian, "FrameExit: Conditional Early Exiting for Efficient Video
+Recognition" (CVPR 2021, arXiv 2104.13400). Frames are decoded when they are asked for, so a video
+that is clear after two frames has two frames decoded.
+
+B videos, S steps (frames read, in reading order), C, H, W, D feature width, P pooled width,
+K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from ..handle import Handle
+from ..policies import read as read_policies
+from ..policies.halt import LearnedGate
+from ..stage import Stage
+from .checks import check_finite, check_in, check_range
+from .halting import certainty_reached, check_halting
+from .image_backbone import ImageBackbone, default_pixels, describe
+from .pooling import POOLINGS, pooled_size
+from .reader import Reader
+
+_MAX_FAULTS = 3
+"""Frames of a video that may fail before the reader gives up on it."""
+
+
+class FrameExitConfig(PreTrainedConfig):
+    """Backbone, reading order, pooling and halting of a `FrameExit`."""
+
+    model_type = "frame_exit"
+
+    backbone: dict | None = None
+    """`{"model_type": "efficientnet_lite0"}`, or a transformers image model's configuration."""
+    image_size: int = 224
+    """Frames are resized to this square while they are decoded."""
+    pixel_mean: list[float] | None = None
+    """Mean of each channel of the 0-255 pixels; None: the backbone's."""
+    pixel_std: list[float] | None = None
+    """Standard deviation of each channel of the 0-255 pixels; None: the backbone's."""
+    num_frames: int = 10
+    """S: frames that are read when nothing halts."""
+    order: str = "coarse_to_fine"
+    """One of `temporal.policies.read.ORDERS`."""
+    snap_share: float = 0.0
+    """Take the nearest keyframe where there is one within this share of the video's length: a
+    keyframe is decoded alone, any other frame after all those since its keyframe."""
+    pooling: str = "max"
+    """One of `temporal.models.pooling.POOLINGS`."""
+    head: str = "exits"
+    """`"exits"`: a trained head at every step. `"classifier"`: the backbone's own classes, averaged
+    over frames; needs no training."""
+    dropout: float = 0.0
+    """On the pooled state, in training."""
+    min_frames: int = 1
+    """Frames that are read before the first exit may answer."""
+    gate: bool = False
+    """Halt by the learned gate of the paper rather than by `criterion`."""
+    gate_beta: float = 0.5
+    """beta of the gate's training targets: larger accepts worse exits, and halts earlier."""
+    criterion: str = "confidence"
+    """One of `temporal.policies.halt.CRITERIA`; not used with `gate`."""
+    thresholds: list[float] | None = None
+    """Certainty at which each exit but the last answers; None: nothing halts."""
+    operating_points: list[dict] | None = None
+    """Calibrated ways to run; see `temporal.models.halting`."""
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        self.backbone = self.backbone or {"model_type": "efficientnet_lite0"}
+        mean, std = default_pixels(self.backbone)
+        self.pixel_mean, self.pixel_std = self.pixel_mean or mean, self.pixel_std or std
+        check_in("order", self.order, read_policies.ORDERS)
+        check_in("pooling", self.pooling, POOLINGS)
+        check_in("head", self.head, ("exits", "classifier"))
+        check_range("num_frames", self.num_frames, 1, 10_000)
+        check_range("min_frames", self.min_frames, 1, self.num_frames)
+        check_range("snap_share", self.snap_share, 0.0, 1.0)
+        check_halting(self, self.num_frames)
+
+
+@dataclass
+class FrameExitOutput(ModelOutput):
+    """What `FrameExit.forward` returns."""
+
+    loss: Tensor | None = None
+    """Mean cross-entropy over the exits, plus the gates' loss if there are any; a scalar."""
+    logits: Tensor | None = None
+    """The last exit's, `[B, K]`."""
+    exit_logits: Tensor | None = None
+    """All exits', `[B, S, K]`."""
+    gate_logits: Tensor | None = None
+    """`[B, S - 1]`, positive where the gate would halt; None without a gate."""
+
+
+class FrameExit(Reader, PreTrainedModel):
+    """Any image backbone, read over frames with an exit after each.
+
+    `FrameExit.from_classifier(image_classifier)` needs no training: it averages the classifier's
+    probabilities over the frames read so far.
+    """
+
+    config_class = FrameExitConfig
+    base_model_prefix = "frame_exit"
+    main_input_name = "pixel_values"
+    unit = "frame"
+
+    def __init__(self, config: FrameExitConfig) -> None:
+        super().__init__(config)
+        with_classes = config.head == "classifier"
+        self.backbone = ImageBackbone(config.backbone, with_classes=with_classes)
+        self.pool = POOLINGS[config.pooling]
+        if not with_classes:
+            size = pooled_size(config.pooling, self.backbone.num_features)
+            self.exits = nn.ModuleList(
+                nn.Sequential(
+                    nn.BatchNorm1d(size, affine=False),  # features of all scales get one penalty
+                    nn.Dropout(config.dropout),
+                    nn.Linear(size, config.num_labels),
+                )
+                for _ in range(config.num_frames)
+            )
+            gates = config.num_frames - 1 if config.gate else 0  # the last exit needs none
+            self.gates = nn.ModuleList(LearnedGate(size) for _ in range(gates))
+        self.features = Stage(self._features, name="backbone")
+        self.post_init()
+
+    @classmethod
+    def from_classifier(cls, classifier: nn.Module, **config: Any) -> FrameExit:
+        """Read an existing image classifier over frames, without training.
+
+        Args:
+            classifier: an image classifier of transformers, or an `EfficientNetLite0`.
+            **config: fields of `FrameExitConfig`, e.g. `criterion="stability"`.
+        """
+        own = getattr(classifier, "config", None)
+        if own is not None:
+            config = {"id2label": own.id2label, "label2id": own.label2id, **config}
+        model = cls(
+            FrameExitConfig(
+                backbone=describe(classifier),
+                **{"pooling": "mean", "head": "classifier", **config},
+            )
+        )
+        model.backbone.model.load_state_dict(classifier.state_dict())
+        return model
+
+    @classmethod
+    def from_backbone(cls, backbone: nn.Module, **config: Any) -> FrameExit:
+        """Put untrained exits on an image backbone whose weights are kept.
+
+        Args:
+            backbone: an image model of transformers without its classes, or an `EfficientNetLite0`.
+            **config: fields of `FrameExitConfig`, `num_labels` among them.
+        """
+        model = cls(FrameExitConfig(backbone=describe(backbone), **config))
+        model.backbone.model.load_state_dict(backbone.state_dict(), strict=False)
+        return model
+
+    def _init_weights(self, module: nn.Module) -> None:
+        inner = self.backbone.model
+        if isinstance(inner, PreTrainedModel) and module in set(inner.modules()):
+            inner._init_weights(module)
+            return
+        super()._init_weights(module)
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            init.zeros_(module.running_mean)
+            init.ones_(module.running_var)
+            init.zeros_(module.num_batches_tracked)
+            if module.affine:
+                init.ones_(module.weight)
+                init.zeros_(module.bias)
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        times: Tensor | None = None,
+        features: Tensor | None = None,
+        labels: Tensor | None = None,
+        class_weights: Tensor | None = None,
+    ) -> FrameExitOutput:
+        """Run all steps and all exits (training, and the dense reference for `read`).
+
+        Args:
+            pixel_values: `[B, S, 3, H, W]` in reading order, 0 to 255, any dtype; or
+            features: `[B, S, D]` that the backbone computed before (a frozen backbone needs to
+                see each frame only once).
+            times: `[B, S]`, each frame's index as a share of its video's length, in [0, 1].
+            labels: int64 `[B]`.
+            class_weights: `[K]`, for unbalanced classes.
+
+        Raises:
+            ValueError: neither or both of pixel_values and features are given, or times are not.
+        """
+        if (pixel_values is None) == (features is None):
+            raise ValueError("give pixel_values or features, and not both")
+        if features is None:
+            assert pixel_values is not None
+            features = self._features(pixel_values.flatten(0, 1)).unflatten(
+                0, pixel_values.shape[:2]
+            )
+        if times is None:
+            raise ValueError("times ([B, S], shares of the video's length) are needed")
+        states, logits = [], []
+        for step in range(features.shape[1]):
+            state_BP = self.pool(features[:, : step + 1], times[:, : step + 1])
+            states.append(state_BP)
+            logits.append(self._answer(step, state_BP))
+        logits_BSK = torch.stack(logits, 1)
+        gates_BS = self._gates(states)
+        loss = None
+        if labels is not None:
+            loss_SB = torch.stack(
+                [
+                    F.cross_entropy(step_BK, labels, weight=class_weights, reduction="none")
+                    for step_BK in logits_BSK.unbind(1)
+                ]
+            )
+            loss = loss_SB.mean()
+            if gates_BS is not None:
+                loss = loss + self._gate_loss(gates_BS, loss_SB.detach().T)
+        return FrameExitOutput(
+            loss=loss, logits=logits_BSK[:, -1], exit_logits=logits_BSK, gate_logits=gates_BS
+        )
+
+    def _features(self, frames_BCHW: Tensor) -> Tensor:
+        """0-255 frames to features, or to the classifier's probabilities."""
+        frames_BCHW = frames_BCHW.to(self.device, self.dtype)
+        scale_C11 = frames_BCHW.new_tensor(self.config.pixel_std)[:, None, None]
+        mean_C11 = frames_BCHW.new_tensor(self.config.pixel_mean)[:, None, None]
+        features_BD = self.backbone.features((frames_BCHW - mean_C11) / scale_C11)
+        if self.config.head == "classifier":
+            return self.backbone.classify(features_BD).softmax(-1)
+        return features_BD
+
+    def _answer(self, step: int, state_BP: Tensor) -> Tensor:
+        if self.config.head == "classifier":
+            return state_BP.clamp(min=1e-12).log()  # a mean of probabilities, as logits again
+        return self.exits[step](state_BP)
+
+    def _gates(self, states: list[Tensor]) -> Tensor | None:
+        if not self.config.gate:
+            return None
+        return torch.stack(
+            [
+                gate(state_BP, states[max(step - 1, 0)])
+                for step, (gate, state_BP) in enumerate(zip(self.gates, states, strict=False))
+            ],
+            1,
+        )
+
+    def _gate_loss(self, gates_BS: Tensor, loss_BS: Tensor) -> Tensor:
+        """Teach the gates to halt where the exit's loss is small enough (FrameExit, equation 7).
+
+        The bar rises with the step, `beta * exp(step / 2)`: the later, the less is accepted as a
+        reason to go on.
+        """
+        bar_S = self.config.gate_beta * torch.exp(
+            torch.arange(gates_BS.shape[1], device=gates_BS.device) / 2
+        )
+        target_BS = (loss_BS[:, : gates_BS.shape[1]] <= bar_S).to(gates_BS.dtype)
+        return F.binary_cross_entropy_with_logits(gates_BS, target_BS)
+
+    def set_budget(self, budget: float) -> None:
+        """As `Reader.set_budget`; uncalibrated and training-free, it reads that share of frames."""
+        if self.config.head == "classifier" and not self.config.operating_points:
+            check_range("budget", budget, 0.0, 1.0)
+            self.config.num_frames = max(1, int(budget * self.config.num_frames))
+            if self.config.thresholds is not None:
+                self.config.thresholds = self.config.thresholds[: self.config.num_frames - 1]
+            return
+        super().set_budget(budget)
+
+    def dense_macs(self, units_total: int) -> int | None:
+        """MACs of reading all `num_frames` frames."""
+        per_frame = self.features.macs_per_row
+        return (
+            None
+            if per_frame is None
+            else round(per_frame * min(units_total, self.config.num_frames))
+        )
+
+    # Inference -----------------------------------------------------------------------------------
+
+    def plan(self, num_frames: int, keyframes: Sequence[int]) -> list[int]:
+        """Frames to read, in reading order, for a video of so many frames.
+
+        Args:
+            num_frames: frames in the video, at least 1.
+            keyframes: frame indices that decode alone, for snapping.
+        """
+        frames = read_policies.order(self.config.order)(num_frames, self.config.num_frames)
+        reach = self.config.snap_share * num_frames
+        return read_policies.snap(frames, keyframes, reach)
+
+    async def read(self, video: Handle) -> Tensor:
+        """Read frames of one video until an exit is certain. Returns its logits `[K]`."""
+        num_frames = await video.open()
+        size = (self.config.image_size, self.config.image_size)
+        order = self.plan(num_frames, video.index.keyframes)
+        features: list[Tensor] = []
+        times: list[float] = []
+        past: list[Tensor] = []
+        state_BP = None
+        for frame in order:
+            try:
+                pixels_1CHW = await video.read([frame], size=size)
+            except Exception as fault:  # other frames may still tell enough
+                video.fail(fault)
+                if len(video.faults) == _MAX_FAULTS:
+                    break
+                continue
+            feature_1D = await self.features(pixels_1CHW)
+            features.append(feature_1D)
+            times.append(frame / num_frames)
+            times_1S = feature_1D.new_tensor([times])
+            previous_BP, state_BP = state_BP, self.pool(torch.stack(features, 1), times_1S)
+            step = len(past)
+            past.append(check_finite(self._answer(step, state_BP)).float())
+            if step + 1 == len(order) or step + 1 < self.config.min_frames:
+                continue
+            if self._halts(step, past, state_BP, previous_BP):
+                video.note(halted_at=frame)
+                break
+        if not past:
+            raise video.faults[0]
+        video.note(exit=len(past) - 1, num_exits=len(order))
+        return past[-1][0]
+
+    def _halts(
+        self, step: int, past: list[Tensor], state_BP: Tensor, previous_BP: Tensor | None
+    ) -> bool:
+        if self.config.gate:
+            before_BP = state_BP if previous_BP is None else previous_BP
+            return bool(self.gates[step](state_BP, before_BP) > 0)
+        return bool(certainty_reached(self.config, torch.stack(past)))

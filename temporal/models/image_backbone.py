@@ -1,0 +1,88 @@
+"""Image backbones for frame readers: EfficientNet-Lite0, or any image model of transformers.
+
+A backbone here is one module with `features(pixels_BCHW) -> features_BD` and, when it came from a
+classifier, `classify(features_BD) -> logits_BK`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
+
+from .efficientnet_lite import EfficientNetLite0
+
+_LITE0 = "efficientnet_lite0"
+
+
+class ImageBackbone(nn.Module):
+    """One image model behind the interface above.
+
+    Args:
+        description: `{"model_type": "efficientnet_lite0"}`, or a transformers configuration as a
+            dict with its `model_type`.
+        with_classes: keep the model's own classes (its classification head).
+    """
+
+    def __init__(self, description: dict[str, Any], *, with_classes: bool) -> None:
+        super().__init__()
+        fields = dict(description)
+        model_type = fields.pop("model_type")
+        self.with_classes = with_classes
+        if model_type == _LITE0:
+            self.model: Any = EfficientNetLite0()
+            if not with_classes:
+                self.model.classifier = nn.Identity()
+            self.num_features = self.model.num_features
+            return
+        config = AutoConfig.for_model(model_type, **fields)
+        auto = AutoModelForImageClassification if with_classes else AutoModel
+        self.model = auto.from_config(config)
+        # With classes the "features" are the logits already: an image classifier's head has a
+        # different form in every family, so it is not taken apart.
+        sizes = getattr(config, "hidden_sizes", None)
+        width = sizes[-1] if sizes else getattr(config, "hidden_size", None)
+        self.num_features = config.num_labels if with_classes else width
+        if self.num_features is None:
+            raise ValueError(
+                f"the width of {model_type}'s features is unknown: its configuration has neither "
+                "hidden_size nor hidden_sizes"
+            )
+
+    def features(self, pixels_BCHW: Tensor) -> Tensor:
+        """Normalised pixels to one vector an image."""
+        if isinstance(self.model, EfficientNetLite0):
+            return self.model(pixels_BCHW)
+        if self.with_classes:
+            return self.model(pixel_values=pixels_BCHW).logits
+        output = self.model(pixel_values=pixels_BCHW)
+        pooled = getattr(output, "pooler_output", None)
+        if pooled is not None:
+            return pooled.flatten(1)
+        hidden = output.last_hidden_state  # [B, D, H, W] of a CNN, or [B, tokens, D] of a ViT
+        return hidden.mean(dim=(2, 3)) if hidden.dim() == 4 else hidden[:, 0]
+
+    def classify(self, features_BD: Tensor) -> Tensor:
+        """The model's own classes from what `features` returned."""
+        if isinstance(self.model, EfficientNetLite0):
+            return self.model.classifier(features_BD)
+        return features_BD
+
+
+def describe(model: nn.Module) -> dict[str, Any]:
+    """The description from which `ImageBackbone` builds such a model again."""
+    if isinstance(model, EfficientNetLite0):
+        return {"model_type": _LITE0}
+    return {**model.config.to_dict(), "model_type": model.config.model_type}  # type: ignore[operator, union-attr]  # a transformers model
+
+
+def default_pixels(description: dict[str, Any]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of the 0-255 pixels that a model was trained with.
+
+    transformers keeps them in the image processor, not in the model; without one, the usual
+    mean and deviation of 0.5 (ViT) are taken.
+    """
+    if description["model_type"] == _LITE0:
+        return list(EfficientNetLite0.pixel_mean), list(EfficientNetLite0.pixel_std)
+    return [127.5] * 3, [127.5] * 3

@@ -1,0 +1,71 @@
+"""What every reader shares: being called on a source, and its policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..engine import run_alone
+from ..source import Source
+from .halting import apply_budget, set_criterion
+
+
+class Reader:
+    """Mixed into a model that has `async def read(self, handle)`.
+
+    Called on tensors it is the model's `forward`; called on a source it reads it alone, with the
+    code that the engine runs, and returns the `Outcome`.
+    """
+
+    unit: str
+    """What it reads: `"frame"` or `"token"`."""
+
+    reads_cohorts: bool = False
+    """`read` takes a list of handles in lock-step rather than one handle."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`reader(source) -> Outcome`, or the model's forward on tensors.
+
+        Raises:
+            Exception: whatever ended the reading, with its own traceback.
+        """
+        if not args or isinstance(args[0], Tensor) or not isinstance(args[0], Source):
+            return super().__call__(*args, **kwargs)  # type: ignore[misc]  # PreTrainedModel's
+        read: Any = self.read  # type: ignore[attr-defined]  # the class that mixes this in has it
+        outcome: Any = run_alone(read, [args[0]] if self.reads_cohorts else args[0])
+        outcome = outcome[0] if self.reads_cohorts else outcome
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome
+
+    def set_budget(self, budget: float) -> None:
+        """Run at the most accurate calibrated operating point within a budget.
+
+        Args:
+            budget: share of the full cost that may be spent, 0 to 1.
+
+        Raises:
+            ValueError: the budget is not in [0, 1], the reader is not calibrated, or no point is
+                so cheap.
+        """
+        apply_budget(self.config, budget)  # type: ignore[attr-defined]
+
+    def set_policy(self, name: str, threshold: float | None) -> None:
+        """Halt by a criterion at one threshold for all exits, instead of the calibrated policy.
+
+        Args:
+            name: one of `temporal.policies.halt.CRITERIA`.
+            threshold: certainty at which to halt; None: never.
+
+        Raises:
+            ValueError: the name is not a criterion, or this reader has no exits.
+        """
+        set_criterion(self.config, name, threshold)  # type: ignore[attr-defined]
+
+    def dense_macs(self, units_total: int) -> int | None:
+        """MACs of reading a source of so many units with nothing skipped and nothing halted.
+
+        From what the stages measured while they ran; None where that does not tell.
+        """
+        return None

@@ -1,0 +1,108 @@
+"""When to halt: how certain a reader is, from the exits that it has passed so far.
+
+Every criterion has one signature: `criterion(logits_EBK) -> certainty_B`, where `logits_EBK` holds
+the logits of the exits so far, oldest first (`[E, B, K]`, E >= 1). Higher is more certain, and a
+reader halts when the certainty reaches its threshold. Thresholds come from calibration.
+
+E exits so far, B sources, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+Criterion = Callable[[Tensor], Tensor]
+
+
+def confidence(logits_EBK: Tensor) -> Tensor:
+    """The largest probability of the newest exit, in [1/K, 1]."""
+    return logits_EBK[-1].softmax(-1).amax(-1)
+
+
+def margin(logits_EBK: Tensor) -> Tensor:
+    """The lead of the best class over the second of the newest exit, in [0, 1].
+
+    Schuster et al., "Confident Adaptive Language Modeling" (NeurIPS 2022), section 3.5.
+    """
+    top_B2 = logits_EBK[-1].softmax(-1).topk(2, dim=-1).values
+    return top_B2[..., 0] - top_B2[..., 1]
+
+
+def entropy(logits_EBK: Tensor) -> Tensor:
+    """One minus the normalised entropy of the newest exit, in [0, 1].
+
+    DeeBERT (Xin et al., ACL 2020) and FastBERT (Liu et al., ACL 2020) halt where the entropy is
+    low; subtracting it from 1 keeps "higher is more certain".
+    """
+    log_p_BK = logits_EBK[-1].log_softmax(-1)
+    entropy_B = -(log_p_BK.exp() * log_p_BK).sum(-1)
+    return 1 - entropy_B / math.log(logits_EBK.shape[-1])
+
+
+def patience(logits_EBK: Tensor) -> Tensor:
+    """For how many exits in a row, the newest included, the answer has been the same (>= 1).
+
+    PABEE (Zhou et al., NeurIPS 2020) halts when `patience` exits after the first agree with it,
+    which is a threshold of `patience + 1` here.
+    """
+    answers_EB = logits_EBK.argmax(-1)
+    same_EB = (answers_EB.flip(0) == answers_EB[-1]).long()
+    return same_EB.cumprod(0).sum(0).to(logits_EBK.dtype)
+
+
+def stability(logits_EBK: Tensor) -> Tensor:
+    """One minus the total variation distance between the newest two exits; 0 at the first.
+
+    A running mean that no longer moves needs no more evidence, however unsure it is.
+    """
+    if len(logits_EBK) < 2:
+        return logits_EBK.new_zeros(logits_EBK.shape[1])
+    new_BK, old_BK = logits_EBK[-1].softmax(-1), logits_EBK[-2].softmax(-1)
+    return 1 - (new_BK - old_BK).abs().sum(-1) / 2
+
+
+CRITERIA: dict[str, Criterion] = {
+    "confidence": confidence,
+    "margin": margin,
+    "entropy": entropy,
+    "patience": patience,
+    "stability": stability,
+}
+
+
+def criterion(name: str) -> Criterion:
+    """Look a criterion up.
+
+    Raises:
+        ValueError: the name is not one of `CRITERIA`.
+    """
+    if name not in CRITERIA:
+        raise ValueError(f"criterion ({name!r}) must be one of {sorted(CRITERIA)}")
+    return CRITERIA[name]
+
+
+class LearnedGate(nn.Module):
+    """FrameExit's gate: is the pooled state, beside the one before, enough to answer?
+
+    Ghodrati et al., "FrameExit" (CVPR 2021), section 3.3. Both states go through one small
+    network; their codes side by side give one logit. The gate's certainty is its sigmoid.
+    """
+
+    def __init__(self, state_size: int, hidden_size: int = 64) -> None:
+        super().__init__()
+        self.encode = nn.Sequential(
+            nn.Linear(state_size, 2 * hidden_size),
+            nn.ReLU(),
+            nn.Linear(2 * hidden_size, hidden_size),
+            nn.ReLU(),
+        )
+        self.decide = nn.Linear(2 * hidden_size, 1)
+
+    def forward(self, state_BD: Tensor, previous_BD: Tensor) -> Tensor:
+        """Returns logits `[B]`; positive means halt."""
+        codes = torch.cat([self.encode(state_BD), self.encode(previous_BD)], dim=-1)
+        return self.decide(codes).squeeze(-1)

@@ -1,0 +1,107 @@
+"""Which unit to read next: orders over the positions of a source. Pure functions of the length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+
+def uniform(num_units: int, num_reads: int) -> list[int]:
+    """The middles of `num_reads` equal segments, in the order of time.
+
+        10 units, 4 reads:   . x . x . . x . x .      ->  1, 3, 6, 8
+
+    Fewer units than reads give each unit once.
+    """
+    _check(num_units, num_reads)
+    if num_units <= num_reads:
+        return list(range(num_units))
+    return [(2 * k + 1) * num_units // (2 * num_reads) for k in range(num_reads)]
+
+
+def endpoints_first(num_units: int, num_reads: int) -> list[int]:
+    """First, last, middle, then the middles of the widest gaps: the span before the detail.
+
+        9 units, 5 reads:   1 . 4 . 3 . 5 . 2   (the numbers say when each unit is read)
+
+    The first two reads show what changed over the whole source, and in a video that starts and
+    ends a group of pictures there they are the cheapest frames to decode.
+    """
+    _check(num_units, num_reads)
+    order = [0] if num_units == 1 or num_reads == 1 else [0, num_units - 1]
+    return _bisect_gaps(order, num_units, num_reads)
+
+
+def coarse_to_fine(num_units: int, num_reads: int) -> list[int]:
+    """Middle, first, last, then the middles of the widest gaps.
+
+    The order of FrameExit (Ghodrati et al., CVPR 2021, section 3.1).
+    """
+    _check(num_units, num_reads)
+    order: list[int] = []
+    for unit in (num_units // 2, 0, num_units - 1):
+        if unit not in order and len(order) < num_reads:
+            order.append(unit)
+    return _bisect_gaps(order, num_units, num_reads)
+
+
+def sequential(num_units: int, num_reads: int) -> list[int]:
+    """The first `num_reads` units: what truncation reads."""
+    _check(num_units, num_reads)
+    return list(range(min(num_units, num_reads)))
+
+
+ORDERS: dict[str, Callable[[int, int], list[int]]] = {
+    "uniform": uniform,
+    "endpoints_first": endpoints_first,
+    "coarse_to_fine": coarse_to_fine,
+    "sequential": sequential,
+}
+
+
+def order(name: str) -> Callable[[int, int], list[int]]:
+    """Look an order up.
+
+    Raises:
+        ValueError: the name is not one of `ORDERS`.
+    """
+    if name not in ORDERS:
+        raise ValueError(f"order ({name!r}) must be one of {sorted(ORDERS)}")
+    return ORDERS[name]
+
+
+def snap(units: Sequence[int], cheap: Sequence[int], reach: float) -> list[int]:
+    """Move each unit to the nearest cheap one within `reach`, where that is not taken yet.
+
+    Args:
+        units: units to read, in order.
+        cheap: units that cost less, in increasing order (the keyframes of a video).
+        reach: the farthest move, in units.
+
+    Returns:
+        Distinct units, in the same order; a unit that an earlier move already took is left out.
+    """
+    taken: list[int] = []
+    for unit in units:
+        near = [c for c in cheap if abs(c - unit) <= reach and c not in taken]
+        chosen = int(min(near, key=lambda c: (abs(c - unit), c))) if near else unit
+        if chosen not in taken:
+            taken.append(chosen)
+    return taken
+
+
+def _check(num_units: int, num_reads: int) -> None:
+    if num_units < 1 or num_reads < 1:
+        raise ValueError(f"num_units ({num_units}) and num_reads ({num_reads}) must be >= 1")
+
+
+def _bisect_gaps(order: list[int], num_units: int, num_reads: int) -> list[int]:
+    """Extend `order` by the middle of the widest gap between read units, earliest gap first."""
+    taken = sorted(order)
+    while len(order) < min(num_reads, num_units):
+        edges = [-1, *taken, num_units]
+        gaps = [(edges[k + 1] - edges[k], -k) for k in range(len(edges) - 1)]
+        _, k = max(gaps)
+        middle = (edges[-k] + edges[-k + 1]) // 2
+        order.append(middle)
+        taken = sorted([*taken, middle])
+    return order

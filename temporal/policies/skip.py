@@ -1,0 +1,59 @@
+"""How much of a unit to compute: decisions between a cheap and a full computation.
+
+Training samples a decision and lets gradients through a relaxation of it; inference takes the
+likelier one, or moves the threshold to read more or less than was trained.
+
+B sources; choice 0 is to read, choice 1 is to skim (or skip).
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+from torch.nn import functional as F
+
+READ, SKIM = 0, 1
+
+
+def relaxed_decision(logits_B2: Tensor, temperature: float) -> Tensor:
+    """A Gumbel-softmax sample: a soft choice `[B, 2]` whose rows sum to 1.
+
+    Jang et al., "Categorical Reparameterization with Gumbel-Softmax" (ICLR 2017), as used by
+    Skim-RNN (Seo et al., ICLR 2018), section 3.2. Uses torch's global generator.
+    """
+    return F.gumbel_softmax(logits_B2, tau=temperature, dim=-1)
+
+
+def hard_decision(logits_B2: Tensor, read_threshold: float = 0.5) -> Tensor:
+    """Where to read: a bool `[B]`, true where the probability of reading exceeds the threshold."""
+    return logits_B2[..., READ] - logits_B2[..., SKIM] > _logit(read_threshold)
+
+
+def annealed_temperature(step: int, *, rate: float = 1e-4, floor: float = 0.5) -> float:
+    """`max(floor, exp(-rate * step))`, the schedule of Skim-RNN (section 4)."""
+    return max(floor, math.exp(-rate * step))
+
+
+def _logit(probability: float) -> float:
+    if probability <= 0:
+        return -math.inf
+    if probability >= 1:
+        return math.inf
+    return math.log(probability) - math.log1p(-probability)
+
+
+def skim_loss(logits_BT2: Tensor, mask_BT: Tensor) -> Tensor:
+    """The mean of `-log p(skim)` over the tokens that exist (Skim-RNN, equation 5). A scalar."""
+    loss_BT = -logits_BT2.log_softmax(-1)[..., SKIM]
+    return (loss_BT * mask_BT).sum() / mask_BT.sum().clamp(min=1)
+
+
+__all__ = [
+    "READ",
+    "SKIM",
+    "annealed_temperature",
+    "hard_decision",
+    "relaxed_decision",
+    "skim_loss",
+]

@@ -1,0 +1,169 @@
+"""`Stage`: one batched computation that all readers in flight share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .macs import count_macs
+
+
+class StageCall:
+    """What a reader awaits: rows that wait for a stage."""
+
+    __slots__ = ("args", "num_rows", "rows", "stage")
+
+    def __init__(self, stage: Stage, args: tuple[Any, ...], rows: Sequence[int] | None) -> None:
+        self.stage = stage
+        self.args = args
+        self.rows = rows
+        self.num_rows = len(args[0])
+
+    def __await__(self) -> Generator[StageCall, Any, Any]:
+        return (yield self)
+
+
+class Stage:
+    """A function of tensors whose first dimension is the batch, run on joined batches.
+
+    `await stage(x, ...)` hands `x` (any number of rows) to the stage's queue and returns the
+    function's result for these rows. The function must treat rows independently: a row's result
+    does not depend on its companions.
+
+    Args:
+        fn: `fn(*tensors) -> Tensor | tuple[Tensor, ...]`, each with as many rows as the arguments.
+        name: for counters and messages; default: the function's name.
+        pad: join calls whose second dimension differs by padding it with zeros at the end, and cut
+            results back. The function must mask the padding.
+
+    Attributes:
+        calls: batches that ran.
+        rows: rows that ran, over all batches. What was not read is not in this count.
+        seconds: time spent computing.
+    """
+
+    def __init__(
+        self, fn: Callable[..., Any], *, name: str | None = None, pad: bool = False
+    ) -> None:
+        self.fn = fn
+        self.name = name or getattr(fn, "__name__", type(fn).__name__)
+        self.pad = pad
+        self.calls = 0
+        self.rows = 0
+        self.seconds = 0.0
+        self._macs_per_row: dict[tuple[Any, ...], float] = {}
+        self._best_seconds: dict[int, float] = {}  # by batch size, rounded to a power of two
+
+    def __call__(self, *args: Tensor, rows: Sequence[int] | None = None) -> StageCall:
+        """Queue a call.
+
+        Args:
+            *args: tensors `[n, ...]`.
+            rows: in a cohort, which of its members each of the n rows belongs to (so that each is
+                charged for its own). None: all members alike.
+        """
+        return StageCall(self, args, rows)
+
+    def __repr__(self) -> str:
+        return f"Stage({self.name}, calls={self.calls}, rows={self.rows})"
+
+    @property
+    def fixed_seconds(self) -> float:
+        """The part of a batch's time that does not depend on its size, as measured so far."""
+        if len(self._best_seconds) < 2:
+            return 0.0
+        small, large = min(self._best_seconds), max(self._best_seconds)
+        at_small, at_large = self._best_seconds[small], self._best_seconds[large]
+        return max(0.0, (at_small * large - at_large * small) / (large - small))
+
+    @property
+    def macs_per_row(self) -> float | None:
+        """MACs of one row, where every row costs the same; None before that is known."""
+        known = set(self._macs_per_row.values())
+        return known.pop() if len(known) == 1 else None
+
+    def take_batch(self, calls: list[StageCall], max_rows: int | None) -> list[StageCall]:
+        """The calls, oldest first, that can run as one batch of at most `max_rows` rows."""
+        first = self._shape_key(calls[0])
+        batch, num_rows = [calls[0]], calls[0].num_rows
+        for call in calls[1:]:
+            if max_rows is not None and num_rows + call.num_rows > max_rows:
+                break
+            if self._shape_key(call) == first:
+                batch.append(call)
+                num_rows += call.num_rows
+        return batch
+
+    def run(self, batch: list[StageCall], *, count_macs: bool) -> tuple[list[Any], float, float]:
+        """Run joined calls. Returns each call's result, the seconds and the MACs of the batch."""
+        start = time.perf_counter()
+        args = self._join(batch)
+        num_rows = sum(call.num_rows for call in batch)
+        output, macs = self._compute(args, num_rows, count_macs)
+        results = self._split(output, batch)
+        seconds = time.perf_counter() - start
+        self.calls += 1
+        self.rows += num_rows
+        self.seconds += seconds
+        bucket = 1 << max(num_rows - 1, 0).bit_length()
+        self._best_seconds[bucket] = min(seconds, self._best_seconds.get(bucket, seconds))
+        return results, seconds, macs
+
+    def _compute(self, args: tuple[Any, ...], num_rows: int, count: bool) -> tuple[Any, float]:
+        if not count or not num_rows:
+            return self.fn(*args), 0.0
+        shape = tuple(arg.shape[1:] if isinstance(arg, Tensor) else arg for arg in args)
+        if shape not in self._macs_per_row:
+            output, macs = count_macs(self.fn, *args)
+            self._macs_per_row[shape] = macs / num_rows
+        else:
+            output = self.fn(*args)
+        return output, self._macs_per_row[shape] * num_rows
+
+    def _shape_key(self, call: StageCall) -> tuple[Any, ...]:
+        skip = 2 if self.pad else 1
+        return tuple((arg.shape[skip:], arg.dtype, arg.device) for arg in call.args)
+
+    def _join(self, batch: list[StageCall]) -> tuple[Tensor, ...]:
+        if len(batch) == 1:
+            return batch[0].args
+        columns = list(zip(*(call.args for call in batch), strict=True))
+        if not self.pad:
+            return tuple(torch.cat(column) for column in columns)
+        return tuple(torch.cat(_pad_to_longest(column)) for column in columns)
+
+    def _split(self, output: Any, batch: list[StageCall]) -> list[Any]:
+        if len(batch) == 1:
+            return [output]
+        sizes = [call.num_rows for call in batch]
+        if isinstance(output, Tensor):
+            return self._cut(output.split(sizes), batch)
+        columns = [self._cut(tensor.split(sizes), batch) for tensor in output]
+        return list(zip(*columns, strict=True))
+
+    def _cut(self, parts: Sequence[Tensor], batch: list[StageCall]) -> list[Tensor]:
+        """Take the padding off results that have it, so that it never travels on."""
+        if not self.pad:
+            return list(parts)
+        longest = max(call.args[0].shape[1] for call in batch)
+        return [
+            part[:, : call.args[0].shape[1]]
+            if part.dim() > 1 and part.shape[1] == longest and call.args[0].dim() > 1
+            else part
+            for part, call in zip(parts, batch, strict=True)
+        ]
+
+
+def _pad_to_longest(tensors: Sequence[Tensor]) -> list[Tensor]:
+    if tensors[0].dim() < 2:
+        return list(tensors)
+    longest = max(tensor.shape[1] for tensor in tensors)
+    return [
+        F.pad(tensor, [0, 0] * (tensor.dim() - 2) + [0, longest - tensor.shape[1]])
+        for tensor in tensors
+    ]

@@ -1,0 +1,93 @@
+"""What a reader read, skipped and halted, and what that cost: `Trace` and `Cost`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What happened, counted where it happened. Costs add: `a + b` is the cost of doing both."""
+
+    frames_decoded: int = 0
+    """Frames that a decoder produced, those on the way to a wanted frame included."""
+
+    bytes_read: int = 0
+    """Bytes of the packets that were given to a decoder."""
+
+    layers: int = 0
+    """Stages that computed something for this source (a layer, a backbone, a cell step)."""
+
+    macs: int = 0
+    """Multiply-accumulates that ran. Papers often call this number "FLOPs"; a FLOP count is twice
+    as large."""
+
+    decode_seconds: float = 0.0
+    """Seconds spent reading units from the source (decoding, resizing, tokenizing)."""
+
+    model_seconds: float = 0.0
+    """Seconds of stage computation: this source's rows' share of each joined batch."""
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    """The record of one reading, in order.
+
+    A unit is in exactly one of three states: read (in `read`), skimmed (in `skimmed`: looked at
+    with a cheaper computation), or unread. Unread units before the end of the reading were
+    skipped; those after it were never reached because the reader halted.
+    """
+
+    unit: str
+    """What the source is made of: `"frame"`, `"clip"`, `"token"` or `"chunk"`."""
+
+    units_total: int
+    """Units in the source."""
+
+    read: tuple[int, ...] = ()
+    """Units that were read, in the order in which they were read."""
+
+    skimmed: tuple[int, ...] = ()
+    """Units that were skimmed, in order."""
+
+    halted_at: int | None = None
+    """The last unit taken when the reader halted with units left; None: it went to the end."""
+
+    exit: int | None = None
+    """The exit that answered, counted from 0 (a step for frames and chunks, a layer for depth)."""
+
+    num_exits: int | None = None
+    """How many exits the reader has for this source."""
+
+    seconds_per_unit: float | None = None
+    """Mean seconds between units; None for sources without a clock (text)."""
+
+    halted_at_seconds: float | None = None
+    """Time of `halted_at` in the source; None without a clock or without a halt."""
+
+    truncated: bool = False
+    """The source was longer than the reader's limit, and the rest was never offered to it."""
+
+    cost: Cost = Cost()
+    """What the reading cost, as counted."""
+
+    @property
+    def units_read(self) -> int:
+        """Units read in full."""
+        return len(self.read)
+
+    @property
+    def share_read(self) -> float:
+        """Units read in full over units in the source, 0 to 1."""
+        return len(self.read) / self.units_total if self.units_total else 0.0
+
+    @property
+    def halted(self) -> bool:
+        """Whether the reading stopped, over time or over depth, before everything was computed."""
+        early = self.exit is not None and self.num_exits is not None
+        return self.halted_at is not None or (early and self.exit + 1 < self.num_exits)  # type: ignore[operator]  # both are int when `early`

@@ -1,0 +1,1 @@
+"""What fine-tuning and calibration need: losses, schedules, thresholds."""

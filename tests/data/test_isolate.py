@@ -1,0 +1,76 @@
+"""Workers that hang or die cost one read, not the pool."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from temporal.data import DecodePool, VideoError
+
+
+def _misbehave(video, frames, size):
+    """Frame 1 hangs, frame 2 kills its worker, frame 3 needs all memory; others are read."""
+    if frames == [1]:
+        time.sleep(1000)
+    if frames == [2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if frames == [3]:
+        raise MemoryError
+    return video.read_array(frames, size=size)
+
+
+def test_isolated_video_equals_a_plain_one(clips):
+    images, _ = clips.truth("h264.mp4")
+    with DecodePool(2, 60.0) as pool:
+        for source in (clips.path("h264.mp4"), clips.path("h264.mp4").read_bytes()):
+            video = pool.open(source, id="x")
+            assert (len(video), video.backend, video.id, video.unit) == (60, "pyav", "x", "frame")
+            assert np.array_equal(video.read([50, 7, 50]).numpy(), images[[50, 7, 50]])
+            named = video.cost([50, 7])
+            assert video.spent.frames_decoded == named.frames_decoded
+            assert video.spent.bytes_read == named.bytes_read
+            assert video.spent.decode_seconds > 0
+            assert video.plan([0.4], tolerance_seconds=0.1) == [12]
+            assert video.snap([13], 1) == [12]
+            with pytest.raises(IndexError, match="0..59"):
+                video.read([60])
+
+
+def test_source_errors_come_through(tmp_path):
+    with DecodePool(1, 60.0) as pool:
+        with pytest.raises(VideoError, match="no/such") as caught:
+            len(pool.open(tmp_path / "no" / "such.mp4"))
+        assert caught.value.reason == "not_found"
+
+
+def test_a_hang_and_a_crash_cost_one_read(clips):
+    images, _ = clips.truth("h264.mp4")
+    with DecodePool(1, 60.0, read_function=_misbehave) as pool:
+        video, other = pool.open(clips.path("h264.mp4")), pool.open(clips.path("h264.mkv"))
+        assert np.array_equal(video.read([30])[0].numpy(), images[30])
+        for frame, reason in ((1, "timeout"), (2, "worker_crashed"), (3, "oom")):
+            pool.deadline_seconds = 0.5 if reason == "timeout" else 60.0
+            with pytest.raises(VideoError) as caught:
+                video.read([frame])
+            assert caught.value.reason == reason
+            pool.deadline_seconds = 60.0
+            assert np.array_equal(video.read([30])[0].numpy(), images[30])
+            assert np.array_equal(other.read([9])[0].numpy(), images[9])
+        workers = [
+            child
+            for child in psutil.Process().children(recursive=True)
+            if "forkserver" in " ".join(child.cmdline()) and child.children() == []
+        ]
+        assert workers
+    assert not [worker for worker in psutil.wait_procs(workers, timeout=10)[1]]
+
+
+@pytest.mark.parametrize(("workers", "deadline"), [(0, 1.0), (1, 0.0)])
+def test_options_are_checked(workers, deadline):
+    with pytest.raises(ValueError, match="must be"):
+        DecodePool(workers, deadline)

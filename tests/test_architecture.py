@@ -1,0 +1,184 @@
+"""The arrows between packages run downward, and files stay small enough to read."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = {"temporal": "temporal", "data": "temporal.data", "pipelines": "temporal.pipelines"}
+
+# Inside `temporal` a module imports from its own floor and from lower ones.
+FLOORS = {
+    "trace": 1,
+    "source": 1,
+    "macs": 1,
+    "policies": 1,
+    "kernels": 1,
+    "handle": 2,
+    "stage": 2,
+    "scheduler": 2,
+    "engine": 2,
+    "models": 3,
+    "training": 4,
+}
+# `data` knows what a source is and what a cost is, and nothing else of `temporal`.
+OPEN_TO_DATA = {"temporal.trace", "temporal.source"}
+OUTSIDE = {"scripts", "tests"}
+MAX_LINES = 350
+
+
+def python_files(root: Path) -> list[Path]:
+    """Every module of the three packages."""
+    return sorted(path for folder in FOLDERS for path in (root / folder).rglob("*.py"))
+
+
+def module_name(path: Path, root: Path) -> str:
+    """Under which name a file imports: `data/video.py` is `temporal.data.video`."""
+    folder, *rest = path.relative_to(root).with_suffix("").parts
+    if rest and rest[-1] == "__init__":
+        rest.pop()
+    return ".".join([FOLDERS[folder], *rest])
+
+
+def imported_modules(path: Path, root: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield (line, absolute name) of all that a file imports, in functions and by string too.
+
+    `from a import b` yields both `a` and `a.b`: b may be a module.
+    """
+    name = module_name(path, root)
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, base] if base else parents)
+            yield node.lineno, base
+            for alias in node.names:
+                yield node.lineno, f"{base}.{alias.name}"
+        elif isinstance(node, ast.Call) and node.args:
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            called = node.func.id if isinstance(node.func, ast.Name) else called
+            target = node.args[0]
+            if called in {"import_module", "__import__"} and isinstance(target, ast.Constant):
+                yield node.lineno, str(target.value)
+
+
+def is_in(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def floor_of(name: str) -> int | None:
+    """The floor of a module of `temporal`; None for the package itself and what it defines."""
+    parts = name.split(".")
+    return FLOORS.get(parts[1]) if len(parts) > 1 else None
+
+
+def broken_rule(importer: str, imported: str) -> str | None:
+    """Say which rule an import breaks, or None."""
+    top = imported.partition(".")[0]
+    if top in {"data", "pipelines"}:
+        return f"makes a second copy of every class: import temporal.{top}"
+    if top in OUTSIDE:
+        return "packages do not import scripts or tests"
+    if not is_in(imported, "temporal") or is_in(importer, "temporal.pipelines"):
+        return None
+    if is_in(importer, "temporal.data"):
+        inside = is_in(imported, "temporal.data") or imported == "temporal"
+        if inside or any(is_in(imported, allowed) for allowed in OPEN_TO_DATA):
+            return None
+        return f"data may import only {', '.join(sorted(OPEN_TO_DATA))} of temporal"
+    if is_in(imported, "temporal.data") or is_in(imported, "temporal.pipelines"):
+        return "temporal knows nothing of files, decoders or tasks"
+    mine, theirs = floor_of(importer), floor_of(imported)
+    if mine is not None and theirs is not None and theirs > mine:
+        return f"floor {mine} imports floor {theirs}"
+    return None
+
+
+def violations(root: Path) -> list[str]:
+    """Every broken rule in a tree, as `file:line: importer -> imported: rule`."""
+    found = []
+    for path in python_files(root):
+        importer = module_name(path, root)
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        for line, imported in imported_modules(path, root, tree):
+            if rule := broken_rule(importer, imported):
+                found.append(f"{path.relative_to(root)}:{line}: {importer} -> {imported}: {rule}")
+    return found
+
+
+def test_arrows_run_downward() -> None:
+    assert not violations(ROOT), "\n".join(violations(ROOT))
+
+
+def test_every_module_of_temporal_has_a_floor() -> None:
+    entries = {
+        path.stem
+        for path in (ROOT / "temporal").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    homeless = entries - set(FLOORS) - {"__init__"}
+    assert not homeless, f"give these a floor in FLOORS: {sorted(homeless)}"
+
+
+def test_files_stay_readable() -> None:
+    lines = {
+        path: len(path.read_text(encoding="utf-8").splitlines()) for path in python_files(ROOT)
+    }
+    too_long = {str(p.relative_to(ROOT)): n for p, n in lines.items() if n > MAX_LINES}
+    assert not too_long, f"split these at {MAX_LINES} lines: {too_long}"
+    drawers = [str(p.relative_to(ROOT)) for p in lines if p.stem in {"utils", "helpers", "misc"}]
+    assert not drawers, f"name these after what they do: {drawers}"
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("temporal/engine.py", "from temporal.data import Video"),
+        ("temporal/engine.py", "from .data import Video"),
+        ("temporal/models/a.py", "from ..data.video import Video"),
+        ("temporal/models/a.py", "from .. import pipelines"),
+        ("temporal/models/a.py", "import importlib; importlib.import_module('temporal.data')"),
+        ("temporal/policies/halt.py", "from ..engine import Engine"),
+        ("temporal/stage.py", "from .models import FrameExit"),
+        ("temporal/models/a.py", "def f():\n    from temporal import training"),
+        ("data/video.py", "from ..engine import Engine"),
+        ("data/decode/pyav.py", "from ...pipelines import reading"),
+        ("data/video.py", "import temporal.models"),
+        ("pipelines/cli.py", "import data"),
+        ("pipelines/cli.py", "from data.video import Video"),
+        ("pipelines/cli.py", "import scripts.calibrate"),
+    ],
+)
+def test_the_check_sees_an_upward_arrow(tmp_path: Path, file: str, line: str) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(line)
+    assert len({found.split(":")[1] for found in violations(tmp_path)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("temporal/engine.py", "from .trace import Cost"),
+        ("temporal/models/a.py", "from ..engine import Engine"),
+        ("temporal/training/losses.py", "from ..models import FrameExit"),
+        ("data/video.py", "from ..trace import Cost"),
+        ("data/decode/pyav.py", "from ..video import Video"),
+        ("pipelines/cli.py", "from temporal.data import Video"),
+        ("pipelines/cli.py", "from ..models import FrameExit"),
+    ],
+)
+def test_the_check_lets_downward_arrows_pass(tmp_path: Path, file: str, line: str) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(line)
+    assert violations(tmp_path) == []
