@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from temporal.trace import Cost
+
+if TYPE_CHECKING:
+    import torch
 
 CHARACTERS_PER_TOKEN = 16
 """Characters that are tokenized at most per token that is kept. Tokenizers truncate after the work:
@@ -89,6 +91,8 @@ class Document:
         self._set(ids, offsets, id or "<text>", max_tokens, seconds)
 
     def _set(self, ids: Any, offsets: Any, id: str, max_tokens: int | None, seconds: float) -> None:
+        import torch  # here: decode workers import this package and never need it
+
         self.id = id
         tokens = torch.as_tensor(ids, dtype=torch.int64)
         spans = None if offsets is None else np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
@@ -173,6 +177,8 @@ class Document:
             start, stop = units.start, units.stop
             if 0 <= start <= stop <= len(self):
                 return self.ids[start:stop]
+        import torch
+
         places = torch.as_tensor([int(unit) for unit in units], dtype=torch.int64)
         outside = places[(places < 0) | (places >= len(self))]
         if len(outside):

@@ -7,10 +7,9 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from temporal.trace import Cost
@@ -20,7 +19,11 @@ from .decode.container import MAX_PIXELS, Opened, open_container
 from .decode.decord import DecordReader, why_not
 from .decode.index import VideoIndex, build_index
 from .decode.pyav import PyavReader
+from .decode.shelf import Expectation, Shelf, check_size
 from .decode.sniff import Checked, check_source
+
+if TYPE_CHECKING:
+    import torch
 
 Backend = Literal["auto", "pyav", "decord", "torchcodec"]
 
@@ -30,7 +33,7 @@ class _Reader(Protocol):
     frames_decoded: int
     bytes_read: int
 
-    def read(self, frame_indices: Any, slots: Any, out: Any) -> None: ...
+    def read(self, frame_indices: Any, slots: Any, out: Any, shelf: Shelf) -> None: ...
 
     def close(self) -> None: ...
 
@@ -89,6 +92,7 @@ class Video:
         self._opened: Opened | None = None  # open, with its index read, not yet given to a reader
         self._reader: _Reader | None = None
         self._spent = Cost()
+        self._expectation = Expectation()
 
     @property
     def index(self) -> VideoIndex:
@@ -149,6 +153,8 @@ class Video:
             IndexError: An index is not in 0..len - 1.
             VideoError: A wanted frame cannot be had; `frames_read` says how many could.
         """
+        import torch  # here: a decode worker, which never comes here, starts ten times faster
+
         return torch.from_numpy(self.read_array(units, size=size))
 
     def read_array(
@@ -164,10 +170,11 @@ class Video:
         self._own_process()
         with self._lock:
             reader = self._get_reader()
+            shelf = self._expectation.get_shelf(self._check_size(None))
             before = (reader.frames_decoded, reader.bytes_read)
             start = time.perf_counter()
             try:
-                reader.read(sorted(slots), slots, out)
+                reader.read(sorted(slots), slots, out, shelf)
             finally:
                 self._spent += Cost(
                     frames_decoded=reader.frames_decoded - before[0],
@@ -178,6 +185,27 @@ class Video:
             if slots[frame] != row:
                 out[row] = out[slots[frame]]
         return out
+
+    def expect(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> None:
+        """Name frames that may be read later, so that those on the way to others are kept.
+
+        Nothing is decoded for them. But when a read decodes past one of them, it is scaled and
+        kept, and its own read then costs no decoding. So frames can be read in any order, one by
+        one, for about the price of reading them at once. Returns at once; decord keeps nothing.
+
+        Args:
+            units: Frame indices, in the order in which they are likely to be read. They replace
+                those named before; an empty list frees what was kept. Each is struck off when it is
+                read, so memory is bounded by `len(units)` scaled frames.
+            size: (height, width) with which they will be read; a read with another decodes anew.
+
+        Example:
+            >>> video.expect([50, 0, 99], size=(224, 224))
+            >>> middle = video.read([50], size=(224, 224))  # decodes 51 frames of a single GOP
+            >>> first = video.read([0], size=(224, 224))    # decodes none: it was on the way
+        """
+        self._own_process()
+        self._expectation.set(units, size)
 
     def plan(self, times_seconds: Sequence[float], tolerance_seconds: float = 0.0) -> list[int]:
         """Choose frames for wished times: within the tolerance, the ones cheapest to decode.
@@ -197,13 +225,17 @@ class Video:
         return plan.snap_frames(self.index, self._check(frame_indices), tolerance_frames)
 
     def close(self) -> None:
-        """Let go of the file; a later read opens it again. The index stays."""
+        """Let go of the file and of what was expected; a later read opens it again.
+
+        The index stays.
+        """
         self._own_process()
         with self._lock:
             for held in (self._reader, self._opened):
                 if held is not None:
                     held.close()
             self._reader = self._opened = None
+            self._expectation = Expectation()
 
     def __enter__(self) -> Video:
         return self
@@ -273,10 +305,7 @@ class Video:
     def _check_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
         if size is None:
             return self.index.height, self.index.width
-        height, width = size
-        if height < 1 or width < 1:
-            raise ValueError(f"size ({size}) must be (height, width), both >= 1")
-        return int(height), int(width)
+        return check_size(size)
 
 
 _INHERITED: list[Any] = []  # decoders of a parent process, kept from being collected in a fork

@@ -21,7 +21,7 @@ def read_labelled_texts(
             .txt with the trees of the Stanford Sentiment Treebank, one a line (as SST-2: neutral
             trees are dropped, 0-1 is negative and 3-4 positive).
         text_column, label_column: names in the file.
-        phrases: trees only: also every labelled phrase inside them.
+        phrases: trees only: also every labelled phrase inside them (column `whole` is false).
     """
     suffix = Path(path).suffix
     if suffix == ".txt":
@@ -54,15 +54,17 @@ def _read_tsv(path: str, text_column: str, label_column: str) -> Dataset:
 
 
 def _read_trees(path: str, phrases: bool) -> Dataset:
-    texts, labels, groups = [], [], []
+    texts, labels, groups, wholes = [], [], [], []
     for group, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines()):
         nodes = _parse_tree(line)
-        for label, text in nodes if phrases else nodes[-1:]:
+        for node in nodes if phrases else nodes[-1:]:
+            label, text = node
             if label != 2:
                 texts.append(text)
                 labels.append(int(label > 2))
                 groups.append(group)
-    return Dataset.from_dict({"text": texts, "label": labels, "group": groups})
+                wholes.append(node is nodes[-1])
+    return Dataset.from_dict({"text": texts, "label": labels, "group": groups, "whole": wholes})
 
 
 def _parse_tree(line: str) -> list[tuple[int, str]]:

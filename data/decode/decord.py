@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .errors import VideoError
 from .index import VideoIndex
 from .plan import read_cost
+from .shelf import Shelf
 from .sniff import Checked
 
 _CONTAINERS = frozenset({"mov", "matroska"})
@@ -83,9 +84,16 @@ class DecordReader:
         self._reformatter = VideoReformatter()
 
     def read(
-        self, frame_indices: Sequence[int], slots: Mapping[int, int], out: NDArray[np.uint8]
+        self,
+        frame_indices: Sequence[int],
+        slots: Mapping[int, int],
+        out: NDArray[np.uint8],
+        shelf: Shelf,
     ) -> None:
-        """Decode frames into `out` (uint8 [K, 3, height, width]); see `PyavReader.read`."""
+        """Decode frames into `out` (uint8 [K, 3, height, width]); see `PyavReader.read`.
+
+        The shelf stays empty: decord does not show the frames that it passes.
+        """
         if not frame_indices:
             return
         height, width = out.shape[2:]

@@ -7,17 +7,12 @@ into a `VideoError`. Each video stays with one worker, which keeps it open betwe
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from pebble import ProcessExpired, ProcessPool
 
 from temporal.trace import Cost
@@ -27,17 +22,11 @@ from . import plan
 from .container import MAX_PIXELS
 from .errors import VideoError
 from .index import VideoIndex
+from .processes import WorkerContext
+from .worker import Expected, ReadFunction, read_frames, start, work_open, work_read
 
-_OPEN_VIDEOS = 4  # videos that a worker keeps open
-
-ReadFunction = Callable[[Video, "list[int]", "tuple[int, int] | None"], NDArray[np.uint8]]
-
-
-def read_frames(
-    video: Video, frame_indices: list[int], size: tuple[int, int] | None
-) -> NDArray[np.uint8]:
-    """Read frames in the worker. Tests put a function in its place that hangs or dies."""
-    return video.read_array(frame_indices, size=size)
+if TYPE_CHECKING:
+    import torch
 
 
 class DecodePool:
@@ -72,13 +61,13 @@ class DecodePool:
         self._read_function = read_function
         self._next = 0
         self._lock = threading.Lock()
-        context = _process_context()
+        context: Any = WorkerContext()
         # One pool per process, not one pool of many: a video's reads must meet its open decoder.
         self._pools = [
             ProcessPool(
                 max_workers=1,
                 context=context,
-                initializer=_limit_memory,
+                initializer=start,
                 initargs=[max_memory_bytes],
             )
             for _ in range(workers)
@@ -153,6 +142,7 @@ class IsolatedVideo:
         self._video = video  # never opened here: it is the recipe that the worker opens
         self._facts: tuple[VideoIndex, str] | None = None
         self._spent = Cost()
+        self._expected: tuple[dict[int, None], tuple[int, int] | None] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -184,16 +174,29 @@ class IsolatedVideo:
             VideoError: Also `timeout`, `worker_crashed` and `oom`; the pool survives all three.
             IndexError: An index is not in 0..len - 1.
         """
-        frames = plan.check_frames(self.index, units, name=self.id)
-        function = self._pool._read_function
+        import torch
+
+        index = self.index
+        frames = plan.check_frames(index, units, name=self.id)
+        expected, function = self._expected, self._pool._read_function
+        # All of what is expected goes along with every read: the worker may be a new one.
+        wish: Expected | None = None if expected is None else (list(expected[0]), expected[1])
         images, error, spent = self._pool._call(
-            self._worker, self.id, _work_read, self._key, self._video, frames, size, function
+            self._worker, self.id, work_read, self._key, self._video, frames, size, wish, function
         )
         with self._lock:
             self._spent += spent
         if error is not None:
             raise error
+        if expected is not None and _same_size(index, size, expected[1]):
+            for frame in frames:
+                expected[0].pop(frame, None)
         return torch.from_numpy(images)
+
+    def expect(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> None:
+        """Name frames that may be read later; see `Video.expect`. Goes along with the next read."""
+        self._video.expect(units, size=size)  # checks them
+        self._expected = (dict.fromkeys(int(unit) for unit in units), size)
 
     def plan(self, times_seconds: Sequence[float], tolerance_seconds: float = 0.0) -> list[int]:
         """Choose frames for wished times; see `Video.plan`."""
@@ -217,64 +220,13 @@ class IsolatedVideo:
         with self._lock:
             if self._facts is None:
                 self._facts = self._pool._call(
-                    self._worker, self.id, _work_open, self._key, self._video
+                    self._worker, self.id, work_open, self._key, self._video
                 )
             return self._facts
 
 
-# In the worker
-
-_videos: OrderedDict[int, Video] = OrderedDict()
-
-
-def _work_open(key: int, video: Video) -> tuple[VideoIndex, str]:
-    video = _kept(key, video)
-    return video.index, video.backend
-
-
-def _work_read(
-    key: int,
-    video: Video,
-    frames: list[int],
-    size: tuple[int, int] | None,
-    read_function: ReadFunction,
-) -> tuple[NDArray[np.uint8] | None, VideoError | None, Cost]:
-    video = _kept(key, video)
-    before = video.spent
-    images, failure = None, None
-    try:
-        images = read_function(video, frames, size)
-    except VideoError as error:
-        failure = error  # returned, so that what was spent comes back with it
-    after = video.spent
-    spent = Cost(
-        frames_decoded=after.frames_decoded - before.frames_decoded,
-        bytes_read=after.bytes_read - before.bytes_read,
-        decode_seconds=after.decode_seconds - before.decode_seconds,
-    )
-    return images, failure, spent
-
-
-def _kept(key: int, video: Video) -> Video:
-    """The worker's own open video of this key, opening it if it is not there."""
-    video = _videos.pop(key, video)
-    _videos[key] = video
-    while len(_videos) > _OPEN_VIDEOS:
-        _videos.popitem(last=False)[1].close()
-    return video
-
-
-def _limit_memory(max_memory_bytes: int | None) -> None:
-    if max_memory_bytes is not None:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
-
-
-def _process_context() -> Any:
-    """Forkserver where there is one: a worker starts in milliseconds and inherits no decoder."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
+def _same_size(
+    index: VideoIndex, size: tuple[int, int] | None, other: tuple[int, int] | None
+) -> bool:
+    own = (index.height, index.width)
+    return tuple(size or own) == tuple(other or own)

@@ -1,14 +1,16 @@
 """Exact frame reads through PyAV: jump to a keyframe, decode only what is needed, check each frame.
 
 Every packet that is fed carries its number, and every frame that comes out says which packet made
-it, so a frame is identified and never counted on trust. Two things make this cheap:
+it, so a frame is identified and never counted on trust. Three things make this cheap:
 
 - *draining*: a decoder holds frames back to reorder them. At the end of a run it is flushed instead
   of being fed packets nobody asked for, so a lone keyframe costs one decoded frame;
 - *streaming*: flushing loses the decoder's place. When the next read goes on in the same GOP, the
   GOP is entered once more and from then on the decoder is kept running, so reading a video frame by
   frame decodes it once (plus at most one GOP's beginning). Frames that a flush gives early are
-  spared for the next read.
+  spared for the next read;
+- *keeping*: expected frames that a decode passes go on a shelf until they are read; and if the
+  frame that is expected next lies further on in the same GOP, the decoder is kept running at once.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from .cursor import PacketCursor
 from .errors import VideoError
 from .index import VideoIndex
 from .plan import Run, plan_runs
+from .shelf import Shelf
 from .sink import FrameSink
 
 _MAX_SPARED = 8  # frames kept from a flush, as the decoder made them
@@ -63,7 +66,11 @@ class PyavReader:
         self._reformatter = VideoReformatter()
 
     def read(
-        self, frame_indices: Sequence[int], slots: Mapping[int, int], out: NDArray[np.uint8]
+        self,
+        frame_indices: Sequence[int],
+        slots: Mapping[int, int],
+        out: NDArray[np.uint8],
+        shelf: Shelf,
     ) -> None:
         """Decode frames into `out`.
 
@@ -71,16 +78,18 @@ class PyavReader:
             frame_indices: Wanted frames, ascending, without repeats.
             slots: Frame index -> row of `out`.
             out: uint8 [K, 3, height, width], RGB; frames are scaled to its size, upright.
+            shelf: Frames expected later; gives those it has, takes those that are passed.
 
         Raises:
             VideoError: `corrupt` or `truncated`, with `frames_read`, when a wanted frame cannot be
                 had; `too_large` when a frame turns out larger than allowed.
         """
-        sink = FrameSink(slots=slots, out=out, reformatter=self._reformatter)
-        spared = [f for f in frame_indices if f in self._spared]
+        sink = FrameSink(slots=slots, out=out, reformatter=self._reformatter, shelf=shelf)
+        others = sink.put_kept(frame_indices)
+        spared = [f for f in others if f in self._spared]
         for frame in spared:
             sink.put(frame, self._spared[frame])
-        runs = plan_runs(self._index, [f for f in frame_indices if f not in self._spared])
+        runs = plan_runs(self._index, [f for f in others if f not in self._spared])
         for place, run in enumerate(runs):
             self._read_run(run, sink, is_last=place == len(runs) - 1)
 
@@ -102,7 +111,8 @@ class PyavReader:
             raise self._lost(doomed[0], sink, self._known_fault(doomed[0]))
         missing = set(run.frames)
         resumed = self._enter(run, missing)
-        fault = self._decode_run(run, missing, sink, keep_place=is_last and self._is_streaming)
+        keep_place = is_last and (self._is_streaming or self._leads_on(run, sink.shelf))
+        fault = self._decode_run(run, missing, sink, keep_place=keep_place)
         if not missing:
             return
         if fault is not None:
@@ -142,6 +152,16 @@ class PyavReader:
             return min(missing) >= self._num_out
         packets = (int(self._index.frame_packets[f]) for f in missing)
         return all(p >= self._cursor.next or p in self._pending for p in packets)
+
+    def _leads_on(self, run: Run, shelf: Shelf) -> bool:
+        """Whether the next decode for an expected frame would go over this run's packets again."""
+        for frame in shelf.missing:
+            if not 0 <= frame < len(self._index):
+                continue  # its own read will say so
+            entry, packet = self._index.frame_entries[frame], self._index.frame_packets[frame]
+            if not run.first_packet <= packet <= run.last_packet:  # else this run passes it
+                return bool(entry <= run.last_packet < packet)
+        return False
 
     def _decode_run(
         self, run: Run, missing: set[int], sink: FrameSink, *, keep_place: bool
@@ -260,11 +280,20 @@ class PyavReader:
                     frames_read=sink.num_read,
                 )
             self._last_out = index
+            is_large = frame.width * frame.height > self._max_pixels
             if index not in missing:
-                if spares and self._is_sound(index, frame) and len(self._spared) < _MAX_SPARED:
+                # Only what its own read would give: after a jump into open GOPs, frames come out
+                # that depend on the GOP before.
+                is_whole = (
+                    self._entry is not None and self._index.frame_entries[index] >= self._entry
+                )
+                if is_large or not is_whole or not self._is_sound(index, frame):
+                    continue
+                kept = sink.pass_by(index, frame)
+                if spares and not kept and len(self._spared) < _MAX_SPARED:
                     self._spared[index] = frame
                 continue
-            if frame.width * frame.height > self._max_pixels:
+            if is_large:
                 raise VideoError(
                     "too_large",
                     f"{self._name}: frame {index} has {frame.width}x{frame.height} "

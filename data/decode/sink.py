@@ -1,13 +1,15 @@
-"""Put decoded frames into their rows of an array: RGB, scaled, upright."""
+"""Put decoded frames into their rows of an array, or on a shelf: RGB, scaled, upright."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
+
+from .shelf import Shelf
 
 
 class FrameSink:
@@ -17,6 +19,7 @@ class FrameSink:
         slots: Frame index -> row of `out`.
         out: uint8 [K, 3, height, width].
         reformatter: Kept between reads: it remembers its scaling tables.
+        shelf: Where frames go that are expected later.
     """
 
     def __init__(
@@ -25,15 +28,43 @@ class FrameSink:
         slots: Mapping[int, int],
         out: NDArray[np.uint8],
         reformatter: VideoReformatter,
+        shelf: Shelf,
     ) -> None:
         self.num_read = 0
         self._slots = slots
         self._out = out
         self._reformatter = reformatter
+        self.shelf = shelf
 
     def put(self, frame_index: int, frame: VideoFrame) -> None:
         """Convert a frame and store it."""
-        height, width = self._out.shape[2:]
+        self._put_image(frame_index, self._convert(frame, *self._out.shape[2:]))
+
+    def put_kept(self, frame_indices: Sequence[int]) -> list[int]:
+        """Store the frames that the shelf has; return the others, which must be decoded.
+
+        A shelf of another size is left alone: the frames may still be asked for at that size.
+        """
+        if self.shelf.size != self._out.shape[2:]:
+            return list(frame_indices)
+        kept = self.shelf.take(frame_indices)
+        for frame_index, image in kept.items():
+            self._put_image(frame_index, image)
+        return [frame_index for frame_index in frame_indices if frame_index not in kept]
+
+    def pass_by(self, frame_index: int, frame: VideoFrame) -> bool:
+        """Keep a frame that was decoded on the way if it is expected; return whether it was."""
+        if frame_index not in self.shelf.missing:
+            return False
+        self.shelf.keep(frame_index, self._convert(frame, *self.shelf.size))
+        return True
+
+    def _put_image(self, frame_index: int, image: NDArray[np.uint8]) -> None:
+        self._out[self._slots[frame_index]] = image
+        self.num_read += 1
+
+    def _convert(self, frame: VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
+        """Return uint8 [3, height, width]."""
         turns = round(frame.rotation / 90) % 4
         if turns % 2:
             height, width = width, height
@@ -48,5 +79,4 @@ class FrameSink:
         ).to_ndarray()
         if turns:
             image = np.rot90(image, turns)
-        self._out[self._slots[frame_index]] = image.transpose(2, 0, 1)
-        self.num_read += 1
+        return image.transpose(2, 0, 1)

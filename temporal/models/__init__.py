@@ -6,11 +6,11 @@ from transformers import (
     AutoModelForVideoClassification,
 )
 
+from .configuration_frame_exit import FrameExitConfig as FrameExitConfig
 from .early_exit import EarlyExit as EarlyExit
 from .early_exit import EarlyExitConfig as EarlyExitConfig
 from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
-from .frame_exit import FrameExitConfig as FrameExitConfig
 from .running_mean import ChunkReader as ChunkReader
 from .running_mean import ClipReader as ClipReader
 from .running_mean import RunningMeanPolicy as RunningMeanPolicy

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
@@ -25,68 +25,15 @@ from ..handle import Handle
 from ..policies import read as read_policies
 from ..policies.halt import LearnedGate
 from ..stage import Stage
-from .checks import check_finite, check_in, check_range
-from .halting import certainty_reached, check_halting
-from .image_backbone import ImageBackbone, default_pixels, describe
+from .checks import check_finite, check_range
+from .configuration_frame_exit import FrameExitConfig
+from .halting import certainty_reached
+from .image_backbone import ImageBackbone, describe
 from .pooling import POOLINGS, pooled_size
 from .reader import Reader
 
 _MAX_FAULTS = 3
 """Frames of a video that may fail before the reader gives up on it."""
-
-
-class FrameExitConfig(PreTrainedConfig):
-    """Backbone, reading order, pooling and halting of a `FrameExit`."""
-
-    model_type = "frame_exit"
-
-    backbone: dict | None = None
-    """`{"model_type": "efficientnet_lite0"}`, or a transformers image model's configuration."""
-    image_size: int = 224
-    """Frames are resized to this square while they are decoded."""
-    pixel_mean: list[float] | None = None
-    """Mean of each channel of the 0-255 pixels; None: the backbone's."""
-    pixel_std: list[float] | None = None
-    """Standard deviation of each channel of the 0-255 pixels; None: the backbone's."""
-    num_frames: int = 10
-    """S: frames that are read when nothing halts."""
-    order: str = "coarse_to_fine"
-    """One of `temporal.policies.read.ORDERS`."""
-    snap_share: float = 0.0
-    """Take the nearest keyframe where there is one within this share of the video's length: a
-    keyframe is decoded alone, any other frame after all those since its keyframe."""
-    pooling: str = "max"
-    """One of `temporal.models.pooling.POOLINGS`."""
-    head: str = "exits"
-    """`"exits"`: a trained head at every step. `"classifier"`: the backbone's own classes, averaged
-    over frames; needs no training."""
-    dropout: float = 0.0
-    """On the pooled state, in training."""
-    min_frames: int = 1
-    """Frames that are read before the first exit may answer."""
-    gate: bool = False
-    """Halt by the learned gate of the paper rather than by `criterion`."""
-    gate_beta: float = 0.5
-    """beta of the gate's training targets: larger accepts worse exits, and halts earlier."""
-    criterion: str = "confidence"
-    """One of `temporal.policies.halt.CRITERIA`; not used with `gate`."""
-    thresholds: list[float] | None = None
-    """Certainty at which each exit but the last answers; None: nothing halts."""
-    operating_points: list[dict] | None = None
-    """Calibrated ways to run; see `temporal.models.halting`."""
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        self.backbone = self.backbone or {"model_type": "efficientnet_lite0"}
-        mean, std = default_pixels(self.backbone)
-        self.pixel_mean, self.pixel_std = self.pixel_mean or mean, self.pixel_std or std
-        check_in("order", self.order, read_policies.ORDERS)
-        check_in("pooling", self.pooling, POOLINGS)
-        check_in("head", self.head, ("exits", "classifier"))
-        check_range("num_frames", self.num_frames, 1, 10_000)
-        check_range("min_frames", self.min_frames, 1, self.num_frames)
-        check_range("snap_share", self.snap_share, 0.0, 1.0)
-        check_halting(self, self.num_frames)
 
 
 @dataclass
@@ -101,6 +48,27 @@ class FrameExitOutput(ModelOutput):
     """All exits', `[B, S, K]`."""
     gate_logits: Tensor | None = None
     """`[B, S - 1]`, positive where the gate would halt; None without a gate."""
+
+
+class _Exit(nn.Module):
+    """A linear classifier on standardised features, so that one decay suits features of any scale.
+
+    The statistics are buffers that are set once from the training features; see
+    `FrameExit.set_feature_statistics`.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, size: int, num_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(size, num_labels)
+
+    def forward(self, state_BP: Tensor) -> Tensor:
+        return self.linear(self.dropout((state_BP - self.mean) / self.scale))
 
 
 class FrameExit(Reader, PreTrainedModel):
@@ -123,12 +91,7 @@ class FrameExit(Reader, PreTrainedModel):
         if not with_classes:
             size = pooled_size(config.pooling, self.backbone.num_features)
             self.exits = nn.ModuleList(
-                nn.Sequential(
-                    nn.BatchNorm1d(size, affine=False),  # features of all scales get one penalty
-                    nn.Dropout(config.dropout),
-                    nn.Linear(size, config.num_labels),
-                )
-                for _ in range(config.num_frames)
+                _Exit(size, config.num_labels, config.dropout) for _ in range(config.num_frames)
             )
             gates = config.num_frames - 1 if config.gate else 0  # the last exit needs none
             self.gates = nn.ModuleList(LearnedGate(size) for _ in range(gates))
@@ -173,7 +136,12 @@ class FrameExit(Reader, PreTrainedModel):
             inner._init_weights(module)
             return
         super()._init_weights(module)
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        if isinstance(module, _Exit):
+            init.zeros_(module.linear.weight)  # the fit is convex: start at no opinion
+            init.zeros_(module.linear.bias)
+            init.zeros_(module.mean)
+            init.ones_(module.scale)
+        if isinstance(module, nn.BatchNorm2d):
             init.zeros_(module.running_mean)
             init.ones_(module.running_var)
             init.zeros_(module.num_batches_tracked)
@@ -211,11 +179,8 @@ class FrameExit(Reader, PreTrainedModel):
             )
         if times is None:
             raise ValueError("times ([B, S], shares of the video's length) are needed")
-        states, logits = [], []
-        for step in range(features.shape[1]):
-            state_BP = self.pool(features[:, : step + 1], times[:, : step + 1])
-            states.append(state_BP)
-            logits.append(self._answer(step, state_BP))
+        states = self._states(features, times)
+        logits = [self._answer(step, state_BP) for step, state_BP in enumerate(states)]
         logits_BSK = torch.stack(logits, 1)
         gates_BS = self._gates(states)
         loss = None
@@ -227,11 +192,25 @@ class FrameExit(Reader, PreTrainedModel):
                 ]
             )
             loss = loss_SB.mean()
+            if self.config.exit_decay:
+                weights = sum(branch.linear.weight.square().sum() for branch in self.exits)
+                loss = loss + self.config.exit_decay * weights / len(self.exits)
             if gates_BS is not None:
                 loss = loss + self._gate_loss(gates_BS, loss_SB.detach().T)
         return FrameExitOutput(
             loss=loss, logits=logits_BSK[:, -1], exit_logits=logits_BSK, gate_logits=gates_BS
         )
+
+    def set_feature_statistics(self, features: Tensor, times: Tensor) -> None:
+        """Standardise what each exit sees by these features `[N, S, D]` and times `[N, S]`."""
+        for branch, state_BP in zip(self.exits, self._states(features, times), strict=False):
+            branch.mean.copy_(state_BP.mean(0))
+            branch.scale.copy_(state_BP.std(0, unbiased=False).clamp(min=1e-5))
+
+    def _states(self, features_BSD: Tensor, times_BS: Tensor) -> list[Tensor]:
+        """The pooled state after each step."""
+        steps = range(1, features_BSD.shape[1] + 1)
+        return [self.pool(features_BSD[:, :step], times_BS[:, :step]) for step in steps]
 
     def _features(self, frames_BCHW: Tensor) -> Tensor:
         """0-255 frames to features, or to the classifier's probabilities."""
@@ -241,7 +220,8 @@ class FrameExit(Reader, PreTrainedModel):
         features_BD = self.backbone.features((frames_BCHW - mean_C11) / scale_C11)
         if self.config.head == "classifier":
             return self.backbone.classify(features_BD).softmax(-1)
-        return features_BD
+        power = self.config.feature_power
+        return features_BD if power == 1 else features_BD.sign() * features_BD.abs() ** power
 
     def _answer(self, step: int, state_BP: Tensor) -> Tensor:
         if self.config.head == "classifier":
@@ -308,6 +288,9 @@ class FrameExit(Reader, PreTrainedModel):
         num_frames = await video.open()
         size = (self.config.image_size, self.config.image_size)
         order = self.plan(num_frames, video.index.keyframes)
+        expect = getattr(video, "expect", None)
+        if expect is not None:  # frames passed on the way to others need not be decoded again
+            expect(order, size=size)
         features: list[Tensor] = []
         times: list[float] = []
         past: list[Tensor] = []

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from temporal.data import DecodePool, VideoError
+from temporal.data import DecodePool, Video, VideoError
 
 
 def _misbehave(video, frames, size):
@@ -39,6 +39,27 @@ def test_isolated_video_equals_a_plain_one(clips):
             assert video.snap([13], 1) == [12]
             with pytest.raises(IndexError, match="0..59"):
                 video.read([60])
+
+
+def test_expected_frames_are_kept_in_the_worker_and_by_its_successor(clips):
+    images, _ = clips.truth("h264_one_key.mp4")
+    order = [30, 7, 59, 44]
+    with DecodePool(1, 60.0, read_function=_misbehave) as pool:
+        plain = Video(clips.path("h264_one_key.mp4"))
+        video = pool.open(clips.path("h264_one_key.mp4"))
+        plain.expect(order)
+        video.expect(order)
+        with pytest.raises(VideoError, match="died"):
+            video.read([2])
+        for frame in order:
+            assert np.array_equal(video.read([frame])[0].numpy(), images[frame])
+            plain.read([frame])
+            assert video.spent.frames_decoded == plain.spent.frames_decoded <= 60
+        before = video.spent.frames_decoded
+        video.read([7])  # it left the shelf when it was read
+        assert video.spent.frames_decoded > before
+        with pytest.raises(ValueError, match="size"):
+            video.expect([1], size=(0, 4))
 
 
 def test_source_errors_come_through(tmp_path):

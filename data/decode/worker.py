@@ -1,0 +1,115 @@
+"""What runs inside a decode worker: open videos, their reads, and an end with the parent's end.
+
+Workers import this module and what it needs, and nothing else: no torch, no model, no script of the
+caller (see `processes`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from temporal.trace import Cost
+
+from ..video import Video
+from .errors import VideoError
+from .index import VideoIndex
+
+_OPEN_VIDEOS = 4  # videos that a worker keeps open
+_PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
+
+ReadFunction = Callable[[Video, "list[int]", "tuple[int, int] | None"], NDArray[np.uint8]]
+
+Expected = tuple["list[int]", "tuple[int, int] | None"]
+"""Frame indices and size, as `Video.expect` takes them."""
+
+_videos: OrderedDict[int, Video] = OrderedDict()
+
+
+def start(max_memory_bytes: int | None) -> None:
+    """Set a new worker up; runs in it before anything else."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
+    _die_with_parent()
+    if max_memory_bytes is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
+
+
+def read_frames(
+    video: Video, frame_indices: list[int], size: tuple[int, int] | None
+) -> NDArray[np.uint8]:
+    """Read frames. Tests put a function in its place that hangs or dies."""
+    return video.read_array(frame_indices, size=size)
+
+
+def work_open(key: int, video: Video) -> tuple[VideoIndex, str]:
+    """Build the video's index; return it and the name of the decoder."""
+    video = _kept(key, video)
+    return video.index, video.backend
+
+
+def work_read(
+    key: int,
+    video: Video,
+    frames: list[int],
+    size: tuple[int, int] | None,
+    expected: Expected | None,
+    read_function: ReadFunction,
+) -> tuple[NDArray[np.uint8] | None, VideoError | None, Cost]:
+    """Read frames; return them or the error, and what was spent in either case."""
+    video = _kept(key, video)
+    if expected is not None:
+        video.expect(expected[0], size=expected[1])
+    before = video.spent
+    images, failure = None, None
+    try:
+        images = read_function(video, frames, size)
+    except VideoError as error:
+        failure = error  # returned, so that what was spent comes back with it
+    after = video.spent
+    spent = Cost(
+        frames_decoded=after.frames_decoded - before.frames_decoded,
+        bytes_read=after.bytes_read - before.bytes_read,
+        decode_seconds=after.decode_seconds - before.decode_seconds,
+    )
+    return images, failure, spent
+
+
+def _kept(key: int, video: Video) -> Video:
+    """The worker's own open video of this key, opening it if it is not there."""
+    video = _videos.pop(key, video)
+    _videos[key] = video
+    while len(_videos) > _OPEN_VIDEOS:
+        _videos.popitem(last=False)[1].close()
+    return video
+
+
+def _die_with_parent() -> None:
+    """End this process when the one that reads the videos is gone, however that one ended.
+
+    A parent that was killed closes its pipes, but a worker notices that only when it looks at them,
+    and a decoder that hangs never does.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return  # not a worker: called directly
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="die-with-parent", daemon=True).start()
+    if sys.platform == "linux":
+        # The thread needs the interpreter, which a hung decoder may hold; the kernel does not. The
+        # signal comes with the end of the fork server, which ends with its last client.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
