@@ -16,6 +16,9 @@ _WINDOW_BATCHES = 8
 """Batches that are tokenized and sorted by length together, so that cohorts need little padding."""
 
 
+_COHORTS_IN_FLIGHT = 8
+
+
 def cohorts(documents: list[Document], size: int) -> Iterator[list[Document]]:
     """Group documents by length, longest first, into cohorts of at most `size`.
 
@@ -98,9 +101,12 @@ class TextClassificationPipeline(Pipeline):
         self.batch_size = options.get("batch_size") or self.batch_size
 
     def _engine(self) -> Engine:
-        # A cohort is a full batch. An accelerator gains by joining two cohorts' survivors.
-        cohorts = 1 if self.device.type == "cpu" else 2
-        return Engine(cohorts * self.batch_size, deterministic=self.device.type == "cpu")
+        # Several cohorts in flight, so that the few rows of each that go on can be joined.
+        return Engine(
+            _COHORTS_IN_FLIGHT * self.batch_size,
+            max_batch_size=self.batch_size,
+            deterministic=self.device.type == "cpu",
+        )
 
     def _sources(
         self,

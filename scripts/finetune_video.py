@@ -213,23 +213,27 @@ class Protocol:
         }
 
 
+def training_defaults() -> dict[str, Any]:
+    """One batch of everything, 300 steps: the fit is convex and a fold takes seconds."""
+    return {
+        "learning_rate": 3e-2,
+        "max_steps": 300,
+        "lr_scheduler_type": "linear",
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "weight_decay": 0.0,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+        "max_grad_norm": 0.0,
+    }
+
+
 def main() -> None:
     """Cross-validate, hold cameras out, train on everything, save and print."""
     parser = HfArgumentParser((VideoArguments, TrainingArguments))
-    # One batch of everything, 300 steps: the fit is convex and a fold takes seconds.
-    parser.set_defaults(
-        learning_rate=3e-2,
-        max_steps=300,
-        lr_scheduler_type="linear",
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        weight_decay=0.0,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        max_grad_norm=0.0,
-    )
+    parser.set_defaults(**training_defaults())
     if len(sys.argv) == 2 and sys.argv[1].endswith(".json"):
         args, training = parser.parse_json_file(sys.argv[1])
     else:

@@ -93,7 +93,7 @@ class Engine:
     ) -> Iterator[Outcome]:
         """Read every item and yield one `Outcome` per source, lazily.
 
-        An item is a source, or a sequence of sources that are read as one cohort in lock-step
+        An item is a source, or a list or tuple of sources that are read as one cohort in lock-step
         (`read` then gets a list of handles and returns a list). Items are taken from the stream
         only as readers finish and outcomes are consumed. An exception in a reader ends that reader
         alone; when it ends a cohort, the cohort's members are read again one by one, so that only

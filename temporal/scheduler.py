@@ -60,8 +60,8 @@ class _Reader:
     __slots__ = ("coroutine", "handles", "is_cohort", "start")
 
     def __init__(self, read: ReadFunction, item: Source | Sequence[Source], start: int) -> None:
-        self.is_cohort = not isinstance(item, Source)
-        sources = [item] if isinstance(item, Source) else list(item)
+        self.is_cohort = isinstance(item, list | tuple)
+        sources: list[Any] = list(item) if isinstance(item, list | tuple) else [item]
         self.handles = [Handle(source) for source in sources]
         self.start = start
         self.coroutine = read(self.handles if self.is_cohort else self.handles[0])
@@ -133,7 +133,7 @@ class Run:
                 except StopIteration:
                     self.exhausted = True
                     return
-            size = 1 if isinstance(self.held_back, Source) else len(self.held_back)
+            size = len(self.held_back) if isinstance(self.held_back, list | tuple) else 1
             if self.in_flight and self.in_flight + size > limit:
                 return
             item, self.held_back = self.held_back, None

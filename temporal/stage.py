@@ -92,9 +92,8 @@ class Stage:
         first = self._shape_key(calls[0])
         batch, num_rows = [calls[0]], calls[0].num_rows
         for call in calls[1:]:
-            if max_rows is not None and num_rows + call.num_rows > max_rows:
-                break
-            if self._shape_key(call) == first:
+            fits = max_rows is None or num_rows + call.num_rows <= max_rows
+            if fits and self._shape_key(call) == first:
                 batch.append(call)
                 num_rows += call.num_rows
         return batch

@@ -6,11 +6,9 @@ caller (see `processes`).
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,7 +23,6 @@ from .errors import VideoError
 from .index import VideoIndex
 
 _OPEN_VIDEOS = 4  # videos that a worker keeps open
-_PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
 ReadFunction = Callable[[Video, "list[int]", "tuple[int, int] | None"], NDArray[np.uint8]]
 
@@ -95,10 +92,11 @@ def _kept(key: int, video: Video) -> Video:
 
 
 def _die_with_parent() -> None:
-    """End this process when the one that reads the videos is gone, however that one ended.
+    """End this process when the one that asks for frames is gone, however that one ended.
 
-    A parent that was killed closes its pipes, but a worker notices that only when it looks at them,
-    and a decoder that hangs never does.
+    A worker that waits for work notices that its pipe is closed; one whose decoder hangs never
+    does. Asking who the system's parent process is does not help: that is the fork server, which
+    stays as long as its workers do.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -109,7 +107,3 @@ def _die_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="die-with-parent", daemon=True).start()
-    if sys.platform == "linux":
-        # The thread needs the interpreter, which a hung decoder may hold; the kernel does not. The
-        # signal comes with the end of the fork server, which ends with its last client.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -105,10 +105,8 @@ class _Exit(nn.Module):
     def forward(self, hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         head = dict(zip(self.names, self.parts, strict=True))
         if self.pooling == "mean":  # the heads look at a first token: give them one
-            mask_BT1 = mask_BT[..., None].to(hidden_BTD.dtype)
-            hidden_BTD = (hidden_BTD * mask_BT1).sum(1, keepdim=True) / mask_BT1.sum(
-                1, keepdim=True
-            )
+            mask_B1T = mask_BT[:, None].to(hidden_BTD.dtype)
+            hidden_BTD = (mask_B1T / mask_B1T.sum(-1, keepdim=True)) @ hidden_BTD
             mask_BT = mask_BT[:, :1]
         return self.family.answer(head, hidden_BTD, mask_BT)
 

@@ -1,0 +1,20 @@
+"""Store a trained reader and its tokenizer small enough to ship: float16 weights, safetensors.
+
+    python scripts/export_default.py out/skim pipelines/defaults/review-skim-rnn
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from transformers import AutoTokenizer
+
+from temporal.pipelines.loading import load_model
+
+if __name__ == "__main__":
+    source, target = sys.argv[1:3]
+    loaded = load_model("text-classification", source)
+    loaded.module.config.architectures = [type(loaded.module).__name__]
+    loaded.module.to(torch.float16).save_pretrained(target)
+    AutoTokenizer.from_pretrained(source).save_pretrained(target)
