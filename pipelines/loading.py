@@ -100,7 +100,7 @@ def _from_path(task: str, path: str, hub: dict[str, Any]) -> Any:
     # safetensors only: a pickle may run code when it is opened.
     weights = {**hub, "use_safetensors": True, "dtype": torch.float32}
     if config.model_type in READERS:
-        reader_class = READERS[config.model_type]
+        reader_class: Any = READERS[config.model_type]
         if _carries_no_weights(path, config):
             reader = FrameExit(config)
             load_imagenet_weights(reader.backbone.model)
@@ -144,15 +144,15 @@ def _text_model(
     model: Any, name: str, tokenizer: Any, needs_pieces: bool, chunk_size: int | None
 ) -> LoadedModel:
     if isinstance(model, Reader) and model.unit == "token":
-        module = getattr(model, "classifier", model) if isinstance(model, ChunkReader) else model
+        module: Any = model.classifier if isinstance(model, ChunkReader) else model
+        config = module.config
         return LoadedModel(
             reader=model,
             module=module,
             name=name,
             tokenizer=tokenizer,
-            adds_special_tokens=model.config.model_type == "early_exit",
-            max_tokens=getattr(model, "max_tokens", None)
-            or getattr(model.config, "max_tokens", None),
+            adds_special_tokens=config.model_type == "early_exit",
+            max_tokens=getattr(model, "max_tokens", None) or getattr(config, "max_tokens", None),
         )
     if not isinstance(model, PreTrainedModel) or isinstance(model, Reader):
         raise ValueError(f"model ({name}) must be a text reader or a sequence classifier")
@@ -182,7 +182,7 @@ def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
 
 def _video_model(model: Any, name: str, path: str | None, hub: dict[str, Any]) -> LoadedModel:
     if isinstance(model, Reader) and model.unit == "frame":
-        module = model.classifier if isinstance(model, ClipReader) else model
+        module: Any = model.classifier if isinstance(model, ClipReader) else model
         return LoadedModel(reader=model, module=module, name=name)
     pixels = _pixels(path, hub)
     if isinstance(model, EfficientNetLite0):

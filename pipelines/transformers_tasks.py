@@ -22,11 +22,12 @@ class _AdaptivePipeline(TransformersPipeline):
     runs, which its preprocess-forward-postprocess cannot.
     """
 
-    _load_tokenizer: bool | None = None
-    _load_image_processor = False
-    _load_video_processor = False
-    _load_feature_extractor = False
-    _load_processor = False
+    # transformers' own subclasses set these flags so; their base declares them as None alone.
+    _load_tokenizer: Any = None
+    _load_image_processor: Any = False
+    _load_video_processor: Any = False
+    _load_feature_extractor: Any = False
+    _load_processor: Any = False
     adaptive_task: str
 
     def __init__(
@@ -90,7 +91,7 @@ class AdaptiveVideoClassification(_AdaptivePipeline):
 
 def register_tasks() -> None:
     """Register both tasks, once."""
-    tasks: dict[str, tuple[type, tuple[type, ...], str]] = {
+    tasks: dict[str, tuple[type, Any, str]] = {
         "adaptive-text-classification": (
             AdaptiveTextClassification,
             (AutoModelForSequenceClassification,),

@@ -1,6 +1,6 @@
 """Store a trained reader and its tokenizer small enough to ship: float16 weights, safetensors.
 
-    python scripts/export_default.py out/skim pipelines/defaults/review-skim-rnn
+python scripts/export_default.py out/skim pipelines/defaults/review-skim-rnn
 """
 
 from __future__ import annotations

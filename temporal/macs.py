@@ -74,7 +74,7 @@ def count_macs(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, 
     torch.backends.mha.set_fastpath_enabled(False)  # the fused encoder layer counts as nothing
     try:
         counter = FlopCounterMode(display=False, custom_mapping=_MISSING_FORMULAS)
-        counter.mod_tracker = _NoModules()
+        counter.mod_tracker = _NoModules()  # type: ignore[assignment]  # same three members
         with counter:
             result = fn(*args, **kwargs)
     finally:

@@ -36,3 +36,8 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     """Raise ValueError unless a number lies in [low, high]."""
     if not low <= value <= high:
         raise ValueError(f"{name} ({value!r}) must be between {low} and {high}")
+
+
+def num_classes(config: Any) -> int:
+    """How many classes a configuration names (`num_labels` may be None in its type)."""
+    return len(config.id2label)

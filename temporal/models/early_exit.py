@@ -28,7 +28,7 @@ from transformers.utils import ModelOutput
 
 from ..handle import Handle
 from ..stage import Stage
-from .checks import check_finite, check_in
+from .checks import check_finite, check_in, num_classes
 from .encoders import family_of
 from .halting import certainty_reached, check_halting
 from .reader import Reader
@@ -59,9 +59,8 @@ class EarlyExitConfig(PreTrainedConfig):
         if self.encoder is None:
             return  # transformers builds an empty configuration to compare with
         encoder = self.encoder_config()
-        self.num_labels = encoder.num_labels
         self.id2label, self.label2id = encoder.id2label, encoder.label2id
-        num_layers = encoder.num_hidden_layers
+        num_layers = int(encoder.num_hidden_layers)
         layers = sorted({*(self.exit_layers or range(1, num_layers + 1)), num_layers})
         if layers[0] < 1 or layers[-1] > num_layers:
             raise ValueError(
@@ -184,11 +183,8 @@ class EarlyExit(Reader, PreTrainedModel):
         loss = None
         if labels is not None:
             weights = [k + 1 for k in range(len(logits))]  # PABEE, equation 5
-            total = sum(
-                weight * F.cross_entropy(logits_BK, labels)
-                for weight, logits_BK in zip(weights, logits, strict=True)
-            )
-            loss = total / sum(weights)
+            losses = torch.stack([F.cross_entropy(logits_BK, labels) for logits_BK in logits])
+            loss = (losses * losses.new_tensor(weights)).sum() / sum(weights)
         return EarlyExitOutput(loss=loss, logits=logits[-1], exit_logits=torch.stack(logits, 1))
 
     def _run_segment(self, k: int, hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
@@ -236,7 +232,8 @@ class EarlyExit(Reader, PreTrainedModel):
         mask_BT = (torch.arange(ids_BT.shape[1]) < lengths_B[:, None]).long().to(self.device)
 
         hidden_BTD = await self.embed(ids_BT.to(self.device), mask_BT, rows=alive)
-        past_EBK = torch.empty(0, len(alive), self.config.num_labels, device=self.device)
+        num_labels = num_classes(self.config)
+        past_EBK = torch.empty(0, len(alive), num_labels, device=self.device)
         results: list[Any] = [None] * len(ids)
         last = len(self.segments) - 1
         for k, segment in enumerate(self.segments):

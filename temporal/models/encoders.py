@@ -132,7 +132,7 @@ def _tensor(output: Any) -> Tensor:
     return output if isinstance(output, Tensor) else output[0]
 
 
-_BERT_LIKE = {
+_BERT_LIKE: dict[str, Any] = {
     "layers": lambda model: model.base_model.encoder.layer,
     "embed": _embed,
     "run": _run,
@@ -179,7 +179,8 @@ def family_of(model: Model) -> Family:
     Raises:
         ValueError: the family is not described here.
     """
-    model_type = getattr(model, "config", model).model_type
+    config: Any = getattr(model, "config", model)
+    model_type = config.model_type
     if model_type not in FAMILIES:
         raise ValueError(
             f"model_type ({model_type!r}) must be one of {sorted(FAMILIES)}: "

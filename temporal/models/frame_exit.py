@@ -25,7 +25,7 @@ from ..handle import Handle
 from ..policies import read as read_policies
 from ..policies.halt import LearnedGate
 from ..stage import Stage
-from .checks import check_finite, check_range
+from .checks import check_finite, check_range, num_classes
 from .configuration_frame_exit import FrameExitConfig
 from .halting import certainty_reached
 from .image_backbone import ImageBackbone, describe
@@ -86,12 +86,12 @@ class FrameExit(Reader, PreTrainedModel):
     def __init__(self, config: FrameExitConfig) -> None:
         super().__init__(config)
         with_classes = config.head == "classifier"
-        self.backbone = ImageBackbone(config.backbone, with_classes=with_classes)
+        self.backbone = ImageBackbone(config.backbone or {}, with_classes=with_classes)
         self.pool = POOLINGS[config.pooling]
         if not with_classes:
             size = pooled_size(config.pooling, self.backbone.num_features)
             self.exits = nn.ModuleList(
-                _Exit(size, config.num_labels, config.dropout) for _ in range(config.num_frames)
+                _Exit(size, num_classes(config), config.dropout) for _ in range(config.num_frames)
             )
             gates = config.num_frames - 1 if config.gate else 0  # the last exit needs none
             self.gates = nn.ModuleList(LearnedGate(size) for _ in range(gates))
@@ -142,9 +142,12 @@ class FrameExit(Reader, PreTrainedModel):
             init.zeros_(module.mean)
             init.ones_(module.scale)
         if isinstance(module, nn.BatchNorm2d):
-            init.zeros_(module.running_mean)
-            init.ones_(module.running_var)
-            init.zeros_(module.num_batches_tracked)
+            for name, value in (
+                ("running_mean", 0),
+                ("running_var", 1),
+                ("num_batches_tracked", 0),
+            ):
+                init.constant_(module.get_buffer(name), value)
             if module.affine:
                 init.ones_(module.weight)
                 init.zeros_(module.bias)
@@ -193,8 +196,8 @@ class FrameExit(Reader, PreTrainedModel):
             )
             loss = loss_SB.mean()
             if self.config.exit_decay:
-                weights = sum(branch.linear.weight.square().sum() for branch in self.exits)
-                loss = loss + self.config.exit_decay * weights / len(self.exits)
+                squares = [branch.linear.weight.square().sum() for branch in self._exits()]
+                loss = loss + self.config.exit_decay * torch.stack(squares).mean()
             if gates_BS is not None:
                 loss = loss + self._gate_loss(gates_BS, loss_SB.detach().T)
         return FrameExitOutput(
@@ -203,9 +206,13 @@ class FrameExit(Reader, PreTrainedModel):
 
     def set_feature_statistics(self, features: Tensor, times: Tensor) -> None:
         """Standardise what each exit sees by these features `[N, S, D]` and times `[N, S]`."""
-        for branch, state_BP in zip(self.exits, self._states(features, times), strict=False):
+        for branch, state_BP in zip(self._exits(), self._states(features, times), strict=False):
             branch.mean.copy_(state_BP.mean(0))
             branch.scale.copy_(state_BP.std(0, unbiased=False).clamp(min=1e-5))
+
+    def _exits(self) -> list[_Exit]:
+        """The exits, with their type."""
+        return [branch for branch in self.exits if isinstance(branch, _Exit)]
 
     def _states(self, features_BSD: Tensor, times_BS: Tensor) -> list[Tensor]:
         """The pooled state after each step."""

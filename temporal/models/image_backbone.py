@@ -30,10 +30,12 @@ class ImageBackbone(nn.Module):
         fields = dict(description)
         model_type = fields.pop("model_type")
         self.with_classes = with_classes
+        self.model: Any
+        self.num_features: int
         if model_type == _LITE0:
-            self.model: Any = EfficientNetLite0()
+            self.model = EfficientNetLite0()
             if not with_classes:
-                self.model.classifier = nn.Identity()
+                self.model.classifier = nn.Identity()  # its classes are not used
             self.num_features = self.model.num_features
             return
         config = AutoConfig.for_model(model_type, **fields)
@@ -43,12 +45,13 @@ class ImageBackbone(nn.Module):
         # different form in every family, so it is not taken apart.
         sizes = getattr(config, "hidden_sizes", None)
         width = sizes[-1] if sizes else getattr(config, "hidden_size", None)
-        self.num_features = config.num_labels if with_classes else width
-        if self.num_features is None:
+        width = config.num_labels if with_classes else width
+        if width is None:
             raise ValueError(
                 f"the width of {model_type}'s features is unknown: its configuration has neither "
                 "hidden_size nor hidden_sizes"
             )
+        self.num_features = int(width)
 
     def features(self, pixels_BCHW: Tensor) -> Tensor:
         """Normalised pixels to one vector an image."""

@@ -27,7 +27,7 @@ from ..policies.skip import (
     skim_loss,
 )
 from ..stage import Stage
-from .checks import check_finite, check_in, check_range
+from .checks import check_finite, check_in, check_range, num_classes
 from .reader import Reader
 
 POOLINGS = ("last", "max", "mean")
@@ -104,7 +104,7 @@ class SkimRNN(Reader, PreTrainedModel):
         self.skim_input = nn.Linear(width, 4 * skim)
         self.skim_hidden = nn.Linear(state, 4 * skim, bias=False)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(state, config.num_labels)
+        self.classifier = nn.Linear(state, num_classes(config))
         self.training_step = 0  # of the temperature's schedule; set by the training script
         self.look = Stage(self._look, name="look")
         self.read_stage = Stage(self._read, name="read")

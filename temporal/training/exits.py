@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from ..models.checks import num_classes
 from ..models.frame_exit import FrameExit
 
 
@@ -49,10 +50,10 @@ class ExitTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.class_weights = class_weights
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], **kwargs: Any) -> Any:
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """The model's own loss, with the class weights."""
         inputs = {**inputs, "class_weights": self.class_weights.to(inputs["labels"].device)}
-        return super().compute_loss(model, inputs, **kwargs)
+        return super().compute_loss(model, inputs, *args, **kwargs)
 
 
 def fit_exits(reader: FrameExit, clips: FeatureClips, args: TrainingArguments) -> FrameExit:
@@ -67,7 +68,7 @@ def fit_exits(reader: FrameExit, clips: FeatureClips, args: TrainingArguments) -
         model=reader,
         args=args,
         train_dataset=clips,
-        class_weights=balanced_weights(clips.labels, reader.config.num_labels),
+        class_weights=balanced_weights(clips.labels, num_classes(reader.config)),
     )
     trainer.remove_callback(PrinterCallback)  # many small fits: their logs would be all there is
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
