@@ -65,6 +65,9 @@ class CalibrationArguments:
     train_phrases: bool = field(
         default=False, metadata={"help": "Treebanks: the training used phrases."}
     )
+    block_column: str | None = field(
+        default=None, metadata={"help": "As in the training: blocks that were held out whole."}
+    )
     seed: int = field(default=0, metadata={"help": "Of the split; the one of the training."})
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
@@ -78,7 +81,11 @@ class CalibrationArguments:
 
 def labelled_documents(args: CalibrationArguments, loaded: Any) -> tuple[list[Any], torch.Tensor]:
     rows = read_labelled_texts(
-        args.data_file, args.text_column, args.label_column, phrases=args.train_phrases
+        args.data_file,
+        args.text_column,
+        args.label_column,
+        phrases=args.train_phrases,
+        block_column=args.block_column,
     )
     for share in (args.calibration_share, args.validation_share):
         if share:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from datasets import concatenate_datasets
 from text_data import hold_out, read_labelled_texts
 from transformers import (
     AutoModelForSequenceClassification,
@@ -80,6 +81,13 @@ class DataArguments:
     validation_file: str | None = field(
         default=None, metadata={"help": "Default: a tenth of the training file, held out."}
     )
+    extra_train_files: list[str] = field(
+        default_factory=list,
+        metadata={"help": "More texts to train on, with the same labels; of trees all phrases."},
+    )
+    block_column: str | None = field(
+        default=None, metadata={"help": "Hold out whole blocks of this number column."}
+    )
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
     train_phrases: bool = field(
@@ -116,13 +124,21 @@ def encoder_path(name: str) -> str:
 def load_data(data: DataArguments, seed: int) -> tuple[Any, Any]:
     """Training and validation rows with the columns `text` and `label` (ids)."""
     columns = (data.text_column, data.label_column)
-    train = read_labelled_texts(data.train_file, *columns, phrases=data.train_phrases)
+    train = read_labelled_texts(
+        data.train_file, *columns, phrases=data.train_phrases, block_column=data.block_column
+    )
     if data.calibration_share:
         train, _ = hold_out(train, data.calibration_share, seed)
     if data.validation_file:
         validation = read_labelled_texts(data.validation_file, *columns)
     else:
         train, validation = hold_out(train, 0.1, seed)
+    extra = [
+        read_labelled_texts(path, *columns, phrases=True).select_columns(["text", "label"])
+        for path in data.extra_train_files
+    ]
+    if extra:
+        train = concatenate_datasets([train.select_columns(["text", "label"]), *extra])
     if data.max_train_samples:
         train = train.shuffle(seed=seed).select(range(min(data.max_train_samples, len(train))))
     if data.max_eval_samples:

@@ -53,7 +53,8 @@ class VideoArguments:
     view_shift: float = field(default=0.03, metadata={"help": "Shift, as a share of the clip."})
     num_folds: int = field(default=5, metadata={"help": "Folds; groups stay whole."})
     max_drop: float = field(
-        default=0.003, metadata={"help": "Largest accuracy drop of halting on the training folds."}
+        default=0.0,
+        metadata={"help": "Largest drop in balanced accuracy by halting, on the training folds."},
     )
     max_clips: int | None = field(default=None, metadata={"help": "Use so many, for a quick try."})
 
@@ -163,7 +164,7 @@ class Protocol:
     def inner_folds(self, rows: Sequence[int], seed: int) -> list[list[int]]:
         labels = [self.clips[row].label for row in rows]
         groups = [self.clips[row].group for row in rows]
-        folds = grouped_folds(labels, groups, 4, seed)
+        folds = grouped_folds(labels, groups, 3, seed)
         return [[rows[k] for k in fold] for fold in folds]
 
     def fit_and_calibrate(self, rows: Sequence[int], seed: int) -> FrameExit:
@@ -176,6 +177,7 @@ class Protocol:
                 self.labels[torch.tensor(list(rows))],
                 [(k + 1) / self.args.num_frames for k in range(self.args.num_frames)],
                 "confidence",
+                class_balanced=True,
                 min_exit=reader.config.min_frames - 1,
             )
             chosen = within_drop(points, self.args.max_drop)

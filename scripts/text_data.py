@@ -6,24 +6,37 @@ import csv
 import re
 from pathlib import Path
 
-from datasets import Dataset, load_dataset
+from datasets import Dataset, Value, load_dataset
 
 _TREE_TOKEN = re.compile(r"\(|\)|[^\s()]+")
 
 
 def read_labelled_texts(
-    path: str, text_column: str = "text", label_column: str = "label", *, phrases: bool = False
+    path: str,
+    text_column: str = "text",
+    label_column: str = "label",
+    *,
+    phrases: bool = False,
+    block_column: str | None = None,
+    block_size: int = 100,
 ) -> Dataset:
-    """Read a file of labelled texts into columns `text` and `label`.
+    """Read a file of labelled texts into columns `text` and `label`, and perhaps `group`.
 
     Args:
         path: .parquet, .csv, .json(l), .tsv with a header, a text<TAB>label file without one, or
             .txt with the trees of the Stanford Sentiment Treebank, one a line (as SST-2: neutral
-            trees are dropped, 0-1 is negative and 3-4 positive).
+            trees are dropped, 0-1 is negative and 3-4 positive), or .pos and .neg with a text of
+            that label on each line.
         text_column, label_column: names in the file.
         phrases: trees only: also every labelled phrase inside them (column `whole` is false).
+        block_column: a number column; rows of one label whose numbers fall into the same block of
+            `block_size` form a `group` (numbers were often given film by film, say).
     """
     suffix = Path(path).suffix
+    if suffix in (".pos", ".neg"):
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+        texts = [line.strip() for line in lines if line.strip()]
+        return Dataset.from_dict({"text": texts, "label": [int(suffix == ".pos")] * len(texts)})
     if suffix == ".txt":
         return _read_trees(path, phrases)
     if suffix == ".tsv":
@@ -32,7 +45,16 @@ def read_labelled_texts(
     if kind is None:
         raise ValueError(f"{path}: the suffix must be .parquet, .csv, .tsv, .json, .jsonl or .txt")
     rows = load_dataset(kind, data_files=path, split="train")
-    rows = rows.select_columns([text_column, label_column])
+    if block_column is not None:
+        groups = [
+            f"{label} {number // block_size}"
+            for label, number in zip(rows[label_column], rows[block_column], strict=True)
+        ]
+        rows = rows.select_columns([text_column, label_column]).add_column("group", groups)
+    else:
+        rows = rows.select_columns([text_column, label_column])
+    if str(rows.features[label_column].dtype).startswith(("int", "uint")):
+        rows = rows.cast_column(label_column, Value("int64"))  # files differ; tables must agree
     return rows.rename_columns(
         {old: new for old, new in ((text_column, "text"), (label_column, "label")) if old != new}
     )

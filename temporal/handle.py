@@ -58,7 +58,8 @@ class Handle:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._spent_before = source.spent
+        # What is in memory was paid for when it was made (tokenizing); a decoder is paid by reads.
+        self._spent_before = Cost() if source.in_memory else source.spent
         self._read: list[int] = []
         self._skimmed: list[int] = []
         self._notes: dict[str, Any] = {}

@@ -68,6 +68,7 @@ def exit_frontier(
     *,
     weights_N: Tensor | None = None,
     min_exit: int = 0,
+    class_balanced: bool = False,
     grid_size: int = 100,
     confidence: float = 0.95,
 ) -> list[OperatingPoint]:
@@ -80,6 +81,7 @@ def exit_frontier(
         criterion: one of `temporal.policies.halt.CRITERIA`.
         weights_N: full cost of each source (its length, say); default: all alike.
         min_exit: exits before this one never answer.
+        class_balanced: accuracy is the mean over the labels' classes, so that rare ones count.
         grid_size: thresholds that are tried, at quantiles of the certainty.
         confidence: of each point's `drop_bound`.
 
@@ -96,7 +98,11 @@ def exit_frontier(
     labels_N = answers_NE[:, -1] if labels_N is None else labels_N
     weights_N = torch.ones(num_sources) if weights_N is None else weights_N.float()
     right_NE = answers_NE == labels_N[:, None]
-    full_accuracy = right_NE[:, -1].double().mean().item()
+    shares_N = torch.full((num_sources,), 1 / num_sources, dtype=torch.float64)
+    if class_balanced:
+        counts = torch.bincount(labels_N).double()
+        shares_N = 1 / (counts[labels_N] * (counts > 0).sum())
+    full_accuracy = (right_NE[:, -1] * shares_N).sum().item()
     costs_E = torch.tensor(list(exit_costs), dtype=torch.float64)
     certainty = halting_criterion(criterion)
     values = torch.cat(
@@ -110,7 +116,7 @@ def exit_frontier(
         right_N = right_NE[torch.arange(num_sources), taken_N]
         lost = int((right_NE[:, -1] & ~right_N).sum())
         cost_N = costs_E[taken_N] * weights_N
-        accuracy = right_N.double().mean().item()
+        accuracy = (right_N * shares_N).sum().item()
         points.append(
             OperatingPoint(
                 policy={
