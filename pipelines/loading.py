@@ -96,6 +96,8 @@ def load_model(
 
 
 def _from_path(task: str, path: str, hub: dict[str, Any]) -> Any:
+    if Path(path).is_absolute() and not Path(path).exists():
+        raise OSError(f"model ({path!r}) must be a folder with a saved model, or a hub id")
     config = AutoConfig.from_pretrained(path, **hub)
     # safetensors only: a pickle may run code when it is opened.
     weights = {**hub, "use_safetensors": True, "dtype": torch.float32}

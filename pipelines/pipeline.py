@@ -12,6 +12,7 @@ from temporal.data import Item, TextError, VideoError, collect
 from temporal.engine import Engine, Outcome
 from temporal.models.checks import NonFiniteError, check_in
 from temporal.models.reader import Reader
+from temporal.trace import Trace
 
 from .loading import LoadedModel, load_model
 from .reading import Reading, ReadingError
@@ -275,15 +276,20 @@ class Pipeline:
             scores = class_scores(self.model.config, outcome.value, self.function_to_apply)
             ranked = sorted(scores.items(), key=lambda item: -item[1])[:top_k]
             predictions = tuple({"label": label, "score": score} for label, score in ranked)
-        if hasattr(source, "close"):
-            source.close()
-        return Reading(
+        reading = Reading(
             id=source.id,
             predictions=predictions,
-            trace=outcome.trace,
+            trace=None if outcome.trace is None else self._trace(outcome.trace, source),
             error=self._partial(outcome) if error is None else describe_error(error),
             backend=getattr(source, "backend", None) if outcome.trace is not None else None,
         )
+        if hasattr(source, "close"):
+            source.close()
+        return reading
+
+    def _trace(self, trace: Trace, source: Any) -> Trace:
+        """What the source adds to its trace (a video: times)."""
+        return trace
 
     def _partial(self, outcome: Outcome) -> ReadingError | None:
         """An error for a source that was read without fault, but not all of it was offered."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from temporal.data import DecodePool, Item, Video
 from temporal.engine import Engine
+from temporal.trace import Trace
 
 from .pipeline import InputFailed, Pipeline
 from .reading import Reading
@@ -85,6 +87,14 @@ class VideoClassificationPipeline(Pipeline):
                 self._open = Video
 
     _open: Any = Video
+
+    def _trace(self, trace: Trace, source: Any) -> Trace:
+        times = source.index.timestamps_seconds - source.index.timestamps_seconds[0]
+        return replace(
+            trace,
+            seconds_per_unit=float(times[-1]) / max(len(times) - 1, 1),
+            halted_at_seconds=None if trace.halted_at is None else float(times[trace.halted_at]),
+        )
 
     def _engine(self) -> Engine:
         # Twice a batch in flight: while one batch computes, the other decodes.
