@@ -103,8 +103,11 @@ class Document:
         if spans is not None and len(spans) != len(tokens):
             raise ValueError(f"offsets ({len(spans)}) must be as many as ids ({len(tokens)})")
         if max_tokens is not None and len(tokens) > max_tokens:
-            tokens, self.truncated = tokens[:max_tokens].clone(), True
-            spans = None if spans is None else spans[:max_tokens]
+            # A closing [SEP] stays at the end, as tokenizers leave it there when they truncate.
+            closing = _num_closing_specials(spans)
+            kept = [*range(max_tokens - closing), *range(len(tokens) - closing, len(tokens))]
+            tokens, self.truncated = tokens[kept], True
+            spans = None if spans is None else spans[kept]
         self.ids = tokens
         self.offsets = spans
         self._spent = Cost(decode_seconds=seconds)
@@ -232,6 +235,14 @@ class Document:
 
     def __repr__(self) -> str:
         return f"Document({self.id!r}, {len(self)} tokens)"
+
+
+def _num_closing_specials(spans: NDArray[np.int64] | None) -> int:
+    """How many tokens at the end stand for no characters: the tokenizer's own."""
+    if spans is None:
+        return 0
+    empty = spans[:, 0] == spans[:, 1]
+    return len(empty) if empty.all() else int(np.argmin(empty[::-1]))
 
 
 def _clean(text: str, max_tokens: int | None) -> tuple[str, bool]:

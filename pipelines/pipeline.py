@@ -325,7 +325,9 @@ def describe_error(error: Exception) -> ReadingError:
 
 
 def _handle(reading: Reading, on_error: OnError) -> Iterator[Reading]:
-    if reading.error is not None and on_error == "raise":
+    # A text that was cut at the model's limit is answered as transformers answers it.
+    bad = reading.error is not None and reading.error.reason != "truncated"
+    if bad and on_error == "raise":
         raise ReadingFailed(reading)
     if reading.status != "error" or on_error == "record":
         yield reading

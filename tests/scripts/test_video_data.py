@@ -1,0 +1,67 @@
+"""Manifests, folds with whole groups, and figures worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def video_data(script: Callable[[str], Any]) -> Any:
+    return script("video_data")
+
+
+def test_a_manifest(video_data: Any, tmp_path: Path) -> None:
+    (tmp_path / "groups.csv").write_text(
+        "path,label,group,camera\nclips/a.mp4,open,s1,north\nclips/b.mp4,closed,s2,south\n"
+    )
+    clips, names = video_data.read_clips(str(tmp_path))
+    assert names == ["closed", "open"]
+    assert [(c.label, c.group, c.camera) for c in clips] == [(1, "s1", "north"), (0, "s2", "south")]
+    assert clips[0].path == str((tmp_path / "clips/a.mp4").resolve())
+
+
+def test_a_manifest_without_cameras(video_data: Any, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,label,group\na.mp4,x,1\n")
+    clips, _ = video_data.read_clips(str(tmp_path), "list.csv")
+    assert clips[0].camera == ""
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_folds_keep_groups_whole_and_classes_even(video_data: Any, seed: int) -> None:
+    # Eight groups of three clips, four of each class: two folds get two groups of each class.
+    groups = [f"g{k // 3}" for k in range(24)]
+    labels = [k // 3 % 2 for k in range(24)]
+    folds = video_data.grouped_folds(labels, groups, 2, seed)
+    assert sorted(row for fold in folds for row in fold) == list(range(24))
+    assert {groups[r] for r in folds[0]}.isdisjoint({groups[r] for r in folds[1]})
+    assert [sum(labels[row] for row in fold) for fold in folds] == [6, 6]
+    assert [len(fold) for fold in folds] == [12, 12]
+    assert all(fold == sorted(fold) for fold in folds)
+    assert folds == video_data.grouped_folds(labels, groups, 2, seed)
+
+
+def test_the_largest_group_gets_a_fold_of_its_own(video_data: Any) -> None:
+    groups = ["big"] * 4 + ["a", "b", "c", "d"]
+    folds = video_data.grouped_folds([0] * 8, groups, 2, 0)
+    assert sorted(folds) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_more_folds_than_groups_is_refused(video_data: Any) -> None:
+    with pytest.raises(ValueError, match=r"num_folds \(3\) must be <= the number of groups 2"):
+        video_data.grouped_folds([0, 1], ["a", "b"], 3, 0)
+
+
+def test_balanced_accuracy_by_hand(video_data: Any) -> None:
+    # Class 0: 3 of 4 right; class 1: 1 of 2.
+    assert video_data.balanced_accuracy([0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 1, 1]) == 0.625
+
+
+def test_a_wilson_interval_by_hand(video_data: Any) -> None:
+    # 8 of 10: the textbook interval is 0.490 to 0.943.
+    low, high = video_data.interval(0.8, 10)
+    assert (low, high) == (pytest.approx(0.490, abs=1e-3), pytest.approx(0.943, abs=1e-3))
+    assert video_data.interval(1.0, 10)[1] == pytest.approx(1.0)

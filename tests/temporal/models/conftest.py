@@ -1,0 +1,135 @@
+"""Sources in memory that write down what readers ask of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from temporal.engine import Engine, Outcome
+from temporal.trace import Cost
+
+
+class Words:
+    """A document: token ids in memory."""
+
+    unit = "token"
+    in_memory = True
+    truncated = False
+    spent = Cost()
+
+    def __init__(self, ids: Tensor, id: str = "document") -> None:
+        self.ids, self.id = ids, id
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def cost(self, units: Sequence[int]) -> Cost:
+        return Cost()
+
+    def read(self, units: Sequence[int], **options: Any) -> Tensor:
+        return self.ids[list(units)]
+
+    def chunks(self, size: int) -> list[range]:
+        return [range(k, min(k + size, len(self))) for k in range(0, len(self), size)]
+
+
+class Frames:
+    """A video whose frames are random by their number; it counts what it was asked for."""
+
+    unit = "frame"
+    in_memory = False
+
+    def __init__(
+        self,
+        num_frames: int,
+        id: str = "video",
+        *,
+        keyframes: Sequence[int] = (),
+        broken: Sequence[int] = (),
+    ) -> None:
+        self.num_frames, self.id, self.broken = num_frames, id, set(broken)
+        self.index = SimpleNamespace(keyframes=list(keyframes))
+        self.asked: list[int] = []
+        self.sizes: set[Any] = set()
+
+    def __len__(self) -> int:
+        return self.num_frames
+
+    @property
+    def spent(self) -> Cost:
+        return Cost(frames_decoded=len(self.asked))
+
+    def cost(self, units: Sequence[int]) -> Cost:
+        return Cost(frames_decoded=len(units))
+
+    def pixels(self, unit: int, size: tuple[int, int]) -> Tensor:
+        seed = torch.Generator().manual_seed(1000 * self.num_frames + unit)
+        # Mostly one colour, so that frames (and what a backbone says of them) differ.
+        colour = torch.randint(0, 192, (3, 1, 1), dtype=torch.uint8, generator=seed)
+        return colour + torch.randint(0, 64, (3, *size), dtype=torch.uint8, generator=seed)
+
+    def read(
+        self, units: Sequence[int], *, size: tuple[int, int] = (32, 32), **options: Any
+    ) -> Tensor:
+        self.sizes.add(size)
+        for unit in units:
+            if unit in self.broken:
+                raise OSError(f"frame {unit} is broken")
+            self.asked.append(unit)
+        return torch.stack([self.pixels(unit, size) for unit in units])
+
+
+@pytest.fixture
+def words() -> type[Words]:
+    return Words
+
+
+@pytest.fixture
+def frames() -> type[Frames]:
+    return Frames
+
+
+@pytest.fixture
+def random_words() -> Callable[..., list[Words]]:
+    """`random_words(lengths, vocab_size)`: documents of random tokens, none of them padding."""
+
+    def make(lengths: Sequence[int], vocab_size: int = 100) -> list[Words]:
+        return [
+            Words(torch.randint(3, vocab_size, (length,)), str(k))
+            for k, length in enumerate(lengths)
+        ]
+
+    return make
+
+
+@pytest.fixture
+def padded() -> Callable[[list[Words]], tuple[Tensor, Tensor]]:
+    """`padded(documents) -> (ids, mask)`, both int64 `[B, T]`."""
+
+    def pad(documents: list[Words]) -> tuple[Tensor, Tensor]:
+        ids = [doc.ids for doc in documents]
+        mask = [torch.ones_like(row) for row in ids]
+        pad_sequence = torch.nn.utils.rnn.pad_sequence
+        return pad_sequence(ids, batch_first=True), pad_sequence(mask, batch_first=True)
+
+    return pad
+
+
+@pytest.fixture
+def read_all() -> Callable[..., list[Outcome]]:
+    """`read_all(reader, items, max_in_flight=8)`: outcomes in input order, none of them failed."""
+
+    def run(reader: Any, items: Sequence[Any], max_in_flight: int = 8) -> list[Outcome]:
+        engine = Engine(max_in_flight, deterministic=True)
+        outcomes = list(engine.run(reader.read, items))
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
+        return outcomes
+
+    return run

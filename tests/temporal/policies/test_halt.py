@@ -1,0 +1,120 @@
+"""Halting criteria, computed by hand from probabilities."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from temporal.policies.halt import (
+    CRITERIA,
+    LearnedGate,
+    confidence,
+    criterion,
+    entropy,
+    margin,
+    patience,
+    stability,
+)
+
+
+def exits(*steps: list[list[float]]) -> Tensor:
+    """Logits `[E, B, K]` whose softmax gives these probabilities."""
+    return torch.tensor(steps, dtype=torch.float64).log()
+
+
+TWO = exits([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]], [[0.5, 0.4, 0.1], [0.1, 0.1, 0.8]])
+
+
+def test_confidence_is_the_largest_probability_of_the_newest_exit() -> None:
+    torch.testing.assert_close(confidence(TWO).tolist(), [0.5, 0.8])
+
+
+def test_margin_is_the_lead_over_the_second() -> None:
+    torch.testing.assert_close(margin(TWO).tolist(), [0.1, 0.7])
+
+
+def test_entropy_is_normalised_and_turned_round() -> None:
+    by_hand = [
+        1 + sum(p * math.log(p) for p in (0.5, 0.4, 0.1)) / math.log(3),
+        1 + sum(p * math.log(p) for p in (0.1, 0.1, 0.8)) / math.log(3),
+    ]
+    torch.testing.assert_close(entropy(TWO).tolist(), by_hand)
+    assert entropy(torch.zeros(1, 1, 4)).item() == pytest.approx(0)  # no idea at all
+    assert entropy(torch.tensor([[[100.0, 0, 0, 0]]])).item() == pytest.approx(1)
+
+
+def test_stability_is_how_little_the_answer_moved() -> None:
+    assert stability(TWO[:1]).tolist() == [0, 0]
+    # (|0.5 - 0.7| + |0.4 - 0.2| + 0) / 2 and (0.15 + 0.15 + 0.3) / 2.
+    torch.testing.assert_close(stability(TWO).tolist(), [1 - 0.2, 1 - 0.3])
+
+
+def answers(*labels: int) -> Tensor:
+    """One source whose exits answer with these labels."""
+    return torch.nn.functional.one_hot(torch.tensor(labels), 3)[:, None].float()
+
+
+@pytest.mark.parametrize(
+    ("labels", "same_in_a_row"),
+    [((2,), 1), ((0, 1), 1), ((1, 1), 2), ((1, 0, 0, 0), 3), ((0, 0, 1, 0, 0), 2), ((2,) * 5, 5)],
+)
+def test_patience_counts_the_newest_run_of_one_answer(
+    labels: tuple[int, ...], same_in_a_row: int
+) -> None:
+    assert patience(answers(*labels)).tolist() == [same_in_a_row]
+
+
+def test_a_patience_of_two_halts_after_two_exits_agreed_with_the_one_before() -> None:
+    """PABEE's t counts agreements: t = 2 needs three equal answers, a threshold of 3 here."""
+    run = answers(1, 0, 0, 0, 0)
+    halts = [bool(patience(run[: k + 1]) >= 2 + 1) for k in range(len(run))]
+    assert halts == [False, False, False, True, True]
+
+
+def test_patience_counts_each_source_by_itself() -> None:
+    batch = torch.cat([answers(0, 0, 0), answers(1, 0, 0), answers(0, 0, 1)], dim=1)
+    assert patience(batch).tolist() == [3, 2, 1]
+
+
+@given(
+    st.lists(st.lists(st.floats(-20, 20, width=32), min_size=3, max_size=3), min_size=1, max_size=5)
+)
+def test_every_criterion_stays_in_its_range_and_ignores_a_shift(logits: list[list[float]]) -> None:
+    logits_EBK = torch.tensor(logits)[:, None]
+    for name, certainty in CRITERIA.items():
+        value = certainty(logits_EBK)
+        assert value.shape == (1,)
+        low, high = (1, len(logits)) if name == "patience" else (0, 1)
+        assert low - 1e-5 <= value.item() <= high + 1e-5, name
+        if name != "patience":  # its ties may fall differently after rounding
+            torch.testing.assert_close(certainty(logits_EBK + 2), value, atol=1e-4, rtol=0)
+    assert confidence(logits_EBK).item() >= 1 / 3 - 1e-6
+
+
+def test_only_the_newest_exit_matters_to_criteria_without_memory() -> None:
+    for certainty in (confidence, margin, entropy):
+        assert torch.equal(certainty(TWO), certainty(TWO[-1:]))
+
+
+def test_an_unknown_criterion_is_named_beside_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"criterion \('luck'\) must be one of \['confidence'"):
+        criterion("luck")
+    assert criterion("margin") is margin
+
+
+def test_the_gate_gives_one_logit_a_source_and_sees_both_states() -> None:
+    gate = LearnedGate(6, hidden_size=4)
+    state, previous = torch.randn(5, 6), torch.randn(5, 6)
+    logits = gate(state, previous)
+    assert logits.shape == (5,)
+    # By hand: the same network on both, codes side by side.
+    codes = torch.cat([gate.encode(state), gate.encode(previous)], 1)
+    torch.testing.assert_close(logits, (codes @ gate.decide.weight.T + gate.decide.bias)[:, 0])
+    logits.sum().backward()
+    assert all(weight.grad is not None for weight in gate.parameters())
+    torch.testing.assert_close(gate(state[2:3], previous[2:3]), logits[2:3])

@@ -1,0 +1,109 @@
+"""A stage joins calls, pads them where it may, and gives each caller its own rows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from temporal.engine import Stage
+
+
+def test_joined_calls_get_their_own_rows() -> None:
+    stage = Stage(lambda x: (2 * x, x.sum(1)), name="double")
+    first, second = torch.rand(2, 3), torch.rand(5, 3)
+    results, seconds, macs = stage.run([stage(first), stage(second)], count_macs=True)
+    assert torch.equal(results[0][0], 2 * first) and torch.equal(results[1][0], 2 * second)
+    assert torch.equal(results[1][1], second.sum(1))
+    assert (stage.calls, stage.rows, stage.seconds, macs) == (1, 7, seconds, 0)
+    assert repr(stage) == "Stage(double, calls=1, rows=7)"
+
+
+def test_only_calls_of_one_shape_and_type_join_and_order_is_kept() -> None:
+    stage = Stage(lambda x: x)
+    calls = [
+        stage(torch.zeros(2, 3)),
+        stage(torch.zeros(2, 4)),
+        stage(torch.zeros(1, 3)),
+        stage(torch.zeros(1, 3, dtype=torch.float64)),
+        stage(torch.zeros(3, 3)),
+        stage(torch.zeros(1, 3)),
+    ]
+    assert stage.take_batch(calls, None) == [calls[0], calls[2], calls[4], calls[5]]
+    # The third would make six rows; the fourth still fits.
+    assert stage.take_batch(calls, 4) == [calls[0], calls[2], calls[5]]
+    assert stage.take_batch(calls, 1) == [calls[0]]
+
+
+def masked_attention(hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Something that would notice padding: each token looks at all, then a mean over tokens."""
+    scores = hidden_BTD @ hidden_BTD.transpose(1, 2)
+    weights = scores.masked_fill(mask_BT[:, None] == 0, -torch.inf).softmax(-1)
+    hidden_BTD = weights @ hidden_BTD
+    mask = mask_BT[..., None].to(hidden_BTD)
+    return hidden_BTD, (hidden_BTD * mask).sum(1) / mask.sum(1)
+
+
+def test_padding_joins_lengths_and_changes_no_result() -> None:
+    stage = Stage(masked_attention, pad=True)
+    lengths = [3, 7, 5]
+    inputs = [
+        (torch.randn(n, length, 4), torch.ones(n, length, dtype=torch.long))
+        for n, length in zip([2, 1, 4], lengths, strict=True)
+    ]
+    calls = [stage(*args) for args in inputs]
+    assert stage.take_batch(calls, None) == calls
+    results, _, _ = stage.run(calls, count_macs=False)
+    assert (stage.calls, stage.rows) == (1, 7)
+    for (hidden, pooled), args in zip(results, inputs, strict=True):
+        alone = masked_attention(*args)
+        assert hidden.shape == args[0].shape  # the padding does not travel on
+        torch.testing.assert_close(hidden, alone[0])
+        torch.testing.assert_close(pooled, alone[1])
+
+
+def test_without_padding_lengths_do_not_join() -> None:
+    stage = Stage(masked_attention)
+    calls = [stage(torch.zeros(1, length, 4), torch.ones(1, length)) for length in (3, 4, 3)]
+    assert stage.take_batch(calls, None) == [calls[0], calls[2]]
+
+
+def test_a_padded_result_as_wide_as_the_padding_but_no_sequence() -> None:
+    """One logit for each of 7 classes must not be cut to a caller's 3 tokens."""
+    stage = Stage(lambda ids_BT: torch.ones(len(ids_BT), 7), pad=True)
+    results, _, _ = stage.run([stage(torch.zeros(1, 3)), stage(torch.zeros(1, 7))], count_macs=True)
+    assert [result.shape[1] for result in results] == [7, 7]
+
+
+def test_macs_are_counted_once_for_each_shape_and_scale_with_the_rows() -> None:
+    calls = 0
+
+    def product(x: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return x @ torch.ones(x.shape[1], 4)
+
+    stage = Stage(product)
+    assert stage.macs_per_row is None
+    assert stage.run([stage(torch.zeros(2, 3))], count_macs=True)[2] == 2 * 12
+    assert stage.run([stage(torch.zeros(5, 3))], count_macs=True)[2] == 5 * 12
+    assert stage.macs_per_row == 12
+    assert stage.run([stage(torch.zeros(5, 6))], count_macs=True)[2] == 5 * 24
+    assert stage.macs_per_row is None  # rows of two widths cost differently
+    assert calls == 3  # counting repeats nothing
+
+
+def test_the_fixed_time_of_a_batch_is_read_off_a_line() -> None:
+    stage = Stage(lambda x: x)
+    assert stage.fixed_seconds == 0
+    stage._best_seconds = {4: 0.010}
+    assert stage.fixed_seconds == 0  # one point is no line
+    stage._best_seconds = {1: 0.005, 16: 0.020}  # 4 ms and 1 ms a row
+    assert stage.fixed_seconds == pytest.approx(0.004)
+    stage._best_seconds = {1: 0.001, 16: 0.020}
+    assert stage.fixed_seconds == 0  # never negative
+
+
+def test_the_name_is_the_functions() -> None:
+    assert Stage(masked_attention).name == "masked_attention"
+    assert Stage(torch.nn.Linear(1, 1)).name == "Linear"
