@@ -79,6 +79,9 @@ class CalibrationArguments:
             raise ValueError("give --max_drop or --budget, and not both")
 
 
+_READ_THRESHOLDS = (0.0, 0.2, 0.3, 0.4, 0.42, 0.44, 0.46, 0.48, 0.5, 0.55, 0.6, 0.7, 0.8)
+
+
 def labelled_documents(args: CalibrationArguments, loaded: Any) -> tuple[list[Any], torch.Tensor]:
     rows = read_labelled_texts(
         args.data_file,
@@ -146,7 +149,7 @@ def text_frontier(args: CalibrationArguments, loaded: Any) -> list[OperatingPoin
     reader.config.read_threshold = 0.0
     full_right = run()["logits"].argmax(-1) == labels
     points = []
-    for threshold in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+    for threshold in _READ_THRESHOLDS:
         reader.config.read_threshold = threshold
         outputs = run()
         right = outputs["logits"].argmax(-1) == labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from .source import Source
@@ -48,6 +48,10 @@ class OpenRequest(ReadRequest):
     def run(self) -> int:
         """Build what the source's length needs."""
         return len(self.handle.source)
+
+
+_FACTS = {field.name for field in fields(Trace)} - {"unit", "units_total", "cost"}
+"""What a reader may write down."""
 
 
 class Handle:
@@ -100,6 +104,9 @@ class Handle:
             skimmed: units that got the cheaper computation.
             **facts: other fields of `Trace`, e.g. `halted_at=12, exit=3, num_exits=10`.
         """
+        unknown = facts.keys() - _FACTS
+        if unknown:
+            raise TypeError(f"note() takes fields of Trace, not {sorted(unknown)}")
         self._read.extend(read)
         self._skimmed.extend(skimmed)
         self._notes.update(facts)

