@@ -83,6 +83,7 @@ _READ_THRESHOLDS = (0.0, 0.2, 0.3, 0.4, 0.42, 0.44, 0.46, 0.48, 0.5, 0.55, 0.6, 
 
 
 def labelled_documents(args: CalibrationArguments, loaded: Any) -> tuple[list[Any], torch.Tensor]:
+    """The held-out texts as documents, and their class numbers; texts that cannot be read go."""
     rows = read_labelled_texts(
         args.data_file,
         args.text_column,
@@ -146,13 +147,13 @@ def text_frontier(args: CalibrationArguments, loaded: Any) -> list[OperatingPoin
         )
     # A Skim-RNN: the share of the full cost is the reading's share, plus the skimming's.
     small = reader.config.skim_size / reader.config.hidden_size
-    reader.config.read_threshold = 0.0
-    full_right = run()["logits"].argmax(-1) == labels
     points = []
     for threshold in _READ_THRESHOLDS:
         reader.config.read_threshold = threshold
         outputs = run()
         right = outputs["logits"].argmax(-1) == labels
+        if threshold == 0.0:  # the first: everything is read
+            full_right = right
         read = float((outputs["read_share"] * lengths).sum() / lengths.sum())
         lost = int((full_right & ~right).sum())
         points.append(
