@@ -16,20 +16,20 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import decord
 import torch
 import transformers
-from finetune_video import Protocol, VideoArguments, answers, training_defaults
-from torch import Tensor
+from finetune_video import Protocol, VideoArguments, training_defaults
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.utils import logging
-from video_data import balanced_accuracy, interval, read_clips
+from video_data import Clip, balanced_accuracy, interval, read_clips
 
+from temporal.data import Video
 from temporal.models import FrameExit
 from temporal.pipelines import pipeline
 from temporal.policies.read import uniform
@@ -47,29 +47,47 @@ class BenchmarkArguments:
     max_timed: int = field(default=80, metadata={"help": "Clips that are timed (all are scored)."})
 
 
+@dataclass
+class Tally:
+    """Sums over the calls of a reader."""
+
+    frames_read: float = 0.0
+    frames_decoded: float = 0.0
+    decode_seconds: float = 0.0
+    model_seconds: float = 0.0
+
+    def __add__(self, other: Tally) -> Tally:
+        sums = {name: value + getattr(other, name) for name, value in asdict(self).items()}
+        return Tally(**sums)
+
+
 class UniformReader:
     """K uniform frames by decord, the backbone in one batch, one answer."""
 
     def __init__(self, reader: FrameExit) -> None:
         self.reader = reader
-        self.num_frames = reader.config.num_frames
-        self.decode_seconds = self.model_seconds = 0.0
+        self.tally = Tally()
 
     @torch.inference_mode()
     def __call__(self, path: str) -> int:
         start = time.perf_counter()
         size = self.reader.config.image_size
         video = decord.VideoReader(path, width=size, height=size)
-        frames = uniform(len(video), self.num_frames)
+        frames = uniform(len(video), self.reader.config.num_frames)
         pixels = torch.from_numpy(video.get_batch(frames).asnumpy()).permute(0, 3, 1, 2)
         decoded = time.perf_counter()
         features = self.reader._features(pixels)[None]
-        times = torch.tensor([frames]) / len(video)
-        state = self.reader.pool(features, times)
+        state = self.reader.pool(features, torch.tensor([frames]) / len(video))
         answer = int(self.reader._answer(len(frames) - 1, state).argmax())
-        self.decode_seconds += decoded - start
-        self.model_seconds += time.perf_counter() - decoded
+        spent = Tally(len(frames), 0, decoded - start, time.perf_counter() - decoded)
+        self.tally += spent
         return answer
+
+    def count_decodes(self, path: str) -> None:
+        """Add the frames that exact reads of these frames have to decode; decord tells nothing."""
+        with Video(path) as video:
+            frames = uniform(len(video), self.reader.config.num_frames)
+            self.tally.frames_decoded += video.cost(frames).frames_decoded
 
 
 class AdaptiveReader:
@@ -77,37 +95,36 @@ class AdaptiveReader:
 
     def __init__(self, folder: Path) -> None:
         self.pipe = pipeline("video-classification", model=str(folder), batch_size=1)
-        self.decode_seconds = self.model_seconds = 0.0
-        self.frames_read = self.frames_decoded = self.calls = 0
+        self.tally = Tally()
 
     def __call__(self, path: str) -> int:
         (reading,) = self.pipe.read(path, on_error="raise")
         assert reading.trace is not None
-        self.calls += 1
-        self.frames_read += reading.trace.units_read
-        self.frames_decoded += reading.trace.cost.frames_decoded
-        self.decode_seconds += reading.trace.cost.decode_seconds
-        self.model_seconds += reading.trace.cost.model_seconds
+        cost = reading.trace.cost
+        self.tally += Tally(
+            reading.trace.units_read, cost.frames_decoded, cost.decode_seconds, cost.model_seconds
+        )
         return self.pipe.model.config.label2id[reading.predictions[0]["label"]]
 
+    def count_decodes(self, path: str) -> None:
+        """The trace did."""
 
-def uniform_decodes(path: str, count: int) -> int:
-    """Frames that exact reads of uniform frames have to decode."""
-    from temporal.data import Video
 
-    with Video(path) as video:
-        return video.cost(uniform(len(video), count)).frames_decoded
+Contestants: TypeAlias = dict[str, list[UniformReader] | list[AdaptiveReader]]
+"""For each name, the reader of each fold."""
+Work: TypeAlias = list[tuple[int, Clip]]
+"""Clips, each with the number of the fold that it is in."""
 
 
 def train_uniform(
     counts: Sequence[int],
     args: VideoArguments,
     training: Any,
-    clips: Sequence[Any],
+    clips: Sequence[Clip],
     names: Sequence[str],
     folds: Sequence[Sequence[int]],
 ) -> dict[int, list[FrameExit]]:
-    """For each K, a reader per fold with one exit, after K uniform frames."""
+    """For each K, a reader per fold that answers after K uniform frames."""
     readers: dict[int, list[FrameExit]] = {}
     for count in counts:
         # 8 and 16 uniform frames lie so close that shifted views would repeat their neighbours.
@@ -118,10 +135,56 @@ def train_uniform(
         protocol = Protocol(fields, training, clips, names)
         kept = [[row for fold in folds if fold is not held for row in fold] for held in folds]
         readers[count] = [protocol.train(rows) for rows in kept]
-        for held, reader in zip(folds, readers[count], strict=True):
-            logits: Tensor = answers(reader, protocol.features, held)[:, -1]
-            assert logits.isfinite().all()
     return readers
+
+
+def score(contestants: Contestants, work: Work) -> dict[str, dict[str, Any]]:
+    """Every contestant on every clip: accuracy, and frames per clip."""
+    labels = [clip.label for _, clip in work]
+    scores: dict[str, dict[str, Any]] = {}
+    for name, readers in contestants.items():
+        given = []
+        for fold, clip in work:
+            given.append(readers[fold](clip.path))
+            readers[fold].count_decodes(clip.path)
+        total = sum((reader.tally for reader in readers), Tally())
+        right = sum(a == b for a, b in zip(given, labels, strict=True))
+        scores[name] = {
+            "accuracy": right / len(labels),
+            "accuracy_interval": interval(right / len(labels), len(labels)),
+            "balanced_accuracy": balanced_accuracy(given, labels),
+            "frames_read": total.frames_read / len(work),
+            "frames_decoded": total.frames_decoded / len(work),
+        }
+    return scores
+
+
+def clock(contestants: Contestants, work: Work, rounds: int) -> dict[str, dict[str, float]]:
+    """Seconds per clip, contestants interleaved clip by clip; the median over rounds."""
+    for readers in contestants.values():
+        for reader in readers:
+            reader.tally = Tally()
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        spent = dict.fromkeys(contestants, 0.0)
+        for fold, clip in work:
+            for name, readers in contestants.items():
+                start = time.perf_counter()
+                readers[fold](clip.path)
+                spent[name] += time.perf_counter() - start
+        for name, total in spent.items():
+            seconds[name].append(total / len(work))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    runs = len(work) * rounds
+    return {
+        name: {
+            "seconds_per_clip": medians[name],
+            "decode_seconds": sum(reader.tally.decode_seconds for reader in readers) / runs,
+            "model_seconds": sum(reader.tally.model_seconds for reader in readers) / runs,
+            "time_over_adaptive": medians[name] / medians["adaptive"],
+        }
+        for name, readers in contestants.items()
+    }
 
 
 def main() -> None:
@@ -130,6 +193,7 @@ def main() -> None:
     parser.set_defaults(**training_defaults())
     args, video_args, training = parser.parse_args_into_dataclasses(sys.argv[1:])
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     clips, names = read_clips(video_args.data_dir, video_args.manifest)
     rows = {clip.path: k for k, clip in enumerate(clips)}
     model_dir = Path(args.model_dir)
@@ -138,68 +202,19 @@ def main() -> None:
         for paths in json.loads((model_dir / "folds.json").read_text())
     ]
     trained = train_uniform(args.uniform, video_args, training, clips, names, folds)
-
-    contestants: dict[str, list[Callable[[str], int]]] = {
+    contestants: Contestants = {
         "adaptive": [AdaptiveReader(model_dir / f"fold{k}") for k in range(len(folds))]
     }
     for count, readers in trained.items():
         contestants[f"uniform_{count}"] = [UniformReader(reader) for reader in readers]
-
-    work = [(k, row) for k, fold in enumerate(folds) for row in fold]
-    given: dict[str, list[int]] = {}
-    for name, readers_of_folds in contestants.items():
-        given[name] = [readers_of_folds[k](clips[row].path) for k, row in work]
-    # What the scoring pass counted; the timed rounds below start their clocks anew.
-    counted: dict[str, dict[str, float]] = {}
-    for name, readers_of_folds in contestants.items():
-        if name == "adaptive":
-            calls = sum(reader.calls for reader in readers_of_folds)  # type: ignore[attr-defined]
-            counted[name] = {
-                "frames_read": sum(r.frames_read for r in readers_of_folds) / calls,  # type: ignore[attr-defined]
-                "frames_decoded": sum(r.frames_decoded for r in readers_of_folds) / calls,  # type: ignore[attr-defined]
-            }
-        else:
-            count = int(name.split("_")[1])
-            decodes = [uniform_decodes(clips[row].path, count) for _, row in work]
-            counted[name] = {
-                "frames_read": count,
-                "frames_decoded": sum(decodes) / len(decodes),
-            }
-        for reader in readers_of_folds:
-            reader.decode_seconds = reader.model_seconds = 0.0  # type: ignore[attr-defined]
-
-    step = max(1, len(work) // args.max_timed)
-    timed = work[::step]
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(args.rounds):
-        spent = dict.fromkeys(contestants, 0.0)
-        for k, row in timed:
-            for name, readers_of_folds in contestants.items():
-                start = time.perf_counter()
-                readers_of_folds[k](clips[row].path)
-                spent[name] += time.perf_counter() - start
-        for name in contestants:
-            seconds[name].append(spent[name] / len(timed))
-    labels = [clips[row].label for _, row in work]
-    runs = len(timed) * args.rounds
-    report: dict[str, dict[str, Any]] = {}
-    for name, readers_of_folds in contestants.items():
-        right = sum(a == b for a, b in zip(given[name], labels, strict=True))
-        median = statistics.median(seconds[name])
-        report[name] = {
-            "accuracy": right / len(labels),
-            "accuracy_interval": interval(right / len(labels), len(labels)),
-            "balanced_accuracy": balanced_accuracy(given[name], labels),
-            **counted[name],
-            "seconds_per_clip": median,
-            "decode_seconds": sum(r.decode_seconds for r in readers_of_folds) / runs,  # type: ignore[attr-defined]
-            "model_seconds": sum(r.model_seconds for r in readers_of_folds) / runs,  # type: ignore[attr-defined]
-            "adaptive_speedup": median / statistics.median(seconds["adaptive"]),
-        }
+    work = [(k, clips[row]) for k, fold in enumerate(folds) for row in fold]
+    timed = work[:: max(1, len(work) // args.max_timed)]
+    scores = score(contestants, work)
+    times = clock(contestants, timed, args.rounds)
     print(
         json.dumps(
             {
-                "clips": len(labels),
+                "clips": len(work),
                 "timed_clips": len(timed),
                 "rounds": args.rounds,
                 "threads": torch.get_num_threads(),
@@ -209,7 +224,7 @@ def main() -> None:
                     "transformers": transformers.__version__,
                     "decord": decord.__version__,
                 },
-                "results": report,
+                "results": {name: {**scores[name], **times[name]} for name in contestants},
             },
             indent=2,
         )

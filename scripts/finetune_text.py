@@ -68,6 +68,9 @@ class ModelArguments:
     skim_loss_weight: float = field(
         default=0.05, metadata={"help": "skim_rnn: how much skimming is worth (gamma)."}
     )
+    freeze_embeddings: bool = field(
+        default=False, metadata={"help": "Keep the word embeddings: few texts overfit them first."}
+    )
     read_all: bool = field(
         default=False, metadata={"help": "skim_rnn: train the plain LSTM, before skimming."}
     )
@@ -174,6 +177,7 @@ def build_model(model: ModelArguments, names: list[str], pad_token_id: int) -> A
             )
         )
         reader.embedding.weight.data.copy_(reduce_embeddings(table, 100))
+    reader.get_input_embeddings().requires_grad_(not model.freeze_embeddings)
     reader.config.id2label = dict(enumerate(names))
     reader.config.label2id = {name: k for k, name in enumerate(names)}
     if model.model == "early_exit":
@@ -266,6 +270,7 @@ def main() -> None:
     )
     reader = build_model(model_args, names, tokenizer.pad_token_id)
     args.remove_unused_columns = False
+    args.dataloader_pin_memory &= torch.cuda.is_available()
     args.train_sampling_strategy = "group_by_length"
     trainer = TextTrainer(
         model=reader,

@@ -12,6 +12,7 @@ transformers.TrainingArguments work.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from temporal.engine import Engine
 from temporal.models import EfficientNetLite0, FrameExit
 from temporal.models.efficientnet_lite import load_imagenet_weights
 from temporal.training.calibration import exit_frontier, exits_taken, within_drop
-from temporal.training.exits import FeatureClips, fit_exits
+from temporal.training.exits import PooledClips, fit_exits
 
 
 @dataclass
@@ -40,7 +41,7 @@ class VideoArguments:
     data_dir: str = field(metadata={"help": "Folder with the clips and the manifest."})
     manifest: str = field(default="groups.csv", metadata={"help": "Manifest in the folder."})
     num_frames: int = field(default=3, metadata={"help": "Frames that are read if none halts."})
-    order: str = field(default="endpoints_first", metadata={"help": "Order of reading."})
+    order: str = field(default="end_first", metadata={"help": "Order of reading."})
     snap_share: float = field(
         default=0.05, metadata={"help": "Snap to keyframes within this share of the video."}
     )
@@ -51,12 +52,16 @@ class VideoArguments:
         default=3, metadata={"help": "Times that each training clip is read, a little shifted."}
     )
     view_shift: float = field(default=0.03, metadata={"help": "Shift, as a share of the clip."})
-    num_folds: int = field(default=5, metadata={"help": "Folds; groups stay whole."})
+    num_folds: int = field(default=5, metadata={"help": "Folds, at least 3; groups stay whole."})
     max_drop: float = field(
         default=0.0,
         metadata={"help": "Largest drop in balanced accuracy by halting, on the training folds."},
     )
     max_clips: int | None = field(default=None, metadata={"help": "Use so many, for a quick try."})
+
+    def __post_init__(self) -> None:
+        if self.num_folds < 3:  # one is answered, one calibrates, the rest trains
+            raise ValueError(f"num_folds ({self.num_folds}) must be at least 3")
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def extract(reader: FrameExit, clips: Sequence[Clip], shifts: Sequence[float]) -
 def new_reader(
     args: VideoArguments, names: Sequence[str], backbone: EfficientNetLite0
 ) -> FrameExit:
+    """A reader with untrained exits on the backbone."""
     return FrameExit.from_backbone(
         backbone,
         num_frames=args.num_frames,
@@ -116,102 +122,98 @@ def new_reader(
     ).eval()
 
 
-def fit(
-    reader: FrameExit, features: Features, labels: Tensor, rows: Sequence[int], args: Any
-) -> FrameExit:
-    """Train the exits on some rows, all views of them."""
-    picked = torch.tensor(list(rows))
-    clips = FeatureClips(
-        torch.cat([view[picked] for view in features.views]),
-        torch.cat([times[picked] for times in features.times]),
-        labels[picked].repeat(len(features.views)),
-    )
-    return fit_exits(reader, clips, replace(args, per_device_train_batch_size=len(clips)))
-
-
-@torch.inference_mode()
-def answers(reader: FrameExit, features: Features, rows: Sequence[int]) -> Tensor:
-    """All exits' logits `[len(rows), S, K]`, from the view that the reader itself reads."""
-    picked = torch.tensor(list(rows))
-    return reader(features=features.views[0][picked], times=features.times[0][picked]).exit_logits
-
-
 class Protocol:
     """Cross-validation over one set of features."""
 
     def __init__(
         self, args: VideoArguments, training: Any, clips: Sequence[Clip], names: Sequence[str]
     ) -> None:
-        self.args, self.training, self.clips, self.names = args, training, clips, names
+        self.args, self.training, self.names = args, training, names
         self.labels = torch.tensor([clip.label for clip in clips])
         self.backbone = load_imagenet_weights(EfficientNetLite0()).eval()
         shifts = [args.view_shift * k for k in (0, 1, -1, 2, -2)[: args.views]]
-        self.features = extract(new_reader(args, names, self.backbone), clips, shifts)
+        reader = new_reader(args, names, self.backbone)
+        features = extract(reader, clips, shifts)
+        pairs = zip(features.views, features.times, strict=True)
+        self.views = [reader.pooled_states(view, times) for view, times in pairs]
+        """Pooled states `[N, S, P]` of each view; the first is what the reader itself reads."""
 
     def train(self, rows: Sequence[int]) -> FrameExit:
-        reader = new_reader(self.args, self.names, self.backbone)
-        return fit(reader, self.features, self.labels, rows, self.training)
+        """A reader whose exits saw these rows, all views of them."""
+        picked = torch.tensor(list(rows))
+        clips = PooledClips(
+            torch.cat([view[picked] for view in self.views]),
+            self.labels[picked].repeat(len(self.views)),
+        )
+        args = replace(self.training, per_device_train_batch_size=len(clips))
+        return fit_exits(new_reader(self.args, self.names, self.backbone), clips, args)
 
-    def out_of_fold(self, rows: Sequence[int], folds: Sequence[Sequence[int]]) -> Tensor:
-        """Exits' logits of each row, by a reader that did not see its fold."""
-        place = {row: k for k, row in enumerate(rows)}
-        logits = torch.zeros(len(rows), self.args.num_frames, len(self.names))
-        for held in folds:
-            reader = self.train([row for row in rows if row not in set(held)])
-            logits[[place[row] for row in held]] = answers(reader, self.features, held)
-        return logits
+    @torch.inference_mode()
+    def answers(self, reader: FrameExit, rows: Sequence[int]) -> Tensor:
+        """All exits' logits `[len(rows), S, K]`."""
+        return reader(states=self.views[0][torch.tensor(list(rows))]).exit_logits
 
-    def inner_folds(self, rows: Sequence[int], seed: int) -> list[list[int]]:
-        labels = [self.clips[row].label for row in rows]
-        groups = [self.clips[row].group for row in rows]
-        folds = grouped_folds(labels, groups, 3, seed)
-        return [[rows[k] for k in fold] for fold in folds]
+    def calibrate(self, reader: FrameExit, logits: Tensor, rows: Sequence[int]) -> None:
+        """Set the reader's thresholds by answers to rows that its like did not see."""
+        if self.args.num_frames == 1:
+            return
+        points = exit_frontier(
+            logits,
+            self.labels[torch.tensor(list(rows))],
+            [(k + 1) / self.args.num_frames for k in range(self.args.num_frames)],
+            "confidence",
+            class_balanced=True,
+            min_exit=reader.config.min_frames - 1,
+        )
+        reader.config.thresholds = within_drop(points, self.args.max_drop).policy["thresholds"]
+        reader.config.operating_points = [
+            point.to_dict() for point in {p.cost_share: p for p in points[::12]}.values()
+        ]
 
-    def fit_and_calibrate(self, rows: Sequence[int], seed: int) -> FrameExit:
-        """Train on rows; thresholds from an inner cross-validation over the same rows."""
-        reader = self.train(rows)
-        if self.args.num_frames > 1:
-            inner = self.out_of_fold(rows, self.inner_folds(rows, seed))
-            points = exit_frontier(
-                inner,
-                self.labels[torch.tensor(list(rows))],
-                [(k + 1) / self.args.num_frames for k in range(self.args.num_frames)],
-                "confidence",
-                class_balanced=True,
-                min_exit=reader.config.min_frames - 1,
-            )
-            chosen = within_drop(points, self.args.max_drop)
-            reader.config.thresholds = chosen.policy["thresholds"]
-            reader.config.operating_points = [
-                point.to_dict() for point in {p.cost_share: p for p in points[::12]}.values()
-            ]
-        return reader
+    def cross_validate(self, folds: Sequence[Sequence[int]]) -> tuple[list[FrameExit], Tensor]:
+        """For each fold a reader that saw nothing of it, in training or in calibration.
 
-    def cross_validate(
-        self, folds: Sequence[Sequence[int]], seed: int, output: Path | None
+        Its thresholds rest on each other fold's answers by a reader that saw neither that fold nor
+        this one; such a reader serves the two folds it leaves out, in turn.
+
+        Returns:
+            The readers, and their exits' logits `[N, S, K]` on the clips of their folds.
+        """
+        count = len(folds)
+        unseen: dict[tuple[int, int], Tensor] = {}
+        for a, b in itertools.combinations(range(count), 2):
+            reader = self.train(sum((folds[k] for k in range(count) if k not in (a, b)), []))
+            unseen[a, b] = self.answers(reader, folds[a])
+            unseen[b, a] = self.answers(reader, folds[b])
+        readers = []
+        logits = torch.zeros(len(self.labels), self.args.num_frames, len(self.names))
+        for held in range(count):
+            others = [k for k in range(count) if k != held]
+            rows = sum((folds[k] for k in others), [])
+            reader = self.train(rows)
+            self.calibrate(reader, torch.cat([unseen[k, held] for k in others]), rows)
+            logits[folds[held]] = self.answers(reader, folds[held])
+            readers.append(reader)
+        return readers, logits
+
+    def judge(
+        self, readers: Sequence[FrameExit], logits: Tensor, folds: Sequence[Sequence[int]]
     ) -> dict[str, Any]:
-        """Answer every clip of the folds by a reader that saw nothing of its fold."""
-        right_rows, chosen, read = [], [], []
-        for k, held in enumerate(folds):
-            kept = sorted(row for fold in folds if fold is not held for row in fold)
-            reader = self.fit_and_calibrate(kept, seed)
-            logits = answers(reader, self.features, held)
-            thresholds = reader.config.thresholds or [1e9] * (self.args.num_frames - 1)
-            taken = exits_taken(logits, reader.config.criterion, thresholds)
-            chosen += logits[torch.arange(len(held)), taken].argmax(-1).tolist()
-            read += (taken + 1).tolist()
-            right_rows += list(held)
-            if output is not None:
-                reader.save_pretrained(output / f"fold{k}")
-        labels = self.labels[torch.tensor(right_rows)].tolist()
-        right = sum(a == b for a, b in zip(chosen, labels, strict=True))
-        accuracy = right / len(labels)
+        """Accuracy and frames read, of every clip by the reader of its fold."""
+        chosen = torch.zeros_like(self.labels)
+        read = torch.zeros_like(self.labels)
+        for reader, fold in zip(readers, folds, strict=True):
+            thresholds = reader.config.thresholds or []
+            taken = exits_taken(logits[fold], reader.config.criterion, thresholds)
+            chosen[fold] = logits[fold, taken].argmax(-1)
+            read[fold] = taken + 1
+        accuracy = (chosen == self.labels).double().mean().item()
         return {
-            "clips": len(labels),
+            "clips": len(chosen),
             "accuracy": accuracy,
-            "accuracy_interval": interval(accuracy, len(labels)),
-            "balanced_accuracy": balanced_accuracy(chosen, labels),
-            "mean_frames_read": sum(read) / len(read),
+            "accuracy_interval": interval(accuracy, len(chosen)),
+            "balanced_accuracy": balanced_accuracy(chosen.tolist(), self.labels.tolist()),
+            "mean_frames_read": read.double().mean().item(),
         }
 
 
@@ -226,7 +228,6 @@ def training_defaults() -> dict[str, Any]:
         "report_to": "none",
         "disable_tqdm": True,
         "weight_decay": 0.0,
-        "remove_unused_columns": False,
         "dataloader_pin_memory": False,
         "max_grad_norm": 0.0,
     }
@@ -241,6 +242,7 @@ def main() -> None:
     else:
         args, training = parser.parse_args_into_dataclasses()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     set_seed(training.seed)
     clips, names = read_clips(args.data_dir, args.manifest)
     clips = clips[:: max(1, len(clips) // args.max_clips)] if args.max_clips else clips
@@ -250,12 +252,17 @@ def main() -> None:
 
     labels, groups = [clip.label for clip in clips], [clip.group for clip in clips]
     folds = grouped_folds(labels, groups, args.num_folds, training.seed)
-    result = {"by_group": protocol.cross_validate(folds, training.seed, output)}
+    readers, logits = protocol.cross_validate(folds)
+    result = {"by_group": protocol.judge(readers, logits, folds)}
+    for k, reader in enumerate(readers):
+        reader.save_pretrained(output / f"fold{k}")
     cameras = sorted({clip.camera for clip in clips})
-    if len(cameras) > 1:
+    if len(cameras) >= 3:
         held = [[k for k, clip in enumerate(clips) if clip.camera == name] for name in cameras]
-        result["cameras_held_out"] = protocol.cross_validate(held, training.seed, None)
-    protocol.fit_and_calibrate(range(len(clips)), training.seed).save_pretrained(output / "final")
+        result["cameras_held_out"] = protocol.judge(*protocol.cross_validate(held), held)
+    final = protocol.train(range(len(clips)))
+    protocol.calibrate(final, logits, range(len(clips)))
+    final.save_pretrained(output / "final")
     paths = [[clips[row].path for row in fold] for fold in folds]
     (output / "folds.json").write_text(json.dumps(paths, indent=1))
     (output / "all_results.json").write_text(json.dumps(result, indent=2))

@@ -29,7 +29,7 @@ from transformers.utils import ModelOutput
 from ..handle import Handle
 from ..stage import Stage
 from .checks import check_finite, check_in, num_classes
-from .encoders import family_of
+from .encoders import family_of, max_positions
 from .halting import certainty_reached, check_halting
 from .reader import Reader
 
@@ -208,14 +208,14 @@ class EarlyExit(Reader, PreTrainedModel):
 
         return segment
 
+    def get_input_embeddings(self) -> nn.Module:
+        """The encoder's word embeddings."""
+        return self.classifier.get_input_embeddings()
+
     @property
     def max_tokens(self) -> int | None:
         """Tokens that the encoder has positions for, special tokens included."""
-        encoder = self.classifier.config
-        limit = getattr(encoder, "max_position_embeddings", None)
-        if limit is not None and encoder.model_type == "roberta":
-            limit -= encoder.pad_token_id + 1  # its positions start after the padding's
-        return limit
+        return max_positions(self.classifier.config)
 
     async def read(self, documents: list[Handle]) -> list[Tensor]:
         """Read a cohort of documents, deeper only where they are not certain yet.

@@ -187,3 +187,11 @@ def family_of(model: Model) -> Family:
             "add its family to temporal/models/encoders.py"
         )
     return FAMILIES[model_type]
+
+
+def max_positions(config: Any) -> int | None:
+    """Tokens that a text model has positions for, special tokens included; None without a limit."""
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is not None and config.model_type in ("roberta", "xlm-roberta", "camembert"):
+        limit -= (config.pad_token_id or 0) + 1  # their positions start after the padding's
+    return limit

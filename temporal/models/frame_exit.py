@@ -54,7 +54,7 @@ class _Exit(nn.Module):
     """A linear classifier on standardised features, so that one decay suits features of any scale.
 
     The statistics are buffers that are set once from the training features; see
-    `FrameExit.set_feature_statistics`.
+    `FrameExit.set_statistics`.
     """
 
     mean: Tensor
@@ -68,7 +68,9 @@ class _Exit(nn.Module):
         self.linear = nn.Linear(size, num_labels)
 
     def forward(self, state_BP: Tensor) -> Tensor:
-        return self.linear(self.dropout((state_BP - self.mean) / self.scale))
+        # The scale goes into the weights, which are far fewer than the states.
+        weight_KP = self.linear.weight / self.scale
+        return F.linear(self.dropout(state_BP - self.mean), weight_KP, self.linear.bias)
 
 
 class FrameExit(Reader, PreTrainedModel):
@@ -158,6 +160,7 @@ class FrameExit(Reader, PreTrainedModel):
         pixel_values: Tensor | None = None,
         times: Tensor | None = None,
         features: Tensor | None = None,
+        states: Tensor | None = None,
         labels: Tensor | None = None,
         class_weights: Tensor | None = None,
     ) -> FrameExitOutput:
@@ -166,24 +169,34 @@ class FrameExit(Reader, PreTrainedModel):
         Args:
             pixel_values: `[B, S, 3, H, W]` in reading order, 0 to 255, any dtype; or
             features: `[B, S, D]` that the backbone computed before (a frozen backbone needs to
-                see each frame only once).
-            times: `[B, S]`, each frame's index as a share of its video's length, in [0, 1].
+                see each frame only once); or
+            states: `[B, S, P]` that `pooled_states` made of features before.
+            times: `[B, S]`, each frame's index as a share of its video's length, in [0, 1]; states
+                need none.
             labels: int64 `[B]`.
             class_weights: `[K]`, for unbalanced classes.
 
         Raises:
-            ValueError: neither or both of pixel_values and features are given, or times are not.
+            ValueError: not exactly one of pixel_values, features and states is given, or times
+                are not.
         """
-        if (pixel_values is None) == (features is None):
-            raise ValueError("give pixel_values or features, and not both")
-        if features is None:
-            assert pixel_values is not None
-            features = self._features(pixel_values.flatten(0, 1)).unflatten(
-                0, pixel_values.shape[:2]
-            )
-        if times is None:
-            raise ValueError("times ([B, S], shares of the video's length) are needed")
-        states = self._states(features, times)
+        if sum(given is not None for given in (pixel_values, features, states)) != 1:
+            raise ValueError("give one of pixel_values, features and states")
+        if pixel_values is not None:
+            flat = self._features(pixel_values.flatten(0, 1))
+            features = flat.unflatten(0, pixel_values.shape[:2])
+        if features is not None:
+            if times is None:
+                raise ValueError("times ([B, S], shares of the video's length) are needed")
+            states = self.pooled_states(features, times)
+        assert states is not None
+        return self._answer_all(states, labels, class_weights)
+
+    def _answer_all(
+        self, states_BSP: Tensor, labels: Tensor | None, class_weights: Tensor | None
+    ) -> FrameExitOutput:
+        """All exits' answers to the pooled states, and their loss."""
+        states = states_BSP.unbind(1)
         logits = [self._answer(step, state_BP) for step, state_BP in enumerate(states)]
         logits_BSK = torch.stack(logits, 1)
         gates_BS = self._gates(states)
@@ -205,21 +218,22 @@ class FrameExit(Reader, PreTrainedModel):
             loss=loss, logits=logits_BSK[:, -1], exit_logits=logits_BSK, gate_logits=gates_BS
         )
 
-    def set_feature_statistics(self, features: Tensor, times: Tensor) -> None:
-        """Standardise what each exit sees by these features `[N, S, D]` and times `[N, S]`."""
-        for branch, state_BP in zip(self._exits(), self._states(features, times), strict=False):
-            branch.mean.copy_(state_BP.mean(0))
-            branch.scale.copy_(state_BP.std(0, unbiased=False).clamp(min=1e-5))
+    def set_statistics(self, states_NSP: Tensor) -> None:
+        """Standardise what each exit sees by these pooled states `[N, S, P]`."""
+        for branch, state_NP in zip(self._exits(), states_NSP.unbind(1), strict=False):
+            branch.mean.copy_(state_NP.mean(0))
+            branch.scale.copy_(state_NP.std(0, unbiased=False).clamp(min=1e-5))
 
     def _exits(self) -> list[_Exit]:
         """The exits, with their type."""
         exits = getattr(self, "exits", [])  # a classifier's own head needs none
         return [branch for branch in exits if isinstance(branch, _Exit)]
 
-    def _states(self, features_BSD: Tensor, times_BS: Tensor) -> list[Tensor]:
-        """The pooled state after each step."""
+    def pooled_states(self, features_BSD: Tensor, times_BS: Tensor) -> Tensor:
+        """The pooled state after each step, `[B, S, P]`, of features `[B, S, D]`."""
         steps = range(1, features_BSD.shape[1] + 1)
-        return [self.pool(features_BSD[:, :step], times_BS[:, :step]) for step in steps]
+        states = [self.pool(features_BSD[:, :step], times_BS[:, :step]) for step in steps]
+        return torch.stack(states, 1)
 
     def _features(self, frames_BCHW: Tensor) -> Tensor:
         """0-255 frames to features, or to the classifier's probabilities."""
@@ -237,7 +251,7 @@ class FrameExit(Reader, PreTrainedModel):
             return state_BP.clamp(min=1e-12).log()  # a mean of probabilities, as logits again
         return self.exits[step](state_BP)
 
-    def _gates(self, states: list[Tensor]) -> Tensor | None:
+    def _gates(self, states: Sequence[Tensor]) -> Tensor | None:
         if not self.config.gate:
             return None
         return torch.stack(
@@ -273,11 +287,9 @@ class FrameExit(Reader, PreTrainedModel):
     def dense_macs(self, units_total: int) -> int | None:
         """MACs of reading all `num_frames` frames."""
         per_frame = self.features.macs_per_row
-        return (
-            None
-            if per_frame is None
-            else round(per_frame * min(units_total, self.config.num_frames))
-        )
+        if per_frame is None:
+            return None
+        return round(per_frame * min(units_total, self.config.num_frames))
 
     # Inference -----------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from ..policies import read as read_policies
 from ..policies.halt import criterion
 from ..stage import Stage
 from .checks import check_finite, check_range
+from .encoders import max_positions
 from .reader import Reader
 
 
@@ -87,7 +88,7 @@ class ChunkReader(_RunningMeanReader):
         self.classifier = classifier.eval()
         self.config = classifier.config
         self.special_tokens = special_tokens
-        limit = max_positions(classifier)
+        limit = max_positions(self.config) or 512
         self.chunk_size = min(chunk_size or limit, limit)
         self.policy = RunningMeanPolicy()
         self.classify = Stage(self._classify, name="classify", pad=True)
@@ -206,15 +207,6 @@ class ClipReader(_RunningMeanReader):
             video.note(halted_at=centre)
         video.note(exit=len(past) - 1, num_exits=len(centres))
         return past[-1]
-
-
-def max_positions(classifier: PreTrainedModel) -> int:
-    """Tokens that a text classifier has positions for, special tokens included."""
-    config = classifier.config
-    limit = getattr(config, "max_position_embeddings", None) or 512
-    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        limit -= (config.pad_token_id or 0) + 1  # their positions start after the padding's
-    return limit
 
 
 def _add_to_mean(past: list[Tensor], logits_K: Tensor) -> None:

@@ -91,6 +91,7 @@ class SkimRNN(Reader, PreTrainedModel):
 
     config_class = SkimRNNConfig
     base_model_prefix = "skim_rnn"
+    _input_embed_layer = "embedding"  # where transformers finds the word embeddings
     unit = "token"
     reads_cohorts = True
 

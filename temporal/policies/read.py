@@ -18,17 +18,16 @@ def uniform(num_units: int, num_reads: int) -> list[int]:
     return [(2 * k + 1) * num_units // (2 * num_reads) for k in range(num_reads)]
 
 
-def endpoints_first(num_units: int, num_reads: int) -> list[int]:
-    """First, last, middle, then the middles of the widest gaps: the span before the detail.
+def end_first(num_units: int, num_reads: int) -> list[int]:
+    """Last, then the middles of the widest gaps, earliest gap first.
 
-        9 units, 5 reads:   1 . 4 . 3 . 5 . 2   (the numbers say when each unit is read)
+        9 units, 5 reads:   . 4 . 2 . 3 5 . 1   (the numbers say when each unit is read)
 
-    The first two reads show what changed over the whole source, and in a video that starts and
-    ends a group of pictures there they are the cheapest frames to decode.
+    For events that leave a mark: the end shows what became of the scene and the middle how. In a
+    video that starts a group of pictures near its end, the first read is also a cheap one.
     """
     _check(num_units, num_reads)
-    order = [0] if num_units == 1 or num_reads == 1 else [0, num_units - 1]
-    return _bisect_gaps(order, num_units, num_reads)
+    return _bisect_gaps([num_units - 1], num_units, num_reads)
 
 
 def coarse_to_fine(num_units: int, num_reads: int) -> list[int]:
@@ -52,7 +51,7 @@ def sequential(num_units: int, num_reads: int) -> list[int]:
 
 ORDERS: dict[str, Callable[[int, int], list[int]]] = {
     "uniform": uniform,
-    "endpoints_first": endpoints_first,
+    "end_first": end_first,
     "coarse_to_fine": coarse_to_fine,
     "sequential": sequential,
 }

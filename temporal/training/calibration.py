@@ -49,15 +49,25 @@ def exits_taken(logits_NEK: Tensor, criterion: str, thresholds: Sequence[float])
         criterion: one of `temporal.policies.halt.CRITERIA`.
         thresholds: for each exit but the last; it always answers.
     """
-    num_sources, num_exits, _ = logits_NEK.shape
+    num_exits = logits_NEK.shape[1]
     if len(thresholds) != num_exits - 1:
         raise ValueError(f"thresholds ({len(thresholds)}) must be as many as exits - 1")
+    return _first_certain(_certainties(logits_NEK, criterion), thresholds)
+
+
+def _certainties(logits_NEK: Tensor, criterion: str) -> Tensor:
+    """How certain each exit but the last is, given the exits before it: `[N, E - 1]`."""
     certainty = halting_criterion(criterion)
-    taken_N = torch.full((num_sources,), num_exits - 1)
-    for k in reversed(range(num_exits - 1)):
-        halts_N = certainty(logits_NEK[:, : k + 1].transpose(0, 1)) >= thresholds[k]
-        taken_N[halts_N] = k
-    return taken_N
+    logits_ENK = logits_NEK.transpose(0, 1)
+    columns = [certainty(logits_ENK[: k + 1]) for k in range(len(logits_ENK) - 1)]
+    return torch.stack(columns, 1) if columns else logits_NEK.new_zeros(len(logits_NEK), 0)
+
+
+def _first_certain(certainty_NE: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """The first exit that reaches its threshold, else the last, which none precedes."""
+    last_N1 = torch.ones(len(certainty_NE), 1, dtype=torch.bool)
+    halts_NE = torch.cat([certainty_NE >= certainty_NE.new_tensor(list(thresholds)), last_N1], 1)
+    return halts_NE.int().argmax(1)
 
 
 def exit_frontier(
@@ -69,6 +79,7 @@ def exit_frontier(
     weights_N: Tensor | None = None,
     min_exit: int = 0,
     class_balanced: bool = False,
+    repeats: int = 1,
     grid_size: int = 100,
     confidence: float = 0.95,
 ) -> list[OperatingPoint]:
@@ -82,6 +93,8 @@ def exit_frontier(
         weights_N: full cost of each source (its length, say); default: all alike.
         min_exit: exits before this one never answer.
         class_balanced: accuracy is the mean over the labels' classes, so that rare ones count.
+        repeats: times that each source occurs among the N (by repeated cross-validation); the
+            bounds count it once, by the mean of its losses.
         grid_size: thresholds that are tried, at quantiles of the certainty.
         confidence: of each point's `drop_bound`.
 
@@ -89,6 +102,10 @@ def exit_frontier(
         ValueError: no sources, or shapes do not fit.
     """
     num_sources, num_exits, _ = logits_NEK.shape
+    if not 0 <= min_exit < num_exits - 1:
+        raise ValueError(f"min_exit ({min_exit}) must be >= 0 and < exits - 1 ({num_exits - 1})")
+    if num_sources % repeats:
+        raise ValueError(f"the sources ({num_sources}) must be a multiple of repeats ({repeats})")
     if not num_sources or len(exit_costs) != num_exits:
         raise ValueError(
             f"logits {tuple(logits_NEK.shape)} must hold at least one source and as many exits as "
@@ -104,17 +121,15 @@ def exit_frontier(
         shares_N = 1 / (counts[labels_N] * (counts > 0).sum())
     full_accuracy = (right_NE[:, -1] * shares_N).sum().item()
     costs_E = torch.tensor(list(exit_costs), dtype=torch.float64)
-    certainty = halting_criterion(criterion)
-    values = torch.cat(
-        [certainty(logits_NEK[:, : k + 1].transpose(0, 1)) for k in range(min_exit, num_exits - 1)]
-    )
-    levels = torch.quantile(values.double(), torch.linspace(1, 0, grid_size, dtype=torch.float64))
+    certainty_NE = _certainties(logits_NEK, criterion)
+    grid = torch.linspace(1, 0, grid_size, dtype=torch.float64)
+    levels = torch.quantile(certainty_NE[:, min_exit:].double().flatten(), grid)
     points = []
     for level in [math.inf, *levels.unique().flip(0).tolist()]:
         thresholds = [math.inf] * min_exit + [level] * (num_exits - 1 - min_exit)
-        taken_N = exits_taken(logits_NEK, criterion, thresholds)
+        taken_N = _first_certain(certainty_NE, thresholds)
         right_N = right_NE[torch.arange(num_sources), taken_N]
-        lost = int((right_NE[:, -1] & ~right_N).sum())
+        lost = math.ceil(int((right_NE[:, -1] & ~right_N).sum()) / repeats)
         cost_N = costs_E[taken_N] * weights_N
         accuracy = (right_N * shares_N).sum().item()
         points.append(
@@ -126,9 +141,9 @@ def exit_frontier(
                 cost_share=(cost_N.sum() / weights_N.sum()).item(),
                 accuracy=accuracy,
                 drop=full_accuracy - accuracy,
-                drop_bound=risk_bound(lost, num_sources, 1 - confidence),
+                drop_bound=risk_bound(lost, num_sources // repeats, 1 - confidence),
                 confidence=confidence,
-                num_calibration=num_sources,
+                num_calibration=num_sources // repeats,
             )
         )
     return points

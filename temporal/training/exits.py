@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,28 +14,30 @@ from ..models.checks import num_classes
 from ..models.frame_exit import FrameExit
 
 
-class FeatureClips(Dataset):
-    """Clips as the features of the frames that a reader would read.
+class PooledClips(Dataset):
+    """Clips as what the exits of a reader see of them.
 
     Args:
-        features: float `[N, S, D]`, in reading order.
-        times: float `[N, S]`, shares of each video's length.
+        states: float `[N, S, P]`, pooled after each frame (`FrameExit.pooled_states`).
         labels: int64 `[N]`.
     """
 
-    def __init__(self, features: Tensor, times: Tensor, labels: Tensor) -> None:
-        if not len(features) == len(times) == len(labels):
-            raise ValueError(
-                f"features ({len(features)}), times ({len(times)}) and labels ({len(labels)}) "
-                "must be as many"
-            )
-        self.features, self.times, self.labels = features, times, labels
+    def __init__(self, states: Tensor, labels: Tensor) -> None:
+        if len(states) != len(labels):
+            raise ValueError(f"states ({len(states)}) and labels ({len(labels)}) must be as many")
+        self.states, self.labels = states, labels
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, k: int) -> dict[str, Tensor]:
-        return {"features": self.features[k], "times": self.times[k], "labels": self.labels[k]}
+        return {"states": self.states[k], "labels": self.labels[k]}
+
+    def __getitems__(self, rows: list[int]) -> dict[str, Tensor]:
+        """A whole batch at once, which leaves nothing to collate."""
+        if len(rows) == len(self):  # all of them, and a mean loss asks for no order: no copy
+            return {"states": self.states, "labels": self.labels}
+        return {"states": self.states[rows], "labels": self.labels[rows]}
 
 
 def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:
@@ -56,18 +59,19 @@ class ExitTrainer(Trainer):
         return super().compute_loss(model, inputs, *args, **kwargs)
 
 
-def fit_exits(reader: FrameExit, clips: FeatureClips, args: TrainingArguments) -> FrameExit:
+def fit_exits(reader: FrameExit, clips: PooledClips, args: TrainingArguments) -> FrameExit:
     """Train the exits (and gates) of a reader whose backbone stays as it is.
 
-    The exits see standardised features: their statistics are those of `clips`, set once, so that
+    The exits see standardised states: their statistics are those of `clips`, set once, so that
     the fit is a convex problem and one batch of everything converges to its optimum.
     """
     reader.backbone.requires_grad_(False)
-    reader.set_feature_statistics(clips.features, clips.times)
+    reader.set_statistics(clips.states)
     trainer = ExitTrainer(
         model=reader,
-        args=args,
+        args=replace(args, remove_unused_columns=False),  # batches come collated
         train_dataset=clips,
+        data_collator=dict,
         class_weights=balanced_weights(clips.labels, num_classes(reader.config)),
     )
     trainer.remove_callback(PrinterCallback)  # many small fits: their logs would be all there is

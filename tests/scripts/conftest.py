@@ -46,7 +46,9 @@ def run_script(
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
         capsys.readouterr()
         module.main()
-        return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+        lines = capsys.readouterr().out.strip().splitlines()
+        start = max(k for k, line in enumerate(lines) if line.startswith("{"))
+        return json.loads("\n".join(lines[start:]))
 
     return run
 

@@ -263,7 +263,7 @@ def test_gradients_reach_every_parameter_of_exits_and_gates_and_the_backbone() -
 def test_standardised_features_have_mean_0_and_deviation_1() -> None:
     reader = with_exits(num_frames=3, pooling="mean")
     features, times = 7 + 3 * torch.randn(50, 3, 16), torch.rand(50, 3)
-    reader.set_feature_statistics(features, times)
+    reader.set_statistics(reader.pooled_states(features, times))
     branch = reader.exits[1]
     state = (features[:, :2].mean(1) - branch.mean) / branch.scale
     torch.testing.assert_close(state.mean(0), torch.zeros(16), atol=1e-5, rtol=0)
@@ -281,13 +281,13 @@ def test_feature_power_keeps_signs() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        {"gate": True, "pooling": "change", "order": "endpoints_first"},
+        {"gate": True, "pooling": "change", "order": "end_first"},
         {"criterion": "margin", "thresholds": [0.1, 0.2, 0.3, 0.4], "snap_share": 0.1},
     ],
 )
 def test_saving_keeps_outputs_and_policy(config, tmp_path: Path, frames) -> None:
     reader = with_exits(**config)
-    reader.set_feature_statistics(torch.randn(9, 5, 16), torch.rand(9, 5))
+    reader.set_statistics(reader.pooled_states(torch.randn(9, 5, 16), torch.rand(9, 5)))
     reader.save_pretrained(tmp_path)
     loaded = FrameExit.from_pretrained(tmp_path).eval()
     for name, value in config.items():
@@ -367,19 +367,21 @@ def test_a_wrong_configuration_names_parameter_value_and_rule(config, message) -
 def test_forward_needs_frames_or_features_and_times() -> None:
     reader = with_exits()
     features = torch.randn(1, 5, 16)
-    with pytest.raises(ValueError, match="pixel_values or features"):
+    with pytest.raises(ValueError, match="one of pixel_values, features and states"):
         reader()
-    with pytest.raises(ValueError, match="pixel_values or features"):
+    with pytest.raises(ValueError, match="one of pixel_values, features and states"):
         reader(torch.zeros(1, 5, 3, 32, 32), features=features)
     with pytest.raises(ValueError, match="times"):
         reader(features=features)
 
 
-def test_features_computed_before_give_the_same_as_pixels() -> None:
+def test_features_and_states_computed_before_give_the_same_as_pixels() -> None:
     reader = with_exits(pooling="change")
     pixels, times = torch.randint(0, 256, (2, 5, 3, 32, 32)), torch.rand(2, 5)
     with torch.no_grad():
         features = reader._features(pixels.flatten(0, 1)).unflatten(0, (2, 5))
         a, b = reader(pixels, times), reader(features=features, times=times)
+        c = reader(states=reader.pooled_states(features, times))
     torch.testing.assert_close(a.exit_logits, b.exit_logits)
+    torch.testing.assert_close(a.exit_logits, c.exit_logits)
     assert F.cross_entropy(a.logits, torch.tensor([0, 1])).isfinite()

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from temporal.models import ChunkReader, ClipReader, RunningMeanPolicy
-from temporal.models.running_mean import max_positions
+from temporal.models.encoders import max_positions
 
 SIZES = {
     "vocab_size": 100,
@@ -117,7 +117,7 @@ def test_a_chunk_is_never_longer_than_the_models_positions() -> None:
     assert chunk_reader(chunk_size=500).chunk_size == 12
     assert chunk_reader(chunk_size=7).chunk_size == 7
     roberta = RobertaForSequenceClassification(RobertaConfig(**SIZES, pad_token_id=1))
-    assert max_positions(roberta) == 10
+    assert max_positions(roberta.config) == 10
 
 
 @torch.no_grad()

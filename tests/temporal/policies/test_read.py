@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from temporal.policies.read import (
     ORDERS,
     coarse_to_fine,
-    endpoints_first,
+    end_first,
     order,
     sequential,
     snap,
@@ -26,11 +26,11 @@ def test_uniform_takes_the_middles_of_equal_segments() -> None:
     assert uniform(3, 5) == [0, 1, 2]
 
 
-def test_endpoints_first_takes_the_span_before_the_detail() -> None:
-    assert endpoints_first(9, 5) == [0, 8, 4, 2, 6]  # 1 . 4 . 3 . 5 . 2
-    assert endpoints_first(100, 2) == [0, 99]
-    assert endpoints_first(100, 1) == [0]
-    assert endpoints_first(1, 3) == [0]
+def test_end_first_takes_the_end_and_then_halves() -> None:
+    assert end_first(9, 5) == [8, 3, 5, 1, 6]  # . 4 . 2 . 3 5 . 1
+    assert end_first(100, 4) == [99, 49, 24, 74]
+    assert end_first(100, 1) == [99]
+    assert end_first(1, 3) == [0]
 
 
 def test_coarse_to_fine_is_middle_first_last_and_then_halves() -> None:
@@ -57,7 +57,7 @@ def test_every_order_reads_distinct_units_of_the_source(
     assert all(0 <= unit < num_units for unit in units)
 
 
-@pytest.mark.parametrize("name", ["coarse_to_fine", "endpoints_first", "sequential"])
+@pytest.mark.parametrize("name", ["coarse_to_fine", "end_first", "sequential"])
 @given(num_units=lengths, num_reads=reads)
 def test_reading_less_reads_the_beginning_of_the_same_order(
     name: str, num_units: int, num_reads: int

@@ -9,7 +9,7 @@ import torch
 from transformers import TrainingArguments, ViTConfig, ViTModel
 
 from temporal.models import FrameExit
-from temporal.training.exits import FeatureClips, balanced_weights, fit_exits
+from temporal.training.exits import PooledClips, balanced_weights, fit_exits
 
 BACKBONE = ViTConfig(
     hidden_size=8,
@@ -30,10 +30,18 @@ def test_balanced_weights_give_every_class_the_same_total() -> None:
 
 
 def test_clips_must_be_as_many_as_labels() -> None:
-    with pytest.raises(ValueError, match=r"features \(3\), times \(3\) and labels \(2\)"):
-        FeatureClips(torch.zeros(3, 2, 8), torch.zeros(3, 2), torch.zeros(2, dtype=torch.long))
-    clips = FeatureClips(torch.randn(3, 2, 8), torch.rand(3, 2), torch.tensor([0, 1, 1]))
-    assert len(clips) == 3 and sorted(clips[1]) == ["features", "labels", "times"]
+    with pytest.raises(ValueError, match=r"states \(3\) and labels \(2\)"):
+        PooledClips(torch.zeros(3, 2, 8), torch.zeros(2, dtype=torch.long))
+
+
+def test_clips_fetched_together_are_the_clips_one_by_one() -> None:
+    clips = PooledClips(torch.randn(3, 2, 8), torch.tensor([0, 1, 1]))
+    together = clips.__getitems__([2, 0])
+    for place, k in enumerate([2, 0]):
+        alone = clips[k]
+        assert torch.equal(together["states"][place], alone["states"])
+        assert together["labels"][place] == alone["labels"]
+    assert len(clips) == 3
 
 
 def test_exits_learn_what_the_features_tell_and_the_backbone_stays(tmp_path: Path) -> None:
@@ -41,7 +49,8 @@ def test_exits_learn_what_the_features_tell_and_the_backbone_stays(tmp_path: Pat
     features = torch.randn(36, 2, 8)
     features[..., 0] += 6 * labels[:, None]
     # Far from standard, as a backbone's are: the fit standardises.
-    clips = FeatureClips(1000 + 50 * features, torch.rand(36, 2), labels)
+    features = 1000 + 50 * features
+    times = torch.rand(36, 2)
     reader = FrameExit.from_backbone(
         ViTModel(BACKBONE), num_frames=2, num_labels=2, image_size=32, pooling="mean"
     )
@@ -57,10 +66,10 @@ def test_exits_learn_what_the_features_tell_and_the_backbone_stays(tmp_path: Pat
         use_cpu=True,
         dataloader_pin_memory=False,
     )
-    reader = fit_exits(reader, clips, args)
+    reader = fit_exits(reader, PooledClips(reader.pooled_states(features, times), labels), args)
     assert not reader.training
     with torch.no_grad():
-        exits = reader(features=clips.features, times=clips.times).exit_logits
+        exits = reader(features=features, times=times).exit_logits
     assert (exits.argmax(-1) == labels[:, None]).float().mean() > 0.97
     for name, value in reader.backbone.state_dict().items():
         assert torch.equal(value, before[name]), name
