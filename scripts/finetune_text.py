@@ -68,6 +68,9 @@ class ModelArguments:
     skim_loss_weight: float = field(
         default=0.05, metadata={"help": "skim_rnn: how much skimming is worth (gamma)."}
     )
+    straight_through: bool = field(
+        default=False, metadata={"help": "skim_rnn: train on hard decisions, not on mixtures."}
+    )
     freeze_embeddings: bool = field(
         default=False, metadata={"help": "Keep the word embeddings: few texts overfit them first."}
     )
@@ -185,6 +188,7 @@ def build_model(model: ModelArguments, names: list[str], pad_token_id: int) -> A
         reader.config.encoder["label2id"] = reader.config.label2id
     else:
         reader.config.read_threshold = 0.0 if model.read_all else 0.5
+        reader.config.straight_through = model.straight_through
         reader.config.skim_loss_weight = 0.0 if model.read_all else model.skim_loss_weight
     return reader
 

@@ -53,6 +53,8 @@ class SkimRNNConfig(PreTrainedConfig):
     token is read, and the model is a plain LSTM (to train before skimming, or to compare with)."""
     skim_loss_weight: float = 0.01
     """gamma of equation 5: how much skimming is worth."""
+    straight_through: bool = False
+    """Train on hard decisions (with the soft ones' gradients) instead of mixtures of both cells."""
     operating_points: list[dict] | None = None
     """Calibrated ways to run; see `temporal.models.halting`."""
     dropout: float = 0.0
@@ -189,7 +191,10 @@ class SkimRNN(Reader, PreTrainedModel):
         for t in range(x_BTD.shape[1]):
             logits_B2 = policy_x[t] + h_BH @ policy_hidden_2H.T
             if self.training:
-                read_B1 = relaxed_decision(logits_B2, temperature)[:, READ, None]
+                choice_B2 = relaxed_decision(
+                    logits_B2, temperature, straight_through=self.config.straight_through
+                )
+                read_B1 = choice_B2[:, READ, None]
             else:
                 read_B1 = hard_decision(logits_B2, self.config.read_threshold)[:, None].to(h_BH)
             big = read_cell(read_x[t], h_BH, c_BH, self.read_hidden.weight)

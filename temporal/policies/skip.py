@@ -16,13 +16,21 @@ from torch.nn import functional as F
 READ, SKIM = 0, 1
 
 
-def relaxed_decision(logits_B2: Tensor, temperature: float) -> Tensor:
-    """A Gumbel-softmax sample: a soft choice `[B, 2]` whose rows sum to 1.
+def relaxed_decision(
+    logits_B2: Tensor, temperature: float, *, straight_through: bool = False
+) -> Tensor:
+    """A Gumbel-softmax sample: a choice `[B, 2]` whose rows sum to 1, with gradients.
 
     Jang et al., "Categorical Reparameterization with Gumbel-Softmax" (ICLR 2017), as used by
     Skim-RNN (Seo et al., ICLR 2018), section 3.2. Uses torch's global generator.
+
+    Args:
+        logits_B2: of reading and of skimming.
+        temperature: the lower, the harder the choice.
+        straight_through: make the choice hard and keep the soft one's gradients (section 2.2 of
+            Jang et al.), so that training computes what inference does.
     """
-    return F.gumbel_softmax(logits_B2, tau=temperature, dim=-1)
+    return F.gumbel_softmax(logits_B2, tau=temperature, hard=straight_through, dim=-1)
 
 
 def hard_decision(logits_B2: Tensor, read_threshold: float = 0.5) -> Tensor:

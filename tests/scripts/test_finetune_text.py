@@ -23,10 +23,7 @@ from .conftest import SCRIPTS
 Run = Callable[..., dict[str, Any]]
 Reviews = Callable[[int, int], Path]
 
-QUICK = (
-    *("--report_to", "none", "--save_strategy", "no", "--disable_tqdm", "true"),
-    *("--dataloader_pin_memory", "false"),  # torch warns where there is no accelerator
-)
+QUICK = (*("--report_to", "none", "--save_strategy", "no", "--disable_tqdm", "true"),)
 
 
 def train(run_script: Run, encoder: Path, train: Path, dev: Path, out: Path, *more: object) -> Any:
@@ -94,8 +91,11 @@ def test_skim_rnn_reads_all_and_then_learns_to_skim(
         *files,
         tmp_path / "skim",
         *(*sizes, *steps, "--num_train_epochs", 4, "--skim_loss_weight", 0.3),
-        *("--model_name_or_path", tmp_path / "lstm"),
+        *("--model_name_or_path", tmp_path / "lstm", "--freeze_embeddings", "--straight_through"),
     )
+    before, after = (load_file(tmp_path / k / "model.safetensors") for k in ("lstm", "skim"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == set(before) - {"embedding.weight"}
     # One word in ten tells the label; the others can be skimmed.
     assert skimming["eval_accuracy"] >= 0.95 and skimming["eval_read_share"] < 0.5
 

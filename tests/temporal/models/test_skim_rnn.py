@@ -205,8 +205,9 @@ def test_the_temperature_falls_with_the_training_step(monkeypatch) -> None:
     assert annealed_temperature(50_000) == 0.5
     seen = []
 
-    def relaxed(logits: Tensor, temperature: float) -> Tensor:
+    def relaxed(logits: Tensor, temperature: float, *, straight_through: bool) -> Tensor:
         seen.append(temperature)
+        assert not straight_through
         return logits.softmax(-1)
 
     monkeypatch.setattr("temporal.models.skim_rnn.relaxed_decision", relaxed)
@@ -214,6 +215,13 @@ def test_the_temperature_falls_with_the_training_step(monkeypatch) -> None:
     reader.training_step = 5000
     reader(torch.tensor([[5, 6]]))
     assert seen == [pytest.approx(math.exp(-0.5))] * 2
+
+
+def test_straight_through_training_counts_whole_tokens() -> None:
+    reader = make(straight_through=True).train()
+    shares = reader(torch.randint(1, 100, (4, 8))).read_share * 8
+    torch.testing.assert_close(shares, shares.round())
+    assert 0 < shares.sum() < 32
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from temporal.policies.skip import (
     READ,
@@ -48,6 +49,19 @@ def test_a_cold_decision_is_hard_and_a_warm_one_passes_gradients() -> None:
     assert warm.grad is not None
     assert (warm.grad[:, READ] > 0).all()
     torch.testing.assert_close(warm.grad[:, READ], -warm.grad[:, SKIM])
+
+
+def test_a_straight_through_decision_is_hard_with_the_soft_ones_gradients() -> None:
+    logits = torch.tensor([0.6, 0.4]).log().repeat(200, 1)
+    soft_logits, hard_logits = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    torch.manual_seed(3)
+    soft = relaxed_decision(soft_logits, 0.7)
+    torch.manual_seed(3)
+    hard = relaxed_decision(hard_logits, 0.7, straight_through=True)
+    torch.testing.assert_close(hard, F.one_hot(soft.argmax(-1), 2).to(hard))
+    soft[:, READ].sum().backward()
+    hard[:, READ].sum().backward()
+    torch.testing.assert_close(hard_logits.grad, soft_logits.grad)
 
 
 def test_the_same_seed_gives_the_same_sample() -> None:
