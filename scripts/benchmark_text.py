@@ -14,7 +14,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +92,59 @@ def shallow_pipeline(
     return run
 
 
+def baselines(
+    args: BenchmarkArguments, adaptive: Any, readings: Sequence[Any]
+) -> tuple[dict[str, Contestant], dict[str, Any]]:
+    """What the adaptive reader is measured against, and how deep it went (early exit only)."""
+    model = adaptive.model
+    if not isinstance(model, EarlyExit):
+        kept = model.config.read_threshold
+
+        def read_all(texts: list[str]) -> list[str]:
+            model.config.read_threshold = 0.0
+            try:
+                return [row["label"] for row in adaptive(texts)]
+            finally:
+                model.config.read_threshold = kept
+
+        return {"reads_everything": read_all}, {}
+
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    exits = [reading.trace.exit for reading in readings]
+    layers = model.config.exit_layers or []
+    mean_layers = sum(layers[k] for k in exits) / len(exits)
+    near = min(range(len(layers)), key=lambda k: abs(layers[k] - mean_layers))
+    lengths = [reading.trace.units_total for reading in readings]
+    first = max(4, int(sum(lengths) / len(lengths) * mean_layers / layers[-1]))
+    dense = dense_pipeline(model, tokenizer, args)
+    return {
+        "transformers": dense,
+        "transformers_sorted": sorted_by_length(dense),
+        f"fixed_{layers[near]}_layers": shallow_pipeline(model, tokenizer, near, args),
+        f"first_{first}_tokens": sorted_by_length(
+            lambda texts: dense(texts, max_length=first)  # type: ignore[call-arg]  # dense takes it
+        ),
+    }, {
+        "mean_layers": mean_layers,
+        "exits_taken": [exits.count(k) / len(exits) for k in range(len(layers))],
+    }
+
+
+def clock(
+    contestants: dict[str, Contestant], texts: list[str], rounds: int
+) -> tuple[dict[str, float], dict[str, list[str]]]:
+    """Median seconds of interleaved rounds after a warm-up, and each contestant's labels."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    answers: dict[str, list[str]] = {}
+    for round_number in range(rounds + 1):
+        for name, run in contestants.items():
+            start = time.perf_counter()
+            answers[name] = run(texts)
+            if round_number:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}, answers
+
+
 def main() -> None:
     """Run all contestants on the same texts and print what each did."""
     (args,) = HfArgumentParser(BenchmarkArguments).parse_args_into_dataclasses()
@@ -105,70 +158,29 @@ def main() -> None:
     names = adaptive.model.config.label2id
     labels = [names.get(str(label), label) for label in rows["label"]]
 
-    readings = list(adaptive.read(texts))
-    macs = sum(reading.trace.cost.macs for reading in readings if reading.trace)
-    units = sum(reading.trace.units_total for reading in readings if reading.trace)
-    read = sum(reading.trace.units_read for reading in readings if reading.trace)
-    contestants: dict[str, Contestant] = {
-        "adaptive": lambda texts: [row["label"] for row in adaptive(texts)]
-    }
-    details: dict[str, dict[str, Any]] = {
-        "adaptive": {"macs": macs, "share_of_tokens_read": read / units}
-    }
-    model = adaptive.model
-    if isinstance(model, EarlyExit):
-        tokenizer = AutoTokenizer.from_pretrained(args.model)
-        exits = [reading.trace.exit for reading in readings if reading.trace]
-        layers = model.config.exit_layers or []
-        mean_layers = sum(layers[k] for k in exits if k is not None) / len(exits)
-        details["adaptive"] |= {
-            "mean_layers": mean_layers,
-            "exits_taken": [exits.count(k) / len(exits) for k in range(len(layers))],
+    readings = [reading for reading in adaptive.read(texts) if reading.trace]
+    traces = [reading.trace for reading in readings]
+    others, depth = baselines(args, adaptive, readings)
+    details = {
+        "adaptive": {
+            "macs": sum(trace.cost.macs for trace in traces),
+            "share_of_tokens_read": sum(trace.units_read for trace in traces)
+            / sum(trace.units_total for trace in traces),
+            **depth,
         }
-        dense = dense_pipeline(model, tokenizer, args)
-        contestants["transformers"] = dense
-        contestants["transformers_sorted"] = sorted_by_length(dense)
-        near = min(range(len(layers)), key=lambda k: abs(layers[k] - mean_layers))
-        contestants[f"fixed_{layers[near]}_layers"] = shallow_pipeline(model, tokenizer, near, args)
-        lengths = sorted(reading.trace.units_total for reading in readings if reading.trace)
-        first = max(4, int(sum(lengths) / len(lengths) * mean_layers / layers[-1]))
-        contestants[f"first_{first}_tokens"] = sorted_by_length(
-            lambda texts: dense(texts, max_length=first)  # type: ignore[call-arg]  # dense takes it
-        )
-    else:
-        kept = model.config.read_threshold
-
-        def read_all(texts: list[str]) -> list[str]:
-            model.config.read_threshold = 0.0
-            try:
-                return [row["label"] for row in adaptive(texts)]
-            finally:
-                model.config.read_threshold = kept
-
-        contestants["reads_everything"] = read_all
-
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    answers: dict[str, list[str]] = {}
-    for round_number in range(args.rounds + 1):
-        for name, run in contestants.items():
-            start = time.perf_counter()
-            answers[name] = run(texts)
-            if round_number:
-                seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    }
+    contestants = {"adaptive": lambda texts: [row["label"] for row in adaptive(texts)], **others}
+    medians, answers = clock(contestants, texts, args.rounds)
     report = {}
-    for name in contestants:
-        right = sum(
-            names.get(answer, answer) == label
-            for answer, label in zip(answers[name], labels, strict=True)
-        )
-        accuracy = right / len(labels)
+    for name, seconds in medians.items():
+        given = [names.get(answer, answer) for answer in answers[name]]
+        accuracy = sum(a == b for a, b in zip(given, labels, strict=True)) / len(labels)
         report[name] = {
             "accuracy": accuracy,
             "accuracy_interval": interval(accuracy, len(labels)),
-            "seconds": medians[name],
-            "texts_per_second": len(texts) / medians[name],
-            "adaptive_speedup": medians[name] / medians["adaptive"],
+            "seconds": seconds,
+            "texts_per_second": len(texts) / seconds,
+            "adaptive_speedup": seconds / medians["adaptive"],
             **details.get(name, {}),
         }
     print(

@@ -181,7 +181,7 @@ def clock(contestants: Contestants, work: Work, rounds: int) -> dict[str, dict[s
             "seconds_per_clip": medians[name],
             "decode_seconds": sum(reader.tally.decode_seconds for reader in readers) / runs,
             "model_seconds": sum(reader.tally.model_seconds for reader in readers) / runs,
-            "time_over_adaptive": medians[name] / medians["adaptive"],
+            "adaptive_speedup": medians[name] / medians["adaptive"],
         }
         for name, readers in contestants.items()
     }

@@ -65,6 +65,15 @@ def test_early_exit_from_files_to_a_budget(
     cost = sum(a * b for a, b in zip(layers, lengths, strict=True)) / (2 * sum(lengths))
     assert cost == pytest.approx(chosen["chosen"]["cost_share"], abs=1e-6)
 
+    timed = run_script("benchmark_text", *command[1:], "--batch_size", 8, "--rounds", 1)
+    scores = timed["results"]
+    adaptive, dense = scores["adaptive"], scores["transformers"]
+    assert adaptive["accuracy"] == chosen["chosen"]["accuracy"]
+    assert adaptive["mean_layers"] == pytest.approx(sum(layers) / len(layers))
+    assert dense["accuracy"] == scores["transformers_sorted"]["accuracy"]
+    assert dense["accuracy"] == chosen["full"]["accuracy"]
+    assert len(scores) == 5  # two static ones of about the same cost are beside them
+
     half = run_script(*command, "--budget", 0.6)["chosen"]
     assert half["cost_share"] <= 0.6
     with pytest.raises(SystemExit, match=r"--budget \(0.1\) must be at least 0.5"):
@@ -103,6 +112,9 @@ def test_skim_rnn_reads_all_and_then_learns_to_skim(
     command = ("calibrate", "--model", tmp_path / "skim", "--data_file", held_out)
     chosen = run_script(*command, "--max_drop", 0.05)["chosen"]
     texts = [line.rsplit(",", 1)[0] for line in held_out.read_text().splitlines()[1:]]
+    scores = run_script("benchmark_text", *command[1:], "--rounds", 1)["results"]
+    assert scores["adaptive"]["accuracy"] == chosen["accuracy"]
+    assert scores["reads_everything"]["accuracy"] >= chosen["accuracy"] - 0.05
     readings = list(pipeline("text-classification", str(tmp_path / "skim")).read(texts))
     traces = [reading.trace for reading in readings if reading.trace]
     share = sum(t.units_read for t in traces) / sum(t.units_total for t in traces)
