@@ -76,6 +76,10 @@ def entry_of_row(row: Mapping[str, Any], columns: Columns) -> Entry:
         found = _video_value(row, columns.folder)  # a `datasets` video itself
     elif columns.kind == "video":
         found = _video_value(row[name], columns.folder)
+    elif columns.value is None and row.get("text_pair") is not None:
+        # transformers' pipelines read pairs; half of one would pass for an answer.
+        message = "text pairs are not read: join both into one text, or pass column="
+        found = {"error": InputError(reason="bad_row", message=message)}
     else:
         found = _text_value(row[name])
     own_id = found.pop("id", None)

@@ -17,4 +17,6 @@ if __name__ == "__main__":
     loaded = load_model("text-classification", source)
     loaded.module.config.architectures = [type(loaded.module).__name__]
     loaded.module.to(torch.float16).save_pretrained(target)
-    AutoTokenizer.from_pretrained(source).save_pretrained(target)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer.backend_tokenizer.no_truncation()  # training's limit is not the reader's
+    tokenizer.save_pretrained(target)

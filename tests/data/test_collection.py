@@ -113,6 +113,15 @@ def test_a_broken_json_line_costs_one_row(tmp_path):
     assert "line 5" in items[4].error.message and "'text'" in items[4].error.message
 
 
+def test_half_of_a_text_pair_does_not_pass_for_the_text():
+    pair = {"text": "one", "text_pair": "two"}
+    items = list(collect([pair, {"text": "three", "text_pair": None}], kind="text"))
+    assert _short(items) == [("text-000000", "bad_row"), ("text-000001", "three")]
+    assert "join both" in items[0].error.message
+    (item,) = collect([pair], kind="text", column="text")
+    assert item.value == "one"
+
+
 def test_csv_is_strict_on_width_and_keeps_words(tmp_path):
     (tmp_path / "a.csv").write_bytes(
         b"id,text,label\n"
