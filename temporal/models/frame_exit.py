@@ -31,6 +31,7 @@ from .halting import certainty_reached
 from .image_backbone import ImageBackbone, describe
 from .pooling import POOLINGS, pooled_size
 from .reader import Reader
+from .standardised_exit import StandardisedExit
 
 _MAX_FAULTS = 3
 """Frames of a video that may fail before the reader gives up on it."""
@@ -48,29 +49,6 @@ class FrameExitOutput(ModelOutput):
     """All exits', `[B, S, K]`."""
     gate_logits: Tensor | None = None
     """`[B, S - 1]`, positive where the gate would halt; None without a gate."""
-
-
-class _Exit(nn.Module):
-    """A linear classifier on standardised features, so that one decay suits features of any scale.
-
-    The statistics are buffers that are set once from the training features; see
-    `FrameExit.set_statistics`.
-    """
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, size: int, num_labels: int, dropout: float) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("scale", torch.ones(size))
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(size, num_labels)
-
-    def forward(self, state_BP: Tensor) -> Tensor:
-        # The scale goes into the weights, which are far fewer than the states.
-        weight_KP = self.linear.weight / self.scale
-        return F.linear(self.dropout(state_BP - self.mean), weight_KP, self.linear.bias)
 
 
 class FrameExit(Reader, PreTrainedModel):
@@ -93,7 +71,8 @@ class FrameExit(Reader, PreTrainedModel):
         if not with_classes:
             size = pooled_size(config.pooling, self.backbone.num_features)
             self.exits = nn.ModuleList(
-                _Exit(size, num_classes(config), config.dropout) for _ in range(config.num_frames)
+                StandardisedExit(size, num_classes(config), config.dropout)
+                for _ in range(config.num_frames)
             )
             gates = config.num_frames - 1 if config.gate else 0  # the last exit needs none
             self.gates = nn.ModuleList(LearnedGate(size) for _ in range(gates))
@@ -141,7 +120,7 @@ class FrameExit(Reader, PreTrainedModel):
         if isinstance(module, nn.Linear) and any(module is e.linear for e in self._exits()):
             init.zeros_(module.weight)  # the fit is convex: start at no opinion
             init.zeros_(module.bias)
-        if isinstance(module, _Exit):
+        if isinstance(module, StandardisedExit):
             init.zeros_(module.mean)
             init.ones_(module.scale)
         if isinstance(module, nn.BatchNorm2d):
@@ -224,10 +203,10 @@ class FrameExit(Reader, PreTrainedModel):
             branch.mean.copy_(state_NP.mean(0))
             branch.scale.copy_(state_NP.std(0, unbiased=False).clamp(min=1e-5))
 
-    def _exits(self) -> list[_Exit]:
+    def _exits(self) -> list[StandardisedExit]:
         """The exits, with their type."""
         exits = getattr(self, "exits", [])  # a classifier's own head needs none
-        return [branch for branch in exits if isinstance(branch, _Exit)]
+        return [branch for branch in exits if isinstance(branch, StandardisedExit)]
 
     def pooled_states(self, features_BSD: Tensor, times_BS: Tensor) -> Tensor:
         """The pooled state after each step, `[B, S, P]`, of features `[B, S, D]`."""
@@ -315,36 +294,41 @@ class FrameExit(Reader, PreTrainedModel):
         features: list[Tensor] = []
         times: list[float] = []
         past: list[Tensor] = []
-        state_BP = None
-        for frame in order:
+        states: list[Tensor] = []
+        # What is read in any case is read together.
+        first = min(self.config.min_frames, len(order))
+        groups = [order[:first], *([frame] for frame in order[first:])]
+        while groups:
+            group = groups.pop(0)
             try:
-                pixels_1CHW = await video.read([frame], size=size)
+                pixels_GCHW = await video.read(group, size=size)
             except Exception as fault:  # other frames may still tell enough
+                if len(group) > 1:
+                    groups[:0] = [[frame] for frame in group]
+                    continue
                 video.fail(fault)
                 if len(video.faults) == _MAX_FAULTS:
                     break
                 continue
-            feature_1D = await self.features(pixels_1CHW)
-            features.append(feature_1D)
-            times.append(frame / num_frames)
-            times_1S = feature_1D.new_tensor([times])
-            previous_BP, state_BP = state_BP, self.pool(torch.stack(features, 1), times_1S)
-            step = len(past)
-            past.append(check_finite(self._answer(step, state_BP)).float())
-            if step + 1 == len(order) or step + 1 < self.config.min_frames:
+            features_GD = await self.features(pixels_GCHW)
+            for frame, feature_1D in zip(group, features_GD.split(1), strict=True):
+                features.append(feature_1D)
+                times.append(frame / num_frames)
+                times_1S = feature_1D.new_tensor([times])
+                states.append(self.pool(torch.stack(features, 1), times_1S))
+                past.append(check_finite(self._answer(len(past), states[-1])).float())
+            if not groups or len(past) < self.config.min_frames:
                 continue
-            if self._halts(step, past, state_BP, previous_BP):
-                video.note(halted_at=frame)
+            if self._halts(past, states):
+                video.note(halted_at=group[-1])
                 break
         if not past:
             raise video.faults[0]
         video.note(exit=len(past) - 1, num_exits=len(order))
         return past[-1][0]
 
-    def _halts(
-        self, step: int, past: list[Tensor], state_BP: Tensor, previous_BP: Tensor | None
-    ) -> bool:
+    def _halts(self, past: list[Tensor], states: list[Tensor]) -> bool:
         if self.config.gate:
-            before_BP = state_BP if previous_BP is None else previous_BP
-            return bool(self.gates[step](state_BP, before_BP) > 0)
+            gate_B = self.gates[len(states) - 1](states[-1], states[max(len(states) - 2, 0)])
+            return bool(gate_B > 0)
         return bool(certainty_reached(self.config, torch.stack(past)))

@@ -52,7 +52,7 @@ class _OwnClosureLBFGS(torch.optim.LBFGS):
 
     own_closure: Callable[[], Any]
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         return super().step(closure or self.own_closure)
 
 
@@ -71,6 +71,7 @@ class ExitTrainer(Trainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """L-BFGS over what is trained, with `learning_rate` as its step length."""
+        assert self.model is not None
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.optimizer = _OwnClosureLBFGS(
             trained,
@@ -87,7 +88,8 @@ class ExitTrainer(Trainer):
             model.zero_grad()
             return super(ExitTrainer, self).training_step(model, dict(inputs), *args, **kwargs)
 
-        getattr(self.optimizer, "optimizer", self.optimizer).own_closure = loss_and_gradients
+        optimizer: Any = self.optimizer
+        getattr(optimizer, "optimizer", optimizer).own_closure = loss_and_gradients  # unwrapped
         return loss_and_gradients()
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
