@@ -3,16 +3,14 @@
     python scripts/finetune_video.py --data_dir CLIPS --output_dir out/tank
 
 The folder holds a manifest `groups.csv` with the columns path, label, group and perhaps camera.
-Every clip is answered by a reader that saw no clip of its group; halting thresholds come from the
-training folds alone. Prints one JSON line with accuracy, balanced accuracy and frames read, with
-95 % intervals, and the same with whole cameras held out. Saves the reader of each fold (for
-scripts/benchmark_video.py) and one trained on all clips. All options of
-transformers.TrainingArguments work.
+Every clip is answered by a reader that saw no clip of its group. Prints one JSON line with
+accuracy, balanced accuracy and frames read, with 95 % intervals, and the same with whole cameras
+held out. Saves the reader of each fold (for scripts/benchmark_video.py) and one trained on all
+clips. All options of transformers.TrainingArguments work.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -30,7 +28,7 @@ from temporal.data import Video
 from temporal.engine import Engine
 from temporal.models import EfficientNetLite0, FrameExit
 from temporal.models.efficientnet_lite import load_imagenet_weights
-from temporal.training.calibration import exit_frontier, exits_taken, within_drop
+from temporal.training.calibration import exit_frontier, exits_taken
 from temporal.training.exits import PooledClips, fit_exits
 
 
@@ -52,16 +50,12 @@ class VideoArguments:
         default=3, metadata={"help": "Times that each training clip is read, a little shifted."}
     )
     view_shift: float = field(default=0.03, metadata={"help": "Shift, as a share of the clip."})
-    num_folds: int = field(default=5, metadata={"help": "Folds, at least 3; groups stay whole."})
-    max_drop: float = field(
-        default=0.0,
-        metadata={"help": "Largest drop in balanced accuracy by halting, on the training folds."},
+    num_folds: int = field(default=5, metadata={"help": "Folds; groups stay whole."})
+    threshold: float = field(
+        default=0.8,
+        metadata={"help": "Confidence to halt at; scripts/calibrate.py can choose another."},
     )
     max_clips: int | None = field(default=None, metadata={"help": "Use so many, for a quick try."})
-
-    def __post_init__(self) -> None:
-        if self.num_folds < 3:  # one is answered, one calibrates, the rest trains
-            raise ValueError(f"num_folds ({self.num_folds}) must be at least 3")
 
 
 @dataclass(frozen=True)
@@ -108,12 +102,15 @@ def new_reader(
     args: VideoArguments, names: Sequence[str], backbone: EfficientNetLite0
 ) -> FrameExit:
     """A reader with untrained exits on the backbone."""
+    min_frames = min(args.min_frames, args.num_frames)
+    never = 1e9  # no confidence reaches it
     return FrameExit.from_backbone(
         backbone,
         num_frames=args.num_frames,
         order=args.order,
         snap_share=args.snap_share,
-        min_frames=min(args.min_frames, args.num_frames),
+        min_frames=min_frames,
+        thresholds=[never] * (min_frames - 1) + [args.threshold] * (args.num_frames - min_frames),
         pooling="change",
         exit_decay=args.exit_decay,
         feature_power=args.feature_power,
@@ -153,67 +150,47 @@ class Protocol:
         """All exits' logits `[len(rows), S, K]`."""
         return reader(states=self.views[0][torch.tensor(list(rows))]).exit_logits
 
-    def calibrate(self, reader: FrameExit, logits: Tensor, rows: Sequence[int]) -> None:
-        """Set the reader's thresholds by answers to rows that its like did not see."""
-        if self.args.num_frames == 1:
-            return
-        points = exit_frontier(
-            logits,
-            self.labels[torch.tensor(list(rows))],
-            [(k + 1) / self.args.num_frames for k in range(self.args.num_frames)],
-            "confidence",
-            class_balanced=True,
-            min_exit=reader.config.min_frames - 1,
-        )
-        reader.config.thresholds = within_drop(points, self.args.max_drop).policy["thresholds"]
-        reader.config.operating_points = [
-            point.to_dict() for point in {p.cost_share: p for p in points[::12]}.values()
-        ]
-
     def cross_validate(self, folds: Sequence[Sequence[int]]) -> tuple[list[FrameExit], Tensor]:
-        """For each fold a reader that saw nothing of it, in training or in calibration.
-
-        Its thresholds rest on each other fold's answers by a reader that saw neither that fold nor
-        this one; such a reader serves the two folds it leaves out, in turn.
+        """For each fold a reader that saw nothing of it.
 
         Returns:
             The readers, and their exits' logits `[N, S, K]` on the clips of their folds.
         """
-        count = len(folds)
-        unseen: dict[tuple[int, int], Tensor] = {}
-        for a, b in itertools.combinations(range(count), 2):
-            reader = self.train(sum((folds[k] for k in range(count) if k not in (a, b)), []))
-            unseen[a, b] = self.answers(reader, folds[a])
-            unseen[b, a] = self.answers(reader, folds[b])
         readers = []
         logits = torch.zeros(len(self.labels), self.args.num_frames, len(self.names))
-        for held in range(count):
-            others = [k for k in range(count) if k != held]
-            rows = sum((folds[k] for k in others), [])
-            reader = self.train(rows)
-            self.calibrate(reader, torch.cat([unseen[k, held] for k in others]), rows)
-            logits[folds[held]] = self.answers(reader, folds[held])
+        for held in folds:
+            reader = self.train([row for fold in folds if fold is not held for row in fold])
+            logits[held] = self.answers(reader, held)
             readers.append(reader)
         return readers, logits
 
-    def judge(
-        self, readers: Sequence[FrameExit], logits: Tensor, folds: Sequence[Sequence[int]]
-    ) -> dict[str, Any]:
+    def store_frontier(self, reader: FrameExit, logits: Tensor) -> None:
+        """Store operating points for `budget=`, from answers to clips that were held out."""
+        if self.args.num_frames == self.args.min_frames:
+            return
+        points = exit_frontier(
+            logits,
+            self.labels,
+            [(k + 1) / self.args.num_frames for k in range(self.args.num_frames)],
+            "confidence",
+            class_balanced=True,
+            min_exit=self.args.min_frames - 1,
+        )
+        reader.config.operating_points = [
+            point.to_dict() for point in {p.cost_share: p for p in points[::12]}.values()
+        ]
+
+    def judge(self, thresholds: Sequence[float], logits: Tensor) -> dict[str, Any]:
         """Accuracy and frames read, of every clip by the reader of its fold."""
-        chosen = torch.zeros_like(self.labels)
-        read = torch.zeros_like(self.labels)
-        for reader, fold in zip(readers, folds, strict=True):
-            thresholds = reader.config.thresholds or []
-            taken = exits_taken(logits[fold], reader.config.criterion, thresholds)
-            chosen[fold] = logits[fold, taken].argmax(-1)
-            read[fold] = taken + 1
+        taken = exits_taken(logits, "confidence", thresholds)
+        chosen = logits[torch.arange(len(logits)), taken].argmax(-1)
         accuracy = (chosen == self.labels).double().mean().item()
         return {
             "clips": len(chosen),
             "accuracy": accuracy,
             "accuracy_interval": interval(accuracy, len(chosen)),
             "balanced_accuracy": balanced_accuracy(chosen.tolist(), self.labels.tolist()),
-            "mean_frames_read": read.double().mean().item(),
+            "mean_frames_read": (taken + 1).double().mean().item(),
         }
 
 
@@ -253,15 +230,16 @@ def main() -> None:
     labels, groups = [clip.label for clip in clips], [clip.group for clip in clips]
     folds = grouped_folds(labels, groups, args.num_folds, training.seed)
     readers, logits = protocol.cross_validate(folds)
-    result = {"by_group": protocol.judge(readers, logits, folds)}
+    thresholds = readers[0].config.thresholds
+    result = {"by_group": protocol.judge(thresholds, logits)}
     for k, reader in enumerate(readers):
         reader.save_pretrained(output / f"fold{k}")
     cameras = sorted({clip.camera for clip in clips})
-    if len(cameras) >= 3:
+    if len(cameras) >= 2:
         held = [[k for k, clip in enumerate(clips) if clip.camera == name] for name in cameras]
-        result["cameras_held_out"] = protocol.judge(*protocol.cross_validate(held), held)
+        result["cameras_held_out"] = protocol.judge(thresholds, protocol.cross_validate(held)[1])
     final = protocol.train(range(len(clips)))
-    protocol.calibrate(final, logits, range(len(clips)))
+    protocol.store_frontier(final, logits)
     final.save_pretrained(output / "final")
     paths = [[clips[row].path for row in fold] for fold in folds]
     (output / "folds.json").write_text(json.dumps(paths, indent=1))

@@ -79,7 +79,6 @@ def exit_frontier(
     weights_N: Tensor | None = None,
     min_exit: int = 0,
     class_balanced: bool = False,
-    repeats: int = 1,
     grid_size: int = 100,
     confidence: float = 0.95,
 ) -> list[OperatingPoint]:
@@ -93,8 +92,6 @@ def exit_frontier(
         weights_N: full cost of each source (its length, say); default: all alike.
         min_exit: exits before this one never answer.
         class_balanced: accuracy is the mean over the labels' classes, so that rare ones count.
-        repeats: times that each source occurs among the N (by repeated cross-validation); the
-            bounds count it once, by the mean of its losses.
         grid_size: thresholds that are tried, at quantiles of the certainty.
         confidence: of each point's `drop_bound`.
 
@@ -104,8 +101,6 @@ def exit_frontier(
     num_sources, num_exits, _ = logits_NEK.shape
     if not 0 <= min_exit < num_exits - 1:
         raise ValueError(f"min_exit ({min_exit}) must be >= 0 and < exits - 1 ({num_exits - 1})")
-    if num_sources % repeats:
-        raise ValueError(f"the sources ({num_sources}) must be a multiple of repeats ({repeats})")
     if not num_sources or len(exit_costs) != num_exits:
         raise ValueError(
             f"logits {tuple(logits_NEK.shape)} must hold at least one source and as many exits as "
@@ -129,7 +124,7 @@ def exit_frontier(
         thresholds = [math.inf] * min_exit + [level] * (num_exits - 1 - min_exit)
         taken_N = _first_certain(certainty_NE, thresholds)
         right_N = right_NE[torch.arange(num_sources), taken_N]
-        lost = math.ceil(int((right_NE[:, -1] & ~right_N).sum()) / repeats)
+        lost = int((right_NE[:, -1] & ~right_N).sum())
         cost_N = costs_E[taken_N] * weights_N
         accuracy = (right_N * shares_N).sum().item()
         points.append(
@@ -141,9 +136,9 @@ def exit_frontier(
                 cost_share=(cost_N.sum() / weights_N.sum()).item(),
                 accuracy=accuracy,
                 drop=full_accuracy - accuracy,
-                drop_bound=risk_bound(lost, num_sources // repeats, 1 - confidence),
+                drop_bound=risk_bound(lost, num_sources, 1 - confidence),
                 confidence=confidence,
-                num_calibration=num_sources // repeats,
+                num_calibration=num_sources,
             )
         )
     return points

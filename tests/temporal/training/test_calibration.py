@@ -109,15 +109,6 @@ def test_exits_before_min_exit_never_answer() -> None:
         assert min(exits_taken(LOGITS, "confidence", point.policy["thresholds"])) >= 1
 
 
-def test_sources_that_were_cross_validated_twice_count_once_in_the_bounds() -> None:
-    once = exit_frontier(LOGITS, LABELS, COSTS, "confidence")
-    twice = exit_frontier(LOGITS.repeat(2, 1, 1), LABELS.repeat(2), COSTS, "confidence", repeats=2)
-    assert (once[0], once[-1]) == (twice[0], twice[-1])
-    assert once[-1].drop == 0.25
-    with pytest.raises(ValueError, match=r"sources \(4\) must be a multiple of repeats \(3\)"):
-        exit_frontier(LOGITS, LABELS, COSTS, "confidence", repeats=3)
-
-
 def test_an_exit_must_be_left_to_halt_at() -> None:
     with pytest.raises(ValueError, match=r"min_exit \(2\) must be >= 0 and < exits - 1 \(2\)"):
         exit_frontier(LOGITS, LABELS, COSTS, "confidence", min_exit=2)
