@@ -224,7 +224,8 @@ def main() -> None:
         if not affordable:
             cheapest = min(point.cost_share for point in points)
             raise SystemExit(f"--budget ({args.budget}) must be at least {cheapest:.3f}")
-        chosen = max(affordable, key=lambda point: (point.accuracy, -point.cost_share))
+        # The budget is there to be spent: neighbours' accuracies differ by noise alone.
+        chosen = max(affordable, key=lambda point: point.cost_share)
     else:
         chosen = (certified if args.guarantee else within_drop)(points, args.max_drop)
 
