@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ class LoadedModel:
     """Whether documents carry the tokenizer's special tokens."""
     max_tokens: int | None = None
     """Tokens that the reader takes of a document."""
+    num_added_tokens: int = 0
+    """Special tokens that the reader itself puts around what it takes."""
 
 
 def load_model(
@@ -96,7 +99,8 @@ def load_model(
 
 
 def _from_path(task: str, path: str, hub: dict[str, Any]) -> Any:
-    if Path(path).is_absolute() and not Path(path).exists():
+    looks_local = path.startswith((".", "~", "/")) or path.count("/") > 1
+    if looks_local and not Path(path).expanduser().exists():
         raise OSError(f"model ({path!r}) must be a folder with a saved model, or a hub id")
     config = AutoConfig.from_pretrained(path, **hub)
     # safetensors only: a pickle may run code when it is opened.
@@ -169,7 +173,16 @@ def _text_model(
         name=name,
         tokenizer=tokenizer,
         max_tokens=None if longest is None else longest - len(before) - len(after),
+        num_added_tokens=len(before) + len(after),
     )
+
+
+def with_own_policy(loaded: LoadedModel) -> LoadedModel:
+    """The same reader with a policy and configuration of its own; weights are shared."""
+    module = loaded.module
+    tensors = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    reader, copied = copy.deepcopy((loaded.reader, module), memo=tensors)
+    return replace(loaded, reader=reader, module=copied)
 
 
 def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
@@ -186,7 +199,7 @@ def _video_model(model: Any, name: str, path: str | None, hub: dict[str, Any]) -
     if isinstance(model, Reader) and model.unit == "frame":
         module: Any = model.classifier if isinstance(model, ClipReader) else model
         return LoadedModel(reader=model, module=module, name=name)
-    pixels = _pixels(path, hub)
+    pixels = _pixels(path or getattr(model, "name_or_path", None) or None, hub)
     if isinstance(model, EfficientNetLite0):
         reader = FrameExit.from_classifier(model)
         return LoadedModel(reader=reader, module=reader, name=name)

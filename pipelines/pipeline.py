@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
@@ -14,7 +15,8 @@ from temporal.models.checks import NonFiniteError, check_in
 from temporal.models.reader import Reader
 from temporal.trace import Trace
 
-from .loading import LoadedModel, load_model
+from .device import pick_device
+from .loading import LoadedModel, load_model, with_own_policy
 from .reading import Reading, ReadingError
 from .scores import FunctionToApply, class_scores
 
@@ -100,6 +102,8 @@ def pipeline(
         if name in options
     }
     loaded = load_model(task, model, needs_pieces=bool(policy) or budget is not None, **loading)
+    if policy is not None or budget is not None:  # the caller's model keeps its own
+        loaded = with_own_policy(loaded)
     if policy is not None:
         name, _, threshold = policy.partition(":")
         loaded.reader.set_policy(name, _number(policy, threshold) if threshold else None)
@@ -117,24 +121,6 @@ def _number(policy: str, text: str) -> float:
         ) from None
 
 
-def pick_device(device: Any) -> torch.device:
-    """As transformers does: an accelerator by number, by name, or the first one there is."""
-    if device is None or device == "auto":
-        found = torch.accelerator.current_accelerator(check_available=True)
-        return found or torch.device("cpu")
-    if isinstance(device, int):
-        if device < 0:
-            return torch.device("cpu")
-        found = torch.accelerator.current_accelerator(check_available=True)
-        if found is None:
-            raise ValueError(f"device ({device}) must be -1 or 'cpu': there is no accelerator here")
-        return torch.device(found.type, device)
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device ({device!r}) must be a torch device: {error}") from error
-
-
 class Pipeline:
     """The part of the pipelines that does not depend on the task. Made by `pipeline()`."""
 
@@ -142,6 +128,8 @@ class Pipeline:
     kind: Literal["video", "text"]
     default_batch_size: int
     default_top_k: int
+    call_options: frozenset[str] = frozenset({"batch_size", "function_to_apply"})
+    """Options that a call may set for itself."""
 
     def __init__(
         self,
@@ -202,8 +190,23 @@ class Pipeline:
         items = self._items(inputs, column, id_column)
         return self._readings(items, order, on_error, top_k)
 
+    def _for_call(self, **options: Any) -> Any:
+        """This pipeline with other options for one call; it stays as it is."""
+        call = copy.copy(self)
+        for name, value in options.items():
+            if name not in self.call_options:
+                raise TypeError(f"option {name!r} must be one of {sorted(self.call_options)}")
+            if value is not None:
+                setattr(call, name, value)
+        return call
+
     def _items(self, inputs: Any, column: str | None, id_column: str | None) -> Iterator[Item]:
-        if isinstance(inputs, Iterable) and not isinstance(inputs, str | bytes | dict):
+        if not isinstance(inputs, Iterable) and hasattr(inputs, "__getitem__"):
+            dataset = inputs  # of torch: a length and items, and nothing to iterate
+            inputs = (dataset[k] for k in range(len(dataset)))
+        if isinstance(inputs, Iterable) and not isinstance(
+            inputs, str | bytes | bytearray | memoryview | dict
+        ):
             if hasattr(inputs, "read"):  # an open file is iterable too
                 inputs = [inputs]
             elif not hasattr(inputs, "features"):  # a datasets table knows its columns; keep it

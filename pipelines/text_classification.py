@@ -50,6 +50,7 @@ class TextClassificationPipeline(Pipeline):
     kind = "text"
     default_batch_size = 32
     default_top_k = 1
+    call_options = Pipeline.call_options | {"truncation", "padding", "max_length"}
 
     def __init__(
         self,
@@ -64,8 +65,17 @@ class TextClassificationPipeline(Pipeline):
         if self.tokenizer is None:
             raise ValueError("a text model needs its tokenizer: pass tokenizer=")
         self.adds_special_tokens = loaded.adds_special_tokens
-        limits = [limit for limit in (max_length, loaded.max_tokens) if limit is not None]
-        self.max_tokens = min(limits) if limits else None
+        self.max_length = max_length
+        self.model_limit = loaded.max_tokens
+        self.num_added_tokens = loaded.num_added_tokens
+        self.truncation, self.padding = truncation, padding
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens of a document that are kept; special tokens count where documents carry them."""
+        asked = None if self.max_length is None else self.max_length - self.num_added_tokens
+        limits = [limit for limit in (asked, self.model_limit) if limit is not None]
+        return min(limits) if limits else None
 
     def __call__(self, inputs: Any, *, top_k: Any = "", **options: Any) -> Any:
         """Classify a text, a list of texts, or lazily a generator or dataset.
@@ -78,10 +88,13 @@ class TextClassificationPipeline(Pipeline):
         Raises:
             ReadingFailed: an input is bad. Use `read` to go on past bad inputs.
         """
-        self._accept(options)
-        legacy = top_k == "" and self.top_k == ""
+        call = self._for_call(**options)
+        of_call = top_k == ""  # as in transformers: only a call's own top_k unwraps one text
+        legacy = of_call and self.top_k == ""
         one = isinstance(inputs, str | dict)
-        readings = self.read(
+        if isinstance(inputs, list | tuple) and any(isinstance(x, list | tuple) for x in inputs):
+            raise ValueError("text pairs are not read: join both into one text")
+        readings = call.read(
             [inputs] if one else inputs, on_error="raise", top_k=1 if legacy else top_k
         )
         results = (
@@ -89,16 +102,8 @@ class TextClassificationPipeline(Pipeline):
         )
         if one:
             (result,) = results
-            return [result] if legacy and isinstance(inputs, str) else result
+            return [result] if of_call and isinstance(inputs, str) else result
         return list(results) if isinstance(inputs, list | tuple) else results
-
-    def _accept(self, options: dict[str, Any]) -> None:
-        unknown = set(options) - {"truncation", "padding", "max_length", "batch_size"}
-        if unknown:
-            raise TypeError(f"unknown options {sorted(unknown)}")
-        if options.get("max_length") is not None:
-            self.max_tokens = min(options["max_length"], self.max_tokens or options["max_length"])
-        self.batch_size = options.get("batch_size") or self.batch_size
 
     def _engine(self) -> Engine:
         # Several cohorts in flight, so that the few rows of each that go on can be joined.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from transformers import (
@@ -41,8 +42,15 @@ class _AdaptivePipeline(TransformersPipeline):
         top_k: Any = "",
         **options: Any,
     ) -> None:
-        super().__init__(model=model, tokenizer=tokenizer, **options)
-        extra = {} if tokenizer is None else {"tokenizer": tokenizer}
+        known = {
+            *inspect.signature(TransformersPipeline.__init__).parameters,
+            "dtype",
+            "num_workers",
+        }
+        theirs = {name: options.pop(name) for name in list(options) if name in known}
+        super().__init__(model=model, tokenizer=tokenizer, **theirs)
+        if tokenizer is not None:
+            options["tokenizer"] = tokenizer
         self.adaptive: Pipeline = pipeline(
             self.adaptive_task,
             model=model,
@@ -51,7 +59,7 @@ class _AdaptivePipeline(TransformersPipeline):
             batch_size=batch_size,
             device=self.device,
             top_k=top_k,
-            **extra,
+            **options,
         )
 
     def __call__(self, inputs: Any, **options: Any) -> Any:  # type: ignore[override]  # ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,7 @@ class VideoClassificationPipeline(Pipeline):
         backend: decoder, see `temporal.data.Video`.
         isolate: decode in killable processes, so that a broken file cannot take this one along.
         deadline_seconds: with `isolate`: time that one read may take.
-        num_frames, frame_sampling_rate: of clips, for video classifiers, as in transformers.
+        frame_sampling_rate: of clips, for video classifiers, as in transformers.
         **options: see `Pipeline`.
     """
 
@@ -60,26 +61,32 @@ class VideoClassificationPipeline(Pipeline):
 
         Returns:
             For one video (path, bytes or open file) a list of `{"label", "score"}` by falling
-            score; for a list of videos a list of such lists; for other iterables a generator.
+            score; for a list of videos, a directory or a table a list of such lists; for other
+            iterables a generator.
 
         Raises:
             ReadingFailed: an input is bad. Use `read` to go on past bad inputs.
         """
-        if options:
-            raise TypeError(f"unknown options {sorted(options)}")
-        one = isinstance(inputs, str | bytes) or hasattr(inputs, "read") or hasattr(inputs, "stem")
-        readings = self.read([inputs] if one else inputs, on_error="raise", top_k=top_k)
+        call = self._for_call(**options)
+        if hasattr(inputs, "dtype"):
+            raise TypeError("arrays of frames are not read: pass the file, its bytes or its path")
+        is_path = isinstance(inputs, str) or hasattr(inputs, "stem")
+        one = isinstance(inputs, bytes | bytearray | memoryview | dict) or hasattr(inputs, "read")
+        one = one or (is_path and not os.path.isdir(inputs))
+        readings = call.read([inputs] if one else inputs, on_error="raise", top_k=top_k)
         results = (list(reading.predictions) for reading in readings)
         if one:
-            (result,) = results
-            return result
-        return list(results) if isinstance(inputs, list | tuple) else results
+            found = list(results)
+            return found[0] if len(found) == 1 else found  # a list file or table holds several
+        return list(results) if is_path or isinstance(inputs, list | tuple) else results
 
     def _readings(self, *args: Any) -> Iterator[Reading]:
         if not self.isolate:
             yield from super()._readings(*args)
             return
-        with DecodePool(_DECODE_THREADS, self.deadline_seconds) as pool:
+        # One more for each worker: a video's successor may come before its end is noticed.
+        max_open = self._num_in_flight + _DECODE_THREADS
+        with DecodePool(_DECODE_THREADS, self.deadline_seconds, max_open=max_open) as pool:
             self._open: Any = pool.open
             try:
                 yield from super()._readings(*args)
@@ -96,10 +103,13 @@ class VideoClassificationPipeline(Pipeline):
             halted_at_seconds=None if trace.halted_at is None else float(times[trace.halted_at]),
         )
 
+    @property
+    def _num_in_flight(self) -> int:
+        return 2 * self.batch_size  # while one batch computes, the other decodes
+
     def _engine(self) -> Engine:
-        # Twice a batch in flight: while one batch computes, the other decodes.
         return Engine(
-            2 * self.batch_size,
+            self._num_in_flight,
             max_batch_size=self.batch_size,
             num_threads=_DECODE_THREADS,
             deterministic=self.device.type == "cpu",

@@ -6,7 +6,10 @@ engine holds all readers at these awaits, joins the rows that wait for the same 
 batch, runs it, and hands every reader its rows back. As readers halt, new ones enter. That one
 mechanism gives compaction and refill for early exit over frames, chunks, tokens and depth.
 
-A new reader, whole (`backbone` and `head` are any modules):
+A new reader, whole (`backbone` and `head` are any modules, `videos` any sources of frames):
+
+    from temporal.engine import Engine, Stage
+    from temporal.policies.read import coarse_to_fine
 
     class Glance:
         def __init__(self, backbone, head):
@@ -15,8 +18,9 @@ A new reader, whole (`backbone` and `head` are any modules):
 
         async def read(self, video):
             total = 0
-            for step, frame in enumerate(coarse_to_fine(len(video))):
-                pixels = await video.read([frame])       # decoded now, in a thread
+            num_frames = await video.open()              # in a thread, as reads are
+            for step, frame in enumerate(coarse_to_fine(num_frames, 10)):
+                pixels = await video.read([frame])       # decoded now
                 total = total + await self.features(pixels.float())
                 scores = self.head(total / (step + 1)).softmax(-1)
                 if scores.max() > 0.9:

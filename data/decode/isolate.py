@@ -37,6 +37,8 @@ class DecodePool:
         deadline_seconds: Longest time for one call (opening with its index, or one read).
         max_memory_bytes: Address space of a worker; a video that needs more gets `oom`. None: no
             limit.
+        max_open: Videos that are read at the same time; each worker keeps its share of them open. A
+            video that is read again after others took its place is decoded anew.
         read_function: What workers run for a read; must be importable by them.
 
     Example:
@@ -51,12 +53,15 @@ class DecodePool:
         deadline_seconds: float,
         *,
         max_memory_bytes: int | None = None,
+        max_open: int = 8,
         read_function: ReadFunction = read_frames,
     ) -> None:
         if workers < 1:
             raise ValueError(f"workers ({workers}) must be >= 1")
         if deadline_seconds <= 0:
             raise ValueError(f"deadline_seconds ({deadline_seconds}) must be > 0")
+        if max_open < 1:
+            raise ValueError(f"max_open ({max_open}) must be >= 1")
         self.deadline_seconds = deadline_seconds
         self._read_function = read_function
         self._next = 0
@@ -68,7 +73,7 @@ class DecodePool:
                 max_workers=1,
                 context=context,
                 initializer=start,
-                initargs=[max_memory_bytes],
+                initargs=[max_memory_bytes, -(-max_open // workers)],
             )
             for _ in range(workers)
         ]

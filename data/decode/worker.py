@@ -22,18 +22,19 @@ from ..video import Video
 from .errors import VideoError
 from .index import VideoIndex
 
-_OPEN_VIDEOS = 4  # videos that a worker keeps open
-
 ReadFunction = Callable[[Video, "list[int]", "tuple[int, int] | None"], NDArray[np.uint8]]
 
 Expected = tuple["list[int]", "tuple[int, int] | None"]
 """Frame indices and size, as `Video.expect` takes them."""
 
 _videos: OrderedDict[int, Video] = OrderedDict()
+_max_open = 1
 
 
-def start(max_memory_bytes: int | None) -> None:
+def start(max_memory_bytes: int | None, max_open: int) -> None:
     """Set a new worker up; runs in it before anything else."""
+    global _max_open
+    _max_open = max_open
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
     _die_with_parent()
     if max_memory_bytes is not None:
@@ -86,7 +87,7 @@ def _kept(key: int, video: Video) -> Video:
     """The worker's own open video of this key, opening it if it is not there."""
     video = _videos.pop(key, video)
     _videos[key] = video
-    while len(_videos) > _OPEN_VIDEOS:
+    while len(_videos) > _max_open:
         _videos.popitem(last=False)[1].close()
     return video
 

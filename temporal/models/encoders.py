@@ -192,6 +192,8 @@ def family_of(model: Model) -> Family:
 def max_positions(config: Any) -> int | None:
     """Tokens that a text model has positions for, special tokens included; None without a limit."""
     limit = getattr(config, "max_position_embeddings", None)
+    if limit is not None and limit <= 0:
+        return None  # XLNet says -1
     if limit is not None and config.model_type in ("roberta", "xlm-roberta", "camembert"):
         limit -= (config.pad_token_id or 0) + 1  # their positions start after the padding's
     return limit

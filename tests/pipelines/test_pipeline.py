@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 
+from temporal.data import Item
 from temporal.pipelines import Reading, pipeline
 from temporal.pipelines.loading import DEFAULTS
 from temporal.pipelines.pipeline import ReadingFailed
@@ -91,10 +92,60 @@ def test_a_text_longer_than_the_model_is_cut_as_transformers_cuts_it(
     assert reading.trace.units_total == 62  # 64 positions less [CLS] and [SEP]
 
 
-def test_max_length_in_a_call_shortens_what_is_read(bert_path: Path, make_words: Words) -> None:
-    pipe: Any = pipeline("text-classification", model=bert_path, max_length=10)
-    (reading,) = pipe.read([make_words(0, 30)])
-    assert len(reading.trace.read) == 10
+def test_max_length_counts_special_tokens_and_lasts_for_one_call(
+    bert_path: Path, make_words: Words
+) -> None:
+    text = make_words(0, 30)
+    theirs: Any = transformers.pipeline("text-classification", model=str(bert_path), device="cpu")
+    ours: Any = pipeline("text-classification", model=bert_path, device="cpu")
+    for options in ({"truncation": True, "max_length": 10}, {}):
+        (mine,), (other,) = ours(text, **options), theirs(text, **options)
+        assert mine["label"] == other["label"]
+        assert mine["score"] == pytest.approx(other["score"], abs=1e-5)
+    short: Any = pipeline("text-classification", model=bert_path, max_length=10)
+    (reading,) = short.read([text])
+    assert len(reading.trace.read) == 8  # [CLS] and [SEP] are two of the ten
+
+
+def test_a_function_to_apply_lasts_for_one_call(ours: Any) -> None:
+    before = ours("w1 w2")
+    assert ours("w1 w2", function_to_apply="none") != before
+    assert ours("w1 w2") == before
+
+
+def test_a_dataset_without_iteration_is_read_item_by_item(ours: Any) -> None:
+    class Items:
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, k: int) -> str:
+            return f"w{k + 1}"
+
+    assert list(ours(Items())) == ours(["w1", "w2", "w3"])
+
+
+def test_a_policy_leaves_the_callers_model_alone(
+    early_exit_path: Path, skim_path: Path, texts: list[str]
+) -> None:
+    for path, policy in ((early_exit_path, "confidence:0.0"), (skim_path, "read:1")):
+        first: Any = pipeline("text-classification", model=path)
+        before = [reading.trace for reading in first.read(texts)]
+        kept = first.model.config.to_dict()
+        second: Any = pipeline(
+            "text-classification", model=first.model, tokenizer=first.tokenizer, policy=policy
+        )
+        changed = [reading.trace for reading in second.read(texts)]
+        assert [t.cost.macs for t in changed] != [t.cost.macs for t in before]
+        after = [reading.trace for reading in first.read(texts)]
+        assert [t.cost.macs for t in after] == [t.cost.macs for t in before]
+        assert first.model.config.to_dict() == kept
+        own, other = first.model.parameters(), second.model.parameters()
+        assert all(a is b for a, b in zip(own, other, strict=True))  # the weights are shared
+
+
+def test_nested_lists_are_refused_as_pairs(ours: Any) -> None:
+    with pytest.raises(ValueError, match="join both"):
+        ours([["w1", "w2"]])
 
 
 def test_an_unknown_call_option_is_refused(ours: Any) -> None:
@@ -119,6 +170,7 @@ def test_arguments_out_of_range_name_value_and_rule(bert_path: Path) -> None:
         ({"policy": "confidence:often"}, "policy .'confidence:often'. must be"),
         ({"policy": "mood:0.5"}, "mood"),
         ({"device": 99}, r"device \(99\)"),
+        ({"device": "xpu"}, r"device \('xpu'\) must be one that is here"),
         ({"device": "toaster"}, r"device \('toaster'\)"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -304,6 +356,17 @@ def test_isolated_decoding_gives_the_same(vit_path: Path, videos: list[Path]) ->
     near: Any = pipeline("video-classification", model=vit_path)
     far: Any = pipeline("video-classification", model=vit_path, isolate=True)
     assert far(str(videos[0])) == near(str(videos[0]))
+
+
+def test_isolated_decoding_decodes_no_frame_more(vit_path: Path, videos: list[Path]) -> None:
+    """Workers keep all videos in flight open, so none is entered twice."""
+    many = [str(path) for path in videos] * 8
+    decoded = []
+    for isolate in (False, True):
+        pipe: Any = pipeline("video-classification", model=vit_path, isolate=isolate)
+        readings = list(pipe.read([Item(id=str(k), value=v) for k, v in enumerate(many)]))
+        decoded.append([reading.trace.cost.frames_decoded for reading in readings])
+    assert len(many) >= 16 and decoded[0] == decoded[1]
 
 
 # The bundled defaults -----------------------------------------------------------------------------

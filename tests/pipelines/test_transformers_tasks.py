@@ -51,3 +51,18 @@ def test_options_reach_our_pipeline(bert_path: Path, make_words: Any) -> None:
         transformers.pipeline(
             "adaptive-text-classification", model=str(bert_path), device="cpu", budget=2
         )
+
+
+def test_our_options_are_passed_on_and_unknown_ones_refused(
+    bert_path: Path, texts: list[str]
+) -> None:
+    task: Any = "adaptive-text-classification"
+    raw: Any = transformers.pipeline(
+        task, model=str(bert_path), device="cpu", function_to_apply="none", max_length=5
+    )
+    ours: Any = pipeline(
+        "text-classification", model=bert_path, function_to_apply="none", max_length=5
+    )
+    assert raw(texts) == ours(texts)
+    with pytest.raises(TypeError, match="max_lenght"):
+        transformers.pipeline(task, model=str(bert_path), device="cpu", max_lenght=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from temporal import engine
 from temporal.engine import Engine, Stage, run_alone
 
 from .number_source import Numbers, Recorder, adder, expected
@@ -205,6 +207,16 @@ def test_run_alone_reads_a_source_or_a_cohort() -> None:
 
     outcomes = run_alone(read, [Numbers(1), Numbers(2)])
     assert isinstance(outcomes, list) and [o.value for o in outcomes] == [1, 2]
+
+
+def test_the_reader_in_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = engine.__doc__ or ""
+    code = textwrap.dedent(text[text.index("    from temporal.engine import") :])
+    names: dict[str, Any] = {"backbone": torch.nn.Flatten(), "head": torch.nn.Linear(2, 2)}
+    names["videos"] = [Numbers(k, 20) for k in range(5)]
+    exec(compile(code, "docstring", "exec"), names)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 and all("tensor(" in line for line in lines)
 
 
 def test_nothing_in_gives_nothing_out() -> None:

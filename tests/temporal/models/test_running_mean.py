@@ -12,6 +12,7 @@ from transformers import (
     RobertaForSequenceClassification,
     VideoMAEConfig,
     VideoMAEForVideoClassification,
+    XLNetConfig,
 )
 
 from temporal.models import ChunkReader, ClipReader, RunningMeanPolicy
@@ -118,6 +119,7 @@ def test_a_chunk_is_never_longer_than_the_models_positions() -> None:
     assert chunk_reader(chunk_size=7).chunk_size == 7
     roberta = RobertaForSequenceClassification(RobertaConfig(**SIZES, pad_token_id=1))
     assert max_positions(roberta.config) == 10
+    assert max_positions(XLNetConfig()) is None
 
 
 @torch.no_grad()
