@@ -17,6 +17,8 @@ Strings = Literal["path", "text", "auto"]
 
 _TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
 _LISTS = frozenset({".txt", ".lst"})
+HOLDS_MANY = _TABLES | _LISTS
+"""Suffixes of files whose content is a list of inputs."""
 
 
 def collect(
@@ -36,7 +38,7 @@ def collect(
 
             - a directory: its files, recursively, sorted, without hidden ones. For videos every
               file is offered (what is none becomes an error when it is opened);
-            - a glob pattern;
+            - a glob pattern (its `**` does not follow links to directories);
             - a CSV, TSV, JSON lines or parquet file: one input per row;
             - a .txt or .lst file: one video path, or one text, per line (lines of a video list that
               are blank or begin with # are passed over);
@@ -160,7 +162,7 @@ class _Finder:
             yield from self._file(path, name)
 
     def _pattern(self, pattern: str) -> Iterator[Entry]:
-        found = sorted(glob.glob(pattern, root_dir=self.root, recursive=True))
+        found = _matches(pattern, self.root)
         if not found:
             yield _error("not_found", f"no file matches {pattern!r}", id=pattern)
         for match in found:
@@ -180,7 +182,7 @@ class _Finder:
 
     def _file(self, path: str, name: str) -> Iterator[Entry]:
         suffix = Path(path).suffix.lower()
-        holds_many = suffix in _TABLES | _LISTS
+        holds_many = suffix in HOLDS_MANY
         if self.columns.kind == "video" and not holds_many:
             yield self._video_file(path, name)
             return
@@ -228,6 +230,52 @@ class _Finder:
                 is_local = "://" not in line
                 target = os.path.join(self.root or path.parent, line) if is_local else line
                 yield self._video_file(os.fspath(target), line)
+
+
+def _matches(pattern: str, root: str | None) -> list[str]:
+    """The sorted matches of a glob; `**` follows no link, and lists no file twice."""
+    if "**" not in pattern.split(os.sep):
+        return sorted(glob.glob(pattern, root_dir=root))
+    found = _recursive_matches(pattern, root or "")
+    folders = {os.path.normpath(p) for p in found if os.path.isdir(os.path.join(root or "", p))}
+    # A folder that matches stands for all that is in it.
+    return sorted(
+        path for path in found if folders.isdisjoint(map(str, Path(os.path.normpath(path)).parents))
+    )
+
+
+def _recursive_matches(pattern: str, root: str) -> set[str]:
+    """What `glob.glob` finds, without the folders behind links: those may lead in circles."""
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        found = glob.glob(pattern, root_dir=root or None)
+        return {path for path in found if not _is_linked_folder(os.path.join(root, path))}
+    at = parts.index("**")
+    rest = os.sep.join(parts[at + 1 :]) or "*"
+    # Links that the pattern names itself are followed.
+    head = os.path.join(os.sep.join(parts[:at]) or os.sep, "") if at else ""
+    matches: set[str] = set()
+    for base in glob.glob(head, root_dir=root or None) if at else [""]:
+        for folder in _folders(root, base):
+            matches |= _recursive_matches(glob.escape(folder) + rest, root)
+    return matches
+
+
+def _folders(root: str, folder: str) -> Iterator[str]:
+    """Yield `folder` ("" or with a slash at its end) and the folders below it, as `_walk` does."""
+    yield folder
+    try:
+        with os.scandir(os.path.join(root, folder) or ".") as scan:
+            below = [entry.name for entry in scan if entry.is_dir(follow_symlinks=False)]
+    except OSError:  # as `glob` has it: what cannot be listed matches nothing
+        return
+    for name in sorted(below):
+        if not name.startswith("."):
+            yield from _folders(root, os.path.join(folder, name, ""))
+
+
+def _is_linked_folder(path: str) -> bool:
+    return os.path.islink(path) and os.path.isdir(path)
 
 
 def _walk(folder: str) -> Iterator[str]:

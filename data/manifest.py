@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,10 @@ class RunManifest:
     version: str = ""
     """The library's version."""
 
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """A fingerprint of each local file or folder that was named, by what it is for: a name stays
+    when what it names is changed."""
+
     @property
     def digest(self) -> str:
         """First 16 hex digits of the SHA-256 of the configuration."""
@@ -46,8 +50,14 @@ class RunManifest:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def differences(self, other: RunManifest) -> list[str]:
-        """Name what differs, as `budget: 0.5 -> 0.3` (this one -> the other), sorted by name."""
+        """Name what differs, as `budget: 0.5 -> 0.3` (this one -> the other), sorted by name.
+
+        Contents are compared where both tell them: manifests of older versions do not.
+        """
         mine, theirs = _flat(self), _flat(other)
+        told = self.contents.keys() & other.contents.keys()
+        mine |= {f"content of {name}": self.contents[name] for name in told}
+        theirs |= {f"content of {name}": other.contents[name] for name in told}
         return [
             f"{name}: {_show(mine.get(name))} -> {_show(theirs.get(name))}"
             for name in sorted(mine.keys() | theirs.keys())
@@ -100,16 +110,25 @@ def open_run(
         wait_seconds: How long ranks other than 0 wait for rank 0.
 
     Raises:
-        OutputRefused: the directory is not empty and `resume` is False, holds something that is
-            not a run, or holds a run with another configuration (the differences are named).
+        OutputRefused: the directory cannot be made or written to, is not empty and `resume` is
+            False, holds something that is not a run, or holds a run with another configuration
+            (the differences are named).
     """
     directory = Path(directory)
     if rank == 0:
         check_output(directory, resume=resume)
-        directory.mkdir(parents=True, exist_ok=True)
-        if RunManifest.read(directory) is None:
-            manifest.write(directory)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            if RunManifest.read(directory) is None:
+                manifest.write(directory)
+        except OSError as error:
+            raise OutputRefused(
+                f"output ({directory}) must be a directory that can be made and written to: "
+                f"{error.strerror or error}; choose another directory"
+            ) from error
     else:
+        # Other machines may hold copies of the files, with times of their own.
+        manifest = replace(manifest, contents={})
         _wait_for(directory / MANIFEST_NAME, wait_seconds)
     found = RunManifest.read(directory)
     assert found is not None
@@ -156,6 +175,7 @@ def _wait_for(path: Path, seconds: float) -> None:
 
 def _flat(manifest: RunManifest) -> dict[str, Any]:
     values = json.loads(json.dumps(asdict(manifest)))
+    del values["contents"]
     return {**values.pop("options"), **values}
 
 

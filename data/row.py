@@ -105,6 +105,8 @@ def _video_value(value: Any, folder: str | None) -> dict[str, Any]:
         value = value.get("path")
     if isinstance(value, str | os.PathLike):
         path = os.fspath(value)
+        if not path.strip():
+            return {"error": InputError(reason="bad_row", message="the cell is empty")}
         if folder is not None and "://" not in path:
             path = os.path.join(folder, path)
         return {"value": path, "id": os.fspath(value)}

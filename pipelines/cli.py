@@ -1,18 +1,20 @@
 """The command line: `temporal run`, `temporal inspect`, `temporal show`.
 
-Exit codes: 0 every input is ok; 3 finished, some inputs are partial or error; 75 stopped and
-resumable; 2 usage; 1 anything else. Commands import what they need when they run, so that
-`temporal --help` answers at once.
+Exit codes: 0 every input is ok; 3 some inputs are partial, bad or left out, or one ended the run
+(`--on-error raise`); 75 stopped and resumable; 2 usage; 1 anything else. Even `temporal --help`
+takes seconds, since the package around this module imports torch and transformers before it.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from .faults import UsageFault, faults
+from .stop import exit_on_signal
 
 Task = Literal["video-classification", "text-classification"]
 
@@ -50,7 +52,9 @@ def run(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
     on_error: Annotated[
         Literal["record", "raise", "skip"],
-        typer.Option(help="A bad input: give it a row, end the run, or leave it out."),
+        typer.Option(
+            help="A bad input: give it a row, end the run, or leave it out. Exit code 3 in each."
+        ),
     ] = "record",
     top_k: Annotated[int | None, typer.Option(min=1, help="Predictions kept per input.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
@@ -111,7 +115,9 @@ def inspect(
             with Video(file) as video:
                 tables = inspection(video)
         except VideoError as error:
-            raise UsageFault(f"file ({file}) cannot be read ({error.reason}): {error}") from error
+            raise UsageFault(
+                f"file ({file}) cannot be read ({error.reason}): {error.args[0]}"
+            ) from error
         print_all(tables)
 
 
@@ -136,7 +142,8 @@ def show(
 
 def main() -> None:
     """Run the command line (the `temporal` script)."""
-    app()
+    with exit_on_signal(debug="--debug" in sys.argv[1:]):
+        app()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from collections.abc import Iterable
@@ -9,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import typer
 from rich.text import Text
 
 import temporal
 
 from ..data import collect
+from ..data.collection import HOLDS_MANY
 from ..data.ledger import CommitError, read_rows
 from ..data.manifest import RunManifest, check_output
 from .faults import StoppedFault, UsageFault
-from .job import OnError, run
+from .job import InputFailed, OnError, run
 from .ranks import Ranks
 from .report import print_all, summary_table
 from .stop import stop_on_signal
@@ -25,6 +28,14 @@ from .summary import Summary, summarize
 
 # A bar with an end is worth this much counting before the work begins, and no more.
 _LONGEST_COUNT_SECONDS = 1.0
+
+_BAD_INPUTS = 3
+"""Exit code where an input is bad, whatever was to become of it."""
+
+# What decides a saved model's rows: these files are small enough to be read ...
+_READ_FILES = ("*config.json", "tokenizer*", "vocab.*", "merges.txt")
+# ... and these are not.
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +83,22 @@ class RunRequest:
             budget=self.budget,
             options=options,
             version=temporal.__version__,
+            contents=self.contents(),
         )
+
+    def contents(self) -> dict[str, str]:
+        """Fingerprints of the model's folder and of tables and lists that were named.
+
+        Not of what globs and directories hold, nor of the videos themselves.
+        """
+        found: dict[str, str] = {}
+        if self.model is not None and (folder := Path(self.model).expanduser()).is_dir():
+            found["model"] = _folder_digest(folder)
+        for name in self.inputs:
+            path = Path(name)
+            if path.suffix.lower() in HOLDS_MANY and path.is_file():
+                found[f"input {name}"] = _size_and_time(path)
+        return found
 
 
 def run_command(request: RunRequest) -> int:
@@ -84,6 +110,7 @@ def run_command(request: RunRequest) -> int:
         StoppedFault: the disk refused; what was committed is safe.
     """
     ranks = Ranks.from_environment()
+    _check_device(ranks.device(request.device))
     with stop_on_signal() as stop:
         if ranks.is_first:
             check_output(request.output, resume=request.resume)
@@ -108,6 +135,9 @@ def run_command(request: RunRequest) -> int:
             )
         except CommitError as error:
             raise StoppedFault(str(error)) from error
+        except InputFailed as error:
+            typer.echo(f"error: {error}", err=True)
+            return _BAD_INPUTS
         if summary.stopped:
             # The other ranks were told to stop as well; nobody waits for anybody.
             _show(summary, request, shows)
@@ -117,7 +147,47 @@ def run_command(request: RunRequest) -> int:
             summary = summarize(read_rows(request.output), skipped=summary.skipped)
         _show(summary, request, shows)
         ranks.wait_for_all()  # the table is out before any rank leaves with the code of errors
-    return summary.exit_code
+    return _BAD_INPUTS if summary.skipped else summary.exit_code
+
+
+def _folder_digest(folder: Path) -> str:
+    """First 16 hex digits of a SHA-256: small files by content, weights by size and time."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if not path.is_file():
+            continue
+        if any(path.match(pattern) for pattern in _READ_FILES):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+        elif path.suffix in _WEIGHTS:
+            content = _size_and_time(path)
+        else:
+            continue
+        digest.update(f"{path.name}: {content}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def _size_and_time(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size} bytes, mtime_ns {status.st_mtime_ns}"
+
+
+def _check_device(device: str | None) -> None:
+    """Refuse a device that is not here, before seconds go into loading a model for it."""
+    if device is None or device == "auto":
+        return
+    import torch
+
+    here = ["cpu"]
+    accelerator = torch.accelerator.current_accelerator()
+    if accelerator is not None and torch.accelerator.is_available():
+        count = torch.accelerator.device_count()
+        here += [accelerator.type, *(f"{accelerator.type}:{k}" for k in range(count))]
+    try:
+        name = str(torch.device(device))
+    except (RuntimeError, ValueError):
+        name = ""
+    if name not in (*here, "cpu:0"):
+        raise UsageFault(f"device ({device}) must be one of those that are here: {', '.join(here)}")
 
 
 def _pipeline(request: RunRequest, ranks: Ranks) -> Any:

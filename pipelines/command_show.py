@@ -25,8 +25,10 @@ def show_command(result: Path, *, ids: Sequence[str], output: Path | None, limit
         limit: The most readings shown without `ids`.
 
     Raises:
-        UsageFault: no run, no such input, or nothing that was read.
+        UsageFault: no run, no such input, nothing that was read, or no PNG.
     """
+    if output is not None and output.suffix.lower() != ".png":
+        raise UsageFault(f"output ({output}) must end in .png")
     manifest = RunManifest.read(result) if result.is_dir() else None
     if manifest is None:
         raise UsageFault(f"result ({result}) must be the output directory of a run")
@@ -34,8 +36,6 @@ def show_command(result: Path, *, ids: Sequence[str], output: Path | None, limit
     print_all(legend(), *(reading_panel(row) for row in rows))
     if output is None:
         return
-    if output.suffix.lower() != ".png":
-        raise UsageFault(f"output ({output}) must end in .png")
     # matplotlib takes a second to import; the terminal view needs none of it.
     from .picture import save_picture
 

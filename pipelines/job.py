@@ -178,7 +178,7 @@ class _Job:
         if reading.error is not None and self.on_error == "raise":
             raise InputFailed(
                 f"{reading.id}: {reading.error.reason}: {reading.error.message}; resume with "
-                "on_error='record' to go on past it"
+                "on_error='record' (--resume --on-error record) to go on past it"
             )
         if reading.error is not None and self.on_error == "skip":
             self.skipped += 1

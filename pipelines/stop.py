@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -38,6 +39,30 @@ def stop_on_signal() -> Iterator[threading.Event]:
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
         yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def exit_on_signal(*, debug: bool = False) -> Iterator[None]:
+    """Leave with one line and `STOPPED` on SIGINT or SIGTERM, outside of `stop_on_signal`.
+
+    For all that goes before the work (imports, arguments) and after it: nothing is left undone.
+
+    Args:
+        debug: Show where the process was.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if debug:
+            traceback.print_stack(frame)
+        os.write(2, b"stopped\n")  # `print` may have been interrupted, and would refuse
+        raise SystemExit(STOPPED)
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

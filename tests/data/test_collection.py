@@ -185,6 +185,41 @@ def test_video_tables_are_relative_to_their_file(tmp_path):
     assert items[0].extra == {"label": "x"}
 
 
+def test_an_empty_cell_is_a_bad_row(tmp_path):
+    (tmp_path / "t.csv").write_text("path,label\n,x\n ,y\na.mp4,z\n")
+    items = list(collect(tmp_path / "t.csv", kind="video"))
+    assert _short(items)[:2] == [("video-000000", "bad_row"), ("video-000001", "bad_row")]
+    assert items[0].error.message.endswith("line 2: the cell is empty")
+    assert items[2].value == str(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_recursive_glob_lists_each_file_once(tmp_path, monkeypatch, absolute):
+    monkeypatch.chdir(tmp_path)
+    for name in ("d/a.mp4", "d/s/b.mp4", "d/s/t/c.mp4", "d/.h/x.mp4", "d/s/.y.mp4", "d/n.dat"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "d" / "s" / "up").symlink_to(tmp_path / "d")
+    (tmp_path / "d" / "again").symlink_to(tmp_path / "d" / "s")
+    (tmp_path / "named").symlink_to(tmp_path / "d" / "s")
+    prefix = f"{tmp_path}/" if absolute else ""
+    clips = [f"{prefix}d/{name}" for name in ("a.mp4", "s/b.mp4", "s/t/c.mp4")]
+    every = sorted([*clips, f"{prefix}d/n.dat"])
+    for pattern, expected in (
+        ("d/**/*.mp4", clips),
+        ("**/*.mp4", clips),
+        ("d/**/*", every),
+        ("d/**", every),
+        ("d/**/t/**/*.mp4", clips[2:]),
+        ("d/**/s", clips[1:]),
+        ("named/**/*.mp4", [f"{prefix}named/b.mp4", f"{prefix}named/t/c.mp4"]),
+    ):
+        items = list(collect(f"{prefix}{pattern}", kind="video"))
+        assert [item.value for item in items] == [item.id for item in items] == expected, pattern
+    inside = collect("**/*.mp4", kind="video", root=tmp_path / "d")
+    assert [item.id for item in inside] == ["a.mp4", "s/b.mp4", "s/t/c.mp4"]
+
+
 def test_ids_that_repeat(tmp_path):
     (tmp_path / "a.jsonl").write_text(
         "".join(json.dumps({"id": name, "text": name}) + "\n" for name in "aba")

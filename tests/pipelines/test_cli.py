@@ -82,12 +82,15 @@ def test_a_broken_row_is_recorded_skipped_or_raised(broken: Path, tmp_path: Path
     assert [row["status"] for row in read_rows(tmp_path / "record")] == ["ok", "error", "ok"]
     assert "1 with an error: bad_row 1" in recorded.stdout
     skipped = temporal_run(broken, "--output", tmp_path / "skip", "--on-error", "skip")
-    assert (skipped.exit_code, len(ids(tmp_path / "skip"))) == (0, 2)
+    assert (skipped.exit_code, len(ids(tmp_path / "skip"))) == (3, 2)
     assert "1 skipped" in skipped.stdout
     raised = temporal_run(broken, "--output", tmp_path / "raise", "--on-error", "raise", "--quiet")
-    assert (raised.exit_code, len(ids(tmp_path / "raise"))) == (1, 1)
+    assert (raised.exit_code, len(ids(tmp_path / "raise"))) == (3, 1)
     assert raised.stderr.startswith("error: ") and "bad_row" in raised.stderr
+    assert "--resume --on-error record" in raised.stderr
     assert "Traceback" not in raised.stderr
+    resumed = temporal_run(broken, "--output", tmp_path / "raise", "--resume", "--quiet")
+    assert (resumed.exit_code, len(ids(tmp_path / "raise"))) == (3, 3)
 
 
 def test_a_missing_file_is_a_row(reviews: Path, tmp_path: Path) -> None:
@@ -176,12 +179,18 @@ def test_show_names_what_it_cannot_find(reviews: Path, tmp_path: Path) -> None:
     for arguments, message in (
         (["show", str(tmp_path)], "must be the output directory of a run"),
         (["show", str(output), "--id", "r9"], "id (r9) is not among the results"),
-        (["show", str(output), "--output", "x.pdf"], "must end in .png"),
         (["show", str(output), "--output", "/no/such/folder/x.png"], "No such file"),
     ):
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 2, result.output
         assert message in result.stderr
+
+
+def test_show_refuses_what_is_no_png_before_it_prints(reviews: Path, tmp_path: Path) -> None:
+    temporal_run(reviews, "--output", tmp_path / "out")
+    result = CliRunner().invoke(app, ["show", str(tmp_path / "out"), "--output", "x.pdf"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "output (x.pdf) must end in .png" in result.stderr
 
 
 def test_show_explains_an_error_row(broken: Path, tmp_path: Path) -> None:
@@ -228,7 +237,7 @@ def test_inspect_names_what_is_not_a_video(tmp_path: Path) -> None:
     for path, reason in ((fake, "not_media"), (tmp_path / "gone.mp4", "not_found")):
         result = CliRunner().invoke(app, ["inspect", str(path)])
         assert result.exit_code == 2
-        assert reason in result.stderr and "Traceback" not in result.stderr
+        assert result.stderr.count(reason) == 1 and "Traceback" not in result.stderr
 
 
 def test_sigterm_stops_with_75_and_resume_finishes(tmp_path: Path) -> None:
