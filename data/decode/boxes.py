@@ -1,4 +1,4 @@
-"""The two things that an mp4/mov header tells and the demuxer does not: is it there, is it turned.
+"""What an mp4/mov (or Matroska) header tells and the demuxer does not: is it there, is it turned.
 
 The display matrix of a track is not among what the demuxer's packets carry, and finding it out by
 decoding a frame would break the rule that an index decodes nothing.
@@ -11,13 +11,16 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
+MATROSKA_HEAD_BYTES = 1 << 16
+"""How much of a Matroska file is searched for its projection."""
+
 _MAX_BOXES = 100_000  # a header that lies must not keep us here
 
 
 def has_header(file: BinaryIO) -> bool:
     """Whether the file holds a whole `moov` box: without one nothing can be decoded."""
     end = file.seek(0, 2)
-    return any(kind == b"moov" and stop <= end for kind, _, stop in _boxes(file, 0, end))
+    return any(kind == b"moov" and stop <= end for kind, _, stop in walk(file, 0, end))
 
 
 def rotation_degrees(file: BinaryIO, track_id: int) -> int:
@@ -31,13 +34,13 @@ def rotation_degrees(file: BinaryIO, track_id: int) -> int:
         Degrees in (-180, 180]; 0 when the track has no display matrix.
     """
     end = file.seek(0, 2)
-    for kind, start, stop in _boxes(file, 0, end):
+    for kind, start, stop in walk(file, 0, end):
         if kind != b"moov":
             continue
-        for inner, inner_start, inner_stop in _boxes(file, start, stop):
+        for inner, inner_start, inner_stop in walk(file, start, stop):
             if inner != b"trak":
                 continue
-            for leaf, leaf_start, _ in _boxes(file, inner_start, inner_stop):
+            for leaf, leaf_start, _ in walk(file, inner_start, inner_stop):
                 if leaf == b"tkhd":
                     found = _track_header(file, leaf_start)
                     if found is not None and found[0] == track_id:
@@ -45,8 +48,11 @@ def rotation_degrees(file: BinaryIO, track_id: int) -> int:
     return 0
 
 
-def _boxes(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (kind, content start, content stop) of the boxes in the half-open byte range."""
+def walk(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (kind, content start, content stop) of the boxes in the half-open byte range.
+
+    The last one may stop after the range: a file that was cut.
+    """
     for _ in range(_MAX_BOXES):
         if start + 8 > stop:
             return
@@ -64,6 +70,21 @@ def _boxes(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[bytes, int, 
             return
         yield kind, content, start + size
         start += size
+
+
+def matroska_rotation_degrees(head: bytes) -> int:
+    """Read how far frames are to be turned, counterclockwise, from the roll of a projection.
+
+    Args:
+        head: The first `MATROSKA_HEAD_BYTES` of the file. The first projection counts.
+    """
+    start = head.find(b"\x76\x70")
+    roll = head.find(b"\x76\x75", start, start + 64) if start >= 0 else -1
+    size = {0x84: 4, 0x88: 8}.get(head[roll + 2]) if 0 <= roll < len(head) - 11 else None
+    if size is None:
+        return 0
+    degrees = struct.unpack(">f" if size == 4 else ">d", head[roll + 3 : roll + 3 + size])[0]
+    return round(degrees) if math.isfinite(degrees) and abs(degrees) <= 180 else 0
 
 
 def _track_header(file: BinaryIO, start: int) -> tuple[int, int] | None:

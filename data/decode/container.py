@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,15 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from . import boxes
+from .bombs import find_bomb
 from .errors import VideoError
 from .sniff import Checked
 
 MAX_PIXELS = 4096 * 2304
 """Pixels of the largest frame that is decoded unless the caller allows more (4K, either way up)."""
+
+_SILENT_DECODERS = frozenset({"mpeg1video", "mpeg2video"})
+# They conceal damage without marking the frame, unless told to fail at it.
 
 
 @dataclass(kw_only=True, slots=True)
@@ -49,6 +54,7 @@ def open_container(checked: Checked, *, max_pixels: int = MAX_PIXELS) -> Opened:
         VideoError: `truncated_header`, `corrupt`, `no_video_stream`, `unsupported_codec`,
             `too_large` or `not_found`.
     """
+    _check_header(checked)
     # Whatever the demuxer finds inside, it may open files only (a path) or nothing at all.
     protocols = "file" if checked.path is not None else "none"
     try:
@@ -70,6 +76,19 @@ def open_container(checked: Checked, *, max_pixels: int = MAX_PIXELS) -> Opened:
     return Opened(checked=checked, container=container, stream=stream)
 
 
+def _check_header(checked: Checked) -> None:
+    if checked.demuxer != "mov":
+        return
+    file = checked.open_file()
+    try:
+        bomb = find_bomb(file)
+    finally:
+        if checked.path is not None:
+            file.close()
+    if bomb is not None:
+        raise VideoError("too_large", f"{checked.name}: {bomb}")
+
+
 def _video_stream(container: InputContainer, checked: Checked) -> VideoStream:
     stream: Any = container.streams.best("video")
     covers = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -79,6 +98,10 @@ def _video_stream(container: InputContainer, checked: Checked) -> VideoStream:
         if not real:
             raise VideoError("no_video_stream", f"{checked.name} has no video stream")
         stream = real[0]
+    if stream.frames == 1:
+        # A thumbnail may come first and not be marked as a cover: the film has more frames.
+        films = [s for s in container.streams.video if s.frames > 1 and not s.disposition & covers]
+        stream = max(films, key=lambda film: film.frames, default=stream)
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all  # the demuxer then skips their bytes
@@ -97,7 +120,10 @@ def _check_size(stream: VideoStream, checked: Checked, max_pixels: int) -> None:
         )
     context.thread_count = 1  # no delay between packet and frame; files are read in parallel
     context.flags |= Flags.copy_opaque  # each frame then says which packet it came from
-    context.options = {"max_pixels": str(max_pixels)}  # also when the size changes mid-stream
+    options = {"max_pixels": str(max_pixels)}  # also when the size changes mid-stream
+    if context.name in _SILENT_DECODERS:
+        options["err_detect"] = "explode"
+    context.options = options
 
 
 def _open_error(checked: Checked, error: Exception) -> VideoError:
@@ -110,7 +136,7 @@ def _open_error(checked: Checked, error: Exception) -> VideoError:
             "truncated_header",
             f"{checked.name} has no complete mp4 header (moov): the file was cut or not finished",
         )
-    if isinstance(error, EOFError):
+    if isinstance(error, EOFError) or getattr(error, "errno", None) == errno.EIO:
         return VideoError("truncated", f"{checked.name} ends in the middle of its structure")
     return VideoError("corrupt", f"{checked.name} cannot be opened as {checked.demuxer}: {error}")
 

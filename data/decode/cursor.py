@@ -66,7 +66,7 @@ class PacketCursor:
                 self.opened.container.seek(timestamp, stream=self.opened.stream)
                 if self._locate(packet):
                     return
-            except av.error.FFmpegError:
+            except (av.error.FFmpegError, IndexError):
                 continue  # this kind of seek does not work on this file: the next one may
         self.opened.close()
         self.opened = open_container(self.opened.checked, max_pixels=self._max_pixels)
@@ -104,7 +104,7 @@ class PacketCursor:
         assert self._packets is not None
         try:
             packet = next(self._packets, None)
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, IndexError):  # the latter: damage looks like a new stream
             packet = None
         if packet is None:
             self._packets = None

@@ -18,6 +18,7 @@ from . import boxes
 from .container import Opened
 from .errors import VideoError
 from .order import NO_PTS, Order, presentation_order
+from .recovery import recovery_frames, unit_length_bytes
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -133,7 +134,7 @@ def build_index(opened: Opened) -> VideoIndex:
         VideoError: `truncated_header` (a header and no frame), `bad_timestamps` (no packet has
             any time) or `too_large`.
     """
-    packets, durations, fault = _read_packets(opened)
+    packets, durations, recoveries, fault = _read_packets(opened)
     stream, checked = opened.stream, opened.checked
     context = stream.codec_context
     if not packets.is_shown.any():
@@ -144,10 +145,13 @@ def build_index(opened: Opened) -> VideoIndex:
         fault = "truncated"
     assert stream.time_base is not None
     time_base = Fraction(stream.time_base)
+    rate = stream.average_rate or stream.guessed_rate
     order = presentation_order(
         packets,
         reorder_depth=int(context.reorder_depth),
         has_true_pts=checked.demuxer != "avi",
+        recoveries=recoveries,
+        frame_ticks=float(1 / (rate * time_base)) if rate else 0.0,
     )
     if order is None:
         raise VideoError(
@@ -178,14 +182,22 @@ def build_index(opened: Opened) -> VideoIndex:
     )
 
 
-def _read_packets(opened: Opened) -> tuple[Packets, NDArray[np.int64], str | None]:
-    """Return the packets, their durations (0 where unknown), and the fault that ended them."""
+def _read_packets(
+    opened: Opened,
+) -> tuple[Packets, NDArray[np.int64], dict[int, int], str | None]:
+    """Return the packets, their durations, recovery points, and the fault that ended them.
+
+    Durations are 0 where unknown.
+    """
     rows: list[tuple[int, int, int, bool, bool, bool, int]] = []
     append = rows.append
     fault = None
     hides = opened.stream.codec_context.name.startswith(("vp8", "libvpx")) and (
         _codec_name(opened) == "vp8"
     )
+    recoveries: dict[int, int] = {}
+    is_h264 = _codec_name(opened) == "h264"
+    length_bytes = unit_length_bytes(opened.stream.codec_context.extradata) if is_h264 else 0
     try:
         for packet in opened.container.demux(opened.stream):
             size = packet.size
@@ -194,6 +206,10 @@ def _read_packets(opened: Opened) -> tuple[Packets, NDArray[np.int64], str | Non
             pts, dts = packet.pts, packet.dts
             # A VP8 packet may update a reference and show nothing: bit 4 of its first byte.
             shown = not packet.is_discard and not (hides and not bytes(packet)[0] & 0x10)
+            if is_h264 and packet.is_keyframe:
+                frames = recovery_frames(memoryview(packet), length_bytes)
+                if frames:
+                    recoveries[len(rows)] = frames
             append(
                 (
                     NO_PTS if pts is None else pts,
@@ -209,7 +225,7 @@ def _read_packets(opened: Opened) -> tuple[Packets, NDArray[np.int64], str | Non
                 raise VideoError(
                     "too_large", f"{opened.checked.name} has more than {MAX_PACKETS} packets"
                 )
-    except av.error.FFmpegError:
+    except (av.error.FFmpegError, IndexError):  # the latter: damage looks like a new stream
         fault = "truncated"
     if any(row[5] for row in rows):
         fault = "truncated"
@@ -224,7 +240,7 @@ def _read_packets(opened: Opened) -> tuple[Packets, NDArray[np.int64], str | Non
         is_shown=marks[1],
         is_corrupt=marks[2],
     )
-    return packets, np.array(columns[6], dtype=np.int64), fault
+    return packets, np.array(columns[6], dtype=np.int64), recoveries, fault
 
 
 def _duration_seconds(
@@ -237,10 +253,12 @@ def _duration_seconds(
 
 
 def _rotation(opened: Opened) -> int:
-    if opened.checked.demuxer != "mov":
+    if opened.checked.demuxer not in ("mov", "matroska"):
         return 0
     file = opened.checked.open_file()
     try:
+        if opened.checked.demuxer == "matroska":
+            return boxes.matroska_rotation_degrees(file.read(boxes.MATROSKA_HEAD_BYTES))
         return boxes.rotation_degrees(file, opened.stream.id)
     finally:
         if opened.checked.path is not None:

@@ -6,7 +6,7 @@ is what reading spends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,17 @@ def plan_runs(index: VideoIndex, frame_indices: Sequence[int]) -> list[Run]:
         Run(first_packet=first, last_packet=last, frames=tuple(frames))
         for first, last, frames in spans
     ]
+
+
+def leads_on(index: VideoIndex, run: Run, expected: Iterable[int]) -> bool:
+    """Whether the next decode for an expected frame would go over this run's packets again."""
+    for frame in expected:
+        if not 0 <= frame < len(index):
+            continue  # its own read will say so
+        entry, packet = index.frame_entries[frame], index.frame_packets[frame]
+        if not run.first_packet <= packet <= run.last_packet:  # else this run passes it
+            return bool(entry <= run.last_packet < packet)
+    return False
 
 
 def check_frames(index: VideoIndex, frame_indices: Sequence[int], *, name: str) -> list[int]:

@@ -48,6 +48,12 @@ class Shelf:
         # A copy where it is a view: a view would hold the decoder's own, larger buffer.
         self.images[frame_index] = np.ascontiguousarray(image)
 
+    def drop(self, frame_indices: Iterable[int]) -> None:
+        """Take images away that turned out to be damaged; they are missing again."""
+        for frame in frame_indices:
+            del self.images[frame]
+            self.missing[frame] = None
+
     def take(self, frame_indices: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
         """Strike frames that are being read off the expected ones; return the images there are."""
         for frame in frame_indices:

@@ -40,6 +40,10 @@ _IMAGES: tuple[bytes, ...] = (
     b"II*\x00",
     b"MM\x00*",
 )
+# Elementary streams begin with a start code and a unit that describes what follows: parameter sets,
+# a delimiter or a message (whose header bytes have no other value).
+_RAW_H264 = (0x06, 0x09, 0x27, 0x47, 0x67)
+_RAW_HEVC = (0x40, 0x42, 0x46, 0x4E)
 _SOUNDS: tuple[bytes, ...] = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
 
 
@@ -162,6 +166,9 @@ def demuxer_of(head: bytes, *, name: str) -> str:
         syncs = head[first::packet_bytes]
         if len(syncs) >= 3 and set(syncs) == {0x47}:
             return "mpegts"
+    raw = _raw_stream(head)
+    if raw is not None:
+        return raw
     if head.startswith(_IMAGES):
         raise VideoError("not_video", f"{name} is an image, not a video")
     if head.startswith(_SOUNDS):
@@ -169,8 +176,18 @@ def demuxer_of(head: bytes, *, name: str) -> str:
     raise VideoError(
         "not_media",
         f"{name} begins with {head[:12]!r}, which is no container that is read here "
-        "(mp4/mov, matroska/webm, avi, flv, mpeg-ts, mpeg-ps, asf, ogg)",
+        "(mp4/mov, matroska/webm, avi, flv, mpeg-ts, mpeg-ps, asf, ogg, raw h264/hevc)",
     )
+
+
+def _raw_stream(head: bytes) -> str | None:
+    code = head.find(b"\0\0\1", 0, 4)
+    if code < 0 or head[:code].strip(b"\0") or len(head) < code + 5:
+        return None
+    first, second = head[code + 3], head[code + 4]
+    if first in _RAW_HEVC and second == 1:
+        return "hevc"
+    return "h264" if first in _RAW_H264 else None
 
 
 def _riff(kind: bytes, name: str) -> str:

@@ -1,0 +1,83 @@
+"""The oracle: PyAV decoding forward from the first packet, whatever happens on the way."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import av.error
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from temporal.data.decode.sniff import demuxer_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forward:
+    """One frame that decoding forward gives."""
+
+    seconds: float | None
+    """Its time, where it has one."""
+
+    image: np.ndarray
+    """uint8 [3, height, width], upright."""
+
+    is_corrupt: bool
+    """Whether the decoder marks it as damaged."""
+
+    def equals(self, image: np.ndarray) -> bool:
+        """Whether an image is this frame; nearly, where the two had to be scaled differently."""
+        if image.shape == self.image.shape:
+            return np.array_equal(image, self.image)
+        rows = np.arange(image.shape[1]) * self.image.shape[1] // image.shape[1]
+        columns = np.arange(image.shape[2]) * self.image.shape[2] // image.shape[2]
+        scaled = self.image[:, rows][:, :, columns].astype(int)
+        return float(np.abs(scaled - image).mean()) < 30
+
+
+def decode_forward(content: bytes, *, max_frames: int = 10_000) -> list[Forward]:
+    """Decode all frames in order; a packet that fails is passed over.
+
+    Args:
+        content: The file's bytes.
+        max_frames: Stop after so many.
+    """
+    demuxer = demuxer_of(content[:1024], name="the oracle's file")
+    found: list[Forward] = []
+    with av.open(io.BytesIO(content), format=demuxer, metadata_errors="replace") as container:
+        stream = _film(container)
+        stream.codec_context.thread_count = 1
+        packets = container.demux(stream)
+        while len(found) < max_frames:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError:
+                packet = None
+            try:
+                frames = stream.codec_context.decode(packet)
+            except av.error.FFmpegError:
+                frames = []
+            found += [_forward(frame, stream.time_base) for frame in frames]
+            if packet is None or packet.size == 0 and packet.dts is None:
+                break
+    return found
+
+
+def _film(container: InputContainer) -> VideoStream:
+    """The video stream that is no cover; the one that announces most frames, if there are more."""
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
+    films = [s for s in container.streams.video if not s.disposition & covers]
+    return max(films, key=lambda stream: stream.frames)
+
+
+def _forward(frame: av.VideoFrame, time_base: Fraction) -> Forward:
+    image = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4)
+    return Forward(
+        seconds=None if frame.pts is None else float(frame.pts * time_base),
+        image=image.transpose(2, 0, 1),
+        is_corrupt=frame.is_corrupt,
+    )
