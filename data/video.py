@@ -30,8 +30,12 @@ Backend = Literal["auto", "pyav", "decord", "torchcodec"]
 
 class _Reader(Protocol):
     backend: str
-    frames_decoded: int
-    bytes_read: int
+
+    @property
+    def frames_decoded(self) -> int: ...
+
+    @property
+    def bytes_read(self) -> int: ...
 
     def read(self, frame_indices: Any, slots: Any, out: Any, shelf: Shelf) -> None: ...
 

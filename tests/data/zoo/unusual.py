@@ -230,6 +230,8 @@ UNUSUAL: tuple[Kind, ...] = (
     _enc("turned_90.mp4", turns=1),
     _enc("turned_180.mp4", turns=2),
     _enc("turned_270.mp4", turns=3),
+    _enc("turned_90.mkv", turns=1),
+    _enc("turned_270.mkv", turns=3),
     _enc("odd.webm", codec="libvpx-vp9", size=(45, 61)),
     _enc("odd_444.mp4", pix_fmt="yuv444p", size=(45, 61), b_frames=2),
     _enc("tiny.mp4", size=(16, 16)),
