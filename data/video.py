@@ -6,8 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,31 +14,15 @@ from numpy.typing import NDArray
 from temporal.trace import Cost
 
 from .decode import plan
-from .decode.container import MAX_PIXELS, Opened, open_container
-from .decode.decord import DecordReader, why_not
-from .decode.index import VideoIndex, build_index
-from .decode.pyav import PyavReader
-from .decode.shelf import Expectation, Shelf, check_size
-from .decode.sniff import Checked, check_source
+from .decode.backends import Backend, FrameReader, backend_for, check_backend, open_reader
+from .decode.container import MAX_PIXELS, Opened
+from .decode.index import VideoIndex
+from .decode.index_cache import read_index
+from .decode.shelf import Expectation, check_size
+from .decode.sniff import Checked, check_source, source_name
 
 if TYPE_CHECKING:
     import torch
-
-Backend = Literal["auto", "pyav", "decord", "torchcodec"]
-
-
-class _Reader(Protocol):
-    backend: str
-
-    @property
-    def frames_decoded(self) -> int: ...
-
-    @property
-    def bytes_read(self) -> int: ...
-
-    def read(self, frame_indices: Any, slots: Any, out: Any, shelf: Shelf) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class Video:
@@ -58,6 +41,8 @@ class Video:
         id: The video's name in results; the path by default.
         max_pixels: Refuse videos whose frames have more pixels (default 4096 x 2304).
         root: Refuse paths that lead outside this directory.
+        index_cache_dir: Keep the index of a path in a file in this directory, and take it from
+            there as long as the video's size, time of change, first and last 64 kB are the same.
 
     Example:
         >>> with Video("clip.mp4") as video:
@@ -77,15 +62,17 @@ class Video:
         id: str | None = None,
         max_pixels: int = MAX_PIXELS,
         root: str | os.PathLike[str] | None = None,
+        index_cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
-        _check_backend(backend)
+        check_backend(backend)
         if max_pixels < 1:
             raise ValueError(f"max_pixels ({max_pixels}) must be >= 1")
-        self.id = id if id is not None else _name(source)
+        self.id = id if id is not None else source_name(source)
         self._source = source
         self._wanted_backend: Backend = backend
         self._max_pixels = max_pixels
         self._root = root
+        self._index_cache_dir = index_cache_dir
         self._reset()
 
     def _reset(self) -> None:
@@ -94,7 +81,7 @@ class Video:
         self._index: VideoIndex | None = None
         self._checked: Checked | None = None
         self._opened: Opened | None = None  # open, with its index read, not yet given to a reader
-        self._reader: _Reader | None = None
+        self._reader: FrameReader | None = None
         self._spent = Cost()
         self._expectation = Expectation()
 
@@ -108,14 +95,9 @@ class Video:
         self._own_process()
         with self._lock:
             if self._index is None:
-                checked = check_source(self._source, root=self._root)
-                opened = open_container(checked, max_pixels=self._max_pixels)
-                try:
-                    self._index = build_index(opened)
-                except BaseException:
-                    opened.close()
-                    raise
-                self._checked, self._opened = checked, opened
+                self._index, self._opened = read_index(
+                    self._get_checked(), self._max_pixels, self._index_cache_dir
+                )
             return self._index
 
     def __len__(self) -> int:
@@ -124,8 +106,7 @@ class Video:
     @property
     def backend(self) -> str:
         """The decoder that reads this file: `"pyav"` or `"decord"`."""
-        wants_decord = self._wanted_backend == "decord"
-        return "decord" if wants_decord and why_not(self.index) is None else "pyav"
+        return backend_for(self._wanted_backend, self.index)
 
     @property
     def spent(self) -> Cost:
@@ -262,24 +243,29 @@ class Video:
             "_wanted_backend": self._wanted_backend,
             "_max_pixels": self._max_pixels,
             "_root": self._root,
+            "_index_cache_dir": self._index_cache_dir,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._reset()
 
-    def _get_reader(self) -> _Reader:
+    def _get_checked(self, *, forward_only: bool = False) -> Checked:
+        with self._lock:
+            if self._checked is not None:
+                return self._checked
+            checked = check_source(self._source, root=self._root, forward_only=forward_only)
+            if checked.is_seekable:
+                self._checked = checked
+            return checked
+
+    def _get_reader(self) -> FrameReader:
         if self._reader is None:
-            index = self.index
-            assert self._checked is not None
-            if self.backend == "decord":
-                if self._opened is not None:
-                    self._opened.close()
-                self._reader = DecordReader(self._checked, index)
-            else:
-                opened = self._opened or open_container(self._checked, max_pixels=self._max_pixels)
-                self._reader = PyavReader(opened, index, max_pixels=self._max_pixels)
+            index, checked, opened = self.index, self._get_checked(), self._opened
             self._opened = None
+            self._reader = open_reader(
+                self.backend, checked, index, opened, max_pixels=self._max_pixels
+            )
         return self._reader
 
     def _own_process(self) -> None:
@@ -313,21 +299,3 @@ class Video:
 
 
 _INHERITED: list[Any] = []  # decoders of a parent process, kept from being collected in a fork
-
-
-def _check_backend(backend: str) -> None:
-    if backend not in get_args(Backend):
-        choices = ", ".join(repr(name) for name in get_args(Backend))
-        raise ValueError(f"backend ({backend!r}) must be one of {choices}")
-    if backend == "torchcodec":
-        raise ImportError(
-            "backend 'torchcodec' is not supported yet; choose 'auto', 'pyav' or 'decord'"
-        )
-
-
-def _name(source: Any) -> str:
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source) if isinstance(source, str) else str(Path(source))
-    if isinstance(source, bytes | bytearray | memoryview):
-        return f"<{len(source)} bytes>"
-    return str(getattr(source, "name", "<file>"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,17 +39,26 @@ class Opened:
     stream: VideoStream
     """The chosen video stream."""
 
+    decoder_options: Mapping[str, str]
+    """Options that its decoder is opened with, beside those for safety."""
+
     def close(self) -> None:
         """Close the container."""
         self.container.close()
 
 
-def open_container(checked: Checked, *, max_pixels: int = MAX_PIXELS) -> Opened:
+def open_container(
+    checked: Checked,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    decoder_options: Mapping[str, str] | None = None,
+) -> Opened:
     """Open a source for reading packets; no frame is decoded for the caller.
 
     Args:
         checked: What `sniff.check_source` allowed.
         max_pixels: Largest width * height that will be decoded.
+        decoder_options: FFmpeg options of the decoder (`{"skip_loop_filter": "all"}`).
 
     Raises:
         VideoError: `truncated_header`, `corrupt`, `no_video_stream`, `unsupported_codec`,
@@ -69,22 +79,41 @@ def open_container(checked: Checked, *, max_pixels: int = MAX_PIXELS) -> Opened:
         raise _open_error(checked, error) from error
     try:
         stream = _video_stream(container, checked)
-        _check_size(stream, checked, max_pixels)
+        context = stream.codec_context
+        check_pixels(context.width, context.height, max_pixels, name=checked.name)
     except BaseException:
         container.close()
         raise
-    return Opened(checked=checked, container=container, stream=stream)
+    options = dict(decoder_options or {})
+    context.thread_count = 1  # no delay between packet and frame; files are read in parallel
+    context.flags |= Flags.copy_opaque  # each frame then says which packet it came from
+    # The limit holds also when the size changes mid-stream.
+    safety = {"max_pixels": str(max_pixels)}
+    if context.name in _SILENT_DECODERS:
+        safety["err_detect"] = "explode"
+    context.options = {**options, **safety}
+    return Opened(checked=checked, container=container, stream=stream, decoder_options=options)
+
+
+def check_pixels(width: int, height: int, max_pixels: int, *, name: str) -> None:
+    """Refuse frames that are larger than allowed.
+
+    Raises:
+        VideoError: `too_large`.
+    """
+    if width * height > max_pixels:
+        raise VideoError(
+            "too_large",
+            f"{name}: frames of {width}x{height} have more than max_pixels ({max_pixels}) pixels; "
+            "pass a larger max_pixels to allow them",
+        )
 
 
 def _check_header(checked: Checked) -> None:
-    if checked.demuxer != "mov":
+    if checked.demuxer != "mov" or not checked.is_seekable:
         return
-    file = checked.open_file()
-    try:
+    with checked.open_file() as file:
         bomb = find_bomb(file)
-    finally:
-        if checked.path is not None:
-            file.close()
     if bomb is not None:
         raise VideoError("too_large", f"{checked.name}: {bomb}")
 
@@ -110,27 +139,13 @@ def _video_stream(container: InputContainer, checked: Checked) -> VideoStream:
     return stream
 
 
-def _check_size(stream: VideoStream, checked: Checked, max_pixels: int) -> None:
-    context = stream.codec_context
-    if context.width * context.height > max_pixels:
-        raise VideoError(
-            "too_large",
-            f"{checked.name}: frames of {context.width}x{context.height} have more than "
-            f"max_pixels ({max_pixels}) pixels; pass a larger max_pixels to allow them",
-        )
-    context.thread_count = 1  # no delay between packet and frame; files are read in parallel
-    context.flags |= Flags.copy_opaque  # each frame then says which packet it came from
-    options = {"max_pixels": str(max_pixels)}  # also when the size changes mid-stream
-    if context.name in _SILENT_DECODERS:
-        options["err_detect"] = "explode"
-    context.options = options
-
-
 def _open_error(checked: Checked, error: Exception) -> VideoError:
     if isinstance(error, FileNotFoundError | PermissionError):
         return VideoError("not_found", f"{checked.name}: {error}")
     if isinstance(error, MemoryError):
         return VideoError("oom", f"{checked.name}: not enough memory to open it")
+    if checked.demuxer == "mov" and not checked.is_seekable:
+        return late_header_error(checked)
     if checked.demuxer == "mov" and not _has_header(checked):
         return VideoError(
             "truncated_header",
@@ -141,10 +156,15 @@ def _open_error(checked: Checked, error: Exception) -> VideoError:
     return VideoError("corrupt", f"{checked.name} cannot be opened as {checked.demuxer}: {error}")
 
 
+def late_header_error(checked: Checked) -> VideoError:
+    """What to tell of an mp4 in a pipe that has passed when its header comes."""
+    return VideoError(
+        "truncated_header",
+        f"{checked.name} cannot seek and its mp4 header (moov) does not come first; write it to a "
+        "file, or make it with movflags faststart or frag_keyframe",
+    )
+
+
 def _has_header(checked: Checked) -> bool:
-    file = checked.open_file()
-    try:
+    with checked.open_file() as file:
         return boxes.has_header(file)
-    finally:
-        if checked.path is not None:
-            file.close()

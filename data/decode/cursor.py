@@ -69,7 +69,11 @@ class PacketCursor:
             except (av.error.FFmpegError, IndexError):
                 continue  # this kind of seek does not work on this file: the next one may
         self.opened.close()
-        self.opened = open_container(self.opened.checked, max_pixels=self._max_pixels)
+        self.opened = open_container(
+            self.opened.checked,
+            max_pixels=self._max_pixels,
+            decoder_options=self.opened.decoder_options,
+        )
         self._packets, self.next = self._demux(), 0
 
     def _seek_times(self, packet: int) -> list[int]:

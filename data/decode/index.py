@@ -255,14 +255,10 @@ def _duration_seconds(
 def _rotation(opened: Opened) -> int:
     if opened.checked.demuxer not in ("mov", "matroska"):
         return 0
-    file = opened.checked.open_file()
-    try:
+    with opened.checked.open_file() as file:
         if opened.checked.demuxer == "matroska":
             return boxes.matroska_rotation_degrees(file.read(boxes.MATROSKA_HEAD_BYTES))
         return boxes.rotation_degrees(file, opened.stream.id)
-    finally:
-        if opened.checked.path is not None:
-            file.close()
 
 
 def _codec_name(opened: Opened) -> str:

@@ -17,8 +17,9 @@ from pebble import ProcessExpired, ProcessPool
 
 from temporal.trace import Cost
 
-from ..video import Backend, Video
+from ..video import Video
 from . import plan
+from .backends import Backend
 from .container import MAX_PIXELS
 from .errors import VideoError
 from .index import VideoIndex
@@ -86,12 +87,20 @@ class DecodePool:
         id: str | None = None,
         max_pixels: int = MAX_PIXELS,
         root: str | os.PathLike[str] | None = None,
+        index_cache_dir: str | os.PathLike[str] | None = None,
     ) -> IsolatedVideo:
         """Make a video whose decoding happens in a worker; takes what `Video` takes.
 
         Nothing is opened yet: errors of the source come with the first use.
         """
-        video = Video(source, backend=backend, id=id, max_pixels=max_pixels, root=root)
+        video = Video(
+            source,
+            backend=backend,
+            id=id,
+            max_pixels=max_pixels,
+            root=root,
+            index_cache_dir=index_cache_dir,
+        )
         with self._lock:
             worker = self._next % len(self._pools)
             key = self._next

@@ -11,11 +11,13 @@ import io
 import os
 import re
 import stat
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from .errors import VideoError
+from .view import FileView, ForwardFile, can_seek
 
 HEAD_BYTES = 1024
 """How much of a source is looked at."""
@@ -58,33 +60,51 @@ class Checked:
     """Absolute real path of a regular file; None for bytes and file objects."""
 
     file: BinaryIO | None = None
-    """A seekable binary file; None for paths."""
+    """A binary file; None for paths."""
+
+    is_seekable: bool = True
+    """Whether any part can be read at any time; False for a pipe, which is read forward once."""
 
     name: str = "<bytes>"
     """How messages call the source."""
 
+    turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    """Held while `file` is moved and read: several containers may share it."""
+
     def open_file(self) -> BinaryIO:
-        """Open for reading; the caller closes what `path` names, and never the user's file."""
+        """Open for reading from the start; the caller closes it, which leaves `file` open."""
         if self.path is not None:
             return open(self.path, "rb")
         assert self.file is not None
-        self.file.seek(0)
-        return self.file
+        return cast(BinaryIO, FileView(self.file, self.turn)) if self.is_seekable else self.file
+
+
+def source_name(source: str | os.PathLike[str] | bytes | BinaryIO) -> str:
+    """How results and messages call a source: its path, where it has one."""
+    if isinstance(source, str | os.PathLike):
+        return os.fsdecode(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"<{len(source)} bytes>"
+    return str(getattr(source, "name", "<file>"))
 
 
 def check_source(
-    source: str | os.PathLike[str] | bytes | BinaryIO, *, root: str | os.PathLike[str] | None = None
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    forward_only: bool = False,
 ) -> Checked:
     """Decide whether a source may be decoded, and by which demuxer.
 
     Args:
         source: Path, bytes, or an open seekable binary file.
         root: When given, paths that resolve to outside this directory are refused.
+        forward_only: The source will be read forward once, so a file that cannot seek will do.
 
     Raises:
         VideoError: `not_found`, `not_regular_file`, `path_not_allowed`, `not_media`, `not_video` or
             `no_video_stream`.
-        TypeError: The source is of another type.
+        TypeError: The source is of another type, or cannot seek and must.
     """
     if isinstance(source, str | os.PathLike):
         path = check_path(source, root=root)
@@ -94,17 +114,31 @@ def check_source(
     if isinstance(source, bytes | bytearray | memoryview):
         data = io.BytesIO(source)
         return Checked(demuxer=demuxer_of(bytes(source[:HEAD_BYTES]), name="<bytes>"), file=data)
-    if hasattr(source, "read") and hasattr(source, "seek"):
-        name = str(getattr(source, "name", "<file>"))
-        source.seek(0)
-        head = source.read(HEAD_BYTES)
-        if not isinstance(head, bytes):
-            raise TypeError(f"source ({name}) must be a binary file; open it with mode 'rb'")
-        source.seek(0)
-        return Checked(demuxer=demuxer_of(head, name=name), file=source, name=name)
+    if hasattr(source, "read"):
+        return _check_file(source, forward_only=forward_only)
     raise TypeError(
         f"source ({type(source).__name__}) must be a path, bytes or an open seekable binary file"
     )
+
+
+def _check_file(source: Any, *, forward_only: bool) -> Checked:
+    name = str(getattr(source, "name", "<file>"))
+    seekable = can_seek(source)
+    if seekable:
+        source.seek(0)
+    elif not forward_only:
+        raise TypeError(
+            f"source ({name}) cannot seek, so it has no index and no frame can be read out of "
+            "turn; read it forward with video.stream(), or give a path, bytes or a seekable file"
+        )
+    head = source.read(HEAD_BYTES)
+    if not isinstance(head, bytes):
+        raise TypeError(f"source ({name}) must be a binary file; open it with mode 'rb'")
+    while 0 < len(head) < HEAD_BYTES and (more := source.read(HEAD_BYTES - len(head))):
+        head += more  # a pipe gives what it has
+    demuxer = demuxer_of(head, name=name)
+    file = source if seekable else cast(BinaryIO, ForwardFile(head, source))
+    return Checked(demuxer=demuxer, file=file, name=name, is_seekable=seekable)
 
 
 def check_path(

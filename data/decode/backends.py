@@ -1,0 +1,86 @@
+"""Which decoder reads a file: the one that was asked for where it is right, else PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .container import Opened, open_container
+from .decord import DecordReader, why_not
+from .index import VideoIndex
+from .pyav import PyavReader
+from .shelf import Shelf
+from .sniff import Checked
+
+Backend = Literal["auto", "pyav", "decord", "torchcodec"]
+
+
+class FrameReader(Protocol):
+    """Reads frames of one open video, and counts."""
+
+    backend: str
+    """The decoder's name."""
+
+    @property
+    def frames_decoded(self) -> int:
+        """Frames decoded since it was made."""
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of their packets."""
+
+    def read(
+        self,
+        frame_indices: Sequence[int],
+        slots: Mapping[int, int],
+        out: NDArray[np.uint8],
+        shelf: Shelf,
+    ) -> None:
+        """Decode frames into `out`; see `PyavReader.read`."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+def check_backend(backend: str) -> None:
+    """Refuse names of no backend.
+
+    Raises:
+        ValueError: It is none of `Backend`.
+        ImportError: It is one that cannot be used.
+    """
+    if backend not in get_args(Backend):
+        choices = ", ".join(repr(name) for name in get_args(Backend))
+        raise ValueError(f"backend ({backend!r}) must be one of {choices}")
+    if backend == "torchcodec":
+        raise ImportError(
+            "backend 'torchcodec' is not supported yet; choose 'auto', 'pyav' or 'decord'"
+        )
+
+
+def backend_for(wanted: Backend, index: VideoIndex) -> str:
+    """Name the decoder that reads a file: `"pyav"` or `"decord"`."""
+    return "decord" if wanted == "decord" and why_not(index) is None else "pyav"
+
+
+def open_reader(
+    backend: str, checked: Checked, index: VideoIndex, opened: Opened | None, *, max_pixels: int
+) -> FrameReader:
+    """Open a decoder.
+
+    Args:
+        backend: As `backend_for` gives it.
+        checked: The source.
+        index: Its index.
+        opened: Its open container, if there is one: it is used or closed.
+        max_pixels: Largest frame that is decoded.
+    """
+    if backend == "decord":
+        if opened is not None:
+            opened.close()
+        return DecordReader(checked, index)
+    opened = opened or open_container(checked, max_pixels=max_pixels)
+    return PyavReader(opened, index, max_pixels=max_pixels)
