@@ -1,5 +1,6 @@
 """Sources and collections: videos and texts that can be read in part, and lists of them."""
 
+from . import evidence as evidence
 from .collection import collect as collect
 from .decode.errors import VideoError as VideoError
 from .decode.index import VideoIndex as VideoIndex

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from temporal.trace import Cost
 
 from .decode import plan
+from .decode.apart import decode_apart
 from .decode.backends import Backend, FrameReader, backend_for, check_backend, open_reader
-from .decode.container import MAX_PIXELS, Opened
+from .decode.container import MAX_PIXELS, Opened, open_container
 from .decode.index import VideoIndex
 from .decode.index_cache import read_index
 from .decode.shelf import Expectation, check_size
+from .decode.sink import FrameSink
 from .decode.sniff import Checked, check_source, source_name
 
 if TYPE_CHECKING:
@@ -171,6 +173,17 @@ class Video:
                 out[row] = out[slots[frame]]
         return out
 
+    def decode_apart(self, units: Sequence[int], sink: FrameSink, **decoder_options: str) -> Cost:
+        """Decode frames into a sink, in a decoder of its own that has these FFmpeg options.
+
+        For `temporal.data.evidence`. What `read` uses keeps its place. Raises what `read` raises.
+        """
+        index, frames, checked = self.index, self._check(units), self._get_checked()
+        opened = open_container(
+            checked, max_pixels=self._max_pixels, decoder_options=decoder_options
+        )
+        return decode_apart(opened, index, frames, sink, self._max_pixels, self._spend)
+
     def expect(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> None:
         """Name frames that may be read later, so that those on the way to others are kept.
 
@@ -258,6 +271,10 @@ class Video:
             if checked.is_seekable:
                 self._checked = checked
             return checked
+
+    def _spend(self, cost: Cost) -> None:
+        with self._lock:
+            self._spent += cost
 
     def _get_reader(self) -> FrameReader:
         if self._reader is None:

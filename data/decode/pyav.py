@@ -78,7 +78,13 @@ class PyavReader:
             VideoError: `corrupt` or `truncated`, with `frames_read`, when a wanted frame cannot be
                 had; `too_large` when a frame turns out larger than allowed.
         """
-        sink = FrameSink(slots=slots, out=out, reformatter=self._reformatter, shelf=shelf)
+        self.read_into(
+            frame_indices,
+            FrameSink(slots=slots, out=out, reformatter=self._reformatter, shelf=shelf),
+        )
+
+    def read_into(self, frame_indices: Sequence[int], sink: FrameSink) -> None:
+        """Decode frames (ascending, without repeats) into a sink; raises what `read` raises."""
         others = sink.put_kept(frame_indices)
         left = []
         for frame in others:

@@ -12,6 +12,42 @@ from numpy.typing import NDArray
 from .shelf import Shelf
 
 
+def to_image(
+    frame: VideoFrame, height: int, width: int, reformatter: VideoReformatter
+) -> NDArray[np.uint8]:
+    """Convert a decoded frame.
+
+    Args:
+        frame: As the decoder made it.
+        height: Pixels down of the upright image.
+        width: Pixels across of the upright image.
+        reformatter: Kept between frames: it remembers its scaling tables.
+
+    Returns:
+        uint8 [3, height, width], RGB, upright; a view of an array with another order of axes.
+    """
+    turns = quarter_turns(frame)
+    if turns % 2:
+        height, width = width, height
+    shrinks = width < frame.width or height < frame.height
+    image = reformatter.reformat(
+        frame,
+        width=width,
+        height=height,
+        format="rgb24",
+        interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
+        threads=1,
+    ).to_ndarray()
+    if turns:
+        image = np.rot90(image, turns)
+    return image.transpose(2, 0, 1)
+
+
+def quarter_turns(frame: VideoFrame) -> int:
+    """How often the frame is to be turned counterclockwise by 90 degrees to stand upright, 0..3."""
+    return round(frame.rotation / 90) % 4
+
+
 class FrameSink:
     """Takes the frames of one read.
 
@@ -64,19 +100,4 @@ class FrameSink:
         self.num_read += 1
 
     def _convert(self, frame: VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
-        """Return uint8 [3, height, width]."""
-        turns = round(frame.rotation / 90) % 4
-        if turns % 2:
-            height, width = width, height
-        shrinks = width < frame.width or height < frame.height
-        image = self._reformatter.reformat(
-            frame,
-            width=width,
-            height=height,
-            format="rgb24",
-            interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
-            threads=1,
-        ).to_ndarray()
-        if turns:
-            image = np.rot90(image, turns)
-        return image.transpose(2, 0, 1)
+        return to_image(frame, height, width, self._reformatter)

@@ -1,0 +1,275 @@
+"""Cheap evidence of where a video is worth reading, each kind one call that tells its cost.
+
+From the cheapest to the dearest, on a video of N frames with G keyframes:
+
+==========================  ==================================================================
+`packet_motion`             nothing is decoded: packet sizes from the index
+`keyframe_thumbnails`       G frames are decoded, each alone, with less work than a read
+`low_resolution_scan`       up to N frames are decoded, with less work than a read
+`motion_vectors`            the frames asked for and those they depend on; no colours are made
+==========================  ==================================================================
+
+What is decoded is counted in `video.spent` too. A decoder of their own is used, so a reading that
+goes on is not disturbed.
+
+Example:
+    >>> from temporal.data import Video, evidence
+    >>> motion = evidence.packet_motion(video).values
+    >>> frames = video.read(motion.argsort()[-8:], size=(224, 224))  # where most is moving
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from av.sidedata.motionvectors import MotionVectors as SideData
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from temporal.trace import Cost
+
+from .decode.errors import VideoError
+from .decode.index import VideoIndex
+from .decode.shelf import Shelf, check_size
+from .decode.sink import FrameSink
+from .video import Video
+
+if TYPE_CHECKING:
+    import torch
+
+_OLD_CODECS = frozenset(
+    {"flv1", "h263", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3"}
+)
+_HAVE_VECTORS = _OLD_CODECS | {"h264"}
+_HAVE_LOWRES = _OLD_CODECS | {"mjpeg"}
+_MAX_LOWRES = 3  # an eighth of each side
+
+# As PyAV lays FFmpeg's AVMotionVector out.
+_SHORTS = [(name, np.int16) for name in ("src_x", "src_y", "dst_x", "dst_y")]
+_MOTION = [("motion_x", np.int32), ("motion_y", np.int32), ("motion_scale", np.uint16)]
+_VECTOR = np.dtype(
+    [("source", np.int32), ("w", np.uint8), ("h", np.uint8), *_SHORTS, ("flags", np.uint64)]
+    + _MOTION,
+    align=True,
+)
+
+
+class _Indexed(Protocol):
+    @property
+    def index(self) -> VideoIndex: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PacketMotion:
+    """How much each frame seems to change, from packet sizes."""
+
+    values: NDArray[np.float32]
+    """[N] each frame's packet size over the mean size of its kind: 1 is ordinary, 3 is much. Of
+    mean 1 over the frames that are predicted from others."""
+
+    cost: Cost
+    """Zero: nothing was decoded and no packet was read again."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SmallFrames:
+    """Frames at a low resolution, to look at and not to be the input of a model."""
+
+    frames: NDArray[np.int64]
+    """[K] their frame indices, ascending."""
+
+    images: torch.Tensor
+    """uint8 [K, 3, height, width], RGB, upright. Not to the last bit what `video.read` gives: the
+    decoder's smoothing is left out."""
+
+    cost: Cost
+    """What decoding them did cost."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MotionVectors:
+    """How blocks of frames moved, as the encoder saw it."""
+
+    frames: NDArray[np.int64]
+    """[K] frame indices, in the order asked for."""
+
+    magnitudes: NDArray[np.float32]
+    """[K] mean length of a frame's vectors in pixels, weighted by block area. NaN where a frame has
+    none: a keyframe's blocks, and blocks of a new scene, are not predicted from others."""
+
+    vectors: tuple[NDArray[Any], ...]
+    """K structured arrays, one element per vector, with FFmpeg's fields: `source` (negative: from a
+    frame before, positive: after), `w` and `h` (block size in pixels), `src_x`, `src_y`, `dst_x`,
+    `dst_y` (where the block's centre was and is, in pixels of the frame as it is stored, not
+    turned), `motion_x`, `motion_y` (in 1 / `motion_scale` pixels) and `flags` (none). 40 bytes per
+    vector, some thousands per frame of 720p."""
+
+    cost: Cost
+    """What decoding them did cost."""
+
+
+def packet_motion(video: _Indexed) -> PacketMotion:
+    """Read off the packet sizes where a video moves; nothing is decoded.
+
+    A predicted frame's packet holds what changed. Sizes are compared within a kind only, because
+    frames that are predicted from both sides take fewer bytes for the same change. A keyframe's
+    size tells of detail and not of motion, so it gets the mean of its neighbours. A video of
+    keyframes only (MJPEG, ProRes) gives no such evidence: all its values are 1.
+
+    Args:
+        video: A video; only its index is used.
+
+    Raises:
+        VideoError: The index cannot be had.
+    """
+    index = video.index
+    count = len(index)
+    own = index.frame_packets
+    if not index.is_ordered:  # which packet makes which frame is a guess: the stored order
+        own = np.flatnonzero(index.packets.is_shown)[-count:]
+    is_key = index.packets.is_key[own]
+    decoded = np.argsort(own, kind="stable")  # frame indices in decoding order
+    is_between = np.zeros(count, dtype=bool)  # shown before a frame that was decoded before
+    is_between[decoded] = decoded < np.maximum.accumulate(decoded)
+    values = np.ones(count, dtype=np.float32)
+    for kind in (~is_key & ~is_between, ~is_key & is_between):
+        if kind.any():
+            values[kind] = index.packet_bytes[kind] / index.packet_bytes[kind].mean()
+    others = np.flatnonzero(~is_key)
+    if len(others):
+        keys = np.flatnonzero(is_key)
+        after = np.searchsorted(others, keys)
+        before = others[np.maximum(after - 1, 0)]
+        values[keys] = (values[before] + values[others[np.minimum(after, len(others) - 1)]]) / 2
+    return PacketMotion(values=values, cost=Cost())
+
+
+def keyframe_thumbnails(
+    video: Video, *, size: tuple[int, int] = (64, 64), max_frames: int | None = None
+) -> SmallFrames:
+    """Decode the keyframes, small.
+
+    Args:
+        video: The video.
+        size: (height, width) of the images.
+        max_frames: Take at most so many, evenly spread; None: all.
+
+    Raises:
+        VideoError: A keyframe cannot be decoded; `frames_read` says how many could.
+    """
+    keyframes = video.index.keyframes
+    return _decode_small(video, keyframes[_spread(len(keyframes), max_frames, "max_frames")], size)
+
+
+def low_resolution_scan(
+    video: Video, num_frames: int | None = None, *, size: tuple[int, int] = (64, 64)
+) -> SmallFrames:
+    """Decode frames of the whole video, small.
+
+    Frames between keyframes need those before them, so a scan of few frames of long GOPs decodes
+    most of the video: ask `video.cost` first, or take `keyframe_thumbnails`.
+
+    Args:
+        video: The video.
+        num_frames: Take at most so many, evenly spread; None: all.
+        size: (height, width) of the images.
+
+    Raises:
+        VideoError: A frame cannot be decoded; `frames_read` says how many could.
+    """
+    return _decode_small(video, _spread(len(video), num_frames, "num_frames"), size)
+
+
+def motion_vectors(video: Video, frames: Sequence[int]) -> MotionVectors:
+    """Take the motion vectors out of coded frames; they are decoded, but not made into images.
+
+    Args:
+        video: A video of a codec whose decoder shows its vectors: H.264, MPEG-1, 2 and 4, H.263 and
+            their relatives. HEVC, VP8, VP9 and AV1 do not: take `packet_motion` or a scan there.
+        frames: Frame indices, in any order, repeats allowed.
+
+    Raises:
+        VideoError: `unsupported_codec` for other codecs; as `video.read` for the rest.
+        IndexError: An index is not in 0..len - 1.
+    """
+    index = video.index
+    if index.codec not in _HAVE_VECTORS:
+        raise VideoError(
+            "unsupported_codec",
+            f"{video.id}: the decoder of {index.codec} gives no motion vectors; take "
+            "evidence.packet_motion or evidence.low_resolution_scan instead",
+        )
+    sink = _VectorSink()
+    cost = video.decode_apart(frames, sink, flags2="+export_mvs")
+    vectors = tuple(sink.vectors[int(frame)] for frame in frames)
+    return MotionVectors(
+        frames=np.array([int(frame) for frame in frames], dtype=np.int64),
+        magnitudes=np.array([_mean_length(field) for field in vectors], dtype=np.float32),
+        vectors=vectors,
+        cost=cost,
+    )
+
+
+def _decode_small(video: Video, frames: NDArray[np.int64], size: tuple[int, int]) -> SmallFrames:
+    import torch  # here: a decode worker, which never comes here, starts ten times faster
+
+    height, width = check_size(size)
+    options = {"skip_loop_filter": "all"}
+    if video.index.codec in _HAVE_LOWRES:
+        shrink = min(video.index.height // height, video.index.width // width)
+        options["lowres"] = str(min(_MAX_LOWRES, max(1, shrink).bit_length() - 1))
+    out = np.empty((len(frames), 3, height, width), dtype=np.uint8)
+    sink = FrameSink(
+        slots={int(frame): row for row, frame in enumerate(frames)},
+        out=out,
+        reformatter=VideoReformatter(),
+        shelf=Shelf((), (height, width)),
+    )
+    cost = video.decode_apart(frames.tolist(), sink, **options)
+    return SmallFrames(frames=frames, images=torch.from_numpy(out), cost=cost)
+
+
+def _spread(count: int, most: int | None, name: str) -> NDArray[np.int64]:
+    """Choose at most so many of `count` places: the middles of equal parts."""
+    if most is None or most >= count:
+        return np.arange(count)
+    if most < 1:
+        raise ValueError(f"{name} ({most}) must be >= 1, or None for all")
+    return np.floor((np.arange(most) + 0.5) * count / most).astype(np.int64)
+
+
+class _VectorSink(FrameSink):
+    """Keeps the motion vectors of the frames it is given, and makes no images."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            slots={},
+            out=np.empty((0, 3, 1, 1), dtype=np.uint8),
+            reformatter=VideoReformatter(),
+            shelf=Shelf((), (0, 0)),
+        )
+        self.vectors: dict[int, NDArray[Any]] = {}
+
+    def put(self, frame_index: int, frame: VideoFrame) -> None:
+        """Keep a frame's vectors."""
+        found = frame.side_data.get("MOTION_VECTORS")
+        if isinstance(found, SideData):
+            # A copy: the array is a view of the decoder's own buffer.
+            self.vectors[frame_index] = found.to_ndarray().copy()
+        else:
+            self.vectors[frame_index] = np.empty(0, dtype=_VECTOR)
+        self.num_read += 1
+
+
+def _mean_length(vectors: NDArray[Any]) -> float:
+    """Area-weighted mean length in pixels; NaN without vectors."""
+    if not len(vectors):
+        return float("nan")
+    length = np.hypot(vectors["motion_x"], vectors["motion_y"])
+    length = length / np.maximum(vectors["motion_scale"], 1)
+    area = vectors["w"].astype(np.float64) * vectors["h"]
+    return float((length * area).sum() / area.sum())
