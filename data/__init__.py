@@ -3,6 +3,7 @@
 from . import evidence as evidence
 from .collection import collect as collect
 from .decode.errors import VideoError as VideoError
+from .decode.forward import StreamFrame as StreamFrame
 from .decode.index import VideoIndex as VideoIndex
 from .decode.isolate import DecodePool as DecodePool
 from .item import InputError as InputError

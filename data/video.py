@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -17,6 +18,7 @@ from .decode import plan
 from .decode.apart import decode_apart
 from .decode.backends import Backend, FrameReader, backend_for, check_backend, open_reader
 from .decode.container import MAX_PIXELS, Opened, open_container
+from .decode.forward import StreamFrame, stream_frames
 from .decode.index import VideoIndex
 from .decode.index_cache import read_index
 from .decode.shelf import Expectation, check_size
@@ -172,6 +174,35 @@ class Video:
             if slots[frame] != row:
                 out[row] = out[slots[frame]]
         return out
+
+    def stream(
+        self, every_seconds: float = 1.0, *, size: tuple[int, int] | None = None
+    ) -> Iterator[StreamFrame]:
+        """Read forward from the start, in constant memory and without an index.
+
+        For live and very long sources: also a file object that cannot seek (a pipe), or one whose
+        `read` waits for what is still being recorded. Frames that are not due are not converted,
+        and GOPs without a due frame not decoded. Other reads of this video do not disturb it.
+
+        Timestamps that are missing or go back do not end the stream: its clock goes on from there,
+        one frame later (`StreamFrame.clock_breaks`). Nor does a damaged packet: the stream goes on
+        at the next keyframe (`StreamFrame.packets_lost`).
+
+        Args:
+            every_seconds: A frame is due at each multiple of this after the first frame: the first
+                one shown at that time or later. 0: every frame.
+            size: (height, width) to scale to; None keeps each frame's own, which may change.
+
+        Yields:
+            `StreamFrame`s, their times never decreasing.
+
+        Raises:
+            VideoError: The source cannot be opened, a frame is too large or, at the end, there was
+                damage after the last frame. `frames_read` counts those that were yielded.
+        """
+        self._own_process()
+        get_checked = functools.partial(self._get_checked, forward_only=True)
+        return stream_frames(get_checked, every_seconds, size, self._max_pixels, self._spend)
 
     def decode_apart(self, units: Sequence[int], sink: FrameSink, **decoder_options: str) -> Cost:
         """Decode frames into a sink, in a decoder of its own that has these FFmpeg options.

@@ -1,0 +1,338 @@
+"""Reading forward without an index: constant memory, from sources that may never end.
+
+Packets are held back until one of them is due. If a keyframe comes first, and nothing before it was
+due, the packets before it are dropped: decoding can start at the keyframe. So with 2 seconds
+between keyframes and a frame wanted every 10 seconds, four of five packets are never decoded.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av.error
+import numpy as np
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from temporal.trace import Cost
+
+from .clock import StreamClock
+from .container import Opened, late_header_error, open_container
+from .errors import Reason, VideoError
+from .shelf import check_size
+from .sink import quarter_turns, to_image
+from .sniff import Checked
+
+if TYPE_CHECKING:
+    import torch
+
+_MAX_HELD_PACKETS = 1024
+_MAX_HELD_BYTES = 32 * 2**20
+_HALF = Fraction(1, 2)
+_USUAL_FRAME_SECONDS = Fraction(1, 25)  # where the stream does not say
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StreamFrame:
+    """One frame of a stream."""
+
+    timestamp_seconds: float
+    """When it is shown, on the source's clock; never before the frame before it."""
+
+    image: torch.Tensor
+    """uint8 [3, height, width], RGB, upright."""
+
+    clock_breaks: int
+    """Places so far where the source's timestamps were missing or went back, and the clock was
+    carried on evenly instead: 0 means that this time is the file's own."""
+
+    packets_lost: int
+    """Damaged packets so far. Frames that depended on them were left out, so this frame may come
+    later than the one that was due."""
+
+
+def stream_frames(
+    get_checked: Callable[[], Checked],
+    every_seconds: float,
+    size: tuple[int, int] | None,
+    max_pixels: int,
+    spend: Callable[[Cost], None],
+) -> Iterator[StreamFrame]:
+    """Return the frames that are due, one by one; see `Video.stream`.
+
+    Args:
+        get_checked: Checks the source, at the first frame. It is closed with the generator.
+        every_seconds: As `Video.stream` takes it.
+        size: As `Video.stream` takes it.
+        max_pixels: Largest frame that is decoded.
+        spend: Is told what was spent, before each frame and at the end.
+
+    Raises:
+        ValueError: An argument is out of its range; raised here and not at the first frame.
+    """
+    if not 0 <= every_seconds < math.inf:
+        raise ValueError(f"every_seconds ({every_seconds}) must be >= 0 and finite")
+    size = None if size is None else check_size(size)
+    return _stream(get_checked, every_seconds, size, max_pixels, spend)
+
+
+def _stream(
+    get_checked: Callable[[], Checked],
+    every_seconds: float,
+    size: tuple[int, int] | None,
+    max_pixels: int,
+    spend: Callable[[Cost], None],
+) -> Iterator[StreamFrame]:
+    import torch  # here: a decode worker, which never comes here, starts ten times faster
+
+    start, process = time.perf_counter(), os.getpid()
+    opened = open_container(get_checked(), max_pixels=max_pixels)
+    try:
+        reader = ForwardReader(
+            opened, every_seconds=every_seconds, size=size, max_pixels=max_pixels
+        )
+        frames = reader.frames()
+        for count in itertools.count(1):
+            if os.getpid() != process:
+                raise RuntimeError(
+                    f"the stream of {opened.checked.name} was begun in another process, which "
+                    "shares its place in the file; begin a new one here"
+                )
+            decoded, read = reader.frames_decoded, reader.bytes_read
+            try:
+                found = next(frames, None)
+            finally:
+                spend(
+                    Cost(
+                        frames_decoded=reader.frames_decoded - decoded,
+                        bytes_read=reader.bytes_read - read,
+                        decode_seconds=time.perf_counter() - start,
+                    )
+                )
+            if found is None:
+                return
+            seconds, image = found
+            reader.num_yielded = count
+            yield StreamFrame(
+                timestamp_seconds=seconds,
+                image=torch.from_numpy(image),
+                clock_breaks=reader.clock.breaks,
+                packets_lost=reader.packets_lost,
+            )
+            start = time.perf_counter()
+    finally:
+        opened.close()
+
+
+class ForwardReader:
+    """Decodes one open video forward and gives the frames that are due.
+
+    Args:
+        opened: The open container, at its start; closed by its owner.
+        every_seconds: Time from one due frame to the next; 0: every frame.
+        size: (height, width) of the images; None: each frame's own.
+        max_pixels: Largest frame that is decoded.
+    """
+
+    frames_decoded: int
+    """Packets that were given to the decoder."""
+
+    bytes_read: int
+    """Their bytes."""
+
+    packets_lost: int
+    """Packets that were damaged."""
+
+    num_yielded: int
+    """Frames that the caller has had; errors say it."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        *,
+        every_seconds: float,
+        size: tuple[int, int] | None,
+        max_pixels: int,
+    ) -> None:
+        self.frames_decoded = self.bytes_read = self.packets_lost = self.num_yielded = 0
+        self._opened = opened
+        self._context = opened.stream.codec_context
+        self._name = opened.checked.name
+        self._size = size
+        self._max_pixels = max_pixels
+        stream = opened.stream
+        assert stream.time_base is not None
+        rate = stream.average_rate or stream.guessed_rate
+        self.clock = StreamClock(
+            Fraction(stream.time_base), 1 / Fraction(rate) if rate else _USUAL_FRAME_SECONDS
+        )
+        # As the decimal that was meant: the float 0.2 is a little more than 5 frames of 25.
+        every = Fraction(every_seconds).limit_denominator(1_000_000)
+        self._every_ticks = every / Fraction(stream.time_base)
+        self._is_mov = opened.checked.demuxer == "mov"
+        # The AVI demuxer makes presentation times up: frames take the decoding times in order.
+        self._counts = opened.checked.demuxer == "avi"
+        self._dts: deque[int | None] = deque(maxlen=64)  # of packets whose frames are not out
+        self._origin: int | None = None  # ticks of the first frame
+        self._due: int | None = None  # ticks from which a frame is due; None: any frame is
+        self._held: list[Packet] = []
+        self._held_bytes = 0
+        self._needs_key = True  # nothing to start from has come yet
+        self._restarts = False  # what is held begins anew: empty the decoder first
+        self._fault: Reason | None = None  # of a packet lost since the last frame that was given
+        self._reformatter = VideoReformatter()
+
+    def frames(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Yield (seconds, uint8 [3, height, width]) of the frames that are due.
+
+        Raises:
+            VideoError: `truncated` or `corrupt` at the end, when frames were lost after the last
+                that was given; `too_large`; `truncated_header` when there was no frame at all.
+        """
+        num_packets = 0
+        for packet in self._packets():
+            num_packets += 1
+            if packet.is_corrupt:
+                yield from self._lose("truncated")
+                continue
+            self.clock.follow(packet)
+            if self._hold(packet):
+                yield from self._decode_held()
+        if self._needs_key and not self.packets_lost:
+            yield from self._decode_held()  # no packet says that it is a keyframe: try them all
+        yield from self._due_ones(self._decode(None))
+        if self._is_mov:
+            announced = len(self._opened.stream.index_entries)
+            self._fault = "truncated" if announced > num_packets else self._fault
+        if self._origin is None and self._is_mov and not self._opened.checked.is_seekable:
+            raise late_header_error(self._opened.checked)
+        if self._fault is not None:
+            raise self._error(self._fault, "its end, or frames before it, cannot be decoded")
+        if self._origin is None:
+            raise self._error("truncated_header", "a video header and not one whole frame")
+
+    def _packets(self) -> Iterator[Packet]:
+        packets = self._opened.container.demux(self._opened.stream)
+        try:
+            yield from (packet for packet in packets if packet.size)
+        except av.error.FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise self._error("oom", "the demuxer has not enough memory") from error
+            self._fault = "truncated"
+
+    # Which packets are decoded
+
+    def _hold(self, packet: Packet) -> bool:
+        """Hold a packet back; return whether it is time to decode what is held."""
+        if packet.is_keyframe and (self._needs_key or self._can_start_at(packet)):
+            self._held.clear()
+            self._held_bytes = 0
+            self._restarts = True
+            self._needs_key = False
+        elif self._needs_key and self.packets_lost:
+            return False  # its frame depends on one that was lost
+        self._held.append(packet)
+        self._held_bytes += packet.size
+        if len(self._held) >= _MAX_HELD_PACKETS or self._held_bytes >= _MAX_HELD_BYTES:
+            self._needs_key = False
+            return True
+        return not self._needs_key and self._is_due(self.clock.ticks_of_packet(packet))
+
+    def _can_start_at(self, keyframe: Packet) -> bool:
+        """Whether nothing before this keyframe is wanted any more."""
+        if self._counts and self._context.reorder_depth:
+            return False  # frames are told apart by counting: none may be left out
+        ticks = self.clock.ticks_of_packet(keyframe)
+        return ticks is not None and self._due is not None and ticks <= self._due
+
+    def _is_due(self, ticks: int | None) -> bool:
+        return ticks is None or self._due is None or ticks >= self._due
+
+    def _set_next_due(self, ticks: int) -> None:
+        """A frame was given: the next is due at the next multiple of the interval."""
+        if self._origin is None:
+            self._origin = ticks
+        if self._every_ticks == 0:
+            return
+        # Timestamps are rounded to whole ticks, so half a tick early is on time.
+        past = math.floor((ticks - self._origin + _HALF) / self._every_ticks)
+        self._due = self._origin + math.ceil((past + 1) * self._every_ticks - _HALF)
+
+    # Decoding
+
+    def _decode_held(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        held, self._held, self._held_bytes = self._held, [], 0
+        if self._restarts and self._context.is_open:
+            self._context.flush_buffers()
+            self._dts.clear()
+        self._restarts = False
+        for packet in held:
+            frames = self._decode(packet)
+            if frames is None:
+                yield from self._lose("corrupt")
+                return
+            yield from self._due_ones(frames)
+
+    def _decode(self, packet: Packet | None) -> list[VideoFrame] | None:
+        """Feed the decoder, or drain it; None when it refuses the packet."""
+        if packet is not None:
+            self.frames_decoded += 1
+            self.bytes_read += packet.size
+            self._dts.append(packet.dts)
+        try:
+            return self._context.decode(packet)
+        except av.error.EOFError:
+            return []  # drained already
+        except av.error.FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise self._error("oom", "the decoder has not enough memory") from error
+            return None
+
+    def _lose(self, reason: Reason) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """A packet is damaged: give the frames before it, and wait for the next keyframe."""
+        self.packets_lost += 1
+        yield from self._due_ones(self._decode(None))
+        self._held.clear()
+        self._held_bytes = 0
+        self._needs_key = True
+        self._fault = reason
+
+    def _due_ones(
+        self, frames: list[VideoFrame] | None
+    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        for frame in frames or ():
+            ticks = frame.pts
+            if self._counts:
+                ticks = self._dts.popleft() if self._dts else None
+            ticks = self.clock.ticks_of_frame(ticks)
+            if not self._is_due(ticks):
+                continue
+            if frame.is_corrupt:
+                self.packets_lost += 1
+                self._fault = "corrupt"
+                continue
+            if frame.width * frame.height > self._max_pixels:
+                raise self._error(
+                    "too_large",
+                    f"a frame has {frame.width}x{frame.height} pixels, more than max_pixels "
+                    f"({self._max_pixels})",
+                )
+            own = (frame.height, frame.width)
+            height, width = self._size or (own[::-1] if quarter_turns(frame) % 2 else own)
+            image = to_image(frame, height, width, self._reformatter)
+            self._set_next_due(ticks)
+            self._fault = None
+            yield self.clock.seconds(ticks), np.ascontiguousarray(image)
+
+    def _error(self, reason: Reason, what: str) -> VideoError:
+        return VideoError(reason, f"{self._name}: {what}", frames_read=self.num_yielded)
