@@ -10,7 +10,8 @@ from av.video.frame import PictureType, VideoFrame
 
 from .index import VideoIndex
 
-_INTRA = frozenset(map(int, (PictureType.I, PictureType.SI, PictureType.BI, PictureType.NONE)))
+INTRA = frozenset(map(int, (PictureType.I, PictureType.SI, PictureType.BI, PictureType.NONE)))
+"""Types of pictures that refer to no other."""
 
 
 class Damage:
@@ -46,7 +47,7 @@ class Damage:
     def note(self, packet: int, frame: VideoFrame) -> None:
         """Look at a frame that came out, in the order in which frames come."""
         is_first, self._is_first = self._is_first, False
-        is_intra = int(frame.pict_type) in _INTRA
+        is_intra = int(frame.pict_type) in INTRA
         if frame.is_corrupt:
             # A decode that begins where pictures are refreshed bit by bit is told corrupt until it
             # has them all, and right from then on.

@@ -205,7 +205,11 @@ class Decoding:
                 is_whole = self.entry is not None and self._index.frame_entries[index] >= self.entry
                 if is_large or not is_whole or not self._is_sound(index, frame):
                     continue
-                kept = sink.pass_by(index, frame)
+                try:
+                    kept = sink.pass_by(index, frame)
+                except VideoError as error:
+                    self._refuse(number, error)
+                    continue
                 if kept:
                     self._flight.take(number)
                 elif is_flushed or not missing:
@@ -220,9 +224,19 @@ class Decoding:
                 )
             if not self._is_sound(index, frame):
                 continue  # not the frame asked for: it stays missing
-            sink.put(index, frame)
+            try:
+                sink.put(index, frame)
+            except VideoError as error:
+                self._refuse(number, error)
+                continue
             missing.discard(index)
             self._flight.take(number)
+
+    def _refuse(self, packet: int, error: VideoError) -> None:
+        """A frame came out that is no image."""
+        if error.reason != "corrupt":
+            raise error
+        self.damage.fail(packet)
 
     def _spare(self, index: int, packet: int, frame: VideoFrame) -> None:
         """Keep a frame that came out after those asked for."""

@@ -32,6 +32,7 @@ from .errors import Reason, VideoError
 from .shelf import check_size
 from .sink import quarter_turns, to_image
 from .sniff import Checked
+from .trust import Trust
 
 if TYPE_CHECKING:
     import torch
@@ -185,6 +186,7 @@ class ForwardReader:
         self._dts: deque[int | None] = deque(maxlen=64)  # of packets whose frames are not out
         self._origin: int | None = None  # ticks of the first frame
         self._due: int | None = None  # ticks from which a frame is due; None: any frame is
+        self._trust = Trust(self._context)
         self._held: list[Packet] = []
         self._held_bytes = 0
         self._needs_key = True  # nothing to start from has come yet
@@ -225,7 +227,7 @@ class ForwardReader:
         packets = self._opened.container.demux(self._opened.stream)
         try:
             yield from (packet for packet in packets if packet.size)
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, IndexError) as error:  # the latter: damage like a new stream
             if isinstance(error, MemoryError):
                 raise self._error("oom", "the demuxer has not enough memory") from error
             self._fault = "truncated"
@@ -253,7 +255,8 @@ class ForwardReader:
         if self._counts and self._context.reorder_depth:
             return False  # frames are told apart by counting: none may be left out
         ticks = self.clock.ticks_of_packet(keyframe)
-        return ticks is not None and self._due is not None and ticks <= self._due
+        is_in_time = ticks is not None and self._due is not None and ticks <= self._due
+        return is_in_time and self._trust.is_entry(keyframe)
 
     def _is_due(self, ticks: int | None) -> bool:
         return ticks is None or self._due is None or ticks >= self._due
@@ -274,11 +277,13 @@ class ForwardReader:
         held, self._held, self._held_bytes = self._held, [], 0
         if self._restarts and self._context.is_open:
             self._context.flush_buffers()
+            self._trust.begin()
             self._dts.clear()
         self._restarts = False
         for packet in held:
             frames = self._decode(packet)
             if frames is None:
+                self._trust.fail(packet)
                 yield from self._lose("corrupt")
                 return
             yield from self._due_ones(frames)
@@ -315,11 +320,10 @@ class ForwardReader:
             if self._counts:
                 ticks = self._dts.popleft() if self._dts else None
             ticks = self.clock.ticks_of_frame(ticks)
-            if not self._is_due(ticks):
-                continue
-            if frame.is_corrupt:
-                self.packets_lost += 1
-                self._fault = "corrupt"
+            is_good, is_due = self._trust.accepts(frame), self._is_due(ticks)
+            self.packets_lost += frame.is_corrupt
+            if not (is_good and is_due):
+                self._fault = "corrupt" if is_due else self._fault
                 continue
             if frame.width * frame.height > self._max_pixels:
                 raise self._error(
@@ -329,7 +333,13 @@ class ForwardReader:
                 )
             own = (frame.height, frame.width)
             height, width = self._size or (own[::-1] if quarter_turns(frame) % 2 else own)
-            image = to_image(frame, height, width, self._reformatter)
+            try:
+                image = to_image(frame, height, width, self._reformatter)
+            except VideoError as error:
+                if error.reason != "corrupt":
+                    raise
+                self.packets_lost, self._fault = self.packets_lost + 1, "corrupt"
+                continue
             self._set_next_due(ticks)
             self._fault = None
             yield self.clock.seconds(ticks), np.ascontiguousarray(image)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import av.error
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from .errors import VideoError
 from .shelf import Shelf
 
 
@@ -25,19 +27,28 @@ def to_image(
 
     Returns:
         uint8 [3, height, width], RGB, upright; a view of an array with another order of axes.
+
+    Raises:
+        VideoError: `corrupt`: the frame's colors are none that can be converted; `oom`.
     """
     turns = quarter_turns(frame)
     if turns % 2:
         height, width = width, height
     shrinks = width < frame.width or height < frame.height
-    image = reformatter.reformat(
-        frame,
-        width=width,
-        height=height,
-        format="rgb24",
-        interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
-        threads=1,
-    ).to_ndarray()
+    try:
+        image = reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="rgb24",
+            interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
+            threads=1,
+        ).to_ndarray()
+    except av.error.FFmpegError as error:  # a damaged header names colors that there are not
+        raise VideoError(
+            "oom" if isinstance(error, MemoryError) else "corrupt",
+            f"a frame of {frame.width}x{frame.height} cannot be made into an image: {error}",
+        ) from error
     if turns:
         image = np.rot90(image, turns)
     return image.transpose(2, 0, 1)
