@@ -173,21 +173,13 @@ def _size_and_time(path: Path) -> str:
 
 def _check_device(device: str | None) -> None:
     """Refuse a device that is not here, before seconds go into loading a model for it."""
-    if device is None or device == "auto":
-        return
-    import torch
+    from .device import devices_here, pick_device
 
-    here = ["cpu"]
-    accelerator = torch.accelerator.current_accelerator()
-    if accelerator is not None and torch.accelerator.is_available():
-        count = torch.accelerator.device_count()
-        here += [accelerator.type, *(f"{accelerator.type}:{k}" for k in range(count))]
     try:
-        name = str(torch.device(device))
-    except (RuntimeError, ValueError):
-        name = ""
-    if name not in (*here, "cpu:0"):
-        raise UsageFault(f"device ({device}) must be one of those that are here: {', '.join(here)}")
+        pick_device(device)
+    except ValueError as error:
+        here = ", ".join(devices_here())
+        raise UsageFault(f"device ({device}) must be one of those that are here: {here}") from error
 
 
 def _pipeline(request: RunRequest, ranks: Ranks) -> Any:

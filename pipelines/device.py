@@ -27,8 +27,17 @@ def pick_device(device: Any) -> torch.device:
         wanted = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"device ({device!r}) must be a torch device: {error}") from error
-    found = torch.accelerator.current_accelerator(check_available=True)
-    if wanted.type != "cpu" and (found is None or found.type != wanted.type):
-        there = "cpu" if found is None else f"cpu and {found.type}"
-        raise ValueError(f"device ({device!r}) must be one that is here: {there}")
+    here = devices_here()
+    if str(wanted) not in (*here, "cpu:0"):
+        raise ValueError(f"device ({device!r}) must be one that is here: {', '.join(here)}")
     return wanted
+
+
+def devices_here() -> list[str]:
+    """Names of this machine's devices: `["cpu", "cuda", "cuda:0"]`."""
+    here = ["cpu"]
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is not None:
+        count = torch.accelerator.device_count()
+        here += [accelerator.type, *(f"{accelerator.type}:{k}" for k in range(count))]
+    return here

@@ -68,7 +68,6 @@ class TextClassificationPipeline(Pipeline):
         self.max_length = max_length
         self.model_limit = loaded.max_tokens
         self.num_added_tokens = loaded.num_added_tokens
-        self.truncation, self.padding = truncation, padding
 
     @property
     def max_tokens(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,16 @@ from transformers import (
 
 from temporal.models import EarlyExit, FrameExit, SkimRNN, SkimRNNConfig
 
+from .fake_cli import BUILT, fake_pipeline_module
+
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": 32,
+    "patch_size": 16,
+}
 LABELS = {0: "bad", 1: "fair", 2: "good"}
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 VOCABULARY = {word: k for k, word in enumerate([*SPECIAL, *(f"w{k}" for k in range(60))])}
@@ -122,12 +133,7 @@ def vit_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image classifier of 32 x 32 pixels."""
     torch.manual_seed(4)
     config = ViTConfig(
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        image_size=32,
-        patch_size=16,
+        **SMALL,
         id2label=LABELS,
         label2id={name: k for k, name in LABELS.items()},
     )
@@ -139,12 +145,7 @@ def video_mae_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video classifier of clips of 4 frames of 32 x 32 pixels."""
     torch.manual_seed(5)
     config = VideoMAEConfig(
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        image_size=32,
-        patch_size=16,
+        **SMALL,
         num_frames=4,
         tubelet_size=2,
         id2label=LABELS,
@@ -209,3 +210,12 @@ def texts() -> list[str]:
 @pytest.fixture
 def make_words() -> Callable[[int, int], str]:
     return words
+
+
+@pytest.fixture
+def fake_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`temporal run` with a pipeline that needs no model, on a terminal of 120 columns."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setitem(sys.modules, "temporal.pipelines.pipeline", fake_pipeline_module())
+    monkeypatch.setenv("COLUMNS", "120")
+    BUILT.clear()

@@ -18,19 +18,13 @@ import temporal
 from temporal.data.ledger import parts, read_rows
 from temporal.pipelines.cli import app
 
-from .fake_cli import BUILT, fake_pipeline_module
+from .fake_cli import BUILT
+
+pytestmark = pytest.mark.usefixtures("fake_pipeline")
 
 HERE = Path(__file__).parent
 ROOT = Path(temporal.__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-@pytest.fixture(autouse=True)
-def fake_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(HERE))
-    monkeypatch.setitem(sys.modules, "temporal.pipelines.pipeline", fake_pipeline_module())
-    monkeypatch.setenv("COLUMNS", "120")
-    BUILT.clear()
 
 
 @pytest.fixture

@@ -16,16 +16,9 @@ from typer.testing import CliRunner, Result
 from temporal.data.ledger import read_rows
 from temporal.pipelines.cli import app, main
 
-from .fake_cli import BUILT, fake_pipeline_module
+from .fake_cli import BUILT
 
-HERE = Path(__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def fake_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(HERE))
-    monkeypatch.setitem(sys.modules, "temporal.pipelines.pipeline", fake_pipeline_module())
-    BUILT.clear()
+pytestmark = pytest.mark.usefixtures("fake_pipeline")
 
 
 @pytest.fixture
