@@ -31,6 +31,10 @@ class Flight:
     def __contains__(self, packet: int) -> bool:
         return packet in self._packets
 
+    def frame_of(self, packet: int) -> int:
+        """The frame that a packet makes; -1: none."""
+        return int(self._frame_of_packet[packet])
+
     def add(self, packet: int) -> None:
         """A packet is fed."""
         self._packets.add(packet)
