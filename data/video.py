@@ -16,7 +16,14 @@ from temporal.trace import Cost
 
 from .decode import plan
 from .decode.apart import decode_apart
-from .decode.backends import Backend, FrameReader, backend_for, check_backend, open_reader
+from .decode.backends import (
+    Backend,
+    FrameReader,
+    backend_for,
+    check_backend,
+    count_cores,
+    open_reader,
+)
 from .decode.container import MAX_PIXELS, Opened, open_container
 from .decode.forward import StreamFrame, stream_frames
 from .decode.index import VideoIndex
@@ -45,6 +52,8 @@ class Video:
         id: The video's name in results; the path by default.
         max_pixels: Refuse videos whose frames have more pixels (default 4096 x 2304).
         root: Refuse paths that lead outside this directory.
+        num_threads: Cores that one read may use; None: all that this process has. Where many videos
+            are read at the same time, 1 is best.
         index_cache_dir: Keep the index of a path in a file in this directory, and take it from
             there as long as the video's size, time of change, first and last 64 kB are the same.
 
@@ -66,16 +75,20 @@ class Video:
         id: str | None = None,
         max_pixels: int = MAX_PIXELS,
         root: str | os.PathLike[str] | None = None,
+        num_threads: int | None = None,
         index_cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         check_backend(backend)
         if max_pixels < 1:
             raise ValueError(f"max_pixels ({max_pixels}) must be >= 1")
+        if num_threads is not None and num_threads < 1:
+            raise ValueError(f"num_threads ({num_threads}) must be >= 1, or None for all cores")
         self.id = id if id is not None else source_name(source)
         self._source = source
         self._wanted_backend: Backend = backend
         self._max_pixels = max_pixels
         self._root = root
+        self._num_threads = num_threads
         self._index_cache_dir = index_cache_dir
         self._reset()
 
@@ -289,6 +302,7 @@ class Video:
             "_wanted_backend": self._wanted_backend,
             "_max_pixels": self._max_pixels,
             "_root": self._root,
+            "_num_threads": self._num_threads,
             "_index_cache_dir": self._index_cache_dir,
         }
 
@@ -314,7 +328,12 @@ class Video:
             index, checked, opened = self.index, self._get_checked(), self._opened
             self._opened = None
             self._reader = open_reader(
-                self.backend, checked, index, opened, max_pixels=self._max_pixels
+                self.backend,
+                checked,
+                index,
+                opened,
+                max_pixels=self._max_pixels,
+                num_threads=self._num_threads or count_cores(),
             )
         return self._reader
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, get_args
 
@@ -67,7 +68,13 @@ def backend_for(wanted: Backend, index: VideoIndex) -> str:
 
 
 def open_reader(
-    backend: str, checked: Checked, index: VideoIndex, opened: Opened | None, *, max_pixels: int
+    backend: str,
+    checked: Checked,
+    index: VideoIndex,
+    opened: Opened | None,
+    *,
+    max_pixels: int,
+    num_threads: int,
 ) -> FrameReader:
     """Open a decoder.
 
@@ -77,10 +84,18 @@ def open_reader(
         index: Its index.
         opened: Its open container, if there is one: it is used or closed.
         max_pixels: Largest frame that is decoded.
+        num_threads: Cores that it may use.
     """
     if backend == "decord":
         if opened is not None:
             opened.close()
-        return DecordReader(checked, index)
+        return DecordReader(checked, index, num_threads=num_threads)
     opened = opened or open_container(checked, max_pixels=max_pixels)
-    return PyavReader(opened, index, max_pixels=max_pixels)
+    return PyavReader(opened, index, max_pixels=max_pixels, num_threads=num_threads)
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -22,6 +22,12 @@ from .sniff import Checked
 MAX_PIXELS = 4096 * 2304
 """Pixels of the largest frame that is decoded unless the caller allows more (4K, either way up)."""
 
+_MAX_UNPROBED = 16
+"""Streams of a file that can be spared the probing; others are probed."""
+
+_LIST_THEIR_STREAMS = frozenset({"mov", "matroska"})
+"""Demuxers that know all streams from the header; the others must be let probe."""
+
 _SILENT_DECODERS = frozenset({"mpeg1video", "mpeg2video"})
 # They conceal damage without marking the frame, unless told to fail at it.
 
@@ -52,6 +58,7 @@ def open_container(
     *,
     max_pixels: int = MAX_PIXELS,
     decoder_options: Mapping[str, str] | None = None,
+    probes: bool = True,
 ) -> Opened:
     """Open a source for reading packets; no frame is decoded for the caller.
 
@@ -59,6 +66,9 @@ def open_container(
         checked: What `sniff.check_source` allowed.
         max_pixels: Largest width * height that will be decoded.
         decoder_options: FFmpeg options of the decoder (`{"skip_loop_filter": "all"}`).
+        probes: Decode a first frame to find out what the header does not say. Where it can be left
+            out (mp4, Matroska), opening is several times faster, and the pixel format and how far
+            frames are reordered may be unknown until a frame is decoded.
 
     Raises:
         VideoError: `truncated_header`, `corrupt`, `no_video_stream`, `unsupported_codec`,
@@ -67,6 +77,8 @@ def open_container(
     _check_header(checked)
     # Whatever the demuxer finds inside, it may open files only (a path) or nothing at all.
     protocols = "file" if checked.path is not None else "none"
+    unprobed = [{"skip_frame": "all"}] * _MAX_UNPROBED
+    probes |= checked.demuxer not in _LIST_THEIR_STREAMS
     try:
         container = av.open(
             checked.path if checked.path is not None else checked.open_file(),
@@ -74,6 +86,7 @@ def open_container(
             format=checked.demuxer,
             options={"protocol_whitelist": protocols},
             metadata_errors="replace",
+            stream_options=None if probes else unprobed,
         )
     except (av.error.FFmpegError, IndexError, ValueError) as error:
         raise _open_error(checked, error) from error

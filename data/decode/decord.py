@@ -66,6 +66,7 @@ class DecordReader:
     Args:
         checked: A source that passed `sniff.check_source`.
         index: Its index; `why_not(index)` must be None.
+        num_threads: Frames that the decoder works at side by side.
 
     Raises:
         VideoError: `corrupt` when decord cannot open the file or sees other frames than the index.
@@ -74,11 +75,12 @@ class DecordReader:
 
     backend = "decord"
 
-    def __init__(self, checked: Checked, index: VideoIndex) -> None:
+    def __init__(self, checked: Checked, index: VideoIndex, *, num_threads: int = 1) -> None:
         self.frames_decoded = 0
         self.bytes_read = 0
         self._checked = checked
         self._index = index
+        self._num_threads = num_threads
         self._reader: Any = None
         self._size: tuple[int, int] | None = None
         self._reformatter = VideoReformatter()
@@ -133,7 +135,7 @@ class DecordReader:
         own = (height, width) == (self._index.height, self._index.width)
         size = {"width": -1, "height": -1} if own else {"width": width, "height": height}
         try:
-            reader = decord.VideoReader(source, num_threads=1, **size)
+            reader = decord.VideoReader(source, num_threads=self._num_threads, **size)
         except Exception as error:  # decord raises DECORDError, a plain Exception
             raise VideoError(
                 "corrupt", f"{self._checked.name}: decord cannot open it: {error}"

@@ -70,6 +70,11 @@ class Flight:
         """Whether a frame was taken that may refer to a picture that is not out yet."""
         return self.doubts(self._latest_taken)
 
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether a picture that should be whole is not out yet."""
+        return any(map(self._is_awaited, self._packets))
+
     def doubts(self, packet: int) -> bool:
         """Whether this packet's frame may refer to a picture that is not out yet."""
         return any(p < packet and self._is_awaited(p) for p in self._packets)

@@ -31,20 +31,21 @@ class Run:
     """The wanted frames that come out, in presentation order."""
 
 
-def plan_runs(index: VideoIndex, frame_indices: Sequence[int]) -> list[Run]:
+def plan_runs(index: VideoIndex, frame_indices: Sequence[int], *, joins: bool = True) -> list[Run]:
     """Group wanted frames into runs of packets: frames of one GOP share a run.
 
     Args:
         index: The video's index.
         frame_indices: Wanted frames, ascending, without repeats.
+        joins: Let a run go on into the next GOP when it ends right before it.
 
     Returns:
-        Runs in presentation order. A run goes on into the next GOP when it ends right before it.
+        Runs in presentation order; none shares a packet with another.
     """
     spans: list[tuple[int, int, list[int]]] = []
     for frame in frame_indices:
         entry, packet = int(index.frame_entries[frame]), int(index.frame_packets[frame])
-        if spans and spans[-1][0] <= entry <= spans[-1][1] + 1:
+        if spans and spans[-1][0] <= entry <= spans[-1][1] + joins:
             first, last, frames = spans[-1]
             frames.append(frame)
             spans[-1] = (first, max(last, packet), frames)
@@ -83,19 +84,22 @@ def check_frames(index: VideoIndex, frame_indices: Sequence[int], *, name: str) 
     return frames
 
 
-def decoded_packets(index: VideoIndex, run: Run, *, discards: bool = True) -> NDArray[np.int64]:
+def decoded_packets(
+    index: VideoIndex, run: Run, *, discards: bool = True, also: Sequence[int] = ()
+) -> NDArray[np.int64]:
     """The packets of a run that are given to the decoder, ascending.
 
     Args:
         index: The video's index.
         run: The run.
         discards: Leave out those on the way that no other frame refers to.
+        also: Frames that lie within the run and are decoded with it.
     """
     numbers = np.arange(run.first_packet, run.last_packet + 1)
     if not discards:
         return numbers
     is_decoded = ~index.packets.is_disposable[run.first_packet : run.last_packet + 1]
-    is_decoded[index.frame_packets[list(run.frames)] - run.first_packet] = True
+    is_decoded[index.frame_packets[[*run.frames, *also]] - run.first_packet] = True
     return numbers[is_decoded]
 
 

@@ -1,7 +1,7 @@
 """Exact frame reads through PyAV: jump to a keyframe, decode only what is needed, check each frame.
 
 Every packet that is fed carries its number, and every frame that comes out says which packet made
-it, so a frame is identified and never counted on trust. Three things make this cheap:
+it, so a frame is identified and never counted on trust. Four things make this cheap:
 
 - *draining*: a decoder holds frames back to reorder them. At the end of a run it is flushed instead
   of being fed packets nobody asked for, so a lone keyframe costs one decoded frame;
@@ -9,6 +9,7 @@ it, so a frame is identified and never counted on trust. Three things make this 
   GOP is entered once more and from then on the decoder is kept running, so reading a video frame by
   frame decodes it once (plus at most one GOP's beginning). Frames that a flush gives early are
   spared for the next read;
+- *lanes*: runs that do not go on from the last read are decoded side by side (see `lanes`);
 - *keeping*: expected frames that a decode passes go on a shelf until they are read; and if the
   frame that is expected next lies further on in the same GOP, the decoder is kept running at once.
 """
@@ -25,6 +26,7 @@ from .container import MAX_PIXELS, Opened
 from .decoding import Decoding
 from .errors import VideoError
 from .index import VideoIndex
+from .lanes import Lanes
 from .plan import Run, leads_on, plan_runs
 from .shelf import Shelf
 from .sink import FrameSink
@@ -37,28 +39,37 @@ class PyavReader:
         opened: The open container; the reader closes it.
         index: Its index.
         max_pixels: Largest frame that is decoded.
+        num_threads: Cores that one read may use.
     """
 
     backend = "pyav"
 
-    def __init__(self, opened: Opened, index: VideoIndex, *, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        index: VideoIndex,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        num_threads: int = 1,
+    ) -> None:
         self._decoding = Decoding(opened, index, max_pixels=max_pixels)
+        self._lanes = Lanes(opened, index, max_pixels=max_pixels, num_threads=num_threads)
         self._name = opened.checked.name
         self._index = index
         self._failed: dict[int, int] = {}  # entry -> the packet that does not decode from there
-        self._failed_alone: dict[int, int] = {}  # frame -> its packet, which no other needs
+        self._failed_alone: set[int] = set()  # damaged packets that no other frame needs
         self._is_streaming = False
         self._reformatter = VideoReformatter()
 
     @property
     def frames_decoded(self) -> int:
-        """Packets that the decoder was given."""
-        return self._decoding.frames_decoded
+        """Packets that decoders were given."""
+        return self._decoding.frames_decoded + self._lanes.frames_decoded
 
     @property
     def bytes_read(self) -> int:
         """Bytes of these packets."""
-        return self._decoding.bytes_read
+        return self._decoding.bytes_read + self._lanes.bytes_read
 
     def read(
         self,
@@ -94,13 +105,28 @@ class PyavReader:
                 left.append(frame)
             else:
                 sink.put(frame, spared)
+        if left:
+            left = self._read_side_by_side(left, sink)
         runs = plan_runs(self._index, left)
         for place, run in enumerate(runs):
             self._read_run(run, sink, is_last=place == len(runs) - 1)
 
     def close(self) -> None:
-        """Close the container."""
+        """Close all containers."""
+        self._lanes.close()
         self._decoding.close()
+
+    def _read_side_by_side(self, frame_indices: Sequence[int], sink: FrameSink) -> list[int]:
+        """Read frames with several decoders where that is faster; return those that are left."""
+        runs = plan_runs(self._index, frame_indices, joins=False)
+        first = runs[0]
+        reads_on = self._decoding.goes_on(first, set(first.frames)) or self._continues(first)
+        will_read_on = leads_on(self._index, runs[-1], sink.shelf.missing)
+        if reads_on or will_read_on or not self._lanes.are_worth(runs):
+            return list(frame_indices)
+        left = self._lanes.read(runs, sink)
+        self._decoding.drained_at = (runs[-1].first_packet, runs[-1].last_packet + 1)
+        return left
 
     # One run
 
@@ -119,8 +145,9 @@ class PyavReader:
         self._decoding.take_back(run.frames, missing, sink)
         if not missing:
             return
-        if fault is not None and self._index.packets.is_disposable[fault]:
-            self._fail_alone(fault, sink)
+        needless = self._decoding.damage.alone()
+        if needless and (self._may_do_without(needless, sink) or resumed):
+            self._decoding.entry = None  # begin anew, and do not decode those
             for rest in plan_runs(self._index, sorted(missing)):
                 self._read_run(rest, sink, is_last=False)
             return
@@ -142,26 +169,25 @@ class PyavReader:
         self._retry(missing, sink, resumed=resumed)
 
     def _damaged(self, frame: int, sink: FrameSink) -> VideoError:
-        """The frame is damaged, or refers to a picture that is, as those after it may."""
-        packet = self._decoding.damage.cause(frame)
-        assert packet is not None
-        if self._index.packets.is_disposable[packet]:
-            self._fail_alone(packet, sink)
-        else:
-            entry = int(self._index.frame_entries[frame])
-            self._failed[entry] = min(packet, self._failed.get(entry, packet))
+        """The frame refers to a damaged picture; those after it in its GOP do, too."""
+        entry, last = int(self._index.frame_entries[frame]), int(self._index.frame_packets[frame])
+        packet = min(p for p in self._decoding.damage.packets if entry <= p <= last)
+        self._failed[entry] = min(packet, self._failed.get(entry, packet))
         return self._lost(frame, sink, packet)
 
-    def _fail_alone(self, packet: int, sink: FrameSink) -> None:
-        """A packet is damaged that no other frame refers to: only its own is lost."""
-        frame = int(np.flatnonzero(self._index.frame_packets == packet)[0])
-        self._failed_alone[frame] = packet
-        sink.shelf.missing.pop(frame, None)  # it may have been read only because it was expected
+    def _may_do_without(self, packets: Sequence[int], sink: FrameSink) -> bool:
+        """Note damaged packets that no others need; return whether one of them was not known."""
+        known = len(self._failed_alone)
+        self._failed_alone.update(packets)
+        for frame in np.flatnonzero(np.isin(self._index.frame_packets, packets)):
+            sink.shelf.missing.pop(int(frame), None)  # what was only expected is not tried again
+        return len(self._failed_alone) > known
 
     def _known_fault(self, frame: int) -> int | None:
         """The packet on the way to this frame that is known not to decode."""
-        if frame in self._failed_alone:
-            return self._failed_alone[frame]
+        own = int(self._index.frame_packets[frame])
+        if own in self._failed_alone:
+            return own
         fault = self._failed.get(int(self._index.frame_entries[frame]))
         return fault if fault is not None and fault <= self._index.frame_packets[frame] else None
 
@@ -169,13 +195,17 @@ class PyavReader:
         """Bring decoder and demuxer to the run; return whether a running decode goes on."""
         if self._decoding.goes_on(run, missing):
             return True
+        self._is_streaming = self._continues(run)
+        self._decoding.begin(run.first_packet)
+        return False
+
+    def _continues(self, run: Run) -> bool:
+        """Whether the run goes on in the GOP where the last decode ended."""
         drained = self._decoding.drained_at
-        self._is_streaming = drained is not None and (
+        return drained is not None and (
             drained[0] <= run.first_packet <= drained[1] <= run.last_packet
             and run.first_packet < drained[1]
         )
-        self._decoding.begin(run.first_packet)
-        return False
 
     def _retry(self, missing: set[int], sink: FrameSink, *, resumed: bool) -> None:
         """A frame did not come out where the index says: start earlier, at last from the start.

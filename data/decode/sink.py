@@ -87,6 +87,18 @@ class FrameSink:
         """Convert a frame and store it."""
         self._put_image(frame_index, self._convert(frame, *self._out.shape[2:]))
 
+    def branch(self, frame_indices: Sequence[int]) -> FrameSink:
+        """Make a sink for one of several threads, which puts these frames into the same rows."""
+        shelf = Shelf(self.shelf.missing, self.shelf.size)
+        slots = {frame: self._slots[frame] for frame in frame_indices}
+        reformatter = VideoReformatter()
+        return FrameSink(slots=slots, out=self._out, reformatter=reformatter, shelf=shelf)
+
+    def join(self, branch: FrameSink) -> None:
+        """Take over what a branch has read and kept."""
+        self.num_read += branch.num_read
+        self.shelf.inherit(branch.shelf)
+
     def put_kept(self, frame_indices: Sequence[int]) -> list[int]:
         """Store the frames that the shelf has; return the others, which must be decoded.
 
