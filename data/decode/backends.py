@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .container import Opened, open_container
-from .decord import DecordReader, why_not
+from .decord import DecordReader
 from .index import VideoIndex
 from .pyav import PyavReader
+from .rules import FASTEST_FIRST, why_not
 from .shelf import Shelf
 from .sniff import Checked
+from .torchcodec import TorchcodecReader, check_installed
 
 Backend = Literal["auto", "pyav", "decord", "torchcodec"]
 
@@ -57,14 +59,13 @@ def check_backend(backend: str) -> None:
         choices = ", ".join(repr(name) for name in get_args(Backend))
         raise ValueError(f"backend ({backend!r}) must be one of {choices}")
     if backend == "torchcodec":
-        raise ImportError(
-            "backend 'torchcodec' is not supported yet; choose 'auto', 'pyav' or 'decord'"
-        )
+        check_installed()
 
 
 def backend_for(wanted: Backend, index: VideoIndex) -> str:
-    """Name the decoder that reads a file: `"pyav"` or `"decord"`."""
-    return "decord" if wanted == "decord" and why_not(index) is None else "pyav"
+    """Name the decoder that reads a file: `"pyav"`, `"decord"` or `"torchcodec"`."""
+    choices = FASTEST_FIRST if wanted == "auto" else (wanted, "pyav")
+    return next(backend for backend in choices if why_not(backend, index) is None)
 
 
 def open_reader(
@@ -86,10 +87,11 @@ def open_reader(
         max_pixels: Largest frame that is decoded.
         num_threads: Cores that it may use.
     """
-    if backend == "decord":
+    if backend != "pyav":
         if opened is not None:
             opened.close()
-        return DecordReader(checked, index, num_threads=num_threads)
+        kind = DecordReader if backend == "decord" else TorchcodecReader
+        return kind(checked, index, num_threads=num_threads)
     opened = opened or open_container(checked, max_pixels=max_pixels)
     return PyavReader(opened, index, max_pixels=max_pixels, num_threads=num_threads)
 

@@ -1,8 +1,7 @@
 """Frame reads through decord, for the files it is right for.
 
-decord returns other frames than those asked for, without an error, when timestamps are negative,
-when an edit list hides frames, and in MPEG-TS with B-frames. So it is given only files whose packet
-index rules these out, and its own index is checked against ours.
+It is given only files whose packet index says that it reads them right (see `rules`), and its own
+index is checked against ours.
 """
 
 from __future__ import annotations
@@ -22,39 +21,7 @@ from .plan import read_cost
 from .shelf import Shelf
 from .sniff import Checked
 
-_CONTAINERS = frozenset({"mov", "matroska"})
-_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4"})
-_MIN_WIDTH = 64  # narrower frames break its row alignment
-
-
-def why_not(index: VideoIndex) -> str | None:
-    """Say why decord must not read a file; None when it may."""
-    if index.container not in _CONTAINERS:
-        return f"container {index.container} is not mp4/mov or matroska/webm"
-    if index.codec not in _CODECS:
-        return f"codec {index.codec} is not one of {', '.join(sorted(_CODECS))}"
-    if index.fault is not None:
-        return f"the file is {index.fault}"
-    if not index.is_ordered or np.any(np.diff(index.pts) <= 0):
-        return "timestamps do not increase"
-    if index.pts[0] != 0:
-        return f"the first frame is not at time 0 but at {index.start_seconds:.3f} s"
-    if len(index.packets.pts) != len(index):
-        return "an edit list or hidden packets leave out frames"
-    if index.frame_entries.min(initial=0) < 0 or not index.packets.is_key[0]:
-        return "it does not begin with a keyframe"
-    if index.rotation:
-        return "its frames are stored turned"
-    if index.width < _MIN_WIDTH:
-        return f"frames are narrower than {_MIN_WIDTH} pixels"
-    if np.any((index.frame_packets[:-1] > index.frame_packets[1:]) & _at_key(index)):
-        return "open GOPs: frames before a keyframe are stored after it"
-    return None
-
-
-def _at_key(index: VideoIndex) -> NDArray[np.bool_]:
-    """[N-1] whether the next frame is a keyframe."""
-    return np.isin(np.arange(1, len(index)), index.keyframes)
+_MIN_WIDTH = 64  # frames scaled to less break its row alignment
 
 
 class DecordReader:
@@ -65,7 +32,7 @@ class DecordReader:
 
     Args:
         checked: A source that passed `sniff.check_source`.
-        index: Its index; `why_not(index)` must be None.
+        index: Its index; `rules.why_not("decord", index)` must be None.
         num_threads: Frames that the decoder works at side by side.
 
     Raises:

@@ -86,8 +86,14 @@ class VideoIndex:
     codec: str
     """The codec's name (`"h264"`)."""
 
+    pixel_format: str
+    """How the decoder stores pixels (`"yuv420p"`); empty where the header does not say."""
+
     container: str
     """The demuxer's name (`"mov"` for mp4)."""
+
+    video_streams: int
+    """Video streams in the file, covers and thumbnails included; one of them is read."""
 
     time_base: Fraction
     """Seconds per unit of `pts`."""
@@ -100,6 +106,9 @@ class VideoIndex:
 
     frames_in_header: int
     """What the header claims; 0 where it claims nothing. Never used for counting."""
+
+    has_duration_in_header: bool
+    """Whether the header claims a duration; live recordings do not."""
 
     fault: str | None
     """`"truncated"` where the file ends before its header says; the frames listed are there."""
@@ -176,11 +185,14 @@ def build_index(opened: Opened) -> VideoIndex:
         height=context.width if turned else context.height,
         rotation=rotation,
         codec=_codec_name(opened),
+        pixel_format=context.pix_fmt or "",
         container=checked.demuxer,
+        video_streams=len(opened.container.streams.video),
         time_base=time_base,
         start_seconds=float(times[0]),
         duration_seconds=_duration_seconds(times, order, durations, time_base),
         frames_in_header=int(stream.frames),
+        has_duration_in_header=opened.container.duration is not None,
         fault=fault,
         packets=packets,
         frame_packets=_frozen(order.last_packets),

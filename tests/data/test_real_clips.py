@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from temporal.data import Video
+from temporal.data import Video, VideoError
 
 from .zoo.laws import read_each, strangers
 from .zoo.oracle import decode_forward
@@ -76,6 +76,31 @@ def _check(path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_real_clips_are_the_oracles(name):
     _check(CLIPS / name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_at_once_is_one_by_one(name):
+    with Video(CLIPS / name, num_threads=1) as alone, Video(CLIPS / name, num_threads=2) as video:
+        count = min(FORWARD, len(video))
+        had, _ = read_each(alone, range(0, count, 3))
+        images = video.read(list(had), size=None).numpy()
+        assert all(np.array_equal(*pair) for pair in zip(images, had.values(), strict=True))
+
+
+@pytest.mark.parametrize("backend", ["decord", "torchcodec"])
+@pytest.mark.parametrize("name", NAMES)
+def test_other_decoders_are_right_where_they_read(name, backend):
+    pytest.importorskip(backend)
+    with Video(CLIPS / name, backend=backend) as video, Video(CLIPS / name) as ours:
+        if video.backend == "pyav":
+            pytest.skip("only PyAV may read it")
+        frames = random.Random(0).sample(range(len(video)), min(6, len(video)))
+        try:
+            images = video.read(frames).numpy().astype(int)
+        except VideoError:
+            assert "corrupted" in name
+            return
+        assert np.abs(images - ours.read(frames).numpy()).max() <= 2
 
 
 @pytest.mark.parametrize("ending", FITS)
