@@ -65,21 +65,14 @@ def open_container(
             `too_large` or `not_found`.
     """
     _check_header(checked)
-    # Whatever the demuxer finds inside, it may open files only (a path) or nothing at all.
-    protocols = "file" if checked.path is not None else "none"
-    try:
-        container = av.open(
-            checked.path if checked.path is not None else checked.open_file(),
-            mode="r",
-            format=checked.demuxer,
-            options={"protocol_whitelist": protocols},
-            metadata_errors="replace",
-        )
-    except (av.error.FFmpegError, IndexError, ValueError) as error:
-        raise _open_error(checked, error) from error
-    try:
-        stream = _video_stream(container, checked)
+    container, stream = _open(checked, max_pixels)
+    context = stream.codec_context
+    if not (context.width and context.height) and checked.is_seekable:
+        # Some decoders that refuse a frame for its size do not tell it either.
+        container.close()
+        container, stream = _open(checked, None)
         context = stream.codec_context
+    try:
         check_pixels(context.width, context.height, max_pixels, name=checked.name)
     except BaseException:
         container.close()
@@ -93,6 +86,29 @@ def open_container(
         safety["err_detect"] = "explode"
     context.options = {**options, **safety}
     return Opened(checked=checked, container=container, stream=stream, decoder_options=options)
+
+
+def _open(checked: Checked, max_pixels: int | None) -> tuple[InputContainer, VideoStream]:
+    """Open a container and pick its stream; larger frames are not decoded to look at them."""
+    # Whatever the demuxer finds inside, it may open files only (a path) or nothing at all.
+    options = {"protocol_whitelist": "file" if checked.path is not None else "none"}
+    if max_pixels is not None:
+        options["max_pixels"] = str(max_pixels)
+    try:
+        container = av.open(
+            checked.path if checked.path is not None else checked.open_file(),
+            mode="r",
+            format=checked.demuxer,
+            options=options,
+            metadata_errors="replace",
+        )
+    except (av.error.FFmpegError, IndexError, ValueError) as error:
+        raise _open_error(checked, error) from error
+    try:
+        return container, _video_stream(container, checked)
+    except BaseException:
+        container.close()
+        raise
 
 
 def check_pixels(width: int, height: int, max_pixels: int, *, name: str) -> None:
