@@ -21,6 +21,7 @@ from .flight import Flight
 from .index import VideoIndex
 from .plan import Run
 from .primer import needs_beginning, show_beginning
+from .rows import rows_check
 from .sink import FrameSink
 
 _MAX_SPARED = 8  # frames kept as the decoder made them
@@ -60,10 +61,16 @@ class Decoding:
         self._num_out = 0  # frames out since the entry
         self._last_out = -1  # the latest of them
         self._is_primed = not needs_beginning(self._context)
+        self._has_all_rows = rows_check(self._context)
 
     @property
     def _context(self) -> VideoCodecContext:
         return self._cursor.opened.stream.codec_context
+
+    @property
+    def _holds_nothing_back(self) -> bool:
+        """Whether each packet's frame comes out before the next packet is fed."""
+        return self._index.is_ordered and self._context.reorder_depth == 0
 
     def close(self) -> None:
         """Close the container."""
@@ -125,14 +132,15 @@ class Decoding:
 
     def take_back(self, frames: Sequence[int], missing: set[int], sink: FrameSink) -> None:
         """Make those frames missing again that turned out to refer to a damaged picture."""
-        if not self.damage.packets:
-            return
-        given = [f for f in frames if f not in missing and self.damage.taints(f)]
+        given = [f for f in frames if f not in missing and self._is_tainted(f)]
         sink.num_read -= len(given)
         missing.update(given)
-        sink.shelf.drop(f for f in list(sink.shelf.images) if self.damage.taints(f))
-        for frame in [f for f in self._spared if self.damage.taints(f)]:
+        sink.shelf.drop(f for f in list(sink.shelf.images) if self._is_tainted(f))
+        for frame in [f for f in self._spared if self._is_tainted(f)]:
             del self._spared[frame]
+
+    def _is_tainted(self, frame_index: int) -> bool:
+        return self.damage.taints(frame_index) or self._flight.has_lost(frame_index)
 
     def _feed(self, missing: set[int], sink: FrameSink) -> int | None:
         """Decode the next packet; return its number when the decoder refuses it."""
@@ -140,7 +148,7 @@ class Decoding:
         packet = self._cursor.pull()
         if packet is None:
             return number if number < len(self._index.packets.pts) else None
-        if self._index.packets.is_corrupt[number]:
+        if self._index.packets.is_corrupt[number] or not self._has_all_rows(packet):
             return number
         packet.opaque = (number,)  # a new object each time: PyAV keeps them by identity
         self._flight.add(number)
@@ -187,8 +195,10 @@ class Decoding:
                 if is_flushed and self._index.frame_packets[index] > self._last_fed:
                     continue  # too early to be counted: one that is not fed may come before it
             self._num_out += 1
-            if index < 0 or frame.is_corrupt or self.damage.taints(index):
+            if index < 0 or frame.is_corrupt or self._is_tainted(index):
                 continue
+            if is_flushed and self._holds_nothing_back:
+                continue  # the picture before it once more: there was none in its packet
             if index < self._last_out:
                 # Decoders give frames in presentation order, so the index has it wrong.
                 raise VideoError(
