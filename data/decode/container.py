@@ -22,8 +22,8 @@ from .sniff import Checked
 MAX_PIXELS = 4096 * 2304
 """Pixels of the largest frame that is decoded unless the caller allows more (4K, either way up)."""
 
-_SILENT_DECODERS = frozenset({"mpeg1video", "mpeg2video"})
-# They conceal damage without marking the frame, unless told to fail at it.
+_SILENT_DECODERS = frozenset({"hevc", "mpeg1video", "mpeg2video"})
+# They conceal damage, or leave it out, and do not mark the frame, unless told to fail at it.
 
 
 @dataclass(kw_only=True, slots=True)

@@ -29,10 +29,12 @@ from temporal.trace import Cost
 from .clock import StreamClock
 from .container import Opened, late_header_error, open_container
 from .errors import Reason, VideoError
+from .rows import rows_check
 from .shelf import check_size
 from .sink import quarter_turns, to_image
 from .sniff import Checked
 from .trust import Trust
+from .waiting import Waiter, WaitingRoom
 
 if TYPE_CHECKING:
     import torch
@@ -187,6 +189,8 @@ class ForwardReader:
         self._origin: int | None = None  # ticks of the first frame
         self._due: int | None = None  # ticks from which a frame is due; None: any frame is
         self._trust = Trust(self._context)
+        self._waiting = WaitingRoom()
+        self._has_all_rows = rows_check(self._context)
         self._held: list[Packet] = []
         self._held_bytes = 0
         self._needs_key = True  # nothing to start from has come yet
@@ -204,7 +208,7 @@ class ForwardReader:
         num_packets = 0
         for packet in self._packets():
             num_packets += 1
-            if packet.is_corrupt:
+            if packet.is_corrupt or not self._has_all_rows(packet):
                 yield from self._lose("truncated")
                 continue
             self.clock.follow(packet)
@@ -212,7 +216,7 @@ class ForwardReader:
                 yield from self._decode_held()
         if self._needs_key and not self.packets_lost:
             yield from self._decode_held()  # no packet says that it is a keyframe: try them all
-        yield from self._due_ones(self._decode(None))
+        yield from self._drained()
         if self._is_mov:
             announced = len(self._opened.stream.index_entries)
             self._fault = "truncated" if announced > num_packets else self._fault
@@ -276,6 +280,8 @@ class ForwardReader:
     def _decode_held(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         held, self._held, self._held_bytes = self._held, [], 0
         if self._restarts and self._context.is_open:
+            for waiter in self._waiting.leave():
+                yield from self._given(waiter)
             self._context.flush_buffers()
             self._trust.begin()
             self._dts.clear()
@@ -293,6 +299,7 @@ class ForwardReader:
         if packet is not None:
             self.frames_decoded += 1
             self.bytes_read += packet.size
+            self._waiting.feed(packet)
             self._dts.append(packet.dts)
         try:
             return self._context.decode(packet)
@@ -306,11 +313,16 @@ class ForwardReader:
     def _lose(self, reason: Reason) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """A packet is damaged: give the frames before it, and wait for the next keyframe."""
         self.packets_lost += 1
-        yield from self._due_ones(self._decode(None))
+        yield from self._drained()
         self._held.clear()
         self._held_bytes = 0
         self._needs_key = True
         self._fault = reason
+
+    def _drained(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        yield from self._due_ones(self._decode(None))
+        for waiter in self._waiting.leave():
+            yield from self._given(waiter)
 
     def _due_ones(
         self, frames: list[VideoFrame] | None
@@ -320,29 +332,35 @@ class ForwardReader:
             if self._counts:
                 ticks = self._dts.popleft() if self._dts else None
             ticks = self.clock.ticks_of_frame(ticks)
-            is_good, is_due = self._trust.accepts(frame), self._is_due(ticks)
             self.packets_lost += frame.is_corrupt
-            if not (is_good and is_due):
-                self._fault = "corrupt" if is_due else self._fault
-                continue
-            if frame.width * frame.height > self._max_pixels:
-                raise self._error(
-                    "too_large",
-                    f"a frame has {frame.width}x{frame.height} pixels, more than max_pixels "
-                    f"({self._max_pixels})",
-                )
-            own = (frame.height, frame.width)
-            height, width = self._size or (own[::-1] if quarter_turns(frame) % 2 else own)
-            try:
-                image = to_image(frame, height, width, self._reformatter)
-            except VideoError as error:
-                if error.reason != "corrupt":
-                    raise
-                self.packets_lost, self._fault = self.packets_lost + 1, "corrupt"
-                continue
-            self._set_next_due(ticks)
-            self._fault = None
-            yield self.clock.seconds(ticks), np.ascontiguousarray(image)
+            is_good = self._trust.accepts(frame)
+            for waiter in self._waiting.enter(frame, ticks, is_good=is_good):
+                yield from self._given(waiter)
+
+    def _given(self, waiter: Waiter) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Give a frame whose fate is known, if it is good and due."""
+        frame, is_due = waiter.frame, self._is_due(waiter.ticks)
+        if not (waiter.is_good and is_due):
+            self._fault = "corrupt" if is_due else self._fault
+            return
+        if frame.width * frame.height > self._max_pixels:
+            raise self._error(
+                "too_large",
+                f"a frame has {frame.width}x{frame.height} pixels, more than max_pixels "
+                f"({self._max_pixels})",
+            )
+        own = (frame.height, frame.width)
+        height, width = self._size or (own[::-1] if quarter_turns(frame) % 2 else own)
+        try:
+            image = to_image(frame, height, width, self._reformatter)
+        except VideoError as error:
+            if error.reason != "corrupt":
+                raise
+            self.packets_lost, self._fault = self.packets_lost + 1, "corrupt"
+            return
+        self._set_next_due(waiter.ticks)
+        self._fault = None
+        yield self.clock.seconds(waiter.ticks), np.ascontiguousarray(image)
 
     def _error(self, reason: Reason, what: str) -> VideoError:
         return VideoError(reason, f"{self._name}: {what}", frames_read=self.num_yielded)

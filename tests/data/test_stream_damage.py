@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+from collections.abc import Iterator
+
+import av
 import pytest
 
 from temporal.data import Video, VideoError
 
 from .zoo.broken import FRAGMENTS, _big_fragment, changed
 from .zoo.corruption import GOOD, corrupt, make_good
+from .zoo.making import encode
 from .zoo.oracle import decode_forward
 
 
@@ -38,3 +44,38 @@ def test_a_bomb_is_refused_before_it_is_streamed(tmp_path):
     with pytest.raises(VideoError, match="fragment announces") as caught:
         next(Video(path).stream(0))
     assert caught.value.reason == "too_large"
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg2video", "mpeg4"])
+def test_a_frame_that_comes_before_its_damage_is_known_is_not_given(tmp_path, codec):
+    name = "a.mpg" if codec == "mpeg2video" else "a.mp4"
+    good = encode(tmp_path / name, codec=codec, frames=24, gop=12, b_frames=2).read_bytes()
+    truth = decode_forward(good)
+    num_noticed = num_given = 0
+    for content in _with_one_damaged_packet(good):
+        given = []
+        with contextlib.suppress(VideoError):
+            given.extend(Video(content).stream(0))
+        num_given += len(given)
+        forward = decode_forward(content)
+        # Damage that no decoder notices is a picture like any other.
+        is_noticed = any(one.is_corrupt for one in forward)
+        num_noticed += is_noticed
+        right = truth if is_noticed else [*truth, *forward]
+        for frame in given:
+            same = [one for one in right if abs(one.seconds - frame.timestamp_seconds) < 1e-5]
+            assert any(one.equals(frame.image.numpy()) for one in same)
+    assert num_given > 100
+    assert num_noticed >= (5 if codec in ("libx264", "mpeg4") else 0)
+
+
+def _with_one_damaged_packet(good: bytes) -> Iterator[bytes]:
+    with av.open(io.BytesIO(good)) as container:
+        packets = [bytes(p) for p in container.demux(container.streams.video[0]) if p.size]
+    for packet in packets:
+        place = good.find(packet)
+        if place < 0 or len(packet) < 40:
+            continue  # in two pieces, or little more than a header
+        for share in (0.4, 0.7):
+            at = place + int(len(packet) * share)
+            yield good[:at] + bytes(byte ^ 0x5A for byte in good[at : at + 8]) + good[at + 8 :]
