@@ -195,6 +195,7 @@ class ForwardReader:
         self._held_bytes = 0
         self._needs_key = True  # nothing to start from has come yet
         self._restarts = False  # what is held begins anew: empty the decoder first
+        self._refusal: VideoError | None = None  # of what comes next in the source
         self._fault: Reason | None = None  # of a packet lost since the last frame that was given
         self._reformatter = VideoReformatter()
 
@@ -217,6 +218,9 @@ class ForwardReader:
         if self._needs_key and not self.packets_lost:
             yield from self._decode_held()  # no packet says that it is a keyframe: try them all
         yield from self._drained()
+        if self._refusal is not None:
+            refusal = self._refusal
+            raise VideoError(refusal.reason, refusal.args[0], frames_read=self.num_yielded)
         if self._is_mov:
             announced = len(self._opened.stream.index_entries)
             self._fault = "truncated" if announced > num_packets else self._fault
@@ -235,6 +239,8 @@ class ForwardReader:
             if isinstance(error, MemoryError):
                 raise self._error("oom", "the demuxer has not enough memory") from error
             self._fault = "truncated"
+        except VideoError as error:  # of a bomb in its way
+            self._refusal = error
 
     # Which packets are decoded
 

@@ -118,7 +118,7 @@ class PyavReader:
         self._decoding.take_back(run.frames, missing, sink)
         if not missing:
             return
-        if fault is not None:
+        if fault is not None and not self._decoding.damage.is_of_entry:
             # Later GOPs of this run do not depend on the packet that failed.
             entries = self._index.frame_entries
             keys = entries[entries <= fault]
@@ -182,6 +182,7 @@ class PyavReader:
                 if self._decoding.damage.taints(frame) and not self._decoding.damage.is_of_entry:
                     raise self._damaged(frame, sink)
                 if fault is not None and fault >= entry:
+                    self._failed[entry] = fault
                     raise self._lost(frame, sink, fault)
             else:
                 raise self._lost(frame, sink, None)
