@@ -9,7 +9,7 @@ arrays, so torch is not loaded; streams give tensors, so there it is. Prints JSO
 
 - opens: opens one file again and again, and reads a few frames of it each time.
 - stream: a recording that is sent in a loop through something that cannot seek.
-- refused: opens 8192 x 8192 H.264, which is above the limit.
+- refused: opens 8192 x 8192 H.264 (16 frames, 4.5 MB), which is above the limit.
 - bomb: is allowed to, and reads all frames at 224 px. What a decoder must hold of it depends on the
   file: 131 MB for each picture, two pictures without B-frames, five with.
 

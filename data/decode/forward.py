@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -28,10 +28,11 @@ from temporal.trace import Cost
 
 from .clock import StreamClock
 from .container import Opened, late_header_error, open_container
+from .due import DueTimes
 from .errors import Reason, VideoError
 from .rows import rows_check
 from .shelf import check_size
-from .sink import quarter_turns, to_image
+from .sink import to_image, upright_size
 from .sniff import Checked
 from .trust import Trust
 from .waiting import Waiter, WaitingRoom
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 _MAX_HELD_PACKETS = 1024
 _MAX_HELD_BYTES = 32 * 2**20
-_HALF = Fraction(1, 2)
 _USUAL_FRAME_SECONDS = Fraction(1, 25)  # where the stream does not say
 
 
@@ -179,15 +179,11 @@ class ForwardReader:
         self.clock = StreamClock(
             Fraction(stream.time_base), 1 / Fraction(rate) if rate else _USUAL_FRAME_SECONDS
         )
-        # As the decimal that was meant: the float 0.2 is a little more than 5 frames of 25.
-        every = Fraction(every_seconds).limit_denominator(1_000_000)
-        self._every_ticks = every / Fraction(stream.time_base)
+        self._due = DueTimes(every_seconds, Fraction(stream.time_base))
         self._is_mov = opened.checked.demuxer == "mov"
         # The AVI demuxer makes presentation times up: frames take the decoding times in order.
         self._counts = opened.checked.demuxer == "avi"
         self._dts: deque[int | None] = deque(maxlen=64)  # of packets whose frames are not out
-        self._origin: int | None = None  # ticks of the first frame
-        self._due: int | None = None  # ticks from which a frame is due; None: any frame is
         self._trust = Trust(self._context)
         self._waiting = WaitingRoom()
         self._has_all_rows = rows_check(self._context)
@@ -219,16 +215,16 @@ class ForwardReader:
             yield from self._decode_held()  # no packet says that it is a keyframe: try them all
         yield from self._drained()
         if self._refusal is not None:
-            refusal = self._refusal
-            raise VideoError(refusal.reason, refusal.args[0], frames_read=self.num_yielded)
+            self._refusal.frames_read = self.num_yielded
+            raise self._refusal
         if self._is_mov:
             announced = len(self._opened.stream.index_entries)
             self._fault = "truncated" if announced > num_packets else self._fault
-        if self._origin is None and self._is_mov and not self._opened.checked.is_seekable:
+        if self._due.origin is None and self._is_mov and not self._opened.checked.is_seekable:
             raise late_header_error(self._opened.checked)
         if self._fault is not None:
             raise self._error(self._fault, "its end, or frames before it, cannot be decoded")
-        if self._origin is None:
+        if self._due.origin is None:
             raise self._error("truncated_header", "a video header and not one whole frame")
 
     def _packets(self) -> Iterator[Packet]:
@@ -258,36 +254,23 @@ class ForwardReader:
         if len(self._held) >= _MAX_HELD_PACKETS or self._held_bytes >= _MAX_HELD_BYTES:
             self._needs_key = False
             return True
-        return not self._needs_key and self._is_due(self.clock.ticks_of_packet(packet))
+        return not self._needs_key and self._due.includes(self.clock.ticks_of_packet(packet))
 
     def _can_start_at(self, keyframe: Packet) -> bool:
         """Whether nothing before this keyframe is wanted any more."""
         if self._counts and self._context.reorder_depth:
             return False  # frames are told apart by counting: none may be left out
         ticks = self.clock.ticks_of_packet(keyframe)
-        is_in_time = ticks is not None and self._due is not None and ticks <= self._due
+        due = self._due.next
+        is_in_time = ticks is not None and due is not None and ticks <= due
         return is_in_time and self._trust.is_entry(keyframe)
-
-    def _is_due(self, ticks: int | None) -> bool:
-        return ticks is None or self._due is None or ticks >= self._due
-
-    def _set_next_due(self, ticks: int) -> None:
-        """A frame was given: the next is due at the next multiple of the interval."""
-        if self._origin is None:
-            self._origin = ticks
-        if self._every_ticks == 0:
-            return
-        # Timestamps are rounded to whole ticks, so half a tick early is on time.
-        past = math.floor((ticks - self._origin + _HALF) / self._every_ticks)
-        self._due = self._origin + math.ceil((past + 1) * self._every_ticks - _HALF)
 
     # Decoding
 
     def _decode_held(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         held, self._held, self._held_bytes = self._held, [], 0
         if self._restarts and self._context.is_open:
-            for waiter in self._waiting.leave():
-                yield from self._given(waiter)
+            yield from self._given(self._waiting.leave())
             self._context.flush_buffers()
             self._trust.begin()
             self._dts.clear()
@@ -327,8 +310,7 @@ class ForwardReader:
 
     def _drained(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         yield from self._due_ones(self._decode(None))
-        for waiter in self._waiting.leave():
-            yield from self._given(waiter)
+        yield from self._given(self._waiting.leave())
 
     def _due_ones(
         self, frames: list[VideoFrame] | None
@@ -340,33 +322,29 @@ class ForwardReader:
             ticks = self.clock.ticks_of_frame(ticks)
             self.packets_lost += frame.is_corrupt
             is_good = self._trust.accepts(frame)
-            for waiter in self._waiting.enter(frame, ticks, is_good=is_good):
-                yield from self._given(waiter)
+            yield from self._given(self._waiting.enter(frame, ticks, is_good=is_good))
 
-    def _given(self, waiter: Waiter) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        """Give a frame whose fate is known, if it is good and due."""
-        frame, is_due = waiter.frame, self._is_due(waiter.ticks)
-        if not (waiter.is_good and is_due):
-            self._fault = "corrupt" if is_due else self._fault
-            return
-        if frame.width * frame.height > self._max_pixels:
-            raise self._error(
-                "too_large",
-                f"a frame has {frame.width}x{frame.height} pixels, more than max_pixels "
-                f"({self._max_pixels})",
-            )
-        own = (frame.height, frame.width)
-        height, width = self._size or (own[::-1] if quarter_turns(frame) % 2 else own)
-        try:
-            image = to_image(frame, height, width, self._reformatter)
-        except VideoError as error:
-            if error.reason != "corrupt":
-                raise
-            self.packets_lost, self._fault = self.packets_lost + 1, "corrupt"
-            return
-        self._set_next_due(waiter.ticks)
-        self._fault = None
-        yield self.clock.seconds(waiter.ticks), np.ascontiguousarray(image)
+    def _given(self, waiters: Iterable[Waiter]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Give those frames that are good and due; what they refer to is known."""
+        for waiter in waiters:
+            frame, is_due = waiter.frame, self._due.includes(waiter.ticks)
+            if not (waiter.is_good and is_due):
+                self._fault = "corrupt" if is_due else self._fault
+                continue
+            if frame.width * frame.height > self._max_pixels:
+                what = f"{frame.width}x{frame.height} pixels, more than max_pixels"
+                raise self._error("too_large", f"a frame has {what} ({self._max_pixels})")
+            height, width = self._size or upright_size(frame)
+            try:
+                image = to_image(frame, height, width, self._reformatter)
+            except VideoError as error:
+                if error.reason != "corrupt":
+                    raise
+                self.packets_lost, self._fault = self.packets_lost + 1, "corrupt"
+                continue
+            self._due.give(waiter.ticks)
+            self._fault = None
+            yield self.clock.seconds(waiter.ticks), np.ascontiguousarray(image)
 
     def _error(self, reason: Reason, what: str) -> VideoError:
         return VideoError(reason, f"{self._name}: {what}", frames_read=self.num_yielded)
