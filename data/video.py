@@ -120,13 +120,14 @@ class Video:
     def cost(self, units: Sequence[int]) -> Cost:
         """What a fresh reader would spend on these frames: frames decoded and packet bytes.
 
-        Frames of one GOP share its decoding. Reading on from where the last read ended may cost
-        less.
+        Frames of one GOP share its decoding; those on the way that no other frame refers to are not
+        decoded. Reading on from where the last read ended may cost less.
 
         Raises:
             IndexError: An index is not in 0..len - 1.
         """
-        return plan.read_cost(self.index, self._check(units))
+        discards = self.backend == "pyav"
+        return plan.read_cost(self.index, self._check(units), discards=discards)
 
     def read(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> torch.Tensor:
         """Decode frames.
@@ -218,9 +219,10 @@ class Video:
     def expect(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> None:
         """Name frames that may be read later, so that those on the way to others are kept.
 
-        Nothing is decoded for them. But when a read decodes past one of them, it is scaled and
-        kept, and its own read then costs no decoding. So frames can be read in any order, one by
-        one, for about the price of reading them at once. Returns at once; decord keeps nothing.
+        Nothing is decoded now. But when a read decodes past one of them, it is scaled and kept (and
+        decoded, where it was not needed on the way), and its own read then costs no decoding. So
+        frames can be read in any order, one by one, for about the price of reading them at once.
+        Returns at once; only PyAV keeps frames.
 
         Args:
             units: Frame indices, in the order in which they are likely to be read. They replace

@@ -68,5 +68,13 @@ class Damage:
         if not self._index.is_ordered:
             # Frames are counted, and how many a damaged stretch gives is not known.
             return bool(min(self.packets) <= self._index.frame_packets[frame_index])
+        return self.cause(frame_index) is not None
+
+    def cause(self, frame_index: int) -> int | None:
+        """The first packet whose damage a frame has or may have taken over, by the timestamps."""
         entry, last = self._index.frame_entries[frame_index], self._index.frame_packets[frame_index]
-        return any(entry <= packet <= last for packet in self.packets)
+        alone = self._index.packets.is_disposable
+        return min(
+            (p for p in self.packets if entry <= p <= last and (p == last or not alone[p])),
+            default=None,
+        )

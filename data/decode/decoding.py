@@ -60,6 +60,7 @@ class Decoding:
         self._last_fed = -1  # the latest packet that the decoder took
         self._num_out = 0  # frames out since the entry
         self._last_out = -1  # the latest of them
+        self._discards = True
         self._is_primed = not needs_beginning(self._context)
         self._has_all_rows = rows_check(self._context)
 
@@ -111,8 +112,25 @@ class Decoding:
         packets = (int(self._index.frame_packets[f]) for f in missing)
         return all(p >= self._cursor.next or p in self._flight for p in packets)
 
-    def run(self, run: Run, missing: set[int], sink: FrameSink, *, keep_place: bool) -> int | None:
-        """Feed the run's packets, then get the held-back frames; return the packet that failed."""
+    def run(
+        self,
+        run: Run,
+        missing: set[int],
+        sink: FrameSink,
+        *,
+        keep_place: bool,
+        discards: bool = True,
+    ) -> int | None:
+        """Feed the run's packets, then get the held-back frames; return the packet that failed.
+
+        Args:
+            run: The run.
+            missing: Its wanted frames; those that come out are struck off.
+            sink: Takes them.
+            keep_place: Keep the decoder running instead of emptying it at the end.
+            discards: Pass over packets that no other frame refers to and whose own is not expected.
+        """
+        self._discards = discards
         for passed in [f for f in self._spared if f < min(run.frames)]:
             del self._spared[passed]  # reading has gone on
         while (missing or self._flight.is_doubtful) and self._cursor.next <= run.last_packet:
@@ -121,6 +139,7 @@ class Decoding:
                 self._drain(missing, sink)  # frames before the fault are good: keep them
                 self.drained_at = None
                 return fault
+        self._discards = False  # what lies beyond the run may be read next
         while (missing or self._flight.is_doubtful) and not self._cursor.at_end:
             # A packet that gave no frame puts counting out: go on until the wanted one comes.
             has_lost = self._flight.num_counted > self._context.reorder_depth
@@ -148,6 +167,10 @@ class Decoding:
         packet = self._cursor.pull()
         if packet is None:
             return number if number < len(self._index.packets.pts) else None
+        if self._discards and self._index.packets.is_disposable[number]:
+            frame_index = self._flight.frame_of(number)
+            if frame_index not in missing and frame_index not in sink.shelf.missing:
+                return None
         if self._index.packets.is_corrupt[number] or not self._has_all_rows(packet):
             return number
         packet.opaque = (number,)  # a new object each time: PyAV keeps them by identity

@@ -106,7 +106,7 @@ class DecordReader:
             raise VideoError(
                 "corrupt", f"{self._checked.name}: decord cannot read the frames: {error}"
             ) from error
-        cost = read_cost(self._index, frame_indices)
+        cost = read_cost(self._index, frame_indices, discards=False)
         self.frames_decoded += cost.frames_decoded
         self.bytes_read += cost.bytes_read
         for frame, image in zip(frame_indices, images, strict=True):

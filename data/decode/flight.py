@@ -32,6 +32,10 @@ class Flight:
     def __contains__(self, packet: int) -> bool:
         return packet in self._packets
 
+    def frame_of(self, packet: int) -> int:
+        """The frame that a packet makes; -1: none."""
+        return int(self._frame_of_packet[packet])
+
     def add(self, packet: int) -> None:
         """A packet is fed."""
         self._packets.add(packet)
@@ -66,7 +70,8 @@ class Flight:
         if not self._overtaken:
             return False
         entry, last = self._index.frame_entries[frame_index], self._index.frame_packets[frame_index]
-        return any(entry <= packet <= last for packet in self._overtaken)
+        alone = self._index.packets.is_disposable
+        return any(entry <= p <= last and (p == last or not alone[p]) for p in self._overtaken)
 
     @property
     def num_counted(self) -> int:

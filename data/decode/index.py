@@ -6,7 +6,7 @@ gives true counts (a header's may lie), exact times, the keyframes, and so the p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from . import boxes
 from .container import Opened
+from .disposable import disposable_test, has_temporal_layers
 from .errors import VideoError
 from .order import NO_PTS, Order, presentation_order
 from .recovery import recovery_frames, unit_length_bytes
@@ -47,6 +48,9 @@ class Packets:
 
     is_corrupt: NDArray[np.bool_]
     """Whether the demuxer got only a part of it."""
+
+    is_disposable: NDArray[np.bool_]
+    """Whether no other frame refers to its frame: on the way to others it is not decoded."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,7 +128,8 @@ class VideoIndex:
     @property
     def frame_costs(self) -> NDArray[np.int64]:
         """[N] frames that are decoded to have this one alone, itself included."""
-        return self.frame_packets - self.frame_entries + 1
+        before = np.concatenate([[0], np.cumsum(~self.packets.is_disposable)])
+        return before[self.frame_packets] - before[self.frame_entries] + 1
 
 
 def build_index(opened: Opened) -> VideoIndex:
@@ -157,6 +162,8 @@ def build_index(opened: Opened) -> VideoIndex:
         raise VideoError(
             "bad_timestamps", f"{checked.name}: its packets carry no timestamps; remux it first"
         )
+    if not order.is_ordered:  # frames are found by counting them, so none may be left out
+        packets = replace(packets, is_disposable=_frozen(np.zeros_like(packets.is_disposable)))
     rotation = _rotation(opened)
     turned = rotation % 180 == 90
     times = order.times.astype(np.float64) * float(time_base)
@@ -189,15 +196,15 @@ def _read_packets(
 
     Durations are 0 where unknown.
     """
-    rows: list[tuple[int, int, int, bool, bool, bool, int]] = []
+    rows: list[tuple[int, int, int, bool, bool, bool, bool, int]] = []
     append = rows.append
     fault = None
-    hides = opened.stream.codec_context.name.startswith(("vp8", "libvpx")) and (
-        _codec_name(opened) == "vp8"
-    )
+    codec, extradata = _codec_name(opened), opened.stream.codec_context.extradata
+    hides = opened.stream.codec_context.name.startswith(("vp8", "libvpx")) and codec == "vp8"
     recoveries: dict[int, int] = {}
-    is_h264 = _codec_name(opened) == "h264"
-    length_bytes = unit_length_bytes(opened.stream.codec_context.extradata) if is_h264 else 0
+    is_h264, has_layers = codec == "h264", False
+    length_bytes = unit_length_bytes(extradata) if is_h264 else 0
+    is_disposable = disposable_test(codec, extradata)
     try:
         for packet in opened.container.demux(opened.stream):
             size = packet.size
@@ -206,18 +213,24 @@ def _read_packets(
             pts, dts = packet.pts, packet.dts
             # A VP8 packet may update a reference and show nothing: bit 4 of its first byte.
             shown = not packet.is_discard and not (hides and not bytes(packet)[0] & 0x10)
-            if is_h264 and packet.is_keyframe:
+            is_key, is_corrupt, needless = packet.is_keyframe, packet.is_corrupt, False
+            if is_h264 and is_key:
                 frames = recovery_frames(memoryview(packet), length_bytes)
                 if frames:
                     recoveries[len(rows)] = frames
+            if is_disposable is not None and not (is_key or is_corrupt):
+                view = memoryview(packet)
+                needless = is_disposable(view)
+                has_layers |= codec == "hevc" and has_temporal_layers(view, extradata)
             append(
                 (
                     NO_PTS if pts is None else pts,
                     NO_PTS if dts is None else dts,
                     size,
-                    packet.is_keyframe,
+                    is_key,
                     shown,
-                    packet.is_corrupt,
+                    is_corrupt,
+                    needless,
                     packet.duration or 0,
                 )
             )
@@ -229,9 +242,9 @@ def _read_packets(
         fault = "truncated"
     if any(row[5] for row in rows):
         fault = "truncated"
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 7
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 8
     whole = [_frozen(np.array(column, dtype=np.int64)) for column in columns[:3]]
-    marks = [_frozen(np.array(column, dtype=np.bool_)) for column in columns[3:6]]
+    marks = [_frozen(np.array(column, dtype=np.bool_)) for column in columns[3:7]]
     packets = Packets(
         pts=whole[0],
         dts=whole[1],
@@ -239,8 +252,9 @@ def _read_packets(
         is_key=marks[0],
         is_shown=marks[1],
         is_corrupt=marks[2],
+        is_disposable=_frozen(marks[3] & (not has_layers)),
     )
-    return packets, np.array(columns[6], dtype=np.int64), recoveries, fault
+    return packets, np.array(columns[7], dtype=np.int64), recoveries, fault
 
 
 def _duration_seconds(

@@ -179,7 +179,8 @@ class IsolatedVideo:
 
     def cost(self, units: Sequence[int]) -> Cost:
         """What a fresh reader would spend on these frames."""
-        return plan.read_cost(self.index, plan.check_frames(self.index, units, name=self.id))
+        frames = plan.check_frames(self.index, units, name=self.id)
+        return plan.read_cost(self.index, frames, discards=self.backend == "pyav")
 
     def read(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> torch.Tensor:
         """Decode frames in the worker; see `Video.read`.

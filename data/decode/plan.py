@@ -83,13 +83,35 @@ def check_frames(index: VideoIndex, frame_indices: Sequence[int], *, name: str) 
     return frames
 
 
-def read_cost(index: VideoIndex, frame_indices: Sequence[int]) -> Cost:
-    """What a fresh reader spends on these frames: frames decoded and packet bytes."""
+def decoded_packets(index: VideoIndex, run: Run, *, discards: bool = True) -> NDArray[np.int64]:
+    """The packets of a run that are given to the decoder, ascending.
+
+    Args:
+        index: The video's index.
+        run: The run.
+        discards: Leave out those on the way that no other frame refers to.
+    """
+    numbers = np.arange(run.first_packet, run.last_packet + 1)
+    if not discards:
+        return numbers
+    is_decoded = ~index.packets.is_disposable[run.first_packet : run.last_packet + 1]
+    is_decoded[index.frame_packets[list(run.frames)] - run.first_packet] = True
+    return numbers[is_decoded]
+
+
+def read_cost(index: VideoIndex, frame_indices: Sequence[int], *, discards: bool = True) -> Cost:
+    """What a fresh reader spends on these frames: frames decoded and packet bytes.
+
+    Args:
+        index: The video's index.
+        frame_indices: The frames, in any order.
+        discards: As `decoded_packets` takes it.
+    """
     runs = plan_runs(index, sorted(set(frame_indices)))
-    spans = [slice(run.first_packet, run.last_packet + 1) for run in runs]
+    packets = [decoded_packets(index, run, discards=discards) for run in runs]
     return Cost(
-        frames_decoded=sum(span.stop - span.start for span in spans),
-        bytes_read=int(sum(index.packets.size_bytes[span].sum() for span in spans)),
+        frames_decoded=sum(len(numbers) for numbers in packets),
+        bytes_read=int(sum(index.packets.size_bytes[numbers].sum() for numbers in packets)),
     )
 
 

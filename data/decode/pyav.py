@@ -46,6 +46,7 @@ class PyavReader:
         self._name = opened.checked.name
         self._index = index
         self._failed: dict[int, int] = {}  # entry -> the packet that does not decode from there
+        self._failed_alone: dict[int, int] = {}  # frame -> its packet, which no other needs
         self._is_streaming = False
         self._reformatter = VideoReformatter()
 
@@ -118,6 +119,11 @@ class PyavReader:
         self._decoding.take_back(run.frames, missing, sink)
         if not missing:
             return
+        if fault is not None and self._index.packets.is_disposable[fault]:
+            self._fail_alone(fault, sink)
+            for rest in plan_runs(self._index, sorted(missing)):
+                self._read_run(rest, sink, is_last=False)
+            return
         if fault is not None and not self._decoding.damage.is_of_entry:
             # Later GOPs of this run do not depend on the packet that failed.
             entries = self._index.frame_entries
@@ -136,14 +142,26 @@ class PyavReader:
         self._retry(missing, sink, resumed=resumed)
 
     def _damaged(self, frame: int, sink: FrameSink) -> VideoError:
-        """The frame refers to a damaged picture; those after it in its GOP do, too."""
-        entry, last = int(self._index.frame_entries[frame]), int(self._index.frame_packets[frame])
-        packet = min(p for p in self._decoding.damage.packets if entry <= p <= last)
-        self._failed[entry] = min(packet, self._failed.get(entry, packet))
+        """The frame is damaged, or refers to a picture that is, as those after it may."""
+        packet = self._decoding.damage.cause(frame)
+        assert packet is not None
+        if self._index.packets.is_disposable[packet]:
+            self._fail_alone(packet, sink)
+        else:
+            entry = int(self._index.frame_entries[frame])
+            self._failed[entry] = min(packet, self._failed.get(entry, packet))
         return self._lost(frame, sink, packet)
+
+    def _fail_alone(self, packet: int, sink: FrameSink) -> None:
+        """A packet is damaged that no other frame refers to: only its own is lost."""
+        frame = int(np.flatnonzero(self._index.frame_packets == packet)[0])
+        self._failed_alone[frame] = packet
+        sink.shelf.missing.pop(frame, None)  # it may have been read only because it was expected
 
     def _known_fault(self, frame: int) -> int | None:
         """The packet on the way to this frame that is known not to decode."""
+        if frame in self._failed_alone:
+            return self._failed_alone[frame]
         fault = self._failed.get(int(self._index.frame_entries[frame]))
         return fault if fault is not None and fault <= self._index.frame_packets[frame] else None
 
@@ -175,7 +193,7 @@ class PyavReader:
                 left = {frame}
                 self._decoding.begin(start)
                 run = Run(first_packet=start, last_packet=last, frames=(frame,))
-                fault = self._decoding.run(run, left, sink, keep_place=False)
+                fault = self._decoding.run(run, left, sink, keep_place=False, discards=False)
                 self._decoding.take_back(run.frames, left, sink)
                 if not left:
                     break
