@@ -1,13 +1,26 @@
 """Sources and collections: videos and texts that can be read in part, and lists of them."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import evidence as evidence
 from .collection import collect as collect
 from .decode.errors import VideoError as VideoError
 from .decode.forward import StreamFrame as StreamFrame
 from .decode.index import VideoIndex as VideoIndex
-from .decode.isolate import DecodePool as DecodePool
 from .item import InputError as InputError
 from .item import Item as Item
 from .text import Document as Document
 from .text import TextError as TextError
 from .video import Video as Video
+
+if TYPE_CHECKING:
+    from .decode.isolate import DecodePool as DecodePool
+
+
+def __getattr__(name: str) -> Any:
+    """Import worker processes when they are asked for: their 4 MB are not all readers'."""
+    if name != "DecodePool":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .decode.isolate import DecodePool
+
+    return DecodePool

@@ -28,8 +28,8 @@ _MAX_UNPROBED = 16
 _LIST_THEIR_STREAMS = frozenset({"mov", "matroska"})
 """Demuxers that know all streams from the header; the others must be let probe."""
 
-_SILENT_DECODERS = frozenset({"mpeg1video", "mpeg2video"})
-# They conceal damage without marking the frame, unless told to fail at it.
+_SILENT_DECODERS = frozenset({"hevc", "mpeg1video", "mpeg2video"})
+# They conceal damage, or leave it out, and do not mark the frame, unless told to fail at it.
 
 
 @dataclass(kw_only=True, slots=True)
@@ -75,24 +75,14 @@ def open_container(
             `too_large` or `not_found`.
     """
     _check_header(checked)
-    # Whatever the demuxer finds inside, it may open files only (a path) or nothing at all.
-    protocols = "file" if checked.path is not None else "none"
-    unprobed = [{"skip_frame": "all"}] * _MAX_UNPROBED
-    probes |= checked.demuxer not in _LIST_THEIR_STREAMS
-    try:
-        container = av.open(
-            checked.path if checked.path is not None else checked.open_file(),
-            mode="r",
-            format=checked.demuxer,
-            options={"protocol_whitelist": protocols},
-            metadata_errors="replace",
-            stream_options=None if probes else unprobed,
-        )
-    except (av.error.FFmpegError, IndexError, ValueError) as error:
-        raise _open_error(checked, error) from error
-    try:
-        stream = _video_stream(container, checked)
+    container, stream = _open(checked, max_pixels, probes=probes)
+    context = stream.codec_context
+    if not (context.width and context.height) and checked.is_seekable:
+        # Some decoders that refuse a frame for its size do not tell it either.
+        container.close()
+        container, stream = _open(checked, None, probes=True)
         context = stream.codec_context
+    try:
         check_pixels(context.width, context.height, max_pixels, name=checked.name)
     except BaseException:
         container.close()
@@ -106,6 +96,34 @@ def open_container(
         safety["err_detect"] = "explode"
     context.options = {**options, **safety}
     return Opened(checked=checked, container=container, stream=stream, decoder_options=options)
+
+
+def _open(
+    checked: Checked, max_pixels: int | None, *, probes: bool
+) -> tuple[InputContainer, VideoStream]:
+    """Open a container and pick its stream; larger frames are not decoded to look at them."""
+    probes |= checked.demuxer not in _LIST_THEIR_STREAMS
+    unprobed = [{"skip_frame": "all"}] * _MAX_UNPROBED
+    # Whatever the demuxer finds inside, it may open files only (a path) or nothing at all.
+    options = {"protocol_whitelist": "file" if checked.path is not None else "none"}
+    if max_pixels is not None:
+        options["max_pixels"] = str(max_pixels)
+    try:
+        container = av.open(
+            checked.path if checked.path is not None else checked.open_file(),
+            mode="r",
+            format=checked.demuxer,
+            options=options,
+            metadata_errors="replace",
+            stream_options=None if probes else unprobed,
+        )
+    except (av.error.FFmpegError, IndexError, ValueError) as error:
+        raise _open_error(checked, error) from error
+    try:
+        return container, _video_stream(container, checked)
+    except BaseException:
+        container.close()
+        raise
 
 
 def check_pixels(width: int, height: int, max_pixels: int, *, name: str) -> None:

@@ -70,11 +70,3 @@ class Damage:
             return bool(min(self.packets) <= self._index.frame_packets[frame_index])
         entry, last = self._index.frame_entries[frame_index], self._index.frame_packets[frame_index]
         return any(entry <= packet <= last for packet in self.packets)
-
-    def alone(self) -> list[int]:
-        """The damaged packets whose frames no other refers to.
-
-        They taint others all the same, once they were decoded: a header that lies misleads the
-        decoder. A decode without them is as good as new.
-        """
-        return [packet for packet in self.packets if self._index.packets.is_disposable[packet]]

@@ -21,6 +21,7 @@ from .flight import Flight
 from .index import VideoIndex
 from .plan import Run
 from .primer import needs_beginning, show_beginning
+from .rows import rows_check
 from .sink import FrameSink
 
 _MAX_SPARED = 8  # frames kept as the decoder made them
@@ -61,10 +62,16 @@ class Decoding:
         self._last_out = -1  # the latest of them
         self._discards = True
         self._is_primed = not needs_beginning(self._context)
+        self._has_all_rows = rows_check(self._context)
 
     @property
     def _context(self) -> VideoCodecContext:
         return self._cursor.opened.stream.codec_context
+
+    @property
+    def _holds_nothing_back(self) -> bool:
+        """Whether each packet's frame comes out before the next packet is fed."""
+        return self._index.is_ordered and self._context.reorder_depth == 0
 
     def close(self) -> None:
         """Close the container."""
@@ -144,14 +151,25 @@ class Decoding:
 
     def take_back(self, frames: Sequence[int], missing: set[int], sink: FrameSink) -> None:
         """Make those frames missing again that turned out to refer to a damaged picture."""
-        if not self.damage.packets:
-            return
-        given = [f for f in frames if f not in missing and self.damage.taints(f)]
+        given = [f for f in frames if f not in missing and self._is_tainted(f)]
         sink.num_read -= len(given)
         missing.update(given)
-        sink.shelf.drop(f for f in list(sink.shelf.images) if self.damage.taints(f))
-        for frame in [f for f in self._spared if self.damage.taints(f)]:
+        sink.shelf.drop(f for f in list(sink.shelf.images) if self._is_tainted(f))
+        for frame in [f for f in self._spared if self._is_tainted(f)]:
             del self._spared[frame]
+
+    def get_needless(self) -> list[int]:
+        """The packets that went wrong since the entry and that no other frame refers to.
+
+        They taint others all the same, once they were decoded: a header that lies misleads the
+        decoder. A decode without them is as good as new.
+        """
+        is_disposable = self._index.packets.is_disposable
+        broken = [packet for packet in self.damage.packets if is_disposable[packet]]
+        return broken + self._flight.needless_lost
+
+    def _is_tainted(self, frame_index: int) -> bool:
+        return self.damage.taints(frame_index) or self._flight.has_lost(frame_index)
 
     def _feed(self, missing: set[int], sink: FrameSink) -> int | None:
         """Decode the next packet; return its number when the decoder refuses it."""
@@ -163,7 +181,7 @@ class Decoding:
             frame_index = self._flight.frame_of(number)
             if frame_index not in missing and frame_index not in sink.shelf.missing:
                 return None
-        if self._index.packets.is_corrupt[number]:
+        if self._index.packets.is_corrupt[number] or not self._has_all_rows(packet):
             return number
         packet.opaque = (number,)  # a new object each time: PyAV keeps them by identity
         self._flight.add(number)
@@ -210,8 +228,10 @@ class Decoding:
                 if is_flushed and self._index.frame_packets[index] > self._last_fed:
                     continue  # too early to be counted: one that is not fed may come before it
             self._num_out += 1
-            if index < 0 or frame.is_corrupt or self.damage.taints(index):
+            if index < 0 or frame.is_corrupt or self._is_tainted(index):
                 continue
+            if is_flushed and self._holds_nothing_back:
+                continue  # the picture before it once more: there was none in its packet
             if index < self._last_out:
                 # Decoders give frames in presentation order, so the index has it wrong.
                 raise VideoError(

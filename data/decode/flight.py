@@ -27,6 +27,7 @@ class Flight:
         self._entry = entry
         self._latest_taken = -1  # the latest packet whose frame was given or kept
         self._packets.clear()
+        self._overtaken: set[int] = set()  # of which frames came out that are shown later
 
     def __contains__(self, packet: int) -> bool:
         return packet in self._packets
@@ -52,7 +53,29 @@ class Flight:
             pts = self._index.packets.pts
             packet = next((n for n in self._packets if pts[n] == frame.pts), -1)
         self._packets.discard(packet)
-        return packet, int(self._frame_of_packet[packet]) if packet >= 0 else -1
+        self._overtaken.discard(packet)
+        frame_index = int(self._frame_of_packet[packet]) if packet >= 0 else -1
+        if self._index.is_ordered and frame_index >= 0:
+            late = [p for p in self._packets if self._frame_of_packet[p] < frame_index]
+            self._overtaken.update(p for p in late if self._is_awaited(p))
+            self._packets.difference_update(self._overtaken)
+        return packet, frame_index
+
+    def has_lost(self, frame_index: int) -> bool:
+        """Whether a picture to which this frame may refer was swallowed by the decoder.
+
+        Decoders give frames in the order in which they are shown: one that was overtaken will not
+        come. The decoder found nothing in its packet, or no use for it, and does not say so.
+        """
+        if not self._overtaken:
+            return False
+        entry, last = self._index.frame_entries[frame_index], self._index.frame_packets[frame_index]
+        return any(entry <= packet <= last for packet in self._overtaken)
+
+    @property
+    def needless_lost(self) -> list[int]:
+        """Packets whose pictures were swallowed and that no other frame refers to."""
+        return [p for p in self._overtaken if self._index.packets.is_disposable[p]]
 
     @property
     def num_counted(self) -> int:
@@ -72,8 +95,8 @@ class Flight:
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether a picture that should be whole is not out yet."""
-        return any(map(self._is_awaited, self._packets))
+        """Whether a picture that should be whole is not out yet, or will not come out."""
+        return bool(self._overtaken) or any(map(self._is_awaited, self._packets))
 
     def doubts(self, packet: int) -> bool:
         """Whether this packet's frame may refer to a picture that is not out yet."""

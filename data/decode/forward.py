@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -28,18 +28,20 @@ from temporal.trace import Cost
 
 from .clock import StreamClock
 from .container import Opened, late_header_error, open_container
+from .due import DueTimes
 from .errors import Reason, VideoError
+from .rows import rows_check
 from .shelf import check_size
-from .sink import quarter_turns, to_image
+from .sink import to_image, upright_size
 from .sniff import Checked
 from .trust import Trust
+from .waiting import Waiter, WaitingRoom
 
 if TYPE_CHECKING:
     import torch
 
 _MAX_HELD_PACKETS = 1024
 _MAX_HELD_BYTES = 32 * 2**20
-_HALF = Fraction(1, 2)
 _USUAL_FRAME_SECONDS = Fraction(1, 25)  # where the stream does not say
 
 
@@ -177,20 +179,19 @@ class ForwardReader:
         self.clock = StreamClock(
             Fraction(stream.time_base), 1 / Fraction(rate) if rate else _USUAL_FRAME_SECONDS
         )
-        # As the decimal that was meant: the float 0.2 is a little more than 5 frames of 25.
-        every = Fraction(every_seconds).limit_denominator(1_000_000)
-        self._every_ticks = every / Fraction(stream.time_base)
+        self._due = DueTimes(every_seconds, Fraction(stream.time_base))
         self._is_mov = opened.checked.demuxer == "mov"
         # The AVI demuxer makes presentation times up: frames take the decoding times in order.
         self._counts = opened.checked.demuxer == "avi"
         self._dts: deque[int | None] = deque(maxlen=64)  # of packets whose frames are not out
-        self._origin: int | None = None  # ticks of the first frame
-        self._due: int | None = None  # ticks from which a frame is due; None: any frame is
         self._trust = Trust(self._context)
+        self._waiting = WaitingRoom()
+        self._has_all_rows = rows_check(self._context)
         self._held: list[Packet] = []
         self._held_bytes = 0
         self._needs_key = True  # nothing to start from has come yet
         self._restarts = False  # what is held begins anew: empty the decoder first
+        self._refusal: VideoError | None = None  # of what comes next in the source
         self._fault: Reason | None = None  # of a packet lost since the last frame that was given
         self._reformatter = VideoReformatter()
 
@@ -204,7 +205,7 @@ class ForwardReader:
         num_packets = 0
         for packet in self._packets():
             num_packets += 1
-            if packet.is_corrupt:
+            if packet.is_corrupt or not self._has_all_rows(packet):
                 yield from self._lose("truncated")
                 continue
             self.clock.follow(packet)
@@ -212,15 +213,18 @@ class ForwardReader:
                 yield from self._decode_held()
         if self._needs_key and not self.packets_lost:
             yield from self._decode_held()  # no packet says that it is a keyframe: try them all
-        yield from self._due_ones(self._decode(None))
+        yield from self._drained()
+        if self._refusal is not None:
+            self._refusal.frames_read = self.num_yielded
+            raise self._refusal
         if self._is_mov:
             announced = len(self._opened.stream.index_entries)
             self._fault = "truncated" if announced > num_packets else self._fault
-        if self._origin is None and self._is_mov and not self._opened.checked.is_seekable:
+        if self._due.origin is None and self._is_mov and not self._opened.checked.is_seekable:
             raise late_header_error(self._opened.checked)
         if self._fault is not None:
             raise self._error(self._fault, "its end, or frames before it, cannot be decoded")
-        if self._origin is None:
+        if self._due.origin is None:
             raise self._error("truncated_header", "a video header and not one whole frame")
 
     def _packets(self) -> Iterator[Packet]:
@@ -231,6 +235,8 @@ class ForwardReader:
             if isinstance(error, MemoryError):
                 raise self._error("oom", "the demuxer has not enough memory") from error
             self._fault = "truncated"
+        except VideoError as error:  # of a bomb in its way
+            self._refusal = error
 
     # Which packets are decoded
 
@@ -248,34 +254,23 @@ class ForwardReader:
         if len(self._held) >= _MAX_HELD_PACKETS or self._held_bytes >= _MAX_HELD_BYTES:
             self._needs_key = False
             return True
-        return not self._needs_key and self._is_due(self.clock.ticks_of_packet(packet))
+        return not self._needs_key and self._due.includes(self.clock.ticks_of_packet(packet))
 
     def _can_start_at(self, keyframe: Packet) -> bool:
         """Whether nothing before this keyframe is wanted any more."""
         if self._counts and self._context.reorder_depth:
             return False  # frames are told apart by counting: none may be left out
         ticks = self.clock.ticks_of_packet(keyframe)
-        is_in_time = ticks is not None and self._due is not None and ticks <= self._due
+        due = self._due.next
+        is_in_time = ticks is not None and due is not None and ticks <= due
         return is_in_time and self._trust.is_entry(keyframe)
-
-    def _is_due(self, ticks: int | None) -> bool:
-        return ticks is None or self._due is None or ticks >= self._due
-
-    def _set_next_due(self, ticks: int) -> None:
-        """A frame was given: the next is due at the next multiple of the interval."""
-        if self._origin is None:
-            self._origin = ticks
-        if self._every_ticks == 0:
-            return
-        # Timestamps are rounded to whole ticks, so half a tick early is on time.
-        past = math.floor((ticks - self._origin + _HALF) / self._every_ticks)
-        self._due = self._origin + math.ceil((past + 1) * self._every_ticks - _HALF)
 
     # Decoding
 
     def _decode_held(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         held, self._held, self._held_bytes = self._held, [], 0
         if self._restarts and self._context.is_open:
+            yield from self._given(self._waiting.leave())
             self._context.flush_buffers()
             self._trust.begin()
             self._dts.clear()
@@ -293,6 +288,7 @@ class ForwardReader:
         if packet is not None:
             self.frames_decoded += 1
             self.bytes_read += packet.size
+            self._waiting.feed(packet)
             self._dts.append(packet.dts)
         try:
             return self._context.decode(packet)
@@ -306,11 +302,15 @@ class ForwardReader:
     def _lose(self, reason: Reason) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """A packet is damaged: give the frames before it, and wait for the next keyframe."""
         self.packets_lost += 1
-        yield from self._due_ones(self._decode(None))
+        yield from self._drained()
         self._held.clear()
         self._held_bytes = 0
         self._needs_key = True
         self._fault = reason
+
+    def _drained(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        yield from self._due_ones(self._decode(None))
+        yield from self._given(self._waiting.leave())
 
     def _due_ones(
         self, frames: list[VideoFrame] | None
@@ -320,19 +320,21 @@ class ForwardReader:
             if self._counts:
                 ticks = self._dts.popleft() if self._dts else None
             ticks = self.clock.ticks_of_frame(ticks)
-            is_good, is_due = self._trust.accepts(frame), self._is_due(ticks)
             self.packets_lost += frame.is_corrupt
-            if not (is_good and is_due):
+            is_good = self._trust.accepts(frame)
+            yield from self._given(self._waiting.enter(frame, ticks, is_good=is_good))
+
+    def _given(self, waiters: Iterable[Waiter]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Give those frames that are good and due; what they refer to is known."""
+        for waiter in waiters:
+            frame, is_due = waiter.frame, self._due.includes(waiter.ticks)
+            if not (waiter.is_good and is_due):
                 self._fault = "corrupt" if is_due else self._fault
                 continue
             if frame.width * frame.height > self._max_pixels:
-                raise self._error(
-                    "too_large",
-                    f"a frame has {frame.width}x{frame.height} pixels, more than max_pixels "
-                    f"({self._max_pixels})",
-                )
-            own = (frame.height, frame.width)
-            height, width = self._size or (own[::-1] if quarter_turns(frame) % 2 else own)
+                what = f"{frame.width}x{frame.height} pixels, more than max_pixels"
+                raise self._error("too_large", f"a frame has {what} ({self._max_pixels})")
+            height, width = self._size or upright_size(frame)
             try:
                 image = to_image(frame, height, width, self._reformatter)
             except VideoError as error:
@@ -340,9 +342,9 @@ class ForwardReader:
                     raise
                 self.packets_lost, self._fault = self.packets_lost + 1, "corrupt"
                 continue
-            self._set_next_due(ticks)
+            self._due.give(waiter.ticks)
             self._fault = None
-            yield self.clock.seconds(ticks), np.ascontiguousarray(image)
+            yield self.clock.seconds(waiter.ticks), np.ascontiguousarray(image)
 
     def _error(self, reason: Reason, what: str) -> VideoError:
         return VideoError(reason, f"{self._name}: {what}", frames_read=self.num_yielded)

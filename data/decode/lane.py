@@ -15,6 +15,7 @@ from .errors import VideoError
 from .flight import Flight
 from .index import VideoIndex
 from .plan import Run, decoded_packets
+from .rows import rows_check
 from .sink import FrameSink
 
 _MAX_HELD_BACK = 15  # frames that the H.264 decoder can hold back
@@ -39,6 +40,9 @@ class Lane:
         self._index = index
         self._max_pixels = max_pixels
         self._flight = Flight(index)
+        self._has_all_rows = rows_check(self._context)
+        # Then a frame that only comes when the decoder is emptied is the one before it once more.
+        self._holds_nothing_back = threads == 1 and self._context.reorder_depth == 0
 
     @property
     def _context(self) -> VideoCodecContext:
@@ -78,7 +82,7 @@ class Lane:
             packet = self._cursor.pull()
             while packet is not None and self._cursor.next <= number:
                 packet = self._cursor.pull()
-            if packet is None:
+            if packet is None or not self._has_all_rows(packet):
                 return False
             packet.opaque = (number,)
             self._flight.add(number)
@@ -86,7 +90,8 @@ class Lane:
             self.bytes_read += packet.size
             if not all(map(self._take, self._context.decode(packet))):
                 return False
-        if not all(map(self._take, self._context.decode(None))):
+        held_back = self._context.decode(None)
+        if not all(map(self._take, held_back)) or (held_back and self._holds_nothing_back):
             return False
         return not self._missing and not self._flight.is_awaiting
 

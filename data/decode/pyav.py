@@ -145,13 +145,13 @@ class PyavReader:
         self._decoding.take_back(run.frames, missing, sink)
         if not missing:
             return
-        needless = self._decoding.damage.alone()
+        needless = self._decoding.get_needless()
         if needless and (self._may_do_without(needless, sink) or resumed):
             self._decoding.entry = None  # begin anew, and do not decode those
             for rest in plan_runs(self._index, sorted(missing)):
                 self._read_run(rest, sink, is_last=False)
             return
-        if fault is not None:
+        if fault is not None and not self._decoding.damage.is_of_entry:
             # Later GOPs of this run do not depend on the packet that failed.
             entries = self._index.frame_entries
             keys = entries[entries <= fault]
@@ -230,6 +230,7 @@ class PyavReader:
                 if self._decoding.damage.taints(frame) and not self._decoding.damage.is_of_entry:
                     raise self._damaged(frame, sink)
                 if fault is not None and fault >= entry:
+                    self._failed[entry] = fault
                     raise self._lost(frame, sink, fault)
             else:
                 raise self._lost(frame, sink, None)

@@ -59,6 +59,12 @@ def quarter_turns(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) % 4
 
 
+def upright_size(frame: VideoFrame) -> tuple[int, int]:
+    """A frame's own (height, width), when it stands upright."""
+    size = (frame.height, frame.width)
+    return size[::-1] if quarter_turns(frame) % 2 else size
+
+
 class FrameSink:
     """Takes the frames of one read.
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from .errors import VideoError
+from .guard import BoxGuard
 from .view import FileView, ForwardFile, can_seek
 
 HEAD_BYTES = 1024
@@ -137,7 +138,10 @@ def _check_file(source: Any, *, forward_only: bool) -> Checked:
     while 0 < len(head) < HEAD_BYTES and (more := source.read(HEAD_BYTES - len(head))):
         head += more  # a pipe gives what it has
     demuxer = demuxer_of(head, name=name)
-    file = source if seekable else cast(BinaryIO, ForwardFile(head, source))
+    file = source
+    if not seekable:
+        forward = ForwardFile(head, source)
+        file = BoxGuard(forward, name=name) if demuxer == "mov" else forward
     return Checked(demuxer=demuxer, file=file, name=name, is_seekable=seekable)
 
 

@@ -57,7 +57,7 @@ def strangers(
     for frame, image in had.items():
         seconds = float(index.timestamps_seconds[frame])
         if index.is_ordered:
-            same = _at(oracle, seconds) + _at(truth, seconds)
+            same = [*_at(oracle, seconds), *_at(truth, seconds)]
         else:  # counted: the file gives no times that could be compared
             same = [*oracle[frame : frame + 1], *truth[frame : frame + 1]]
         if not any(one.equals(image) for one in same):

@@ -1,0 +1,47 @@
+"""MPEG-2 pictures that lack rows: the decoder leaves there whatever its memory held before.
+
+It marks most damage, but a packet that was cut between two rows is whole to it, and the picture
+then depends on what was decoded before it. In MPEG-2 every row of macroblocks begins with a start
+code that holds its number, so rows that are missing can be told from the packet alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+
+_EXTENSION, _PICTURE = 0xB5, 8  # start code, and the kind that describes a picture
+_WHOLE_FRAME = 3  # structure of a picture that is no single field
+_LAST_ROW = 0xAF
+_TALL = 2800  # pixels down, from which row numbers have further bits elsewhere
+
+
+def rows_check(context: VideoCodecContext) -> Callable[[Packet], bool]:
+    """Return a function that says whether a packet has all rows of its picture."""
+    height = context.height
+    if context.name != "mpeg2video" or not 0 < height <= _TALL:
+        return lambda packet: True
+    rows = -(-height // 16)
+    return lambda packet: has_all_rows(bytes(packet), rows)
+
+
+def has_all_rows(packet: bytes, rows: int) -> bool:
+    """Whether an MPEG-2 packet has each row of macroblocks.
+
+    Args:
+        packet: One coded picture. Both fields of a frame count as one where they lie in one packet.
+        rows: Macroblocks down.
+    """
+    found = set()
+    is_field = False
+    place = packet.find(b"\0\0\1")
+    while 0 <= place <= len(packet) - 4:
+        code = packet[place + 3]
+        if 1 <= code <= _LAST_ROW:
+            found.add(code)
+        elif code == _EXTENSION and place + 6 < len(packet) and packet[place + 4] >> 4 == _PICTURE:
+            is_field |= packet[place + 6] & 3 != _WHOLE_FRAME
+        place = packet.find(b"\0\0\1", place + 3)
+    return len(found) >= (rows // 2 if is_field else rows)
