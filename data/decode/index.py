@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from . import boxes
 from .container import Opened
-from .disposable import disposable_test, has_temporal_layers
+from .disposable import Disposables
 from .errors import VideoError
 from .order import NO_PTS, Order, presentation_order
-from .recovery import recovery_frames, unit_length_bytes
+from .recovery import recovery_frames
+from .units import h264_length_bytes
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -208,15 +209,14 @@ def _read_packets(
 
     Durations are 0 where unknown.
     """
-    rows: list[tuple[int, int, int, bool, bool, bool, bool, int]] = []
+    rows: list[tuple[int, int, int, bool, bool, bool, int]] = []
     append = rows.append
     fault = None
     codec, extradata = _codec_name(opened), opened.stream.codec_context.extradata
     hides = opened.stream.codec_context.name.startswith(("vp8", "libvpx")) and codec == "vp8"
     recoveries: dict[int, int] = {}
-    is_h264, has_layers = codec == "h264", False
-    length_bytes = unit_length_bytes(extradata) if is_h264 else 0
-    is_disposable = disposable_test(codec, extradata)
+    is_h264, length_bytes = codec == "h264", h264_length_bytes(extradata)
+    disposables = Disposables(codec, extradata)
     try:
         for packet in opened.container.demux(opened.stream):
             size = packet.size
@@ -225,24 +225,20 @@ def _read_packets(
             pts, dts = packet.pts, packet.dts
             # A VP8 packet may update a reference and show nothing: bit 4 of its first byte.
             shown = not packet.is_discard and not (hides and not bytes(packet)[0] & 0x10)
-            is_key, is_corrupt, needless = packet.is_keyframe, packet.is_corrupt, False
-            if is_h264 and is_key:
-                frames = recovery_frames(memoryview(packet), length_bytes)
+            view = memoryview(packet)
+            disposables.look(view)
+            if is_h264 and packet.is_keyframe:
+                frames = recovery_frames(view, length_bytes)
                 if frames:
                     recoveries[len(rows)] = frames
-            if is_disposable is not None and not (is_key or is_corrupt):
-                view = memoryview(packet)
-                needless = is_disposable(view)
-                has_layers |= codec == "hevc" and has_temporal_layers(view, extradata)
             append(
                 (
                     NO_PTS if pts is None else pts,
                     NO_PTS if dts is None else dts,
                     size,
-                    is_key,
+                    packet.is_keyframe,
                     shown,
-                    is_corrupt,
-                    needless,
+                    packet.is_corrupt,
                     packet.duration or 0,
                 )
             )
@@ -254,9 +250,9 @@ def _read_packets(
         fault = "truncated"
     if any(row[5] for row in rows):
         fault = "truncated"
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 8
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 7
     whole = [_frozen(np.array(column, dtype=np.int64)) for column in columns[:3]]
-    marks = [_frozen(np.array(column, dtype=np.bool_)) for column in columns[3:7]]
+    marks = [_frozen(np.array(column, dtype=np.bool_)) for column in columns[3:6]]
     packets = Packets(
         pts=whole[0],
         dts=whole[1],
@@ -264,9 +260,9 @@ def _read_packets(
         is_key=marks[0],
         is_shown=marks[1],
         is_corrupt=marks[2],
-        is_disposable=_frozen(marks[3] & (not has_layers)),
+        is_disposable=_frozen(disposables.find(marks[0]) & ~marks[2]),
     )
-    return packets, np.array(columns[7], dtype=np.int64), recoveries, fault
+    return packets, np.array(columns[6], dtype=np.int64), recoveries, fault
 
 
 def _duration_seconds(

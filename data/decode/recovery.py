@@ -14,11 +14,6 @@ NEVER = 1 << 40
 """Stands for a recovery that is not exact."""
 
 
-def unit_length_bytes(extradata: bytes | None) -> int:
-    """Bytes of the length before each unit of a packet; 0 where start codes part them."""
-    return (extradata[4] & 3) + 1 if extradata and len(extradata) > 4 and extradata[0] == 1 else 0
-
-
 def recovery_frames(packet: memoryview, length_bytes: int) -> int:
     """How many reference frames after this keyframe the picture is exact; 0 for a whole one."""
     head = bytes(packet[:_HEAD_BYTES])

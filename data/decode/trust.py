@@ -7,7 +7,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from .damage import INTRA
-from .recovery import recovery_frames, unit_length_bytes
+from .recovery import recovery_frames
+from .units import h264_length_bytes
 
 
 class Trust:
@@ -19,7 +20,7 @@ class Trust:
 
     def __init__(self, context: VideoCodecContext) -> None:
         self._is_h264 = context.name == "h264"
-        self._length_bytes = unit_length_bytes(context.extradata) if self._is_h264 else 0
+        self._length_bytes = h264_length_bytes(context.extradata) if self._is_h264 else 0
         self._keys_are_false = False
         self._is_first = True
         self._is_begun_again = False
