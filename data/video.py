@@ -30,10 +30,13 @@ from .decode.index import VideoIndex
 from .decode.index_cache import read_index
 from .decode.shelf import Expectation, check_size
 from .decode.sink import FrameSink
-from .decode.sniff import Checked, check_source, source_name
+from .decode.sniff import Checked, check_source, portable, source_name
+from .decode.urls import AllowRemote, check_permission, is_url
 
 if TYPE_CHECKING:
     import torch
+
+_PICKLED = ("id", "_wanted_backend", "_max_pixels", "_num_threads", "_limits", "_index_cache_dir")
 
 
 class Video:
@@ -43,10 +46,10 @@ class Video:
     nothing, `video.read` decodes the frames asked for and those they depend on. The file stays open
     between reads, so reading on costs only what is new; `close()` or `with` lets it go. A video may
     be used by several threads (reads take turns) and in a forked process (it opens its file anew);
-    it pickles as its path or its bytes.
+    it pickles as its path, its URL or its bytes.
 
     Args:
-        source: Path of a local file, the file's bytes, or an open seekable binary file.
+        source: Path of a local file, its bytes, an open seekable binary file, or a permitted URL.
         backend: `"auto"` and `"pyav"` are right for every file. `"decord"` is used where it is
             right and replaced by PyAV where it is not; `video.backend` says which one reads.
         id: The video's name in results; the path by default.
@@ -56,6 +59,8 @@ class Video:
             are read at the same time, 1 is best.
         index_cache_dir: Keep the index of a path in a file in this directory, and take it from
             there as long as the video's size, time of change, first and last 64 kB are the same.
+        allow_remote: True: `https` URLs are read, in parts, from public addresses. A list of
+            origins (`["http://localhost:8000"]`): URLs of these only, wherever they are.
 
     Example:
         >>> with Video("clip.mp4") as video:
@@ -77,6 +82,7 @@ class Video:
         root: str | os.PathLike[str] | None = None,
         num_threads: int | None = None,
         index_cache_dir: str | os.PathLike[str] | None = None,
+        allow_remote: AllowRemote = False,
     ) -> None:
         check_backend(backend)
         if max_pixels < 1:
@@ -85,10 +91,11 @@ class Video:
             raise ValueError(f"num_threads ({num_threads}) must be >= 1, or None for all cores")
         self.id = id if id is not None else source_name(source)
         self._source = source
-        self._wanted_backend: Backend = backend
+        # The others would first need the whole of a remote file.
+        self._wanted_backend: Backend = "pyav" if is_url(source) else backend
         self._max_pixels = max_pixels
-        self._root = root
         self._num_threads = num_threads
+        self._limits: Any = {"root": root, "allow_remote": check_permission(allow_remote)}
         self._index_cache_dir = index_cache_dir
         self._reset()
 
@@ -279,6 +286,7 @@ class Video:
                 if held is not None:
                     held.close()
             self._reader = self._opened = None
+            self._checked = self._checked and self._checked.let_go()
             self._expectation = Expectation()
 
     def __enter__(self) -> Video:
@@ -291,20 +299,9 @@ class Video:
         return f"Video({self.id!r}, backend={self._wanted_backend!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        source: Any = self._source
-        if not isinstance(source, str | os.PathLike | bytes):
-            with self._lock:
-                source.seek(0)
-                source = source.read()
-        return {
-            "id": self.id,
-            "_source": source,
-            "_wanted_backend": self._wanted_backend,
-            "_max_pixels": self._max_pixels,
-            "_root": self._root,
-            "_num_threads": self._num_threads,
-            "_index_cache_dir": self._index_cache_dir,
-        }
+        state = {name: self.__dict__[name] for name in _PICKLED}
+        with self._lock:
+            return {**state, "_source": portable(self._source)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -312,9 +309,11 @@ class Video:
 
     def _get_checked(self, *, forward_only: bool = False) -> Checked:
         with self._lock:
+            if self._checked is not None and self._checked.is_lost:
+                self.close()  # whatever is open reads from a lost connection: begin anew
             if self._checked is not None:
                 return self._checked
-            checked = check_source(self._source, root=self._root, forward_only=forward_only)
+            checked = check_source(self._source, forward_only=forward_only, **self._limits)
             if checked.is_seekable:
                 self._checked = checked
             return checked
@@ -324,8 +323,9 @@ class Video:
             self._spent += cost
 
     def _get_reader(self) -> FrameReader:
+        checked = self._get_checked()
         if self._reader is None:
-            index, checked, opened = self.index, self._get_checked(), self._opened
+            index, opened = self.index, self._opened
             self._opened = None
             self._reader = open_reader(
                 self.backend,
@@ -362,9 +362,7 @@ class Video:
         return plan.check_frames(self.index, units, name=self.id)
 
     def _check_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
-        if size is None:
-            return self.index.height, self.index.width
-        return check_size(size)
+        return (self.index.height, self.index.width) if size is None else check_size(size)
 
 
 _INHERITED: list[Any] = []  # decoders of a parent process, kept from being collected in a fork

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from temporal.data import DecodePool, Item, Video
+from temporal.data.decode.urls import AllowRemote, check_permission
 from temporal.engine import Engine
 from temporal.trace import Trace
 
@@ -25,6 +26,7 @@ class VideoClassificationPipeline(Pipeline):
         backend: decoder, see `temporal.data.Video`.
         isolate: decode in killable processes, so that a broken file cannot take this one along.
         deadline_seconds: with `isolate`: time that one read may take.
+        allow_remote: whether URLs are read, see `temporal.data.Video`.
         frame_sampling_rate: of clips, for video classifiers, as in transformers.
         **options: see `Pipeline`.
     """
@@ -41,6 +43,7 @@ class VideoClassificationPipeline(Pipeline):
         backend: Any = "auto",
         isolate: bool = False,
         deadline_seconds: float = 60.0,
+        allow_remote: AllowRemote = False,
         frame_sampling_rate: int | None = None,
         **options: Any,
     ) -> None:
@@ -48,6 +51,7 @@ class VideoClassificationPipeline(Pipeline):
         self.backend = backend
         self.isolate = isolate
         self.deadline_seconds = deadline_seconds
+        self.allow_remote = check_permission(allow_remote)
         if frame_sampling_rate is not None:
             if not hasattr(self.reader, "sampling_rate"):
                 raise ValueError(
@@ -126,7 +130,9 @@ class VideoClassificationPipeline(Pipeline):
                 fail(position, item.id, InputFailed(item.error.reason, item.error.message))
                 continue
             try:
-                source = self._open(item.value, backend=self.backend, id=item.id)
+                source = self._open(
+                    item.value, backend=self.backend, id=item.id, allow_remote=self.allow_remote
+                )
             except Exception as error:  # recorded for this input; the collection goes on
                 fail(position, item.id, error)
             else:

@@ -24,6 +24,7 @@ from .container import MAX_PIXELS
 from .errors import VideoError
 from .index import VideoIndex
 from .processes import WorkerContext
+from .urls import AllowRemote
 from .worker import Expected, ReadFunction, read_frames, start, work_open, work_read
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class DecodePool:
         max_pixels: int = MAX_PIXELS,
         root: str | os.PathLike[str] | None = None,
         index_cache_dir: str | os.PathLike[str] | None = None,
+        allow_remote: AllowRemote = False,
     ) -> IsolatedVideo:
         """Make a video whose decoding happens in a worker; takes what `Video` takes.
 
@@ -100,6 +102,7 @@ class DecodePool:
             max_pixels=max_pixels,
             root=root,
             index_cache_dir=index_cache_dir,
+            allow_remote=allow_remote,
         )
         with self._lock:
             worker = self._next % len(self._pools)

@@ -12,12 +12,13 @@ import os
 import re
 import stat
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from .errors import VideoError
 from .guard import BoxGuard
+from .urls import Permission, is_url
 from .view import FileView, ForwardFile, can_seek
 
 HEAD_BYTES = 1024
@@ -66,11 +67,27 @@ class Checked:
     is_seekable: bool = True
     """Whether any part can be read at any time; False for a pipe, which is read forward once."""
 
+    is_remote: bool = False
+    """Whether `file` is a `remote.RemoteFile`."""
+
     name: str = "<bytes>"
     """How messages call the source."""
 
     turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     """Held while `file` is moved and read: several containers may share it."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection to a remote file failed: it is to be opened anew."""
+        return self.is_remote and cast(Any, self.file).failure is not None
+
+    def let_go(self) -> Checked | None:
+        """Hang up on a remote file, which is then to be opened anew; others stay checked."""
+        if not self.is_remote:
+            return self
+        with self.turn:
+            cast(Any, self.file).hang_up()
+        return None
 
     def open_file(self) -> BinaryIO:
         """Open for reading from the start; the caller closes it, which leaves `file` open."""
@@ -89,24 +106,45 @@ def source_name(source: str | os.PathLike[str] | bytes | BinaryIO) -> str:
     return str(getattr(source, "name", "<file>"))
 
 
+def portable(source: Any) -> str | os.PathLike[str] | bytes:
+    """What of a source another process can read: its path, its URL, or all of its bytes."""
+    if isinstance(source, str | os.PathLike):
+        return source
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    source.seek(0)
+    return bytes(source.read())
+
+
 def check_source(
     source: str | os.PathLike[str] | bytes | BinaryIO,
     *,
     root: str | os.PathLike[str] | None = None,
     forward_only: bool = False,
+    allow_remote: Permission = False,
 ) -> Checked:
     """Decide whether a source may be decoded, and by which demuxer.
 
     Args:
-        source: Path, bytes, or an open seekable binary file.
+        source: Path, bytes, an open seekable binary file, or a URL where it is permitted.
         root: When given, paths that resolve to outside this directory are refused.
         forward_only: The source will be read forward once, so a file that cannot seek will do.
+        allow_remote: Which URLs may be read (`urls.check_permission`).
 
     Raises:
         VideoError: `not_found`, `not_regular_file`, `path_not_allowed`, `not_media`, `not_video` or
-            `no_video_stream`.
+            `no_video_stream`; `truncated` and `timeout` for URLs.
         TypeError: The source is of another type, or cannot seek and must.
     """
+    if isinstance(source, str) and allow_remote and is_url(source):
+        from .remote import open_remote  # here: nothing else needs fsspec
+
+        remote = open_remote(source, allow_remote)
+        try:
+            return replace(_check_file(remote, forward_only=forward_only), is_remote=True)
+        except BaseException:
+            remote.close()
+            raise
     if isinstance(source, str | os.PathLike):
         path = check_path(source, root=root)
         with open(path, "rb") as file:
@@ -161,7 +199,8 @@ def check_path(
     if _SCHEME.match(text) and not os.path.lexists(text):
         raise VideoError(
             "path_not_allowed",
-            f"path {text!r} names a protocol; only local files are read: fetch it to a file first",
+            f"path {text!r} names a protocol; only local files are read (https where "
+            "allow_remote says so): fetch it to a file first",
         )
     path = os.path.realpath(text)
     if root is not None and not Path(path).is_relative_to(os.path.realpath(root)):

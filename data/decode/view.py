@@ -11,6 +11,8 @@ import io
 import threading
 from typing import Any, BinaryIO
 
+from .errors import VideoError
+
 
 class FileView(io.RawIOBase):
     """A seekable file from its beginning, with its own place. Never closes the file.
@@ -25,6 +27,7 @@ class FileView(io.RawIOBase):
         self._file = file
         self._turn = turn
         self._place = 0
+        self._is_lost = False
 
     def readable(self) -> bool:
         """Return True."""
@@ -35,10 +38,21 @@ class FileView(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer from this view's place; return the number of bytes, 0 at the end."""
-        with self._turn:
-            self._file.seek(self._place)
-            data = self._file.read(len(buffer))
+        """Fill the buffer from this view's place; return the number of bytes, 0 at the end.
+
+        Raises:
+            VideoError: A remote file was lost. Said once, which ends this view: a demuxer that asks
+                on within the same call could only print the next ones.
+        """
+        if self._is_lost:
+            return 0
+        try:
+            with self._turn:
+                self._file.seek(self._place)
+                data = self._file.read(len(buffer))
+        except VideoError:
+            self._is_lost = True
+            raise
         self._place += len(data)
         return _copy(data, buffer)
 

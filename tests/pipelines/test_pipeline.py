@@ -16,6 +16,8 @@ from temporal.pipelines.loading import DEFAULTS
 from temporal.pipelines.pipeline import ReadingFailed
 from temporal.pipelines.text_classification import cohorts
 
+from ..data.zoo.web import WebServer
+
 Words = Callable[[int, int], str]
 
 
@@ -356,6 +358,26 @@ def test_isolated_decoding_gives_the_same(vit_path: Path, videos: list[Path]) ->
     near: Any = pipeline("video-classification", model=vit_path)
     far: Any = pipeline("video-classification", model=vit_path, isolate=True)
     assert far(str(videos[0])) == near(str(videos[0]))
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_urls_are_read_with_leave_alone(vit_path: Path, videos: list[Path], isolate: bool) -> None:
+    near: Any = pipeline("video-classification", model=vit_path, isolate=isolate)
+    server = WebServer()
+    try:
+        urls = [server.put(path.name, path) for path in videos]
+        assert [reading.error.reason for reading in near.read(urls)] == ["path_not_allowed"] * len(
+            urls
+        )
+        assert server.connections == 0
+        far: Any = pipeline(
+            "video-classification", model=vit_path, isolate=isolate, allow_remote=[server.origin]
+        )
+        assert far(urls) == near(videos)
+    finally:
+        server.close()
+    with pytest.raises(TypeError, match="allow_remote"):
+        pipeline("video-classification", model=vit_path, allow_remote="https://example.org")
 
 
 def test_isolated_decoding_decodes_no_frame_more(vit_path: Path, videos: list[Path]) -> None:
