@@ -1,12 +1,15 @@
-"""Measure reading a few frames out of videos: this library beside decord, PyAV and torchcodec.
+"""How fast a few frames come out of a file: temporal.data beside decord, PyAV and torchcodec.
 
-    python scripts/benchmark_decode.py --output_dir out/decode
+Encodes a clip as several files (codecs, sizes, keyframe distances) and times opening, indexing and
+reading 16 frames of each access pattern, scaled to `--size`. Every library has a process of its
+own, since two of them share a module name; what is not installed is left out. They take turns on
+each file, in an order that turns too; medians over rounds; the first round warms up and is not
+counted. `--cold` asks the kernel to drop the file from its cache before every read. Prints JSON.
 
-A real clip is encoded anew in several sizes and lengths of the group of pictures (GOP). Each
-contestant opens each file and reads the frames of each access pattern, scaled to `--size`; what is
-not installed is left out. Contestants take turns on each file; medians over rounds; the first round
-warms the page cache and is not counted. `--cold` asks the kernel to drop the file from the cache
-before every read. Prints JSON.
+    pip install --no-deps --target decord_060 decord==0.6.0        # the original, beside decord2
+    pip install --no-deps --target torchcodec_013 torchcodec==0.13.0  # needs FFmpeg's libraries
+    python scripts/benchmark_decode.py --output_dir out/decode \\
+        --decord_dir decord_060 --torchcodec_dir torchcodec_013
 """
 
 from __future__ import annotations
@@ -16,19 +19,21 @@ import os
 import platform
 import random
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from transformers import HfArgumentParser
+from decode_contestants import OPENING, OTHERS, OURS, OURS_WITHIN_A_GOP, READS, Contestant
 
 from temporal.data import Video
 from temporal.policies.read import uniform
+
+SAMPLED = 16
 
 
 @dataclass
@@ -40,113 +45,94 @@ class DecodeArguments:
         default="data/examples/clips/big_buck_bunny.mp4", metadata={"help": "The clip to encode."}
     )
     num_frames: int = field(default=750, metadata={"help": "Frames of each file (it is looped)."})
-    sizes: list[str] = field(
-        default_factory=lambda: ["320x240", "640x360", "1280x720"],
-        metadata={"help": "WIDTHxHEIGHT of the files."},
-    )
-    gops: list[int] = field(
-        default_factory=lambda: [12, 60, 250], metadata={"help": "Frames in a group of pictures."}
-    )
     size: int = field(default=224, metadata={"help": "Height and width that frames are read in."})
-    count: int = field(default=16, metadata={"help": "Frames that are read."})
     rounds: int = field(default=5, metadata={"help": "Timed rounds."})
     cold: bool = field(default=False, metadata={"help": "Drop files from the page cache."})
+    decord_dir: str | None = field(
+        default=None, metadata={"help": "Where pip installed the original decord (`--target`)."}
+    )
+    torchcodec_dir: str | None = field(
+        default=None, metadata={"help": "Where pip installed torchcodec, if not beside temporal."}
+    )
+    only: str = field(default="", metadata={"help": "Only files whose name has this in it."})
 
 
-Contestant = Callable[[str, Sequence[int], int], Any]
-"""Opens a path, reads frames, scaled to a size, and returns them."""
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """One file."""
+
+    width: int
+    height: int
+    gop: int
+    """Frames from keyframe to keyframe."""
+    codec: str = "libx264"
+    b_frames: int = 3
+    num_frames: int | None = None
+    """None: as many as the others have."""
+
+    @property
+    def name(self) -> str:
+        """Says all of it."""
+        kind = self.codec.removeprefix("lib").replace("x264", "h264").replace("x265", "hevc")
+        kind += "" if self.b_frames else "_no_b"
+        count = "" if self.num_frames is None else f"_{self.num_frames}_frames"
+        return f"{kind}_{self.width}x{self.height}_gop{self.gop}{count}"
 
 
-def read_ours(path: str, frames: Sequence[int], size: int) -> Any:
-    """`temporal.data.Video`."""
-    with Video(path) as video:
-        return video.read_array(frames, size=(size, size))
+SIZES = ((320, 240), (640, 360), (1280, 720))
+FILES = (
+    *(Encoded(width=w, height=h, gop=gop) for w, h in SIZES for gop in (12, 60, 250)),
+    Encoded(width=640, height=360, gop=60, b_frames=0),
+    Encoded(width=640, height=360, gop=250, num_frames=250),  # one GOP
+    Encoded(width=640, height=360, gop=250, num_frames=250, b_frames=0),
+    Encoded(width=1920, height=1080, gop=60, num_frames=250),
+    Encoded(width=640, height=360, gop=60, codec="libx265"),
+    Encoded(width=640, height=360, gop=60, codec="libvpx-vp9", b_frames=0, num_frames=250),
+    Encoded(width=640, height=360, gop=60, codec="mpeg4", b_frames=0),
+)
+LONG = Encoded(width=640, height=360, gop=60, num_frames=5000)
+HARD = "h264_1280x720_gop250"
 
 
-def read_ours_within_a_gop(path: str, frames: Sequence[int], size: int) -> Any:
-    """The same, free to take the keyframe that is nearest in time."""
-    with Video(path) as video:
-        times = video.index.timestamps_seconds[list(frames)]
-        gop_seconds = np.diff(video.index.timestamps_seconds[video.index.keyframes]).max(initial=0)
-        return video.read_array(video.plan(times, tolerance_seconds=gop_seconds), size=(size, size))
+def start_contestants(args: DecodeArguments) -> dict[str, Contestant]:
+    """Start all that work here."""
+    folders = {"decord": args.decord_dir, "torchcodec": args.torchcodec_dir}
+    names = [name for name in READS if name != "decord" or args.decord_dir is not None]
+    started = {name: Contestant(name, folders.get(name)) for name in names}
+    return {name: one for name, one in started.items() if one.version is not None}
 
 
-def read_decord(path: str, frames: Sequence[int], size: int) -> Any:
-    """`decord.VideoReader.get_batch`."""
-    import decord
-
-    return decord.VideoReader(path, width=size, height=size).get_batch(list(frames)).asnumpy()
-
-
-def read_pyav(path: str, frames: Sequence[int], size: int) -> Any:
-    """PyAV as its documentation shows it: seek before each frame, decode on to it."""
-    found: dict[int, Any] = {}
-    with av.open(path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        assert stream.average_rate and stream.time_base
-        ticks = 1 / (stream.average_rate * stream.time_base)
-        start = stream.start_time or 0
-        decoder, at = None, -1
-        for frame in sorted(frames):
-            if decoder is None or frame - at > 250:
-                container.seek(start + round(frame * ticks), stream=stream)
-                decoder = container.decode(stream)
-            for image in decoder:
-                at = round((image.pts - start) / ticks)
-                if at >= frame:
-                    found[frame] = image.to_ndarray(format="rgb24", width=size, height=size)
-                    break
-    return [found[frame] for frame in frames]
-
-
-def read_torchcodec(path: str, frames: Sequence[int], size: int) -> Any:
-    """`torchcodec.decoders.VideoDecoder.get_frames_at`, scaled afterwards."""
-    import torch
-    from torchcodec.decoders import VideoDecoder
-
-    images = VideoDecoder(path).get_frames_at(list(frames)).data
-    return torch.nn.functional.interpolate(images.float(), (size, size), mode="bilinear").byte()
-
-
-def contestants() -> dict[str, Contestant]:
-    """Everything that is installed and works here."""
-    found: dict[str, Contestant] = {"temporal": read_ours, "pyav": read_pyav}
-    for name, read in (("decord", read_decord), ("torchcodec", read_torchcodec)):
-        try:
-            __import__(name)
-        except (ImportError, OSError, RuntimeError):  # torchcodec needs a system FFmpeg
-            continue
-        found[name] = read
-    return found
-
-
-def encode(source: str, target: Path, width: int, height: int, gop: int, num_frames: int) -> None:
-    """Encode a clip, looped to a length, as H.264 with B-frames and one GOP length."""
+def encode(source: str, target: Path, spec: Encoded, num_frames: int) -> None:
+    """Encode a clip, looped to a length."""
     with Video(source) as video:
-        images = video.read_array(range(len(video)), size=(height, width))
-    partial = target.with_suffix(".partial.mp4")
-    options = {"g": str(gop), "keyint_min": str(gop), "sc_threshold": "0", "preset": "veryfast"}
+        images = video.read_array(range(len(video)), size=(spec.height, spec.width))
+    partial = target.with_name(f"partial_{target.name}")
+    options = {
+        "libx264": {"preset": "veryfast", "sc_threshold": "0"},
+        "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:scenecut=0"},
+        "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "b": "1M"},
+    }.get(spec.codec, {"b": "1500k"})
+    options |= {"g": str(spec.gop), "keyint_min": str(spec.gop)}
     with av.open(str(partial), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for image in islice(cycle(images), num_frames):
+        stream = container.add_stream(spec.codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = spec.width, spec.height, "yuv420p"
+        stream.codec_context.max_b_frames = spec.b_frames
+        for image in islice(cycle(images), spec.num_frames or num_frames):
             pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
     partial.rename(target)
 
 
-def patterns(num_frames: int, count: int, gop: int) -> dict[str, list[int]]:
+def patterns(num_frames: int, gop: int) -> dict[str, list[int]]:
     """Frames to read: spread evenly, at random, on keyframes alone, and one after another."""
-    drawn = sorted(random.Random(0).sample(range(num_frames), count))
     keyframes = list(range(0, num_frames, gop))
     middle = num_frames // 2
     return {
-        "uniform": uniform(num_frames, count),
-        "random": drawn,
-        "keyframes": keyframes[:: max(1, len(keyframes) // count)][:count],
-        "sequential": list(range(middle, middle + count)),
+        "uniform": uniform(num_frames, SAMPLED),
+        "random": sorted(random.Random(0).sample(range(num_frames), SAMPLED)),
+        "keyframes": keyframes[:: max(1, len(keyframes) // SAMPLED)][:SAMPLED],
+        "sequential": list(range(middle, middle + SAMPLED)),
     }
 
 
@@ -160,94 +146,114 @@ def drop_from_cache(path: str) -> None:
         os.close(handle)
 
 
-def clock(readers: dict[str, Callable[[], Any]], path: str, rounds: int, cold: bool) -> Any:
-    """Median seconds of each reader; they take turns, in an order that turns too."""
-    seconds: dict[str, list[float]] = {name: [] for name in readers}
-    names = list(readers)
-    for round_number in range(rounds + 1):
-        for name in names[round_number % len(names) :] + names[: round_number % len(names)]:
-            if cold:
+def clock(
+    contestants: dict[str, Contestant], path: str, frames: Sequence[int], args: DecodeArguments
+) -> dict[str, float]:
+    """Median seconds of each contestant; they take turns, in an order that turns too.
+
+    Those that fail are left out.
+    """
+    seconds: dict[str, list[float | None]] = {name: [] for name in contestants}
+    names = list(contestants)
+    for round_number in range(args.rounds + 1):
+        for place in range(len(names)):
+            name = names[(round_number + place) % len(names)]
+            if args.cold:
                 drop_from_cache(path)
-            start = time.perf_counter()
-            readers[name]()
+            taken = contestants[name].seconds(path, frames, args.size)
             if round_number:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+                seconds[name].append(taken)
+    return {
+        name: statistics.median(filter(None, values))
+        for name, values in seconds.items()
+        if None not in values
+    }
 
 
-def measure(args: DecodeArguments, path: Path, gop: int) -> dict[str, Any]:
-    """Every contestant on every pattern of one file."""
-    found = contestants()
+def measure(
+    contestants: dict[str, Contestant], path: Path, gop: int, args: DecodeArguments
+) -> dict[str, Any]:
+    """Every contestant on every pattern of one file; counts of what ours decodes."""
+    with Video(path) as video:
+        num_frames = len(video)
+        wanted = patterns(num_frames, gop)
+        decoded = {name: video.cost(frames).frames_decoded for name, frames in wanted.items()}
     results = {}
-    for pattern, frames in patterns(args.num_frames, args.count, gop).items():
-        readers: dict[str, Callable[[], Any]] = {
-            name: lambda read=read, frames=frames: read(str(path), frames, args.size)
-            for name, read in found.items()
-        }
-        if pattern == "uniform":
-            readers["temporal_within_a_gop"] = lambda frames=frames: read_ours_within_a_gop(
-                str(path), frames, args.size
-            )
-        results[pattern] = clock(readers, str(path), args.rounds, args.cold)
-    opened = clock({"open": lambda: len(Video(str(path)))}, str(path), args.rounds, args.cold)
-    return {"seconds": results, "open_and_index_seconds": opened["open"]}
+    for pattern, frames in wanted.items():
+        extra = {OURS_WITHIN_A_GOP, OPENING} if pattern != "uniform" else set()
+        taking_part = {name: one for name, one in contestants.items() if name not in extra}
+        results[pattern] = clock(taking_part, str(path), frames, args)
+    return {"frames": num_frames, "frames_decoded_by_ours": decoded, "seconds": results}
 
 
 def summary(files: dict[str, Any]) -> dict[str, Any]:
-    """Over the files: how much longer the others take, and our worst file."""
-    ratios: dict[str, list[float]] = {}
-    worst = 0.0
-    for result in files.values():
-        times = result["seconds"]["uniform"]
-        others = {name: t for name, t in times.items() if not name.startswith("temporal")}
-        worst = max(worst, times["temporal"] / min(others.values()))
-        for name, seconds in others.items():
-            ratios.setdefault(name, []).append(seconds / times["temporal"])
-        if "decord" in others:
-            ratios.setdefault("decord_over_temporal_within_a_gop", []).append(
-                others["decord"] / times["temporal_within_a_gop"]
-            )
-    return {
-        "uniform_geometric_mean_speedup_over": {
-            name: statistics.geometric_mean(values) for name, values in ratios.items()
-        },
-        "uniform_worst_time_over_the_fastest_other": worst,
-    }
+    """Over the files: how much longer the others take, and where ours is worst."""
+    found: dict[str, Any] = {}
+    for pattern in ("uniform", "random", "keyframes", "sequential"):
+        times = {name: result["seconds"][pattern] for name, result in files.items()}
+        worst = {
+            name: one[OURS] / min(one[other] for other in OTHERS if other in one)
+            for name, one in times.items()
+        }
+        ratios = {
+            other: [one[other] / one[OURS] for one in times.values() if other in one]
+            for other in OTHERS
+        }
+        found[pattern] = {
+            "geometric_mean_speedup_over": {
+                other: statistics.geometric_mean(values)
+                for other, values in ratios.items()
+                if values
+            },
+            "files_that_it_reads": {other: len(values) for other, values in ratios.items()},
+            "worst_time_over_the_fastest_other": max(worst.values()),
+            "worst_file": max(worst, key=lambda name: worst[name]),
+        }
+    if HARD in files:
+        hard = files[HARD]["seconds"]["uniform"]
+        found["speedup_within_a_gop_over_get_batch_on_720p_gop_250"] = {
+            name: hard[name] / hard[OURS_WITHIN_A_GOP]
+            for name in ("decord", "decord2")
+            if name in hard
+        }
+    return found
 
 
 def main() -> None:
     """Encode what is missing, measure, print."""
+    from transformers import HfArgumentParser  # here: the contestants' processes do without
+
     (args,) = HfArgumentParser(DecodeArguments).parse_args_into_dataclasses()
     folder = Path(args.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for size in args.sizes:
-        width, height = (int(number) for number in size.split("x"))
-        for gop in args.gops:
-            path = folder / f"{size}_gop{gop}_{args.num_frames}.mp4"
-            if not path.exists():
-                encode(args.source, path, width, height, gop, args.num_frames)
-            files[path.stem] = measure(args, path, gop)
-    versions = {"av": av.__version__}
-    for name in contestants():
-        if name in ("decord", "torchcodec"):
-            versions[name] = __import__(name).__version__
-    print(
-        json.dumps(
-            {
-                "frames": args.count,
-                "size": args.size,
-                "rounds": args.rounds,
-                "cold": args.cold,
-                "cores": os.cpu_count(),
-                "machine": f"{platform.machine()}, Python {platform.python_version()}",
-                "versions": versions,
-                "summary": summary(files),
-                "files": files,
-            },
-            indent=2,
-        )
-    )
+    specs = [spec for spec in FILES if args.only in spec.name]
+    for spec in [*specs, LONG]:
+        path = folder / f"{spec.name}.mp4"
+        if not path.exists():
+            encode(args.source, path, spec, args.num_frames)
+    contestants = start_contestants(args)
+    files = {
+        spec.name: measure(contestants, folder / f"{spec.name}.mp4", spec.gop, args)
+        for spec in specs
+    }
+    opener = {OPENING: contestants[OPENING]}
+    long = clock(opener, str(folder / f"{LONG.name}.mp4"), [], args)
+    report = {
+        "frames_read": SAMPLED,
+        "size": args.size,
+        "rounds": args.rounds,
+        "cold": args.cold,
+        "cores": os.cpu_count(),
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "versions": {name: one.version for name, one in contestants.items()}
+        | {"torch": version("torch")},
+        "summary": summary(files),
+        "open_and_index_of_5000_frames_seconds": long[OPENING],
+        "files": files,
+    }
+    for one in contestants.values():
+        one.close()
+    print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":
