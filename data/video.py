@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
-from .decode import plan
+from .decode import plan, price
 from .decode.apart import decode_apart
 from .decode.backends import (
     Backend,
@@ -138,16 +138,17 @@ class Video:
         return self._spent
 
     def cost(self, units: Sequence[int]) -> Cost:
-        """What a fresh reader would spend on these frames: frames decoded and packet bytes.
+        """What a fresh reader would spend on these frames: decodes, packet bytes, seconds.
 
         Frames of one GOP share its decoding; those on the way that no other frame refers to are not
-        decoded. Reading on from where the last read ended may cost less.
+        decoded. Reading on from where the last read ended may cost less. `decode_seconds` is an
+        estimate for one core, for comparing; the counts are exact.
 
         Raises:
             IndexError: An index is not in 0..len - 1.
         """
         discards = self.backend == "pyav"
-        return plan.read_cost(self.index, self._check(units), discards=discards)
+        return price.read_cost(self.index, self._check(units), discards=discards)
 
     def read(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> torch.Tensor:
         """Decode frames.

@@ -57,7 +57,7 @@ def inspection(video: Video) -> Group:
         facts.add_row(name, str(value))
     costs = Table(title="What reading would cost", title_justify="left")
     costs.add_column("frames")
-    for name in ("read", "decoded", "share of all", "bytes"):
+    for name in ("read", "decoded", "share of all", "bytes", "about, on a core"):
         costs.add_column(name, justify="right")
     for name, frames in reading_plans(num_frames, index.keyframes).items():
         cost = video.cost(frames)
@@ -68,6 +68,7 @@ def inspection(video: Video) -> Group:
             f"{cost.frames_decoded:,}",
             f"{share:.1%}",
             f"{cost.bytes_read:,}",
+            f"{cost.decode_seconds:.3f} s",
         )
     # Not a title: a table breaks its title at its own width.
     return Group(Text(str(video.id), style="bold"), facts, costs)

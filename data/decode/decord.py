@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .errors import VideoError
 from .index import VideoIndex
-from .plan import read_cost
+from .price import read_cost
 from .shelf import Shelf
 from .sniff import Checked
 

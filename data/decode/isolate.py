@@ -18,7 +18,7 @@ from pebble import ProcessExpired, ProcessPool
 from temporal.trace import Cost
 
 from ..video import Video
-from . import plan
+from . import plan, price
 from .backends import Backend
 from .container import MAX_PIXELS
 from .errors import VideoError
@@ -183,7 +183,7 @@ class IsolatedVideo:
     def cost(self, units: Sequence[int]) -> Cost:
         """What a fresh reader would spend on these frames."""
         frames = plan.check_frames(self.index, units, name=self.id)
-        return plan.read_cost(self.index, frames, discards=self.backend == "pyav")
+        return price.read_cost(self.index, frames, discards=self.backend == "pyav")
 
     def read(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> torch.Tensor:
         """Decode frames in the worker; see `Video.read`.

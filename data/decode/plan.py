@@ -1,7 +1,7 @@
-"""Which packets to decode for a set of frames, and what that costs: arithmetic on the index.
+"""Which packets to decode for a set of frames: arithmetic on the index.
 
-The reader executes these runs and the price list adds them up, so what `cost` says before reading
-is what reading spends.
+The reader executes these runs and the price list (`price`) adds them up, so what `cost` says before
+reading is what reading spends.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from temporal.trace import Cost
 
 from .index import VideoIndex
 
@@ -101,22 +99,6 @@ def decoded_packets(
     is_decoded = ~index.packets.is_disposable[run.first_packet : run.last_packet + 1]
     is_decoded[index.frame_packets[[*run.frames, *also]] - run.first_packet] = True
     return numbers[is_decoded]
-
-
-def read_cost(index: VideoIndex, frame_indices: Sequence[int], *, discards: bool = True) -> Cost:
-    """What a fresh reader spends on these frames: frames decoded and packet bytes.
-
-    Args:
-        index: The video's index.
-        frame_indices: The frames, in any order.
-        discards: As `decoded_packets` takes it.
-    """
-    runs = plan_runs(index, sorted(set(frame_indices)))
-    packets = [decoded_packets(index, run, discards=discards) for run in runs]
-    return Cost(
-        frames_decoded=sum(len(numbers) for numbers in packets),
-        bytes_read=int(sum(index.packets.size_bytes[numbers].sum() for numbers in packets)),
-    )
 
 
 def nearest_frames(
