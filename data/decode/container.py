@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from . import boxes
 from .bombs import find_bomb
 from .errors import VideoError
+from .settings import read_settings
 from .sniff import Checked
 
 MAX_PIXELS = 4096 * 2304
@@ -45,6 +46,9 @@ class Opened:
     stream: VideoStream
     """The chosen video stream."""
 
+    pixel_format: str
+    """How the decoder stores pixels (`"yuv420p"`); empty where that is not known."""
+
     decoder_options: Mapping[str, str]
     """Options that its decoder is opened with, beside those for safety."""
 
@@ -58,7 +62,7 @@ def open_container(
     *,
     max_pixels: int = MAX_PIXELS,
     decoder_options: Mapping[str, str] | None = None,
-    probes: bool = True,
+    is_known: bool = False,
 ) -> Opened:
     """Open a source for reading packets; no frame is decoded for the caller.
 
@@ -66,16 +70,20 @@ def open_container(
         checked: What `sniff.check_source` allowed.
         max_pixels: Largest width * height that will be decoded.
         decoder_options: FFmpeg options of the decoder (`{"skip_loop_filter": "all"}`).
-        probes: Decode a first frame to find out what the header does not say. Where it can be left
-            out (mp4, Matroska), opening is several times faster, and the pixel format and how far
-            frames are reordered may be unknown until a frame is decoded.
+        is_known: What the header does not say is known: no first frame need be decoded to find it
+            out. `pixel_format` may then be empty, and how far frames are reordered be told wrong.
 
     Raises:
         VideoError: `truncated_header`, `corrupt`, `no_video_stream`, `unsupported_codec`,
             `too_large` or `not_found`.
     """
     _check_header(checked)
-    container, stream = _open(checked, max_pixels, probes=probes)
+    may_do_without = checked.is_seekable and checked.demuxer in _LIST_THEIR_STREAMS
+    container, stream = _open(checked, max_pixels, probes=not may_do_without)
+    pixel_format = _told_format(stream)
+    if may_do_without and not (pixel_format or is_known):
+        container.close()
+        container, stream = _open(checked, max_pixels, probes=True)
     context = stream.codec_context
     if not (context.width and context.height) and checked.is_seekable:
         # Some decoders that refuse a frame for its size do not tell it either.
@@ -95,14 +103,19 @@ def open_container(
     if context.name in _SILENT_DECODERS:
         safety["err_detect"] = "explode"
     context.options = {**options, **safety}
-    return Opened(checked=checked, container=container, stream=stream, decoder_options=options)
+    return Opened(
+        checked=checked,
+        container=container,
+        stream=stream,
+        pixel_format=pixel_format or context.pix_fmt or "",
+        decoder_options=options,
+    )
 
 
 def _open(
     checked: Checked, max_pixels: int | None, *, probes: bool
 ) -> tuple[InputContainer, VideoStream]:
     """Open a container and pick its stream; larger frames are not decoded to look at them."""
-    probes |= checked.demuxer not in _LIST_THEIR_STREAMS
     unprobed = [{"skip_frame": "all"}] * _MAX_UNPROBED
     # Whatever the demuxer finds inside, it may open files only (a path) or nothing at all.
     options = {"protocol_whitelist": "file" if checked.path is not None else "none"}
@@ -118,12 +131,25 @@ def _open(
             stream_options=None if probes else unprobed,
         )
     except (av.error.FFmpegError, IndexError, ValueError) as error:
+        if not probes and not isinstance(error, av.error.FFmpegError):
+            return _open(checked, max_pixels, probes=True)  # it has no streams to spare the probing
         raise _open_error(checked, error) from error
     try:
         return container, _video_stream(container, checked)
     except BaseException:
         container.close()
         raise
+
+
+def _told_format(stream: VideoStream) -> str | None:
+    """The pixel format, if the header says all that a decoder finds out from a first frame."""
+    context = stream.codec_context
+    settings = read_settings(context.extradata) if context.name == "h264" else None
+    if settings is None or not settings.is_progressive or settings.max_reordered is None:
+        return None
+    is_same = (settings.width, settings.height) == (context.width, context.height)
+    is_same &= settings.max_reordered == context.reorder_depth
+    return settings.pixel_format if is_same else None
 
 
 def check_pixels(width: int, height: int, max_pixels: int, *, name: str) -> None:

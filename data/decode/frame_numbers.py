@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bits import Bits
+from .settings import read_settings
 
 UNKNOWN = -1
-_SETTINGS, _WHOLE_KEYFRAME = 7, 5  # unit types: sequence parameters, an IDR slice
+_WHOLE_KEYFRAME = 5  # type of a slice of an IDR picture
 _HEADER_BYTES = 16  # of a slice, in which its frame number stands
-_WITH_CHROMA = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
 
 
 class FrameNumbers:
@@ -26,7 +26,8 @@ class FrameNumbers:
     """
 
     def __init__(self, extradata: bytes | None) -> None:
-        self._bits = number_bits(extradata)
+        settings = read_settings(extradata)
+        self._bits = settings.frame_number_bits if settings is not None else 0
         self._numbers: list[int] = []
         self._are_whole: list[bool] = []
 
@@ -65,52 +66,3 @@ class FrameNumbers:
         is_start = np.array(self._are_whole, dtype=np.bool_)
         is_start[:1] = True
         return (numbers == UNKNOWN) | ((numbers != wanted) & ~is_start)
-
-
-def number_bits(extradata: bytes | None) -> int:
-    """Read how many bits a frame number has; 0 where that is not known or not the same for all."""
-    found = {_number_bits(unit) for unit in _parameter_sets(extradata or b"")}
-    return found.pop() if len(found) == 1 else 0
-
-
-def _parameter_sets(extradata: bytes) -> list[bytes]:
-    if extradata[:1] != b"\1":
-        units = extradata.split(b"\0\0\1")[1:]
-        return [unit for unit in units if unit and unit[0] & 31 == _SETTINGS]
-    sets, place = [], 6
-    for _ in range(extradata[5] & 31 if len(extradata) > 5 else 0):
-        size = int.from_bytes(extradata[place : place + 2], "big")
-        sets.append(extradata[place + 2 : place + 2 + size])
-        place += 2 + size
-    return sets
-
-
-def _number_bits(unit: bytes) -> int:
-    """Of one set of sequence parameters (ITU-T H.264, 7.3.2.1.1)."""
-    bits = Bits(unit[1:])
-    try:
-        profile = bits.read(8)
-        bits.read(16)  # constraints, level
-        bits.read_unsigned()  # its own number
-        if profile in _WITH_CHROMA:
-            chroma = bits.read_unsigned()
-            if chroma == 3 and bits.read(1):
-                return 0  # three separate planes: slice headers have another form
-            bits.read_unsigned()  # bits of luma
-            bits.read_unsigned()  # and of chroma
-            bits.read(1)
-            if bits.read(1):
-                for number in range(8 if chroma != 3 else 12):
-                    if bits.read(1):
-                        _skip_scaling_list(bits, 16 if number < 6 else 64)
-        return bits.read_unsigned() + 4
-    except EOFError:
-        return 0
-
-
-def _skip_scaling_list(bits: Bits, size: int) -> None:
-    last = following = 8
-    for _ in range(size):
-        if following:
-            following = (last + bits.read_signed() + 256) % 256
-        last = following or last

@@ -186,7 +186,7 @@ def build_index(opened: Opened) -> VideoIndex:
         height=context.width if turned else context.height,
         rotation=rotation,
         codec=_codec_name(opened),
-        pixel_format=context.pix_fmt or "",
+        pixel_format=opened.pixel_format,
         container=checked.demuxer,
         video_streams=len(opened.container.streams.video),
         time_base=time_base,

@@ -156,7 +156,7 @@ class Lanes:
 
     def _open(self) -> Opened:
         # What a probe finds out is known, but for how far frames are reordered.
-        opened = open_container(self._checked, max_pixels=self._max_pixels, probes=False)
+        opened = open_container(self._checked, max_pixels=self._max_pixels, is_known=True)
         if opened.stream.codec_context.reorder_depth == self._reorder_depth:
             return opened
         opened.close()
