@@ -3,9 +3,9 @@
 from . import evidence as evidence
 from .collection import collect as collect
 from .decode.errors import VideoError as VideoError
-from .decode.forward import StreamFrame as StreamFrame
 from .decode.index import VideoIndex as VideoIndex
 from .decode.isolate import DecodePool as DecodePool
+from .decode.stream import StreamFrame as StreamFrame
 from .item import InputError as InputError
 from .item import Item as Item
 from .text import Document as Document

@@ -25,17 +25,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from av.sidedata.motionvectors import MotionVectors as SideData
-from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
+from .decode import glimpse
 from .decode.errors import VideoError
 from .decode.index import VideoIndex
-from .decode.shelf import Shelf, check_size
-from .decode.sink import FrameSink
+from .decode.shelf import check_size
 from .video import Video
 
 if TYPE_CHECKING:
@@ -47,15 +44,6 @@ _OLD_CODECS = frozenset(
 _HAVE_VECTORS = _OLD_CODECS | {"h264"}
 _HAVE_LOWRES = _OLD_CODECS | {"mjpeg"}
 _MAX_LOWRES = 3  # an eighth of each side
-
-# As PyAV lays FFmpeg's AVMotionVector out.
-_SHORTS = [(name, np.int16) for name in ("src_x", "src_y", "dst_x", "dst_y")]
-_MOTION = [("motion_x", np.int32), ("motion_y", np.int32), ("motion_scale", np.uint16)]
-_VECTOR = np.dtype(
-    [("source", np.int32), ("w", np.uint8), ("h", np.uint8), *_SHORTS, ("flags", np.uint64)]
-    + _MOTION,
-    align=True,
-)
 
 
 class _Indexed(Protocol):
@@ -166,7 +154,10 @@ def keyframe_thumbnails(
 
 
 def low_resolution_scan(
-    video: Video, num_frames: int | None = None, *, size: tuple[int, int] = (64, 64)
+    video: Video,
+    num_frames: int | None = None,
+    *,
+    size: tuple[int, int] = (64, 64),
 ) -> SmallFrames:
     """Decode frames of the whole video, small.
 
@@ -203,9 +194,7 @@ def motion_vectors(video: Video, frames: Sequence[int]) -> MotionVectors:
             f"{video.id}: the decoder of {index.codec} gives no motion vectors; take "
             "evidence.packet_motion or evidence.low_resolution_scan instead",
         )
-    sink = _VectorSink()
-    cost = video.decode_apart(frames, sink, flags2="+export_mvs")
-    vectors = tuple(sink.vectors[int(frame)] for frame in frames)
+    vectors, cost = glimpse.decode_vectors(video, frames)
     return MotionVectors(
         frames=np.array([int(frame) for frame in frames], dtype=np.int64),
         magnitudes=np.array([_mean_length(field) for field in vectors], dtype=np.float32),
@@ -222,15 +211,8 @@ def _decode_small(video: Video, frames: NDArray[np.int64], size: tuple[int, int]
     if video.index.codec in _HAVE_LOWRES:
         shrink = min(video.index.height // height, video.index.width // width)
         options["lowres"] = str(min(_MAX_LOWRES, max(1, shrink).bit_length() - 1))
-    out = np.empty((len(frames), 3, height, width), dtype=np.uint8)
-    sink = FrameSink(
-        slots={int(frame): row for row, frame in enumerate(frames)},
-        out=out,
-        reformatter=VideoReformatter(),
-        shelf=Shelf((), (height, width)),
-    )
-    cost = video.decode_apart(frames.tolist(), sink, **options)
-    return SmallFrames(frames=frames, images=torch.from_numpy(out), cost=cost)
+    images, cost = glimpse.decode_small(video, frames.tolist(), (height, width), options)
+    return SmallFrames(frames=frames, images=torch.from_numpy(images), cost=cost)
 
 
 def _spread(count: int, most: int | None, name: str) -> NDArray[np.int64]:
@@ -240,29 +222,6 @@ def _spread(count: int, most: int | None, name: str) -> NDArray[np.int64]:
     if most < 1:
         raise ValueError(f"{name} ({most}) must be >= 1, or None for all")
     return np.floor((np.arange(most) + 0.5) * count / most).astype(np.int64)
-
-
-class _VectorSink(FrameSink):
-    """Keeps the motion vectors of the frames it is given, and makes no images."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            slots={},
-            out=np.empty((0, 3, 1, 1), dtype=np.uint8),
-            reformatter=VideoReformatter(),
-            shelf=Shelf((), (0, 0)),
-        )
-        self.vectors: dict[int, NDArray[Any]] = {}
-
-    def put(self, frame_index: int, frame: VideoFrame) -> None:
-        """Keep a frame's vectors."""
-        found = frame.side_data.get("MOTION_VECTORS")
-        if isinstance(found, SideData):
-            # A copy: the array is a view of the decoder's own buffer.
-            self.vectors[frame_index] = found.to_ndarray().copy()
-        else:
-            self.vectors[frame_index] = np.empty(0, dtype=_VECTOR)
-        self.num_read += 1
 
 
 def _mean_length(vectors: NDArray[Any]) -> float:

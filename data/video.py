@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -18,12 +18,13 @@ from .decode import plan
 from .decode.apart import decode_apart
 from .decode.backends import Backend, FrameReader, backend_for, check_backend, open_reader
 from .decode.container import MAX_PIXELS, Opened, open_container
-from .decode.forward import StreamFrame, stream_frames
+from .decode.fork import check_crosses_fork, leave_to_parent
 from .decode.index import VideoIndex
 from .decode.index_cache import read_index
 from .decode.shelf import Expectation, check_size
 from .decode.sink import FrameSink
 from .decode.sniff import Checked, check_source, source_name
+from .decode.stream import StreamArray, StreamFrame, stream_arrays, to_frames
 
 if TYPE_CHECKING:
     import torch
@@ -147,12 +148,16 @@ class Video:
         return torch.from_numpy(self.read_array(units, size=size))
 
     def read_array(
-        self, units: Sequence[int], *, size: tuple[int, int] | None = None
+        self,
+        units: Sequence[int],
+        *,
+        size: tuple[int, int] | None = None,
+        out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
-        """Decode frames as `read` does, into a NumPy array."""
+        """Decode frames as `read` does, into a NumPy array: `out`, if it is given."""
         frames = self._check(units)
-        height, width = self._check_size(size)
-        out = np.empty((len(frames), 3, height, width), dtype=np.uint8)
+        shape = (len(frames), 3, *self._check_size(size))
+        out = np.empty(shape, dtype=np.uint8) if out is None else out.reshape(shape)
         slots: dict[int, int] = {}
         for row, frame in enumerate(frames):
             slots.setdefault(frame, row)
@@ -200,9 +205,15 @@ class Video:
             VideoError: The source cannot be opened, a frame is too large or, at the end, there was
                 damage after the last frame. `frames_read` counts those that were yielded.
         """
+        return to_frames(self.stream_arrays(every_seconds, size=size))
+
+    def stream_arrays(
+        self, every_seconds: float = 1.0, *, size: tuple[int, int] | None = None
+    ) -> Generator[StreamArray, None, None]:
+        """Read forward as `stream` does, into NumPy arrays."""
         self._own_process()
         get_checked = functools.partial(self._get_checked, forward_only=True)
-        return stream_frames(get_checked, every_seconds, size, self._max_pixels, self._spend)
+        return stream_arrays(get_checked, every_seconds, size, self._max_pixels, self._spend)
 
     def decode_apart(self, units: Sequence[int], sink: FrameSink, **decoder_options: str) -> Cost:
         """Decode frames into a sink, in a decoder of its own that has these FFmpeg options.
@@ -323,15 +334,9 @@ class Video:
         """
         if self._process == os.getpid():
             return
-        # Closing (or collecting) a decoder that the parent opened can dead-lock: keep it, unused.
-        _INHERITED.append((self._reader, self._opened))
-        if not isinstance(self._source, str | os.PathLike | bytes):
-            raise RuntimeError(
-                f"video {self.id!r} was opened from a file object in another process, which shares "
-                "that file's position; give its path or its bytes instead"
-            )
-        index, spent = self._index, self._spent
-        checked = self._checked
+        leave_to_parent(self._reader, self._opened)
+        check_crosses_fork(self._source, self.id)
+        index, checked, spent = self._index, self._checked, self._spent
         self._reset()
         self._spent = spent
         if checked is not None and checked.path is not None:
@@ -341,9 +346,4 @@ class Video:
         return plan.check_frames(self.index, units, name=self.id)
 
     def _check_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
-        if size is None:
-            return self.index.height, self.index.width
-        return check_size(size)
-
-
-_INHERITED: list[Any] = []  # decoders of a parent process, kept from being collected in a fork
+        return (self.index.height, self.index.width) if size is None else check_size(size)
