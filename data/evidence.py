@@ -10,7 +10,7 @@ From the cheapest to the dearest, on a video of N frames with G keyframes:
 ==========================  ==================================================================
 
 What is decoded is counted in `video.spent` too. A decoder of their own is used, so a reading that
-goes on is not disturbed.
+goes on is not disturbed. An isolated video's is in its worker, and each call is under its deadline.
 
 Example:
     >>> from temporal.data import Video, evidence
@@ -32,6 +32,7 @@ from temporal.trace import Cost
 from .decode import glimpse
 from .decode.errors import VideoError
 from .decode.index import VideoIndex
+from .decode.isolated import IsolatedVideo
 from .decode.shelf import check_size
 from .video import Video
 
@@ -137,7 +138,7 @@ def packet_motion(video: _Indexed) -> PacketMotion:
 
 
 def keyframe_thumbnails(
-    video: Video, *, size: tuple[int, int] = (64, 64), max_frames: int | None = None
+    video: Video | IsolatedVideo, *, size: tuple[int, int] = (64, 64), max_frames: int | None = None
 ) -> SmallFrames:
     """Decode the keyframes, small.
 
@@ -154,7 +155,7 @@ def keyframe_thumbnails(
 
 
 def low_resolution_scan(
-    video: Video,
+    video: Video | IsolatedVideo,
     num_frames: int | None = None,
     *,
     size: tuple[int, int] = (64, 64),
@@ -175,7 +176,7 @@ def low_resolution_scan(
     return _decode_small(video, _spread(len(video), num_frames, "num_frames"), size)
 
 
-def motion_vectors(video: Video, frames: Sequence[int]) -> MotionVectors:
+def motion_vectors(video: Video | IsolatedVideo, frames: Sequence[int]) -> MotionVectors:
     """Take the motion vectors out of coded frames; they are decoded, but not made into images.
 
     Args:
@@ -194,7 +195,10 @@ def motion_vectors(video: Video, frames: Sequence[int]) -> MotionVectors:
             f"{video.id}: the decoder of {index.codec} gives no motion vectors; take "
             "evidence.packet_motion or evidence.low_resolution_scan instead",
         )
-    vectors, cost = glimpse.decode_vectors(video, frames)
+    if isinstance(video, IsolatedVideo):
+        vectors, cost = video.decode_vectors(frames)
+    else:
+        vectors, cost = glimpse.decode_vectors(video, frames)
     return MotionVectors(
         frames=np.array([int(frame) for frame in frames], dtype=np.int64),
         magnitudes=np.array([_mean_length(field) for field in vectors], dtype=np.float32),
@@ -203,7 +207,9 @@ def motion_vectors(video: Video, frames: Sequence[int]) -> MotionVectors:
     )
 
 
-def _decode_small(video: Video, frames: NDArray[np.int64], size: tuple[int, int]) -> SmallFrames:
+def _decode_small(
+    video: Video | IsolatedVideo, frames: NDArray[np.int64], size: tuple[int, int]
+) -> SmallFrames:
     import torch  # here: a decode worker, which never comes here, starts ten times faster
 
     height, width = check_size(size)
@@ -211,7 +217,10 @@ def _decode_small(video: Video, frames: NDArray[np.int64], size: tuple[int, int]
     if video.index.codec in _HAVE_LOWRES:
         shrink = min(video.index.height // height, video.index.width // width)
         options["lowres"] = str(min(_MAX_LOWRES, max(1, shrink).bit_length() - 1))
-    images, cost = glimpse.decode_small(video, frames.tolist(), (height, width), options)
+    if isinstance(video, IsolatedVideo):
+        images, cost = video.decode_small(frames.tolist(), (height, width), options)
+    else:
+        images, cost = glimpse.decode_small(video, frames.tolist(), (height, width), options)
     return SmallFrames(frames=frames, images=torch.from_numpy(images), cost=cost)
 
 
