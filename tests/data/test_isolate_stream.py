@@ -56,13 +56,15 @@ def test_clock_breaks_and_changing_sizes_come_through(clips, pool, tmp_path, enc
 
 
 def test_streams_and_reads_of_one_worker_take_turns(clips, pool):
-    images, _ = clips.truth("h264.mp4")
-    video, other = pool.open(clips.path("h264.mp4")), pool.open(clips.path("h264.mkv"))
-    for number, pair in enumerate(zip(video.stream(0.0), other.stream(0.0), strict=True)):
-        for frame in pair:
+    names = ("h264.mp4", "h264.mkv")
+    videos = [pool.open(clips.path(name)) for name in names]
+    truths = [clips.truth(name)[0] for name in names]
+    streams = zip(*(video.stream(0.0) for video in videos), strict=True)
+    for number, pair in enumerate(streams):
+        for frame, images in zip(pair, truths, strict=True):
             assert np.array_equal(frame.image.numpy(), images[number])
         wanted = (number * 7) % 60
-        assert np.array_equal(video.read([wanted])[0].numpy(), images[wanted])
+        assert np.array_equal(videos[0].read([wanted])[0].numpy(), truths[0][wanted])
 
 
 def test_what_is_not_read_on_is_not_decoded(clips, pool):
