@@ -16,7 +16,7 @@ from ..video import Video
 from .backends import Backend
 from .container import MAX_PIXELS
 from .isolated import IsolatedVideo
-from .lane import Lane
+from .worker_lane import Lane
 from .sniff import source_name
 from .view import can_seek
 from .worker import ReadFunction, read_frames

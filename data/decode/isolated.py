@@ -15,7 +15,7 @@ from ..video import Video
 from . import glimpse, plan
 from .index import VideoIndex
 from .isolated_stream import IsolatedStream
-from .lane import Lane
+from .worker_lane import Lane
 from .shelf import check_size
 from .stream import check_stream
 from .worker import Done, Expected, read_expected, read_facts, read_small, work

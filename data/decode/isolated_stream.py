@@ -10,7 +10,7 @@ from temporal.trace import Cost
 
 from ..video import Video
 from .errors import VideoError
-from .lane import Lane
+from .worker_lane import Lane
 from .stream import StreamFrame
 from .worker import work_stream
 
