@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 from . import evidence as evidence
 from .collection import collect as collect
 from .decode.errors import VideoError as VideoError
-from .decode.forward import StreamFrame as StreamFrame
 from .decode.index import VideoIndex as VideoIndex
+from .decode.stream import StreamFrame as StreamFrame
 from .item import InputError as InputError
 from .item import Item as Item
 from .text import Document as Document
@@ -15,12 +15,13 @@ from .video import Video as Video
 
 if TYPE_CHECKING:
     from .decode.isolate import DecodePool as DecodePool
+    from .decode.isolated import IsolatedVideo as IsolatedVideo
 
 
 def __getattr__(name: str) -> Any:
     """Import worker processes when they are asked for: their 4 MB are not all readers'."""
-    if name != "DecodePool":
+    if name not in ("DecodePool", "IsolatedVideo"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .decode.isolate import DecodePool
+    from .decode import isolate
 
-    return DecodePool
+    return getattr(isolate, name)

@@ -10,7 +10,7 @@ From the cheapest to the dearest, on a video of N frames with G keyframes:
 ==========================  ==================================================================
 
 What is decoded is counted in `video.spent` too. A decoder of their own is used, so a reading that
-goes on is not disturbed.
+goes on is not disturbed. An isolated video's is in its worker, and each call is under its deadline.
 
 Example:
     >>> from temporal.data import Video, evidence
@@ -25,21 +25,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from av.sidedata.motionvectors import MotionVectors as SideData
-from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
+from .decode import glimpse
 from .decode.errors import VideoError
 from .decode.index import VideoIndex
-from .decode.shelf import Shelf, check_size
-from .decode.sink import FrameSink
+from .decode.shelf import check_size
 from .video import Video
 
 if TYPE_CHECKING:
     import torch
+
+    from .decode.isolated import IsolatedVideo
 
 _OLD_CODECS = frozenset(
     {"flv1", "h263", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3"}
@@ -47,15 +46,6 @@ _OLD_CODECS = frozenset(
 _HAVE_VECTORS = _OLD_CODECS | {"h264"}
 _HAVE_LOWRES = _OLD_CODECS | {"mjpeg"}
 _MAX_LOWRES = 3  # an eighth of each side
-
-# As PyAV lays FFmpeg's AVMotionVector out.
-_SHORTS = [(name, np.int16) for name in ("src_x", "src_y", "dst_x", "dst_y")]
-_MOTION = [("motion_x", np.int32), ("motion_y", np.int32), ("motion_scale", np.uint16)]
-_VECTOR = np.dtype(
-    [("source", np.int32), ("w", np.uint8), ("h", np.uint8), *_SHORTS, ("flags", np.uint64)]
-    + _MOTION,
-    align=True,
-)
 
 
 class _Indexed(Protocol):
@@ -149,7 +139,7 @@ def packet_motion(video: _Indexed) -> PacketMotion:
 
 
 def keyframe_thumbnails(
-    video: Video, *, size: tuple[int, int] = (64, 64), max_frames: int | None = None
+    video: Video | IsolatedVideo, *, size: tuple[int, int] = (64, 64), max_frames: int | None = None
 ) -> SmallFrames:
     """Decode the keyframes, small.
 
@@ -166,7 +156,10 @@ def keyframe_thumbnails(
 
 
 def low_resolution_scan(
-    video: Video, num_frames: int | None = None, *, size: tuple[int, int] = (64, 64)
+    video: Video | IsolatedVideo,
+    num_frames: int | None = None,
+    *,
+    size: tuple[int, int] = (64, 64),
 ) -> SmallFrames:
     """Decode frames of the whole video, small.
 
@@ -184,7 +177,7 @@ def low_resolution_scan(
     return _decode_small(video, _spread(len(video), num_frames, "num_frames"), size)
 
 
-def motion_vectors(video: Video, frames: Sequence[int]) -> MotionVectors:
+def motion_vectors(video: Video | IsolatedVideo, frames: Sequence[int]) -> MotionVectors:
     """Take the motion vectors out of coded frames; they are decoded, but not made into images.
 
     Args:
@@ -203,9 +196,10 @@ def motion_vectors(video: Video, frames: Sequence[int]) -> MotionVectors:
             f"{video.id}: the decoder of {index.codec} gives no motion vectors; take "
             "evidence.packet_motion or evidence.low_resolution_scan instead",
         )
-    sink = _VectorSink()
-    cost = video.decode_apart(frames, sink, flags2="+export_mvs")
-    vectors = tuple(sink.vectors[int(frame)] for frame in frames)
+    if isinstance(video, Video):
+        vectors, cost = glimpse.decode_vectors(video, frames)
+    else:
+        vectors, cost = video.decode_vectors(frames)
     return MotionVectors(
         frames=np.array([int(frame) for frame in frames], dtype=np.int64),
         magnitudes=np.array([_mean_length(field) for field in vectors], dtype=np.float32),
@@ -214,7 +208,9 @@ def motion_vectors(video: Video, frames: Sequence[int]) -> MotionVectors:
     )
 
 
-def _decode_small(video: Video, frames: NDArray[np.int64], size: tuple[int, int]) -> SmallFrames:
+def _decode_small(
+    video: Video | IsolatedVideo, frames: NDArray[np.int64], size: tuple[int, int]
+) -> SmallFrames:
     import torch  # here: a decode worker, which never comes here, starts ten times faster
 
     height, width = check_size(size)
@@ -222,15 +218,11 @@ def _decode_small(video: Video, frames: NDArray[np.int64], size: tuple[int, int]
     if video.index.codec in _HAVE_LOWRES:
         shrink = min(video.index.height // height, video.index.width // width)
         options["lowres"] = str(min(_MAX_LOWRES, max(1, shrink).bit_length() - 1))
-    out = np.empty((len(frames), 3, height, width), dtype=np.uint8)
-    sink = FrameSink(
-        slots={int(frame): row for row, frame in enumerate(frames)},
-        out=out,
-        reformatter=VideoReformatter(),
-        shelf=Shelf((), (height, width)),
-    )
-    cost = video.decode_apart(frames.tolist(), sink, **options)
-    return SmallFrames(frames=frames, images=torch.from_numpy(out), cost=cost)
+    if isinstance(video, Video):
+        images, cost = glimpse.decode_small(video, frames.tolist(), (height, width), options)
+    else:
+        images, cost = video.decode_small(frames.tolist(), (height, width), options)
+    return SmallFrames(frames=frames, images=torch.from_numpy(images), cost=cost)
 
 
 def _spread(count: int, most: int | None, name: str) -> NDArray[np.int64]:
@@ -240,29 +232,6 @@ def _spread(count: int, most: int | None, name: str) -> NDArray[np.int64]:
     if most < 1:
         raise ValueError(f"{name} ({most}) must be >= 1, or None for all")
     return np.floor((np.arange(most) + 0.5) * count / most).astype(np.int64)
-
-
-class _VectorSink(FrameSink):
-    """Keeps the motion vectors of the frames it is given, and makes no images."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            slots={},
-            out=np.empty((0, 3, 1, 1), dtype=np.uint8),
-            reformatter=VideoReformatter(),
-            shelf=Shelf((), (0, 0)),
-        )
-        self.vectors: dict[int, NDArray[Any]] = {}
-
-    def put(self, frame_index: int, frame: VideoFrame) -> None:
-        """Keep a frame's vectors."""
-        found = frame.side_data.get("MOTION_VECTORS")
-        if isinstance(found, SideData):
-            # A copy: the array is a view of the decoder's own buffer.
-            self.vectors[frame_index] = found.to_ndarray().copy()
-        else:
-            self.vectors[frame_index] = np.empty(0, dtype=_VECTOR)
-        self.num_read += 1
 
 
 def _mean_length(vectors: NDArray[Any]) -> float:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -16,27 +15,18 @@ from temporal.trace import Cost
 
 from .decode import plan, price
 from .decode.apart import decode_apart
-from .decode.backends import (
-    Backend,
-    FrameReader,
-    backend_for,
-    check_backend,
-    count_cores,
-    open_reader,
-)
-from .decode.container import MAX_PIXELS, Opened, open_container
-from .decode.forward import StreamFrame, stream_frames
+from .decode.backends import Backend
+from .decode.container import MAX_PIXELS
 from .decode.index import VideoIndex
-from .decode.index_cache import read_index
+from .decode.opening import Opening
 from .decode.shelf import Expectation, check_size
 from .decode.sink import FrameSink
-from .decode.sniff import Checked, check_source, portable, source_name
-from .decode.urls import AllowRemote, check_permission, is_url
+from .decode.sniff import source_name
+from .decode.stream import StreamArray, StreamFrame, stream_arrays, to_frames
+from .decode.urls import AllowRemote
 
 if TYPE_CHECKING:
     import torch
-
-_PICKLED = ("id", "_wanted_backend", "_max_pixels", "_num_threads", "_limits", "_index_cache_dir")
 
 
 class Video:
@@ -84,28 +74,19 @@ class Video:
         index_cache_dir: str | os.PathLike[str] | None = None,
         allow_remote: AllowRemote = False,
     ) -> None:
-        check_backend(backend)
-        if max_pixels < 1:
-            raise ValueError(f"max_pixels ({max_pixels}) must be >= 1")
-        if num_threads is not None and num_threads < 1:
-            raise ValueError(f"num_threads ({num_threads}) must be >= 1, or None for all cores")
         self.id = id if id is not None else source_name(source)
-        self._source = source
-        # The others would first need the whole of a remote file.
-        self._wanted_backend: Backend = "pyav" if is_url(source) else backend
+        self._backend = backend
         self._max_pixels = max_pixels
-        self._num_threads = num_threads
-        self._limits: Any = {"root": root, "allow_remote": check_permission(allow_remote)}
-        self._index_cache_dir = index_cache_dir
-        self._reset()
-
-    def _reset(self) -> None:
-        self._lock = threading.RLock()
-        self._process = os.getpid()
-        self._index: VideoIndex | None = None
-        self._checked: Checked | None = None
-        self._opened: Opened | None = None  # open, with its index read, not yet given to a reader
-        self._reader: FrameReader | None = None
+        self._opening = Opening(
+            source,
+            name=self.id,
+            backend=backend,
+            max_pixels=max_pixels,
+            root=root,
+            num_threads=num_threads,
+            index_cache_dir=index_cache_dir,
+            allow_remote=allow_remote,
+        )
         self._spent = Cost()
         self._expectation = Expectation()
 
@@ -117,20 +98,16 @@ class Video:
             VideoError: The source cannot be opened; see `VideoError.reason`.
         """
         self._own_process()
-        with self._lock:
-            if self._index is None:
-                self._index, self._opened = read_index(
-                    self._get_checked(), self._max_pixels, self._index_cache_dir
-                )
-            return self._index
+        return self._opening.get_index()
 
     def __len__(self) -> int:
         return len(self.index)
 
     @property
     def backend(self) -> str:
-        """The decoder that reads this file: `"pyav"` or `"decord"`."""
-        return backend_for(self._wanted_backend, self.index)
+        """The decoder that reads this file: `"pyav"`, `"decord"` or `"torchcodec"`."""
+        self._own_process()
+        return self._opening.get_backend()
 
     @property
     def spent(self) -> Cost:
@@ -169,18 +146,22 @@ class Video:
         return torch.from_numpy(self.read_array(units, size=size))
 
     def read_array(
-        self, units: Sequence[int], *, size: tuple[int, int] | None = None
+        self,
+        units: Sequence[int],
+        *,
+        size: tuple[int, int] | None = None,
+        out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
-        """Decode frames as `read` does, into a NumPy array."""
+        """Decode frames as `read` does, into a NumPy array: `out`, if it is given."""
         frames = self._check(units)
-        height, width = self._check_size(size)
-        out = np.empty((len(frames), 3, height, width), dtype=np.uint8)
+        shape = (len(frames), 3, *self._check_size(size))
+        out = np.empty(shape, dtype=np.uint8) if out is None else out.reshape(shape)
         slots: dict[int, int] = {}
         for row, frame in enumerate(frames):
             slots.setdefault(frame, row)
         self._own_process()
-        with self._lock:
-            reader = self._get_reader()
+        with self._opening.lock:
+            reader = self._opening.get_reader()
             shelf = self._expectation.get_shelf(self._check_size(None))
             before = (reader.frames_decoded, reader.bytes_read)
             start = time.perf_counter()
@@ -222,19 +203,23 @@ class Video:
             VideoError: The source cannot be opened, a frame is too large or, at the end, there was
                 damage after the last frame. `frames_read` counts those that were yielded.
         """
+        return to_frames(self.stream_arrays(every_seconds, size=size))
+
+    def stream_arrays(
+        self, every_seconds: float = 1.0, *, size: tuple[int, int] | None = None
+    ) -> Generator[StreamArray, None, None]:
+        """Read forward as `stream` does, into NumPy arrays."""
         self._own_process()
-        get_checked = functools.partial(self._get_checked, forward_only=True)
-        return stream_frames(get_checked, every_seconds, size, self._max_pixels, self._spend)
+        get_checked = functools.partial(self._opening.get_checked, forward_only=True)
+        return stream_arrays(get_checked, every_seconds, size, self._max_pixels, self._spend)
 
     def decode_apart(self, units: Sequence[int], sink: FrameSink, **decoder_options: str) -> Cost:
         """Decode frames into a sink, in a decoder of its own that has these FFmpeg options.
 
         For `temporal.data.evidence`. What `read` uses keeps its place. Raises what `read` raises.
         """
-        index, frames, checked = self.index, self._check(units), self._get_checked()
-        opened = open_container(
-            checked, max_pixels=self._max_pixels, decoder_options=decoder_options
-        )
+        index, frames = self.index, self._check(units)
+        opened = self._opening.open_apart(decoder_options)
         return decode_apart(opened, index, frames, sink, self._max_pixels, self._spend)
 
     def expect(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> None:
@@ -282,12 +267,8 @@ class Video:
         The index stays.
         """
         self._own_process()
-        with self._lock:
-            for held in (self._reader, self._opened):
-                if held is not None:
-                    held.close()
-            self._reader = self._opened = None
-            self._checked = self._checked and self._checked.let_go()
+        with self._opening.lock:
+            self._opening.close()
             self._expectation = Expectation()
 
     def __enter__(self) -> Video:
@@ -297,73 +278,21 @@ class Video:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Video({self.id!r}, backend={self._wanted_backend!r})"
+        return f"Video({self.id!r}, backend={self._backend!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: self.__dict__[name] for name in _PICKLED}
-        with self._lock:
-            return {**state, "_source": portable(self._source)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._reset()
-
-    def _get_checked(self, *, forward_only: bool = False) -> Checked:
-        with self._lock:
-            if self._checked is not None and self._checked.is_lost:
-                self.close()  # whatever is open reads from a lost connection: begin anew
-            if self._checked is not None:
-                return self._checked
-            checked = check_source(self._source, forward_only=forward_only, **self._limits)
-            if checked.is_seekable:
-                self._checked = checked
-            return checked
-
-    def _spend(self, cost: Cost) -> None:
-        with self._lock:
-            self._spent += cost
-
-    def _get_reader(self) -> FrameReader:
-        checked = self._get_checked()
-        if self._reader is None:
-            index, opened = self.index, self._opened
-            self._opened = None
-            self._reader = open_reader(
-                self.backend,
-                checked,
-                index,
-                opened,
-                max_pixels=self._max_pixels,
-                num_threads=self._num_threads or count_cores(),
-            )
-        return self._reader
+        return {**self.__dict__, "_spent": Cost(), "_expectation": Expectation()}
 
     def _own_process(self) -> None:
-        """After a fork, leave the parent's decoder alone and open an own one.
+        if self._opening.own_process():
+            self._expectation = Expectation()
 
-        Comes before the lock is taken: in the child, the lock may be held by a thread that is gone.
-        """
-        if self._process == os.getpid():
-            return
-        # Closing (or collecting) a decoder that the parent opened can dead-lock: keep it, unused.
-        _INHERITED.append((self._reader, self._opened))
-        if not isinstance(self._source, str | os.PathLike | bytes):
-            raise RuntimeError(
-                f"video {self.id!r} was opened from a file object in another process, which shares "
-                "that file's position; give its path or its bytes instead"
-            )
-        index, spent = self._index, self._spent
-        checked = self._checked
-        self._reset()
-        self._spent = spent
-        if checked is not None and checked.path is not None:
-            self._index, self._checked = index, checked
+    def _spend(self, cost: Cost) -> None:
+        with self._opening.lock:
+            self._spent += cost
 
     def _check(self, units: Sequence[int]) -> list[int]:
         return plan.check_frames(self.index, units, name=self.id)
 
     def _check_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
         return (self.index.height, self.index.width) if size is None else check_size(size)
-
-
-_INHERITED: list[Any] = []  # decoders of a parent process, kept from being collected in a fork

@@ -7,15 +7,9 @@ between keyframes and a frame wanted every 10 seconds, four of five packets are 
 
 from __future__ import annotations
 
-import itertools
-import math
-import os
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import av.error
 import numpy as np
@@ -24,117 +18,18 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from temporal.trace import Cost
-
 from .clock import StreamClock
-from .container import Opened, late_header_error, open_container
+from .container import Opened, late_header_error
 from .due import DueTimes
 from .errors import Reason, VideoError
 from .rows import rows_check
-from .shelf import check_size
 from .sink import to_image, upright_size
-from .sniff import Checked
 from .trust import Trust
 from .waiting import Waiter, WaitingRoom
-
-if TYPE_CHECKING:
-    import torch
 
 _MAX_HELD_PACKETS = 1024
 _MAX_HELD_BYTES = 32 * 2**20
 _USUAL_FRAME_SECONDS = Fraction(1, 25)  # where the stream does not say
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StreamFrame:
-    """One frame of a stream."""
-
-    timestamp_seconds: float
-    """When it is shown, on the source's clock; never before the frame before it."""
-
-    image: torch.Tensor
-    """uint8 [3, height, width], RGB, upright."""
-
-    clock_breaks: int
-    """Places so far where the source's timestamps were missing or went back, and the clock was
-    carried on evenly instead: 0 means that this time is the file's own."""
-
-    packets_lost: int
-    """Damaged packets so far. Frames that depended on them were left out, so this frame may come
-    later than the one that was due."""
-
-
-def stream_frames(
-    get_checked: Callable[[], Checked],
-    every_seconds: float,
-    size: tuple[int, int] | None,
-    max_pixels: int,
-    spend: Callable[[Cost], None],
-) -> Iterator[StreamFrame]:
-    """Return the frames that are due, one by one; see `Video.stream`.
-
-    Args:
-        get_checked: Checks the source, at the first frame. It is closed with the generator.
-        every_seconds: As `Video.stream` takes it.
-        size: As `Video.stream` takes it.
-        max_pixels: Largest frame that is decoded.
-        spend: Is told what was spent, before each frame and at the end.
-
-    Raises:
-        ValueError: An argument is out of its range; raised here and not at the first frame.
-    """
-    if not 0 <= every_seconds < math.inf:
-        raise ValueError(f"every_seconds ({every_seconds}) must be >= 0 and finite")
-    size = None if size is None else check_size(size)
-    return _stream(get_checked, every_seconds, size, max_pixels, spend)
-
-
-def _stream(
-    get_checked: Callable[[], Checked],
-    every_seconds: float,
-    size: tuple[int, int] | None,
-    max_pixels: int,
-    spend: Callable[[Cost], None],
-) -> Iterator[StreamFrame]:
-    import torch  # here: a decode worker, which never comes here, starts ten times faster
-
-    start, process = time.perf_counter(), os.getpid()
-    opened = open_container(get_checked(), max_pixels=max_pixels)
-    try:
-        reader = ForwardReader(
-            opened, every_seconds=every_seconds, size=size, max_pixels=max_pixels
-        )
-        frames = reader.frames()
-        for count in itertools.count(1):
-            if os.getpid() != process:
-                raise RuntimeError(
-                    f"the stream of {opened.checked.name} was begun in another process, which "
-                    "shares its place in the file; begin a new one here"
-                )
-            decoded, read = reader.frames_decoded, reader.bytes_read
-            try:
-                found = next(frames, None)
-            finally:
-                spend(
-                    Cost(
-                        frames_decoded=reader.frames_decoded - decoded,
-                        bytes_read=reader.bytes_read - read,
-                        decode_seconds=time.perf_counter() - start,
-                    )
-                )
-            if found is None:
-                return
-            seconds, image = found
-            reader.num_yielded = count
-            yield StreamFrame(
-                timestamp_seconds=seconds,
-                image=torch.from_numpy(image),
-                clock_breaks=reader.clock.breaks,
-                packets_lost=reader.packets_lost,
-            )
-            start = time.perf_counter()
-    finally:
-        opened.close()
 
 
 class ForwardReader:

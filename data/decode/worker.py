@@ -6,12 +6,14 @@ caller (see `processes`).
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import signal
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +21,36 @@ from numpy.typing import NDArray
 from temporal.trace import Cost
 
 from ..video import Video
+from . import glimpse
 from .errors import VideoError
 from .index import VideoIndex
+from .shared import Address, map_shared
+from .stream import StreamArray
 
-ReadFunction = Callable[[Video, "list[int]", "tuple[int, int] | None"], NDArray[np.uint8]]
+ReadFunction = Callable[
+    [Video, "list[int]", "tuple[int, int] | None", "NDArray[np.uint8] | None"], NDArray[np.uint8]
+]
 
 Expected = tuple["list[int]", "tuple[int, int] | None"]
 """Frame indices and size, as `Video.expect` takes them."""
 
 _videos: OrderedDict[int, Video] = OrderedDict()
+_streams: dict[int, tuple[Video, Generator[StreamArray, None, None]]] = {}
 _max_open = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Done:
+    """What comes back through the pipe."""
+
+    value: Any
+    """What the work gave; None when it failed."""
+
+    error: VideoError | None
+    """Why it failed: returned and not raised, so that what was spent comes with it."""
+
+    spent: Cost
+    """What was spent in either case."""
 
 
 def start(max_memory_bytes: int | None, max_open: int) -> None:
@@ -43,53 +65,148 @@ def start(max_memory_bytes: int | None, max_open: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
 
 
-def read_frames(
-    video: Video, frame_indices: list[int], size: tuple[int, int] | None
-) -> NDArray[np.uint8]:
-    """Read frames. Tests put a function in its place that hangs or dies."""
-    return video.read_array(frame_indices, size=size)
+def work(key: int, recipe: Video | None, function: Callable[..., Any], *args: Any) -> Done | None:
+    """Do something with a video.
+
+    Args:
+        key: Which of the caller's videos.
+        recipe: The video, to be opened here if it is not yet; None: it should be known.
+        function: Called with the video as it is kept here, and `args`.
+        *args: Further arguments of the function.
+
+    Returns:
+        What came of it; None: the recipe is needed after all, for this worker does not know the
+        video or does not know it any more.
+    """
+    kept = _videos.pop(key, recipe)
+    if kept is None:
+        return None
+    _videos[key] = kept
+    while len(_videos) > _max_open:
+        _videos.popitem(last=False)[1].close()
+    return _account(kept, lambda: function(kept, *args))
 
 
-def work_open(key: int, video: Video) -> tuple[VideoIndex, str]:
+def work_stream(
+    key: int,
+    recipe: Video | None,
+    every_seconds: float,
+    size: tuple[int, int] | None,
+    address: Address | None,
+) -> Done | None:
+    """Read the next frame of a stream, whose value is a `StreamArray` and where its image is.
+
+    Its value is None at the end. Otherwise a pair: the frame, and the shape of its image if that
+    was written to the shared memory (then the frame has an empty one).
+
+    Args:
+        key: Which of the caller's streams.
+        recipe: Its video, for the first frame; None: the stream was begun.
+        every_seconds: See `Video.stream`.
+        size: See `Video.stream`.
+        address: Memory for the image.
+
+    Returns:
+        What came of it; None: this worker does not know the stream.
+    """
+    if recipe is not None:
+        _streams[key] = recipe, recipe.stream_arrays(every_seconds, size=size)
+    elif key not in _streams:
+        return None
+    video, arrays = _streams.pop(key)
+
+    def read_on() -> tuple[StreamArray, tuple[int, ...] | None] | None:
+        array = next(arrays, None)
+        if array is None:
+            return None
+        _streams[key] = video, arrays
+        memory = map_shared(address, array.image.size)
+        if memory is None:
+            return array, None
+        memory[:] = array.image.ravel()
+        return dataclasses.replace(array, image=np.empty((3, 0, 0), np.uint8)), array.image.shape
+
+    return _account(video, read_on)
+
+
+def forget(keys: Sequence[int]) -> None:
+    """Close the videos and streams with these keys."""
+    for key in keys:
+        if key in _videos:
+            _videos.pop(key).close()
+        if key in _streams:
+            _streams.pop(key)[1].close()
+
+
+# What `work` does
+
+
+def read_facts(video: Video) -> tuple[VideoIndex, str]:
     """Build the video's index; return it and the name of the decoder."""
-    video = _kept(key, video)
     return video.index, video.backend
 
 
-def work_read(
-    key: int,
+def read_frames(
+    video: Video,
+    frame_indices: list[int],
+    size: tuple[int, int] | None,
+    out: NDArray[np.uint8] | None,
+) -> NDArray[np.uint8]:
+    """Read frames, into `out` if it is given. Tests put a function in its place that hangs or dies.
+
+    Args:
+        video: The video.
+        frame_indices: As `Video.read` takes them.
+        size: As `Video.read` takes it.
+        out: uint8, with as many elements as the result.
+    """
+    return video.read_array(frame_indices, size=size, out=out)
+
+
+def read_expected(
     video: Video,
     frames: list[int],
     size: tuple[int, int] | None,
     expected: Expected | None,
+    address: Address | None,
     read_function: ReadFunction,
-) -> tuple[NDArray[np.uint8] | None, VideoError | None, Cost]:
-    """Read frames; return them or the error, and what was spent in either case."""
-    video = _kept(key, video)
+) -> NDArray[np.uint8] | None:
+    """Read frames; return them, or None when they were written to the shared memory."""
     if expected is not None:
         video.expect(expected[0], size=expected[1])
+    height, width = size or (video.index.height, video.index.width)
+    out = map_shared(address, len(frames) * 3 * height * width)
+    images = read_function(video, frames, size, out)
+    return images if out is None else None
+
+
+def read_small(
+    video: Video,
+    frames: list[int],
+    size: tuple[int, int],
+    options: Mapping[str, str],
+    address: Address | None,
+) -> tuple[NDArray[np.uint8] | None, Cost]:
+    """Decode small frames; return them, or None when they were written to the shared memory."""
+    out = map_shared(address, len(frames) * 3 * size[0] * size[1])
+    images, cost = glimpse.decode_small(video, frames, size, options, out=out)
+    return (images if out is None else None), cost
+
+
+def _account(video: Video, function: Callable[[], Any]) -> Done:
     before = video.spent
-    images, failure = None, None
+    value, failure = None, None
     try:
-        images = read_function(video, frames, size)
+        value = function()
     except VideoError as error:
-        failure = error  # returned, so that what was spent comes back with it
+        failure = error
     after = video.spent
     spent = Cost(
         frames_decoded=after.frames_decoded - before.frames_decoded,
         bytes_read=after.bytes_read - before.bytes_read,
         decode_seconds=after.decode_seconds - before.decode_seconds,
     )
-    return images, failure, spent
-
-
-def _kept(key: int, video: Video) -> Video:
-    """The worker's own open video of this key, opening it if it is not there."""
-    video = _videos.pop(key, video)
-    _videos[key] = video
-    while len(_videos) > _max_open:
-        _videos.popitem(last=False)[1].close()
-    return video
+    return Done(value=value, error=failure, spent=spent)
 
 
 def _die_with_parent() -> None:

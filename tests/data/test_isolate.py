@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import time
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 
 from temporal.data import DecodePool, Video, VideoError
 
+from .isolation import ended, workers
 
-def _misbehave(video, frames, size):
+
+def _misbehave(video, frames, size, out):
     """Frame 1 hangs, frame 2 kills its worker, frame 3 needs all memory; others are read."""
     if frames == [1]:
         time.sleep(1000)
@@ -21,7 +24,7 @@ def _misbehave(video, frames, size):
         os.kill(os.getpid(), signal.SIGKILL)
     if frames == [3]:
         raise MemoryError
-    return video.read_array(frames, size=size)
+    return video.read_array(frames, size=size, out=out)
 
 
 def test_isolated_video_equals_a_plain_one(clips):
@@ -81,17 +84,61 @@ def test_a_hang_and_a_crash_cost_one_read(clips):
             assert caught.value.reason == reason
             pool.deadline_seconds = 60.0
             assert np.array_equal(video.read([30])[0].numpy(), images[30])
-            assert np.array_equal(other.read([9])[0].numpy(), images[9])
-        workers = [
-            child
-            for child in psutil.Process().children(recursive=True)
-            if "forkserver" in " ".join(child.cmdline()) and child.children() == []
-        ]
-        assert workers
-    assert not [worker for worker in psutil.wait_procs(workers, timeout=10)[1]]
+            assert np.array_equal(other.read([9])[0].numpy(), clips.truth("h264.mkv")[0][9])
+        left = workers()
+        assert left
+    assert ended(left)
 
 
 @pytest.mark.parametrize(("workers", "deadline"), [(0, 1.0), (1, 0.0)])
 def test_options_are_checked(workers, deadline):
     with pytest.raises(ValueError, match="must be"):
         DecodePool(workers, deadline)
+
+
+def test_workers_that_die_while_idle_are_replaced(clips):
+    images, _ = clips.truth("h264.mp4")
+    with DecodePool(1, 60.0) as pool:
+        video = pool.open(clips.path("h264.mp4"))
+        for frame in range(4):
+            assert np.array_equal(video.read([frame])[0].numpy(), images[frame])
+            (worker,) = workers()
+            worker.kill()
+            psutil.wait_procs([worker], timeout=10)
+            if frame % 2:
+                time.sleep(0.3)  # so that pebble notices, and gives its pool up
+
+
+def _answer_half(video, frames, size, out):
+    """Frame 2 begins to answer and dies: the parent has half a message."""
+    if frames == [2]:
+        from multiprocessing.connection import Connection
+
+        def send(self, content):
+            self._send(struct.pack("!i", len(content)) + bytes(content)[: len(content) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        Connection._send_bytes = send
+    return video.read_array(frames, size=size, out=out)
+
+
+def test_half_an_answer_is_a_crash_and_not_a_hang(clips):
+    images, _ = clips.truth("h264.mp4")
+    with DecodePool(1, 60.0, read_function=_answer_half) as pool:
+        video = pool.open(clips.path("h264.mp4"))
+        with pytest.raises(VideoError) as caught:
+            video.read([2])
+        assert caught.value.reason == "worker_crashed"
+        assert np.array_equal(video.read([30])[0].numpy(), images[30])
+        left = workers()  # one, or also what the first pool began before it was given up
+        assert left
+    assert ended(left)
+
+
+def test_a_closed_pool_says_so(clips):
+    with DecodePool(1, 60.0) as pool:
+        video = pool.open(clips.path("h264.mp4"))
+        video.read([0])
+    with pytest.raises(RuntimeError, match="closed"):
+        video.read([0])
+    video.close()

@@ -15,7 +15,7 @@ import pytest
 _HANGS = """
 import pathlib, time
 
-def hang(video, frames, size):
+def hang(video, frames, size, out):
     pathlib.Path(__file__).with_name("hangs_now").touch()
     time.sleep(1000)
 """

@@ -159,7 +159,7 @@ def test_closed_videos_hang_up_and_connect_again(web, clips):
 def test_videos_that_nobody_closed_hang_up(web, film):
     video = Video(web.put("film.mp4", film), allow_remote=[web.origin])
     video.read_array([1])
-    client = video._checked.file._client
+    client = video._opening._checked.file._client
     assert client._connection is not None
     del video
     gc.collect()  # a socket that is found open here is an error

@@ -118,7 +118,7 @@ def test_memory_is_bounded_by_what_is_expected(clips):
 def test_expecting_opens_nothing_and_waits_for_nobody(clips):
     Video("no/such.mp4").expect([1, 2], size=(8, 8))
     video = Video(clips.path("h264.mp4"))
-    with video._lock:  # as during a read
+    with video._opening.lock:  # as during a read
         thread = threading.Thread(target=video.expect, args=([1],), daemon=True)
         thread.start()
         thread.join(10)

@@ -1,0 +1,225 @@
+"""`IsolatedVideo`: a video that is opened, indexed and decoded in a worker of a `DecodePool`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from temporal.trace import Cost
+
+from ..video import Video
+from . import glimpse, plan, price
+from .index import VideoIndex
+from .isolated_stream import IsolatedStream
+from .shelf import check_size
+from .stream import check_stream
+from .worker import Done, Expected, read_expected, read_facts, read_small, work
+from .worker_lane import WorkerLane
+
+if TYPE_CHECKING:
+    import torch
+
+    from .isolate import DecodePool
+
+
+class IsolatedVideo:
+    """A `Video` whose opening and reading happen in a worker of a `DecodePool`.
+
+    Its members are those of `Video`, and it may be used by several threads. In a forked child only
+    what needs no worker is left of it; all else gives a `RuntimeError`.
+    """
+
+    unit = "frame"
+    in_memory = False
+
+    def __init__(self, pool: DecodePool, lane: WorkerLane, key: int, video: Video) -> None:
+        self.id = video.id
+        self._pool = pool
+        self._lane = lane
+        self._key = key
+        self._video = video  # never opened here: it is the recipe that the worker opens
+        self._is_sent = False
+        self._facts: tuple[VideoIndex, str] | None = None
+        self._spent = Cost()
+        self._expected: tuple[dict[int, None], tuple[int, int] | None] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def index(self) -> VideoIndex:
+        """Frames, times, keyframes and prices; read by the worker at the first use."""
+        return self._get_facts()[0]
+
+    @property
+    def backend(self) -> str:
+        """The decoder that reads this file."""
+        return self._get_facts()[1]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def spent(self) -> Cost:
+        """What the reads so far did cost, counted in the worker; killed reads are not in it."""
+        return self._spent
+
+    def cost(self, units: Sequence[int]) -> Cost:
+        """What a fresh reader would spend on these frames."""
+        frames = plan.check_frames(self.index, units, name=self.id)
+        return price.read_cost(self.index, frames, discards=self.backend == "pyav")
+
+    def read(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> torch.Tensor:
+        """Decode frames in the worker; see `Video.read`.
+
+        Raises:
+            VideoError: Also `timeout`, `worker_crashed` and `oom`; the pool survives all three.
+            IndexError: An index is not in 0..len - 1.
+            RuntimeError: The pool was closed, or made in another process.
+        """
+        import torch
+
+        return torch.from_numpy(self.read_array(units, size=size))
+
+    def read_array(
+        self, units: Sequence[int], *, size: tuple[int, int] | None = None
+    ) -> NDArray[np.uint8]:
+        """Decode frames as `read` does, into a NumPy array."""
+        index = self.index
+        frames = plan.check_frames(index, units, name=self.id)
+        size = None if size is None else check_size(size)
+        self._lane.check_process()
+        with self._lock:
+            expected = self._expected
+            # All of what is expected goes along with every read: the worker may be a new one.
+            wish: Expected | None = None if expected is None else (list(expected[0]), expected[1])
+        shape = (len(frames), 3, *(size or (index.height, index.width)))
+        function = self._pool.read_function
+        with self._lane.buffers.lend() as buffer:
+            address = buffer.fit(int(np.prod(shape)))
+            done = self._work(read_expected, frames, size, wish, address, function)
+            if done.error is None:
+                images = buffer.copy(shape) if done.value is None else done.value
+        self._settle(done)
+        if expected is not None and _same_size(index, size, expected[1]):
+            with self._lock:
+                for frame in frames:
+                    expected[0].pop(frame, None)
+        return images
+
+    def stream(
+        self, every_seconds: float = 1.0, *, size: tuple[int, int] | None = None
+    ) -> IsolatedStream:
+        """Read forward from the start, in constant memory and without an index.
+
+        See `Video.stream`, and `IsolatedStream` for what a stream and other videos of one worker
+        mean to each other. Each frame is under the pool's deadline.
+
+        Raises:
+            TypeError: The source cannot seek: it cannot be handed to another process.
+            RuntimeError: The pool was made in another process.
+        """
+        every_seconds, size = check_stream(every_seconds, size)
+        return IsolatedStream(self._pool, self._lane, self._video, every_seconds, size, self._spend)
+
+    def decode_small(
+        self, frames: list[int], size: tuple[int, int], options: Mapping[str, str]
+    ) -> tuple[NDArray[np.uint8], Cost]:
+        """For `temporal.data.evidence`: see `glimpse.decode_small`."""
+        self._lane.check_process()
+        shape = (len(frames), 3, *size)
+        with self._lane.buffers.lend() as buffer:
+            address = buffer.fit(int(np.prod(shape)))
+            done = self._work(read_small, frames, size, options, address)
+            if done.error is None:
+                images, cost = done.value
+                images = buffer.copy(shape) if images is None else images
+        self._settle(done)
+        return images, cost
+
+    def decode_vectors(self, frames: Sequence[int]) -> tuple[tuple[NDArray[Any], ...], Cost]:
+        """For `temporal.data.evidence`: see `glimpse.decode_vectors`."""
+        done = self._work(
+            glimpse.decode_vectors, plan.check_frames(self.index, frames, name=self.id)
+        )
+        self._settle(done)
+        vectors, cost = done.value
+        return vectors, cost
+
+    def expect(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> None:
+        """Name frames that may be read later; see `Video.expect`. Goes along with the next read."""
+        self._video.expect(units, size=size)  # checks them
+        self._expected = (dict.fromkeys(int(unit) for unit in units), size)
+
+    def plan(self, times_seconds: Sequence[float], tolerance_seconds: float = 0.0) -> list[int]:
+        """Choose frames for wished times; see `Video.plan`."""
+        return plan.nearest_frames(self.index, times_seconds, tolerance_seconds)
+
+    def snap(self, frame_indices: Sequence[int], tolerance_frames: int) -> list[int]:
+        """Replace frames by cheaper ones near them; see `Video.snap`."""
+        frames = plan.check_frames(self.index, frame_indices, name=self.id)
+        return plan.snap_frames(self.index, frames, tolerance_frames)
+
+    def close(self) -> None:
+        """Have the worker let go of the file; a later read opens it again. Waits for nothing.
+
+        The index stays.
+        """
+        self._expected = None
+        if self._is_sent:
+            self._is_sent = False
+            self._lane.forget(self._key)
+
+    def __enter__(self) -> IsolatedVideo:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"IsolatedVideo({self.id!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"video {self.id!r} belongs to a DecodePool of this process and cannot go to another; "
+            "send its path, and open it there"
+        )
+
+    def _get_facts(self) -> tuple[VideoIndex, str]:
+        if self._facts is not None:
+            return self._facts
+        self._lane.check_process()
+        done = self._work(read_facts)
+        self._settle(done)
+        with self._lock:
+            self._facts = self._facts or done.value
+            return self._facts
+
+    def _work(self, function: Callable[..., Any], *args: Any) -> Done:
+        """Do something in the worker, which gets the video (perhaps all its bytes) only once."""
+        for recipe in (None, self._video) if self._is_sent else (self._video,):
+            done = self._lane.call(
+                self._pool.deadline_seconds, self.id, work, self._key, recipe, function, *args
+            )
+            if done is not None:
+                break
+        self._is_sent = True
+        return done
+
+    def _settle(self, done: Done) -> None:
+        self._spend(done.spent)
+        if done.error is not None:
+            raise done.error
+
+    def _spend(self, cost: Cost) -> None:
+        with self._lock:
+            self._spent += cost
+
+
+def _same_size(
+    index: VideoIndex, size: tuple[int, int] | None, other: tuple[int, int] | None
+) -> bool:
+    own = (index.height, index.width)
+    return tuple(size or own) == tuple(other or own)
