@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from temporal.data import DecodePool, Item, Video
+from temporal.data.decode.backends import count_cores
 from temporal.data.decode.urls import AllowRemote, check_permission
 from temporal.engine import Engine
 from temporal.trace import Trace
@@ -131,7 +132,11 @@ class VideoClassificationPipeline(Pipeline):
                 continue
             try:
                 source = self._open(
-                    item.value, backend=self.backend, id=item.id, allow_remote=self.allow_remote
+                    item.value,
+                    backend=self.backend,
+                    id=item.id,
+                    num_threads=max(1, count_cores() // _DECODE_THREADS),  # they read side by side
+                    allow_remote=self.allow_remote,
                 )
             except Exception as error:  # recorded for this input; the collection goes on
                 fail(position, item.id, error)
