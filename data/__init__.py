@@ -6,7 +6,7 @@ from . import evidence as evidence
 from .collection import collect as collect
 from .decode.errors import VideoError as VideoError
 from .decode.index import VideoIndex as VideoIndex
-from .decode.stream import StreamFrame as StreamFrame
+from .decode.streaming.stream import StreamFrame as StreamFrame
 from .item import InputError as InputError
 from .item import Item as Item
 from .text import Document as Document
@@ -14,14 +14,14 @@ from .text import TextError as TextError
 from .video import Video as Video
 
 if TYPE_CHECKING:
-    from .decode.isolate import DecodePool as DecodePool
-    from .decode.isolated import IsolatedVideo as IsolatedVideo
+    from .decode.isolation.isolated import IsolatedVideo as IsolatedVideo
+    from .decode.isolation.pool import DecodePool as DecodePool
 
 
 def __getattr__(name: str) -> Any:
     """Import worker processes when they are asked for: their 4 MB are not all readers'."""
     if name not in ("DecodePool", "IsolatedVideo"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .decode import isolate
+    from .decode.isolation import pool
 
-    return getattr(isolate, name)
+    return getattr(pool, name)

@@ -38,7 +38,7 @@ from .video import Video
 if TYPE_CHECKING:
     import torch
 
-    from .decode.isolated import IsolatedVideo
+    from .decode.isolation.isolated import IsolatedVideo
 
 _OLD_CODECS = frozenset(
     {"flv1", "h263", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3"}

@@ -19,11 +19,11 @@ from .decode.backends import Backend
 from .decode.container import MAX_PIXELS
 from .decode.index import VideoIndex
 from .decode.opening import Opening
+from .decode.remote.urls import AllowRemote
 from .decode.shelf import Expectation, check_size
 from .decode.sink import FrameSink
 from .decode.sniff import source_name
-from .decode.stream import StreamArray, StreamFrame, stream_arrays, to_frames
-from .decode.urls import AllowRemote
+from .decode.streaming.stream import StreamArray, StreamFrame, stream_arrays, to_frames
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from typing import Any
 
 from temporal.data import DecodePool, Item, Video
 from temporal.data.decode.backends import count_cores
-from temporal.data.decode.urls import AllowRemote, check_permission
+from temporal.data.decode.remote.urls import AllowRemote, check_permission
 from temporal.engine import Engine
 from temporal.trace import Trace
 

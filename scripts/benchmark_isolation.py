@@ -63,7 +63,7 @@ def encode(path: Path, width: int, height: int, num_frames: int, gop: int) -> No
 @contextlib.contextmanager
 def without_shared_memory() -> Iterator[None]:
     """Have frames sent through the pipe."""
-    with mock.patch("temporal.data.decode.shared.SharedBuffer.fit", lambda *_: None):
+    with mock.patch("temporal.data.decode.isolation.shared.SharedBuffer.fit", lambda *_: None):
         yield
 
 

@@ -14,10 +14,10 @@ from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
-from . import boxes
-from .bombs import find_bomb
 from .errors import VideoError
-from .settings import read_settings
+from .headers import boxes
+from .headers.bombs import find_bomb
+from .headers.settings import read_settings
 from .sniff import Checked
 
 MAX_PIXELS = 4096 * 2304

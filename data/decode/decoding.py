@@ -18,10 +18,10 @@ from .cursor import PacketCursor
 from .damage import Damage
 from .errors import VideoError
 from .flight import Flight
+from .headers.rows import rows_check
 from .index import VideoIndex
 from .plan import Run
 from .primer import needs_beginning, show_beginning
-from .rows import rows_check
 from .sink import FrameSink
 
 _MAX_SPARED = 8  # frames kept as the decoder made them

@@ -14,13 +14,13 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from . import boxes
 from .container import Opened
-from .disposable import Disposables
 from .errors import VideoError
+from .headers import boxes
+from .headers.disposable import Disposables
+from .headers.recovery import recovery_frames
+from .headers.units import h264_length_bytes
 from .order import NO_PTS, Order, presentation_order
-from .recovery import recovery_frames
-from .units import h264_length_bytes
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 

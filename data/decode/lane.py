@@ -13,9 +13,9 @@ from .cursor import PacketCursor
 from .damage import INTRA
 from .errors import VideoError
 from .flight import Flight
+from .headers.rows import rows_check
 from .index import VideoIndex
 from .plan import Run, decoded_packets
-from .rows import rows_check
 from .sink import FrameSink
 
 _MAX_HELD_BACK = 15  # frames that the H.264 decoder can hold back

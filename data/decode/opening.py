@@ -11,8 +11,8 @@ from .container import Opened, open_container
 from .fork import check_crosses_fork, leave_to_parent
 from .index import VideoIndex
 from .index_cache import read_index
+from .remote.urls import AllowRemote, check_permission, is_url
 from .sniff import Checked, check_source, portable
-from .urls import AllowRemote, check_permission, is_url
 
 _STATE = ("_source", "_name", "_wanted", "_max_pixels", "_num_threads", "_limits", "_cache_dir")
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from .errors import VideoError
-from .guard import BoxGuard
-from .urls import Permission, is_url
+from .remote.urls import Permission, is_url
+from .streaming.guard import BoxGuard
 from .view import FileView, ForwardFile, can_seek
 
 HEAD_BYTES = 1024
@@ -137,7 +137,7 @@ def check_source(
         TypeError: The source is of another type, or cannot seek and must.
     """
     if isinstance(source, str) and allow_remote and is_url(source):
-        from .remote import open_remote  # here: nothing else needs fsspec
+        from .remote.file import open_remote  # here: nothing else needs fsspec
 
         remote = open_remote(source, allow_remote)
         try:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from temporal.data import Video
-from temporal.data.decode.disposable import Disposables
+from temporal.data.decode.headers.disposable import Disposables
 
 from .conftest import FRAMES, decode_forward, encode
 from .zoo.laws import read_each, strangers

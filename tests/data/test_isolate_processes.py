@@ -73,7 +73,7 @@ def test_the_callers_script_runs_once(clips, start):
 
 
 def test_workers_need_no_torch():
-    code = "import sys, temporal.data.decode.worker; sys.exit('torch' in sys.modules)"
+    code = "import sys, temporal.data.decode.isolation.worker; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from temporal.data import DecodePool, VideoError
-from temporal.data.decode import shared
+from temporal.data.decode.isolation import shared
 
 from .isolation import counted_pipe, ended, shared_memory_of, workers
 

@@ -142,7 +142,7 @@ def test_sources_and_arguments_are_checked(clips, pool, tmp_path):
 
 def _sabotage(video, frames, size, out):
     """Make the worker's next decoding hang, or kill it."""
-    from temporal.data.decode.forward import ForwardReader
+    from temporal.data.decode.streaming.forward import ForwardReader
 
     if frames == [1]:
         ForwardReader._decode = lambda *_: time.sleep(1000)  # type: ignore[assignment,method-assign]

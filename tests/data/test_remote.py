@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 
 from temporal.data import DecodePool, Video, VideoError
-from temporal.data.decode import ranges, remote, urls
-from temporal.data.decode.remote import BLOCK_BYTES, MAX_BLOCKS
+from temporal.data.decode.remote import file as remote
+from temporal.data.decode.remote import ranges, urls
+from temporal.data.decode.remote.file import BLOCK_BYTES, MAX_BLOCKS
 
 from .zoo.watch import Listener
 from .zoo.web import Asked, WebServer
@@ -209,7 +210,7 @@ def test_a_forked_child_connects_anew(web, clips):
 
 def test_workers_need_neither_torch_nor_fsspec_for_local_files():
     check = (
-        "import sys, temporal.data.decode.worker as w; "
+        "import sys, temporal.data.decode.isolation.worker as w; "
         "assert not {'torch', 'fsspec', 'aiohttp'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True, cwd="/")

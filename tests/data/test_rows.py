@@ -5,7 +5,7 @@ from __future__ import annotations
 import av
 import pytest
 
-from temporal.data.decode.rows import has_all_rows, rows_check
+from temporal.data.decode.headers.rows import has_all_rows, rows_check
 
 from .zoo.making import encode
 

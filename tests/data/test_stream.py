@@ -18,7 +18,7 @@ import pytest
 
 from temporal.data import Video, VideoError
 from temporal.data.decode import index_cache
-from temporal.data.decode.clock import StreamClock
+from temporal.data.decode.streaming.clock import StreamClock
 from temporal.trace import Cost
 
 
@@ -74,7 +74,7 @@ def test_no_index_is_built_and_gops_without_a_due_frame_are_not_decoded(clips, r
 
 
 def test_only_due_frames_are_converted(clips, monkeypatch):
-    from temporal.data.decode import forward
+    from temporal.data.decode.streaming import forward
 
     converted: list[int] = []
     whole = forward.to_image

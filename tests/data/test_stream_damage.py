@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from temporal.data import Video, VideoError
-from temporal.data.decode.guard import BoxGuard
+from temporal.data.decode.streaming.guard import BoxGuard
 from temporal.data.decode.view import ForwardFile
 
 from .zoo.broken import FRAGMENTS, _big_fragment, _packed_header, _tracks, changed

@@ -25,7 +25,7 @@ DIES, HANGS = "dies.mp4", "hangs.mp4"
 
 def misread(video: Any, *arguments: Any) -> Any:
     """Read, unless the file is one of the two; runs in a decode worker."""
-    from temporal.data.decode.worker import read_frames
+    from temporal.data.decode.isolation.worker import read_frames
 
     if video.id.endswith(DIES):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from .errors import VideoError
+from ..errors import VideoError
 
 AllowRemote = bool | Sequence[str]
 """No URL; any `https` URL on the public internet (True); or only URLs of these origins."""

@@ -10,7 +10,7 @@ from multiprocessing import process, spawn
 from typing import Any
 
 _WORKER_NAME = "temporal-decode"
-_PRELOAD = ["temporal.data.decode.worker", "pebble.pool.process"]
+_PRELOAD = ["temporal.data.decode.isolation.worker", "pebble.pool.process"]
 _lock = threading.Lock()
 
 

@@ -11,8 +11,8 @@ import io
 import struct
 from typing import Any
 
-from .bombs import find_bomb
-from .errors import VideoError
+from ..errors import VideoError
+from ..headers.bombs import find_bomb
 
 MAX_HEADER_BYTES = 128 << 20
 """Bytes of one header (some ten million frames); larger ones are not taken into memory."""

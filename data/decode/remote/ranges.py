@@ -7,8 +7,8 @@ import re
 import ssl
 import time
 
+from ..errors import VideoError
 from .connection import Connection
-from .errors import VideoError
 from .urls import Permission, follow, permit
 
 RANGE_SECONDS = 30.0

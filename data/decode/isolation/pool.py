@@ -12,13 +12,13 @@ import itertools
 import os
 from typing import BinaryIO, NoReturn
 
-from ..video import Video
-from .backends import Backend, count_cores
-from .container import MAX_PIXELS
+from ...video import Video
+from ..backends import Backend, count_cores
+from ..container import MAX_PIXELS
+from ..remote.urls import AllowRemote
+from ..sniff import source_name
+from ..view import can_seek
 from .isolated import IsolatedVideo
-from .sniff import source_name
-from .urls import AllowRemote
-from .view import can_seek
 from .worker import ReadFunction, read_frames
 from .worker_lane import WorkerLane
 

@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
-from ..video import Video
-from . import glimpse, plan, price
-from .index import VideoIndex
+from ...video import Video
+from .. import glimpse, plan, price
+from ..index import VideoIndex
+from ..shelf import check_size
+from ..streaming.stream import check_stream
 from .isolated_stream import IsolatedStream
-from .shelf import check_size
-from .stream import check_stream
 from .worker import Done, Expected, read_expected, read_facts, read_small, work
 from .worker_lane import WorkerLane
 
 if TYPE_CHECKING:
     import torch
 
-    from .isolate import DecodePool
+    from .pool import DecodePool
 
 
 class IsolatedVideo:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from temporal.trace import Cost
 
-from ..video import Video
-from .errors import VideoError
-from .stream import StreamFrame
+from ...video import Video
+from ..errors import VideoError
+from ..streaming.stream import StreamFrame
 from .worker import work_stream
 from .worker_lane import WorkerLane
 
 if TYPE_CHECKING:
-    from .isolate import DecodePool
+    from .pool import DecodePool
 
 
 class IsolatedStream:

@@ -17,8 +17,8 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from .errors import VideoError
-from .fork import check_own_process
+from ..errors import VideoError
+from ..fork import check_own_process
 from .processes import WorkerContext
 from .shared import SharedBuffers
 from .worker import forget, start

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
-from .container import open_container
+from ..container import open_container
+from ..shelf import check_size
+from ..sniff import Checked
 from .forward import ForwardReader
-from .shelf import check_size
-from .sniff import Checked
 
 if TYPE_CHECKING:
     import torch

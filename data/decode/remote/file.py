@@ -12,7 +12,7 @@ import weakref
 
 from fsspec.spec import AbstractBufferedFile
 
-from .errors import VideoError
+from ..errors import VideoError
 from .ranges import RangeClient
 from .urls import Permission
 

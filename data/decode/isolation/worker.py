@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
-from ..video import Video
-from . import glimpse
-from .errors import VideoError
-from .index import VideoIndex
+from ...video import Video
+from .. import glimpse
+from ..errors import VideoError
+from ..index import VideoIndex
+from ..streaming.stream import StreamArray
 from .shared import Address, map_shared
-from .stream import StreamArray
 
 ReadFunction = Callable[
     [Video, "list[int]", "tuple[int, int] | None", "NDArray[np.uint8] | None"], NDArray[np.uint8]

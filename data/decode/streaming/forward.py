@@ -18,12 +18,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from ..container import Opened, late_header_error
+from ..errors import Reason, VideoError
+from ..headers.rows import rows_check
+from ..sink import to_image, upright_size
 from .clock import StreamClock
-from .container import Opened, late_header_error
 from .due import DueTimes
-from .errors import Reason, VideoError
-from .rows import rows_check
-from .sink import to_image, upright_size
 from .trust import Trust
 from .waiting import Waiter, WaitingRoom
 

@@ -6,9 +6,9 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from .damage import INTRA
-from .recovery import recovery_frames
-from .units import h264_length_bytes
+from ..damage import INTRA
+from ..headers.recovery import recovery_frames
+from ..headers.units import h264_length_bytes
 
 
 class Trust:

@@ -1,0 +1,1 @@
+"""Decoding in worker processes that can be killed."""

@@ -1,0 +1,1 @@
+"""Files behind URLs: which may be read, and reading them in ranges."""

@@ -1,0 +1,1 @@
+"""Reading forward, without an index and without an end."""
