@@ -116,7 +116,8 @@ def _open(
     checked: Checked, max_pixels: int | None, *, probes: bool
 ) -> tuple[InputContainer, VideoStream]:
     """Open a container and pick its stream; larger frames are not decoded to look at them."""
-    unprobed = [{"skip_frame": "all"}] * _MAX_UNPROBED
+    # Its stubs say list[str]; it takes a dictionary for each stream.
+    unprobed: Any = [{"skip_frame": "all"}] * _MAX_UNPROBED
     # Whatever the demuxer finds inside, it may open files only (a path) or nothing at all.
     options = {"protocol_whitelist": "file" if checked.path is not None else "none"}
     if max_pixels is not None:

@@ -23,7 +23,7 @@ class Opening:
     Takes what `Video` takes. Pickles as its source and these options, without what is open.
     """
 
-    lock: threading.RLock  # type: ignore[valid-type]  # a function, to the type checker
+    lock: threading.RLock
     """Held while the source or its decoder is used."""
 
     def __init__(
