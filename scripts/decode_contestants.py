@@ -66,11 +66,12 @@ def read_pyav(path: str, frames: Sequence[int], size: int) -> Any:
 
 
 def read_torchcodec(path: str, frames: Sequence[int], size: int) -> Any:
-    """`torchcodec.decoders.VideoDecoder.get_frames_at`, scaled in its decoder."""
+    """`torchcodec.decoders.VideoDecoder.get_frames_at`, scaled in its decoder, on all cores."""
     from torchcodec.decoders import VideoDecoder
     from torchcodec.transforms import Resize
 
-    return VideoDecoder(path, transforms=[Resize((size, size))]).get_frames_at(list(frames)).data
+    decoder = VideoDecoder(path, transforms=[Resize((size, size))], num_ffmpeg_threads=0)
+    return decoder.get_frames_at(list(frames)).data
 
 
 def open_ours(path: str, frames: Sequence[int], size: int) -> Any:
