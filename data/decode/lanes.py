@@ -28,8 +28,9 @@ _FRAME_OVERHEAD_PIXELS = 20_000  # what a frame costs beside its pixels
 _LONG_RUN = 12
 """Frames of a run from which on a decoder with several threads is faster."""
 
-_HAVE_FRAME_THREADS = frozenset({"h264", "hevc", "vp9"})
-"""Codecs whose decoders can work at several frames and still tell what is damaged."""
+_HAVE_FRAME_THREADS = frozenset({"h264", "vp9"})
+"""Codecs whose decoders can work at several frames and give damaged ones as one thread does. That
+of HEVC does not: what it makes of damage then depends on which thread is first."""
 
 _MAX_FRAME_THREADS = 5
 

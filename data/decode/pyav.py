@@ -105,11 +105,17 @@ class PyavReader:
                 left.append(frame)
             else:
                 sink.put(frame, spared)
+        wanted = left
         if left:
             left = self._read_side_by_side(left, sink)
+        ahead = sorted(set(wanted) - set(left))  # read before their turn
         runs = plan_runs(self._index, left)
         for place, run in enumerate(runs):
-            self._read_run(run, sink, is_last=place == len(runs) - 1)
+            try:
+                self._read_run(run, sink, is_last=place == len(runs) - 1)
+            except VideoError as error:
+                error.frames_read -= sum(frame > run.frames[-1] for frame in ahead)
+                raise
 
     def close(self) -> None:
         """Close all containers."""

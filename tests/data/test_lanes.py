@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 
+import av
 import numpy as np
 import pytest
 
@@ -135,6 +136,24 @@ def test_no_damage_is_hidden_by_frame_threads(tmp_path, followed, b_frames):
             alone, together = (_fresh(bytes(content), frame, threads) for threads in (1, 2))
             assert np.array_equal(alone, together), (seed, frame)
     assert any(threads > 1 for _, threads, _ in followed)
+
+
+def test_an_error_counts_the_frames_before_it(tmp_path, followed):
+    path = encode(tmp_path / "broken.mp4")
+    packets = Video(path).index.packets
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    broken = int(np.flatnonzero(packets.is_key)[2])
+    for place in range(places[broken], places[broken] + int(packets.size_bytes[broken])):
+        content[place] ^= 0x5A
+    counts = []
+    for threads in (1, 2):
+        with pytest.raises(VideoError) as caught:
+            Video(bytes(content), num_threads=threads).read(SPREAD)
+        counts.append(caught.value.frames_read)
+    assert counts == [3, 3]  # of 3, 17, 18, 30, 44, 59
+    assert any(is_whole for *_, is_whole in followed[-2:])  # though later ones had been read
 
 
 def _fresh(content: bytes, frame: int, threads: int) -> np.ndarray:
