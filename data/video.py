@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -155,7 +156,11 @@ class Video:
         """Decode frames as `read` does, into a NumPy array: `out`, if it is given."""
         frames = self._check(units)
         shape = (len(frames), 3, *self._check_size(size))
-        out = np.empty(shape, dtype=np.uint8) if out is None else out.reshape(shape)
+        if out is None:
+            out = np.empty(shape, dtype=np.uint8)
+        elif out.dtype != np.uint8 or out.size != math.prod(shape) or not out.flags.c_contiguous:
+            raise ValueError(f"out ({out.dtype} {out.shape}) must be contiguous uint8 {shape}")
+        out = out.reshape(shape)
         slots: dict[int, int] = {}
         for row, frame in enumerate(frames):
             slots.setdefault(frame, row)

@@ -19,6 +19,7 @@ from .errors import VideoError
 from .headers import boxes
 from .headers.disposable import Disposables
 from .headers.recovery import recovery_frames
+from .headers.settings import read_settings
 from .headers.units import h264_length_bytes
 from .order import NO_PTS, Order, presentation_order
 
@@ -93,6 +94,13 @@ class VideoIndex:
     container: str
     """The demuxer's name (`"mov"` for mp4)."""
 
+    is_progressive: bool
+    """Whether all pictures are whole frames, as far as an H.264 header says; True for others."""
+
+    is_plain: bool
+    """Whether each packet is one picture that is decoded in one piece: no slices, no fields, and
+    keyframes that are whole."""
+
     video_streams: int
     """Video streams in the file, covers and thumbnails included; one of them is read."""
 
@@ -149,7 +157,7 @@ def build_index(opened: Opened) -> VideoIndex:
         VideoError: `truncated_header` (a header and no frame), `bad_timestamps` (no packet has
             any time) or `too_large`.
     """
-    packets, durations, recoveries, fault = _read_packets(opened)
+    packets, durations, recoveries, has_many_slices, fault = _read_packets(opened)
     stream, checked = opened.stream, opened.checked
     context = stream.codec_context
     if not packets.is_shown.any():
@@ -174,6 +182,8 @@ def build_index(opened: Opened) -> VideoIndex:
         )
     if not order.is_ordered:  # frames are found by counting them, so none may be left out
         packets = replace(packets, is_disposable=_frozen(np.zeros_like(packets.is_disposable)))
+    settings = read_settings(context.extradata) if _codec_name(opened) == "h264" else None
+    is_progressive = settings is None or settings.is_progressive
     rotation = _rotation(opened)
     turned = rotation % 180 == 90
     times = order.times.astype(np.float64) * float(time_base)
@@ -188,6 +198,8 @@ def build_index(opened: Opened) -> VideoIndex:
         codec=_codec_name(opened),
         pixel_format=opened.pixel_format,
         container=checked.demuxer,
+        is_progressive=is_progressive,
+        is_plain=is_progressive and not recoveries and not has_many_slices,
         video_streams=len(opened.container.streams.video),
         time_base=time_base,
         start_seconds=float(times[0]),
@@ -204,8 +216,8 @@ def build_index(opened: Opened) -> VideoIndex:
 
 def _read_packets(
     opened: Opened,
-) -> tuple[Packets, NDArray[np.int64], dict[int, int], str | None]:
-    """Return the packets, their durations, recovery points, and the fault that ended them.
+) -> tuple[Packets, NDArray[np.int64], dict[int, int], bool, str | None]:
+    """Return packets, durations, recovery points, whether there are slices, and the last fault.
 
     Durations are 0 where unknown.
     """
@@ -262,7 +274,8 @@ def _read_packets(
         is_corrupt=marks[2],
         is_disposable=_frozen(disposables.find(marks[0]) & ~marks[2]),
     )
-    return packets, np.array(columns[6], dtype=np.int64), recoveries, fault
+    lasts = np.array(columns[6], dtype=np.int64)
+    return packets, lasts, recoveries, disposables.has_many_slices, fault
 
 
 def _duration_seconds(

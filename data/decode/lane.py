@@ -41,8 +41,6 @@ class Lane:
         self._max_pixels = max_pixels
         self._flight = Flight(index)
         self._has_all_rows = rows_check(self._context)
-        # Then a frame that only comes when the decoder is emptied is the one before it once more.
-        self._holds_nothing_back = threads == 1 and self._context.reorder_depth == 0
 
     @property
     def _context(self) -> VideoCodecContext:
@@ -91,7 +89,10 @@ class Lane:
             if not all(map(self._take, self._context.decode(packet))):
                 return False
         held_back = self._context.decode(None)
-        if not all(map(self._take, held_back)) or (held_back and self._holds_nothing_back):
+        holds_nothing_back = self.threads == 1 and self._context.reorder_depth == 0
+        if held_back and holds_nothing_back:
+            return False  # the picture before once more: there was none in the last packet
+        if not all(map(self._take, held_back)):
             return False
         return not self._missing and not self._flight.is_awaiting
 

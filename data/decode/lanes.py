@@ -132,6 +132,8 @@ class Lanes:
         threads = min(_MAX_FRAME_THREADS, max(2, self._num_threads // count))
         if self._index.codec not in _HAVE_FRAME_THREADS or len(runs) >= 2 * count:
             return 1
+        if not self._index.is_plain:
+            return 1  # of slices, fields and partial keyframes, some damage would go unmarked
         # The decoder holds back so many pictures; a run must go on for as long after that.
         least = max(_LONG_RUN, self._reorder_depth + 4 * threads)
         if min(len(decoded_packets(self._index, run)) for run in runs) < least:

@@ -115,8 +115,10 @@ def nearest_frames(
     Returns:
         One frame index per time, in the order of the times.
     """
-    if tolerance_seconds < 0:
+    if not tolerance_seconds >= 0:
         raise ValueError(f"tolerance_seconds ({tolerance_seconds}) must be >= 0")
+    if not np.isfinite(times_seconds).all():
+        raise ValueError(f"times_seconds ({list(times_seconds)}) must be finite")
     times = index.timestamps_seconds
     found: list[int] = []
     for wish in times_seconds:

@@ -93,6 +93,8 @@ def _why_not_plain(index: VideoIndex) -> str | None:
         return "pictures after a keyframe are refreshed bit by bit"
     if index.video_streams != 1:
         return f"it has {index.video_streams} video streams"
+    if not index.is_progressive:
+        return "it is interlaced, and colors are interpolated in another way"
     if index.rotation:
         return "its frames are stored turned"
     if np.any((index.frame_packets[:-1] > index.frame_packets[1:]) & _at_key(index)):

@@ -14,6 +14,7 @@ from temporal.data.decode import lanes
 from temporal.data.decode.lane import Lane
 
 from .conftest import FRAMES, encode
+from .conftest import decode_forward as decode_forward_all
 from .zoo.corruption import GOOD, corrupt, make_good
 from .zoo.laws import read_what_can_be, strangers
 from .zoo.oracle import decode_forward
@@ -136,6 +137,16 @@ def test_no_damage_is_hidden_by_frame_threads(tmp_path, followed, b_frames):
             alone, together = (_fresh(bytes(content), frame, threads) for threads in (1, 2))
             assert np.array_equal(alone, together), (seed, frame)
     assert any(threads > 1 for _, threads, _ in followed)
+
+
+@pytest.mark.parametrize("params", ["slices=4:keyint=60", "intra-refresh=1:keyint=20"])
+def test_pictures_in_pieces_are_not_decoded_with_frame_threads(tmp_path, followed, params):
+    options = {"x264-params": params}
+    path = encode(tmp_path / "pieces.mp4", gop=FRAMES, size=(96, 128), options=options)
+    images, _ = decode_forward_all(path)
+    with Video(path, num_threads=2) as video:
+        assert np.array_equal(video.read([40, 59]).numpy(), images[[40, 59]])
+    assert {threads for _, threads, _ in followed} <= {1}
 
 
 def test_an_error_counts_the_frames_before_it(tmp_path, followed):

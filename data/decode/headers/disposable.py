@@ -25,6 +25,8 @@ _PICTURES = {"mpeg4": 0xB6, "mpeg1video": 0x00, "mpeg2video": 0x00}  # start cod
 class Disposables:
     """Looks at a stream's packets one after another.
 
+    `has_many_slices` then says whether an H.264 picture was coded in several.
+
     Args:
         codec: The codec's name.
         extradata: What the container says before the first packet.
@@ -34,6 +36,7 @@ class Disposables:
         self._codec = codec
         self._found: list[bool] = []
         self._has_layers = False
+        self.has_many_slices = False
         self._length_bytes = (h264_length_bytes if codec == "h264" else hevc_length_bytes)(
             extradata
         )
@@ -79,7 +82,9 @@ class Disposables:
             if kind in _H264_SLICES:
                 if is_first:
                     self._frame_numbers.add(bytes(packet[place : place + 20]))
-                    is_first = False
+                else:
+                    self.has_many_slices = True
+                is_first = False
                 yield not packet[place] & 0xE0  # the forbidden bit, too: set, it tells damage
             elif kind in _H264_OTHERS:
                 yield False
