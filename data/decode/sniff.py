@@ -107,13 +107,27 @@ def source_name(source: str | os.PathLike[str] | bytes | BinaryIO) -> str:
 
 
 def portable(source: Any) -> str | os.PathLike[str] | bytes:
-    """What of a source another process can read: its path, its URL, or all of its bytes."""
-    if isinstance(source, str | os.PathLike):
+    """What of a source another process can read: its path, its URL, or all of its bytes.
+
+    Raises:
+        TypeError: The source is a file that cannot seek, or one of text.
+    """
+    if isinstance(source, str | os.PathLike | bytes):
         return source
-    if isinstance(source, bytes | bytearray | memoryview):
+    if isinstance(source, bytearray | memoryview):
         return bytes(source)
+    if not can_seek(source):
+        raise TypeError(
+            f"source ({source_name(source)}) cannot seek, so it cannot go to another process; read "
+            "it with Video(source).stream(), or give a path, bytes or a seekable file"
+        )
     source.seek(0)
-    return bytes(source.read())
+    content = source.read()
+    if not isinstance(content, bytes):
+        raise TypeError(
+            f"source ({source_name(source)}) must be a binary file; open it with mode 'rb'"
+        )
+    return content
 
 
 def check_source(

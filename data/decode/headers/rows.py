@@ -12,6 +12,8 @@ from collections.abc import Callable
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
+from .units import start_codes
+
 _EXTENSION, _PICTURE = 0xB5, 8  # start code, and the kind that describes a picture
 _WHOLE_FRAME = 3  # structure of a picture that is no single field
 _LAST_ROW = 0xAF
@@ -36,12 +38,10 @@ def has_all_rows(packet: bytes, rows: int) -> bool:
     """
     found = set()
     is_field = False
-    place = packet.find(b"\0\0\1")
-    while 0 <= place <= len(packet) - 4:
-        code = packet[place + 3]
+    for place in start_codes(packet):
+        code = packet[place]
         if 1 <= code <= _LAST_ROW:
             found.add(code)
-        elif code == _EXTENSION and place + 6 < len(packet) and packet[place + 4] >> 4 == _PICTURE:
-            is_field |= packet[place + 6] & 3 != _WHOLE_FRAME
-        place = packet.find(b"\0\0\1", place + 3)
+        elif code == _EXTENSION and place + 3 < len(packet) and packet[place + 1] >> 4 == _PICTURE:
+            is_field |= packet[place + 3] & 3 != _WHOLE_FRAME
     return len(found) >= (rows // 2 if is_field else rows)

@@ -6,6 +6,7 @@ as much as reading one.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from .bits import Bits
@@ -52,6 +53,7 @@ class Settings:
         return "yuvj420p" if self.is_full_range else "yuv420p"
 
 
+@functools.lru_cache(maxsize=64)  # a file is asked for them when it is opened, and indexed
 def read_settings(extradata: bytes | None) -> Settings | None:
     """Read what the container holds; None where there is not exactly one set that can be read.
 

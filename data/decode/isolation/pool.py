@@ -16,8 +16,7 @@ from ...video import Video
 from ..backends import Backend, count_cores
 from ..container import MAX_PIXELS
 from ..remote.urls import AllowRemote
-from ..sniff import source_name
-from ..view import can_seek
+from ..sniff import portable, source_name
 from .isolated import IsolatedVideo
 from .worker import ReadFunction, read_frames
 from .worker_lane import WorkerLane
@@ -91,7 +90,7 @@ class DecodePool:
         """
         self._lanes[0].check_process()
         video = Video(
-            _portable(source),
+            portable(source),
             backend=backend,
             id=source_name(source) if id is None else id,
             max_pixels=max_pixels,
@@ -122,23 +121,3 @@ class DecodePool:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a DecodePool cannot go to another process; make one there")
-
-
-def _portable(source: str | os.PathLike[str] | bytes | BinaryIO) -> str | os.PathLike[str] | bytes:
-    """Return the source as something that can go to another process."""
-    if isinstance(source, str | os.PathLike | bytes):
-        return source
-    if isinstance(source, bytearray | memoryview):
-        return bytes(source)
-    if not can_seek(source):
-        raise TypeError(
-            f"source ({source_name(source)}) cannot seek, so it cannot go to a decode worker; read "
-            "it with Video(source).stream(), or give a path, bytes or a seekable file"
-        )
-    source.seek(0)
-    content = source.read()
-    if not isinstance(content, bytes):
-        raise TypeError(
-            f"source ({source_name(source)}) must be a binary file; open it with mode 'rb'"
-        )
-    return content
