@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from datasets import concatenate_datasets
-from text_data import hold_out, read_labelled_texts
+from text_data import hold_out, leave_out_phrases, read_labelled_texts
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -94,6 +94,10 @@ class DataArguments:
     block_column: str | None = field(
         default=None, metadata={"help": "Hold out whole blocks of this number column."}
     )
+    leave_out_file: str | None = field(
+        default=None,
+        metadata={"help": "Do not train on phrases that occur in this file's texts."},
+    )
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
     train_phrases: bool = field(
@@ -107,6 +111,14 @@ class DataArguments:
         },
     )
     max_seq_length: int = field(default=256, metadata={"help": "Longer texts are cut in training."})
+    crop_size: int | None = field(
+        default=None,
+        metadata={"help": "Train some batches on random chunks of so many tokens of each text."},
+    )
+    crop_share: float = field(default=0.5, metadata={"help": "Share of batches that are cropped."})
+    crop_from: int = field(
+        default=4096, metadata={"help": "Tokens of a text that chunks are taken from."}
+    )
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on so many."})
 
@@ -133,6 +145,8 @@ def load_data(data: DataArguments, seed: int) -> tuple[Any, Any]:
     train = read_labelled_texts(
         data.train_file, *columns, phrases=data.train_phrases, block_column=data.block_column
     )
+    if data.leave_out_file:
+        train = leave_out_phrases(train, data.leave_out_file)
     if data.calibration_share:
         train, _ = hold_out(train, data.calibration_share, seed)
     if data.validation_file:
@@ -193,9 +207,47 @@ def build_model(model: ModelArguments, names: list[str], pad_token_id: int) -> A
     return reader
 
 
-def collate(rows: list[dict], tokenizer: Any, unknown_share: float) -> dict[str, torch.Tensor]:
-    """Pad a batch; replace a share of its tokens by [UNK] (word dropout) in training."""
-    batch = tokenizer.pad({"input_ids": [row["input_ids"] for row in rows]}, return_tensors="pt")
+def crop(ids: list[int], size: int, num_special: int) -> list[int]:
+    """A random chunk of `size` tokens, between the special tokens that begin and end the text.
+
+    [CLS] a b c d e f [SEP], size 5   ->   [CLS] c d e [SEP]
+    """
+    if len(ids) <= size:
+        return ids
+    body = size - num_special
+    first = num_special // 2
+    start = int(torch.randint(first, len(ids) - num_special + first - body + 1, ()))
+    return [*ids[:first], *ids[start : start + body], *ids[len(ids) - num_special + first :]]
+
+
+def collate(
+    rows: list[dict],
+    tokenizer: Any,
+    *,
+    max_length: int,
+    unknown_share: float = 0.0,
+    crop_size: int | None = None,
+    crop_share: float = 0.0,
+    num_special: int = 0,
+) -> dict[str, torch.Tensor]:
+    """Pad a batch, each text cut to `max_length`; or in training a random chunk of each.
+
+    A share of the tokens is replaced by [UNK] (word dropout).
+    """
+    ids = [row["input_ids"] for row in rows]
+    if crop_size and torch.rand(()) < crop_share:
+        ids = [crop(row, crop_size, num_special) for row in ids]
+    else:
+        closing = num_special - num_special // 2
+        ids = (
+            [
+                row if len(row) <= max_length else [*row[: max_length - closing], *row[-closing:]]
+                for row in ids
+            ]
+            if num_special
+            else [row[:max_length] for row in ids]
+        )
+    batch = tokenizer.pad({"input_ids": ids}, return_tensors="pt")
     if unknown_share:
         drop = torch.rand(batch["input_ids"].shape) < unknown_share
         batch["input_ids"] = batch["input_ids"].masked_fill(
@@ -208,13 +260,13 @@ def collate(rows: list[dict], tokenizer: Any, unknown_share: float) -> dict[str,
 class TextTrainer(Trainer):
     """A Trainer whose training batches drop words and whose evaluation batches do not."""
 
-    def __init__(self, *args: Any, word_dropout: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, augment: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.word_dropout = word_dropout
+        self.augment = augment
 
     def get_train_dataloader(self) -> Any:
         whole = self.data_collator
-        self.data_collator = partial(whole, unknown_share=self.word_dropout)
+        self.data_collator = partial(whole, **self.augment)
         loader = super().get_train_dataloader()
         self.data_collator = whole
         return loader
@@ -255,16 +307,20 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(source)
     special = model_args.model == "early_exit"  # an LSTM needs no [CLS]
 
+    longest = data_args.max_seq_length
+    if data_args.crop_size:
+        longest = max(longest, data_args.crop_from)
+
     def encode(batch: dict[str, list]) -> dict[str, list]:
         encoded = tokenizer(
             batch["text"],
             truncation=True,
-            max_length=data_args.max_seq_length,
+            max_length=longest,
             add_special_tokens=special,
         )
         return {
             "input_ids": encoded["input_ids"],
-            "length": [len(row) for row in encoded["input_ids"]],
+            "length": [min(len(row), data_args.max_seq_length) for row in encoded["input_ids"]],
             "labels": [ids[label] for label in batch["label"]],
         }
 
@@ -281,10 +337,19 @@ def main() -> None:
         args=args,
         train_dataset=train,
         eval_dataset=validation,
-        data_collator=partial(collate, tokenizer=tokenizer, unknown_share=0.0),
+        data_collator=partial(
+            collate,
+            tokenizer=tokenizer,
+            max_length=data_args.max_seq_length,
+            num_special=tokenizer.num_special_tokens_to_add() if special else 0,
+        ),
         compute_metrics=exit_accuracies,
         callbacks=[SkimTemperature()] if model_args.model == "skim_rnn" else None,
-        word_dropout=model_args.word_dropout if model_args.model == "skim_rnn" else 0.0,
+        augment={
+            "unknown_share": model_args.word_dropout if model_args.model == "skim_rnn" else 0.0,
+            "crop_size": data_args.crop_size,
+            "crop_share": data_args.crop_share,
+        },
     )
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     scores = trainer.evaluate()

@@ -111,6 +111,28 @@ def _parse_tree(line: str) -> list[tuple[int, str]]:
     return nodes
 
 
+def leave_out_phrases(rows: Dataset, path: str) -> Dataset:
+    """Drop the rows whose text occurs, word for word, inside a text of another file.
+
+    Phrases of a treebank come from its sentences: those of the test sentences must not be trained
+    on.
+    """
+    seen: set[str] = set()
+    for text in read_labelled_texts(path)["text"]:
+        words = _plain(text).split()
+        seen.update(
+            " ".join(words[start:end])
+            for start in range(len(words))
+            for end in range(start + 1, len(words) + 1)
+        )
+    return rows.filter(lambda row: _plain(row["text"]) not in seen)
+
+
+def _plain(text: str) -> str:
+    """The words of a text as the files of one treebank agree on them."""
+    return " ".join(text.lower().replace("\\/", "/").split())
+
+
 def hold_out(rows: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     """Split rows into the rest and a held-out share, whole groups together.
 
@@ -130,4 +152,4 @@ def hold_out(rows: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     )
 
 
-__all__ = ["hold_out", "read_labelled_texts"]
+__all__ = ["hold_out", "leave_out_phrases", "read_labelled_texts"]

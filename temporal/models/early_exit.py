@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,15 @@ class EarlyExitOutput(ModelOutput):
     """The last exit's, `[B, K]`."""
     exit_logits: Tensor | None = None
     """All exits', `[B, E, K]`."""
+
+
+class DepthAnswer(NamedTuple):
+    """What the exit said that answered for a sequence of tokens."""
+
+    logits_K: Tensor
+    """Its logits, `[K]`."""
+    exit: int
+    """Its number, from 0."""
 
 
 class _Exit(nn.Module):
@@ -226,26 +235,43 @@ class EarlyExit(Reader, PreTrainedModel):
         ids = [
             await doc.read(range(min(len(doc), self.max_tokens or len(doc)))) for doc in documents
         ]
+        answers = await self.deepen(ids, range(len(ids)))
+        for row, (doc, answer) in enumerate(zip(documents, answers, strict=True)):
+            doc.note(exit=answer.exit, num_exits=len(self.segments))
+            if len(ids[row]) < len(doc):
+                doc.note(truncated=True)
+        return [answer.logits_K for answer in answers]
+
+    async def deepen(self, ids: list[Tensor], owners: Sequence[int]) -> list[DepthAnswer]:
+        """Run some sequences of tokens layer by layer, each until an exit is certain.
+
+        Args:
+            ids: int64 `[T]` each, special tokens included.
+            owners: which member of the reader's cohort each sequence belongs to.
+
+        Returns:
+            What the exit that answered said, for each sequence.
+        """
         alive = sorted(range(len(ids)), key=lambda k: -len(ids[k]))
         ids_BT = nn.utils.rnn.pad_sequence([ids[k] for k in alive], batch_first=True)
         lengths_B = torch.tensor([len(ids[k]) for k in alive])
         mask_BT = (torch.arange(ids_BT.shape[1]) < lengths_B[:, None]).long().to(self.device)
 
-        hidden_BTD = await self.embed(ids_BT.to(self.device), mask_BT, rows=alive)
-        num_labels = num_classes(self.config)
-        past_EBK = torch.empty(0, len(alive), num_labels, device=self.device)
-        results: list[Any] = [None] * len(ids)
+        rows = [owners[k] for k in alive]
+        hidden_BTD = await self.embed(ids_BT.to(self.device), mask_BT, rows=rows)
+        past_EBK = torch.empty(0, len(alive), num_classes(self.config), device=self.device)
+        answers: list[Any] = [None] * len(ids)
         last = len(self.segments) - 1
         for k, segment in enumerate(self.segments):
-            hidden_BTD, logits_BK = await segment(hidden_BTD, mask_BT, rows=alive)
+            rows = [owners[source] for source in alive]
+            hidden_BTD, logits_BK = await segment(hidden_BTD, mask_BT, rows=rows)
             past_EBK = torch.cat([past_EBK, logits_BK[None].float()])
             halts = [True] * len(alive)
             if k < last:
                 halts = certainty_reached(self.config, past_EBK).tolist()
             for row, source in enumerate(alive):
                 if halts[row]:
-                    results[source] = check_finite(logits_BK[row])
-                    documents[source].note(exit=k, num_exits=last + 1)
+                    answers[source] = DepthAnswer(check_finite(logits_BK[row]), k)
             keep = [row for row, halt in enumerate(halts) if not halt]
             if not keep:
                 break
@@ -255,7 +281,4 @@ class EarlyExit(Reader, PreTrainedModel):
                 longest = len(ids[alive[0]])
                 hidden_BTD, mask_BT = hidden_BTD[keep, :longest], mask_BT[keep, :longest]
                 past_EBK = past_EBK[:, keep]
-        for source, doc in enumerate(documents):
-            if len(ids[source]) < len(doc):
-                doc.note(truncated=True)
-        return results
+        return answers
