@@ -1,9 +1,9 @@
 """EarlyExit: a text encoder that answers as soon as a layer is certain, in dense batches.
 
 Exits at chosen layers, after DeeBERT (Xin et al., ACL 2020), FastBERT (Liu et al., ACL 2020) and
-PABEE (Zhou et al., NeurIPS 2020); the joint training with depth-weighted losses is PABEE's
-(section 3.3). What those papers' code does at batch size 1 is done here for any batch: sources
-that halt leave it, and the survivors go on without them and without their padding.
+PABEE (Zhou et al., NeurIPS 2020); `temporal.models.regimes` has their ways of training, and more.
+What those papers' code does at batch size 1 is done here for any batch: sources that halt leave
+it, and the survivors go on without them and without their padding.
 
 B sources, T tokens, D model width, E exits, K classes.
 """
@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import ModelOutput
 
@@ -26,8 +25,10 @@ from ..stage import Stage
 from .checks import check_finite, num_classes
 from .configuration_early_exit import EarlyExitConfig
 from .encoders import family_of, max_positions
-from .halting import certainty_reached
+from .halting import halting_criterion, threshold_of
+from .learned_criteria import LEARNED_CRITERIA
 from .reader import Reader
+from .regimes import REGIMES, Regime, answers, exit_loss
 
 
 @dataclass
@@ -35,11 +36,14 @@ class EarlyExitOutput(ModelOutput):
     """What `EarlyExit.forward` returns."""
 
     loss: Tensor | None = None
-    """The depth-weighted mean of the exits' cross-entropies, a scalar; None without labels."""
+    """The loss of the configuration's regime, a scalar; None without labels."""
     logits: Tensor | None = None
     """The last exit's, `[B, K]`."""
     exit_logits: Tensor | None = None
     """All exits', `[B, E, K]`."""
+    certainties: Tensor | None = None
+    """How certain the configuration's criterion calls each exit but the last: `[B, E - 1]`, what
+    thresholds are compared with; None in training."""
 
 
 class DepthAnswer(NamedTuple):
@@ -63,13 +67,14 @@ class _Exit(nn.Module):
             copy.deepcopy(classifier.get_submodule(name)) for name in self.names
         )
 
-    def forward(self, hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    def forward(self, hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns logits `[B, K]`, and `[B, D]` what they were made from."""
         head = dict(zip(self.names, self.parts, strict=True))
         if self.pooling == "mean":  # the heads look at a first token: give them one
             mask_B1T = mask_BT[:, None].to(hidden_BTD.dtype)
             hidden_BTD = (mask_B1T / mask_B1T.sum(-1, keepdim=True)) @ hidden_BTD
             mask_BT = mask_BT[:, :1]
-        return self.family.answer(head, hidden_BTD, mask_BT)
+        return self.family.answer(head, hidden_BTD, mask_BT), hidden_BTD[:, 0]
 
 
 class EarlyExit(Reader, PreTrainedModel):
@@ -93,12 +98,24 @@ class EarlyExit(Reader, PreTrainedModel):
         self.exits = nn.ModuleList(
             _Exit(self.classifier, config.exit_pooling) for _ in config.exit_layers[:-1]
         )
+        self.learned = nn.ModuleDict(
+            {
+                name: LEARNED_CRITERIA[name](
+                    len(config.exit_layers),
+                    self.classifier.config.hidden_size,
+                    num_classes(config),
+                )
+                for name in config.learned_criteria or []
+            }
+        )
+        self.training_step = 0  # the optimizer's; `temporal.training.steps.TellStep` sets it
         self.embed = Stage(self._embed, name="embed", pad=True)
         self.segments = [
             Stage(self._segment(k), name=f"segment{k}", pad=True)
             for k in range(len(config.exit_layers))
         ]
         self.post_init()
+        self.train(self.training)
 
     @classmethod
     def from_classifier(
@@ -120,6 +137,23 @@ class EarlyExit(Reader, PreTrainedModel):
         # The parts are the encoder's own kinds of modules, so the encoder knows how they start.
         self.classifier._init_weights(module)
 
+    @property
+    def regime(self) -> Regime:
+        """How it is trained."""
+        return REGIMES[self.config.regime]
+
+    def train(self, mode: bool = True) -> EarlyExit:
+        """As `nn.Module.train`; what the regime does not train is frozen, and without dropout.
+
+        Loading replaces parameters by such as want gradients; `from_pretrained` calls this last.
+        """
+        super().train(mode)
+        parts = {"classifier": self.classifier, "exits": self.exits, **self.learned}
+        for name, part in parts.items():
+            if name not in self.regime.trains:
+                part.requires_grad_(False).eval()
+        return self
+
     def forward(
         self,
         input_ids: Tensor,
@@ -133,31 +167,78 @@ class EarlyExit(Reader, PreTrainedModel):
             input_ids: int64 `[B, T]` with the tokenizer's special tokens, padded at the end.
             attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
             token_type_ids: `[B, T]`, for encoders that have them.
-            labels: int64 `[B]`.
+            labels: int64 `[B]`; floats in regression. Training needs none where the last exit is
+                frozen: its answers then stand in for them.
         """
         mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         family = family_of(self.classifier)
         hidden_BTD = family.embed(self.classifier, input_ids, mask_BT, token_type_ids)
-        logits = []
+        logits, seen = [], []
         for k in range(len(self.segments)):
-            hidden_BTD, logits_BK = self._run_segment(k, hidden_BTD, mask_BT)
+            hidden_BTD, logits_BK, seen_BD = self._run_segment(k, hidden_BTD, mask_BT)
             logits.append(logits_BK)
-        loss = None
-        if labels is not None:
-            weights = [k + 1 for k in range(len(logits))]  # PABEE, equation 5
-            losses = torch.stack([F.cross_entropy(logits_BK, labels) for logits_BK in logits])
-            loss = (losses * losses.new_tensor(weights)).sum() / sum(weights)
-        return EarlyExitOutput(loss=loss, logits=logits[-1], exit_logits=torch.stack(logits, 1))
+            seen.append(seen_BD)
+            if self.regime.separates:
+                hidden_BTD = hidden_BTD.detach()
+        logits_EBK = torch.stack(logits)
+        if labels is None and self.training and "classifier" not in self.regime.trains:
+            labels = answers(logits[-1])
+        return EarlyExitOutput(
+            loss=None if labels is None else self._loss(logits_EBK, seen, labels),
+            logits=logits[-1],
+            exit_logits=logits_EBK.transpose(0, 1),
+            certainties=None if self.training else self._certainties(logits_EBK, seen),
+        )
 
-    def _run_segment(self, k: int, hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """The layers up to exit k, and its answer: hidden states and logits `[B, K]`."""
+    def _loss(self, logits_EBK: Tensor, seen: list[Tensor], labels_B: Tensor) -> Tensor:
+        """The regime's loss, a scalar."""
+        regime, num_exits = self.regime, len(logits_EBK)
+        step = self.training_step if self.training else 1  # evaluation is the same at every step
+        weights = regime.weights(num_exits, step)
+        terms = []
+        for k, weight in enumerate(weights):
+            if not weight:
+                continue
+            if regime.trains & {"classifier", "exits"}:
+                loss = exit_loss(regime, logits_EBK[k], logits_EBK[-1], labels_B)
+                terms.append(weight * loss)
+            for name, learned in self.learned.items():
+                if name in regime.trains and k < num_exits - 1:
+                    said_B = learned(logits_EBK[: k + 1], seen[k])
+                    loss = learned.loss(said_B, logits_EBK[k], logits_EBK[-1], labels_B)
+                    terms.append(weight * loss)
+        return torch.stack(terms).sum()
+
+    def _certainties(self, logits_EBK: Tensor, seen: list[Tensor]) -> Tensor:
+        columns = [self.certainty(logits_EBK[: k + 1], seen[k]) for k in range(len(seen) - 1)]
+        return torch.stack(columns, 1) if columns else logits_EBK.new_zeros(len(seen[0]), 0)
+
+    def certainty(self, logits_EBK: Tensor, seen_BD: Tensor) -> Tensor:
+        """How certain the newest exit is, by the configuration's criterion: `[B]`.
+
+        Args:
+            logits_EBK: of the exits so far, the newest of which is not the last one.
+            seen_BD: what the newest exit saw.
+        """
+        if self.config.criterion in self.learned:
+            return self.learned[self.config.criterion](logits_EBK, seen_BD).float().sigmoid()
+        return halting_criterion(self.config)(logits_EBK.float())
+
+    def _run_segment(
+        self, k: int, hidden_BTD: Tensor, mask_BT: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The layers up to exit k, and its answer.
+
+        Returns:
+            Hidden states `[B, T, D]`, logits `[B, K]`, and what the exit saw `[B, D]`.
+        """
         family = family_of(self.classifier)
         ends = [0, *self.config.exit_layers]
         hidden_BTD = family.run(self.classifier, range(ends[k], ends[k + 1]), hidden_BTD, mask_BT)
         if k < len(self.exits):
-            return hidden_BTD, self.exits[k](hidden_BTD, mask_BT)
+            return hidden_BTD, *self.exits[k](hidden_BTD, mask_BT)
         head = {name: self.classifier.get_submodule(name) for name in family.head}
-        return hidden_BTD, family.answer(head, hidden_BTD, mask_BT)
+        return hidden_BTD, family.answer(head, hidden_BTD, mask_BT), hidden_BTD[:, 0]
 
     # Inference -----------------------------------------------------------------------------------
 
@@ -165,7 +246,7 @@ class EarlyExit(Reader, PreTrainedModel):
         return family_of(self.classifier).embed(self.classifier, ids_BT, mask_BT, None)
 
     def _segment(self, k: int) -> Any:
-        def segment(hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+        def segment(hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             return self._run_segment(k, hidden_BTD, mask_BT)
 
         return segment
@@ -217,11 +298,12 @@ class EarlyExit(Reader, PreTrainedModel):
         last = len(self.segments) - 1
         for k, segment in enumerate(self.segments):
             rows = [owners[source] for source in alive]
-            hidden_BTD, logits_BK = await segment(hidden_BTD, mask_BT, rows=rows)
+            hidden_BTD, logits_BK, seen_BD = await segment(hidden_BTD, mask_BT, rows=rows)
             past_EBK = torch.cat([past_EBK, logits_BK[None].float()])
             halts = [True] * len(alive)
             if k < last:
-                halts = certainty_reached(self.config, past_EBK).tolist()
+                certainty_B = self.certainty(past_EBK, seen_BD)
+                halts = (certainty_B >= threshold_of(self.config, k)).tolist()
             for row, source in enumerate(alive):
                 if halts[row]:
                     answers[source] = DepthAnswer(check_finite(logits_BK[row]), k)
