@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from .checks import check_finite, num_classes
 from .configuration_early_exit import EarlyExitConfig
 from .encoders import family_of, max_positions
 from .halting import halting_criterion, threshold_of
-from .learned_criteria import LEARNED_CRITERIA
+from .learned_criteria import LEARNED_CRITERIA, LearnedCriterion
 from .reader import Reader
 from .regimes import REGIMES, Regime, answers, exit_loss
 
@@ -202,7 +202,8 @@ class EarlyExit(Reader, PreTrainedModel):
             if regime.trains & {"classifier", "exits"}:
                 loss = exit_loss(regime, logits_EBK[k], logits_EBK[-1], labels_B)
                 terms.append(weight * loss)
-            for name, learned in self.learned.items():
+            for name, module in self.learned.items():
+                learned = cast(LearnedCriterion, module)
                 if name in regime.trains and k < num_exits - 1:
                     said_B = learned(logits_EBK[: k + 1], seen[k])
                     loss = learned.loss(said_B, logits_EBK[k], logits_EBK[-1], labels_B)

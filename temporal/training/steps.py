@@ -14,6 +14,7 @@ class TellStep(TrainerCallback):
     training goes on counting where it was interrupted.
     """
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called by `Trainer`."""
+        model = kwargs["model"]
         getattr(model, "module", model).training_step = state.global_step  # unwrapped
