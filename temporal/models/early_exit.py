@@ -25,7 +25,7 @@ from ..stage import Stage
 from .checks import check_finite, num_classes
 from .configuration_early_exit import EarlyExitConfig
 from .encoders import family_of, max_positions
-from .halting import halting_criterion, threshold_of
+from .halting import certainty, threshold_of
 from .learned_criteria import LEARNED_CRITERIA, LearnedCriterion
 from .reader import Reader
 from .regimes import REGIMES, Regime, answers, exit_loss
@@ -223,7 +223,7 @@ class EarlyExit(Reader, PreTrainedModel):
         """
         if self.config.criterion in self.learned:
             return self.learned[self.config.criterion](logits_EBK, seen_BD).float().sigmoid()
-        return halting_criterion(self.config)(logits_EBK.float())
+        return certainty(self.config, logits_EBK.float())
 
     def _run_segment(
         self, k: int, hidden_BTD: Tensor, mask_BT: Tensor
