@@ -108,7 +108,7 @@ class EarlyExit(Reader, PreTrainedModel):
                 for name in config.learned_criteria or []
             }
         )
-        self.training_step = 0  # the optimizer's; `temporal.training.steps.TellStep` sets it
+        self.training_step = 0  # the optimizer's; `temporal.training.steps.TrainingStep` sets it
         self.embed = Stage(self._embed, name="embed", pad=True)
         self.segments = [
             Stage(self._segment(k), name=f"segment{k}", pad=True)
