@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, GPT2Config
 
 from temporal.models import EarlyExit, EarlyExitConfig
+from temporal.policies.halt import CRITERIA, FOR_REGRESSION
 
 from .encoder_families import FAMILIES, LENGTHS, family_config, make, make_classifier
 
@@ -76,11 +77,59 @@ def fields(**changed: object) -> dict:
         ({"exit_pooling": "max"}, r"exit_pooling \('max'\) must be one of \['first', 'mean'\]"),
         ({"criterion": "hope"}, r"criterion \('hope'\) must be one of"),
         ({"exit_layers": [1], "thresholds": [0.5, 0.5]}, "one number for each of the 1 exits"),
+        ({"regime": "luck"}, r"regime \('luck'\) must be one of \['alternating'"),
+        ({"learned_criteria": ["luck"]}, r"learned_criteria \('luck'\) must be one of"),
+        ({"window_size": 1}, r"window_size \(1\) must be >= 2"),
+        (
+            {"criterion": "certainty"},
+            r"criterion \('certainty'\) is learned, .* are \[\]: train it",
+        ),
+        ({"regime": "criteria"}, r"regime \('criteria'\) trains .* none: give it .* learned"),
+        ({"regime": "two_stage", "exit_layers": [3]}, r"regime \('two_stage'\) trains .* none"),
     ],
 )
 def test_a_wrong_configuration_names_parameter_value_and_rule(config, message) -> None:
     with pytest.raises(Exception, match=message):
         EarlyExitConfig(encoder=fields(), **config)
+
+
+@pytest.mark.parametrize("criterion", sorted(set(CRITERIA) - set(FOR_REGRESSION)))
+def test_a_regression_refuses_criteria_that_need_probabilities(criterion) -> None:
+    with pytest.raises(Exception, match=rf"criterion \('{criterion}'\) needs probabilities"):
+        EarlyExitConfig(encoder=fields(num_labels=1), criterion=criterion)
+    reader = make(num_labels=1)
+    with pytest.raises(ValueError, match=rf"policy \('{criterion}'\) needs probabilities"):
+        reader.set_policy(criterion, 0.9)
+    assert reader.config.criterion == "window"  # what it had
+
+
+def test_patience_in_regression_needs_a_tolerance() -> None:
+    with pytest.raises(Exception, match=r"tolerance \(0.0\) must be > 0 for patience"):
+        EarlyExitConfig(encoder=fields(num_labels=1), criterion="patience")
+    config = EarlyExitConfig(encoder=fields(num_labels=1), criterion="patience", tolerance=0.5)
+    assert (config.num_labels, config.criterion) == (1, "patience")
+
+
+def test_the_default_criterion_fits_the_task() -> None:
+    assert EarlyExitConfig(encoder=fields()).criterion == "confidence"
+    assert EarlyExitConfig(encoder=fields(num_labels=1)).criterion == "window"
+
+
+@pytest.mark.parametrize(
+    ("problem", "num_labels"), [("multi_label_classification", 3), ("regression", 2)]
+)
+def test_several_answers_at_once_are_refused(problem, num_labels) -> None:
+    encoder = fields(problem_type=problem, num_labels=num_labels)
+    with pytest.raises(Exception, match=rf"problem_type \('{problem}'\) with {num_labels} labels"):
+        EarlyExitConfig(encoder=encoder)
+
+
+def test_what_is_changed_on_loading_is_checked_too(tmp_path: Path) -> None:
+    make().save_pretrained(tmp_path)
+    assert EarlyExit.from_pretrained(tmp_path, regime="distillation").config.regime
+    for changed in ({"regime": "luck"}, {"criterion": "certainty"}, {"regime": "criteria"}):
+        with pytest.raises(ValueError, match=str(list(changed)[0])):
+            EarlyExit.from_pretrained(tmp_path, **changed)
 
 
 def test_exits_are_every_layer_unless_chosen_and_end_with_the_last() -> None:
