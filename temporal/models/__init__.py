@@ -6,9 +6,9 @@ from transformers import (
     AutoModelForVideoClassification,
 )
 
+from .configuration_early_exit import EarlyExitConfig as EarlyExitConfig
 from .configuration_frame_exit import FrameExitConfig as FrameExitConfig
 from .early_exit import EarlyExit as EarlyExit
-from .early_exit import EarlyExitConfig as EarlyExitConfig
 from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
 from .running_mean import ChunkReader as ChunkReader

@@ -18,63 +18,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from ..handle import Handle
 from ..stage import Stage
-from .checks import check_finite, check_in, num_classes
+from .checks import check_finite, num_classes
+from .configuration_early_exit import EarlyExitConfig
 from .encoders import family_of, max_positions
-from .halting import certainty_reached, check_halting
+from .halting import certainty_reached
 from .reader import Reader
-
-
-class EarlyExitConfig(PreTrainedConfig):
-    """The encoder's own configuration, where its exits are, and when they may answer."""
-
-    model_type = "early_exit"
-
-    encoder: dict | None = None
-    """Configuration of the wrapped classifier, with its `model_type`."""
-    exit_layers: list[int] | None = None
-    """Layers after which there is an exit, counted from 1; the last layer is always one.
-    Default: every layer."""
-    exit_pooling: str = "mean"
-    """What an exit before the last sees: the mean over tokens, or the first token. Early layers
-    have not gathered much in the first token yet. The last exit is the classifier's own."""
-    criterion: str = "confidence"
-    """One of `temporal.policies.halt.CRITERIA`."""
-    thresholds: list[float] | None = None
-    """Certainty at which each exit but the last answers; None: nothing halts."""
-    operating_points: list[dict] | None = None
-    """Calibrated ways to run; see `temporal.models.halting`."""
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        if self.encoder is None:
-            return  # transformers builds an empty configuration to compare with
-        encoder = self.encoder_config()
-        self.id2label, self.label2id = encoder.id2label, encoder.label2id
-        num_layers = int(encoder.num_hidden_layers)
-        layers = sorted({*(self.exit_layers or range(1, num_layers + 1)), num_layers})
-        if layers[0] < 1 or layers[-1] > num_layers:
-            raise ValueError(
-                f"exit_layers ({self.exit_layers}) must lie between 1 and the encoder's "
-                f"{num_layers} layers"
-            )
-        self.exit_layers = layers
-        check_in("exit_pooling", self.exit_pooling, ("mean", "first"))
-        check_halting(self, len(layers))
-
-    def encoder_config(self) -> PreTrainedConfig:
-        """The wrapped classifier's configuration as an object."""
-        fields = dict(self.encoder or {})
-        return AutoConfig.for_model(fields.pop("model_type"), **fields)
 
 
 @dataclass

@@ -9,7 +9,7 @@ B sources, T tokens, D model width, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,8 @@ Model = Any  # a transformers *ForSequenceClassification; its attributes differ 
 class Family:
     """How one family of encoders computes."""
 
-    layers: Callable[[Model], nn.ModuleList]
-    """The model's layers, in order."""
+    layers: Callable[[Model], Sequence[nn.Module]]
+    """The model's layers, in order; some may be the same module."""
 
     embed: Callable[[Model, Tensor, Tensor, Tensor | None], Tensor]
     """`(model, ids_BT, mask_BT, types_BT) -> hidden_BTD`, the input of the first layer."""
@@ -49,6 +49,18 @@ def _embed(model: Model, ids_BT: Tensor, mask_BT: Tensor, types_BT: Tensor | Non
     hidden_BTD = base.embeddings(input_ids=ids_BT, **kinds)
     project = getattr(base, "embeddings_project", None)  # ELECTRA's small embeddings
     return hidden_BTD if project is None else project(hidden_BTD)
+
+
+def _layers_albert(model: Model) -> list[nn.Module]:
+    """Layers of one group share their weights: the group runs once for each of them."""
+    groups = model.albert.encoder.albert_layer_groups
+    num_layers = model.config.num_hidden_layers
+    return [groups[int(k / (num_layers / len(groups)))] for k in range(num_layers)]
+
+
+def _embed_albert(model: Model, ids_BT: Tensor, mask_BT: Tensor, types_BT: Tensor | None) -> Tensor:
+    hidden_BTD = _embed(model, ids_BT, mask_BT, types_BT)
+    return model.albert.encoder.embedding_hidden_mapping_in(hidden_BTD)
 
 
 def _run(
@@ -109,6 +121,11 @@ def _answer_pooled(head: dict[str, Any], hidden_BTD: Tensor, mask_BT: Tensor) ->
     return head["classifier"](head["dropout"](pooler(hidden_BTD)))
 
 
+def _answer_albert(head: dict[str, Any], hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    pooled_BD = head["albert.pooler"](hidden_BTD[:, 0]).tanh()
+    return head["classifier"](head["dropout"](pooled_BD))
+
+
 def _answer_sequence(head: dict[str, Any], hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     return head["classifier"](hidden_BTD)
 
@@ -145,6 +162,13 @@ FAMILIES: dict[str, Family] = {
     ),
     "roberta": Family(**_BERT_LIKE, head=("classifier",), answer=_answer_sequence),
     "electra": Family(**_BERT_LIKE, head=("classifier",), answer=_answer_sequence),
+    "albert": Family(
+        layers=_layers_albert,
+        embed=_embed_albert,
+        run=_run,
+        head=("albert.pooler", "dropout", "classifier"),
+        answer=_answer_albert,
+    ),
     "distilbert": Family(
         layers=lambda model: model.distilbert.transformer.layer,
         embed=lambda model, ids_BT, mask_BT, types_BT: model.distilbert.embeddings(ids_BT),

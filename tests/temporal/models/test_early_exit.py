@@ -1,4 +1,4 @@
-"""EarlyExit around six families of encoders: equal to them, and cheaper where it halts."""
+"""EarlyExit around seven families of encoders: equal to them, and cheaper where it halts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import (
+    AlbertConfig,
     AutoModelForSequenceClassification,
     BertConfig,
     DebertaV2Config,
@@ -43,6 +44,13 @@ FAMILIES: dict[str, PreTrainedConfig] = {
     "bert": BertConfig(**_SIZES),
     "roberta": RobertaConfig(**_SIZES),
     "electra": ElectraConfig(embedding_size=16, **_SIZES),
+    "albert": AlbertConfig(
+        embedding_size=16,
+        num_hidden_groups=2,
+        inner_group_num=2,
+        classifier_dropout_prob=0.0,
+        **_SIZES,
+    ),
     "distilbert": DistilBertConfig(
         vocab_size=100,
         dim=32,
@@ -367,7 +375,7 @@ def test_exits_are_every_layer_unless_chosen_and_end_with_the_last() -> None:
 def test_an_encoder_of_no_known_family_is_refused_by_name() -> None:
     config = GPT2Config(vocab_size=50, n_embd=8, n_layer=2, n_head=2, num_labels=2)
     classifier = AutoModelForSequenceClassification.from_config(config)
-    with pytest.raises(ValueError, match=r"model_type \('gpt2'\) must be one of \['bert'"):
+    with pytest.raises(ValueError, match=r"model_type \('gpt2'\) must be one of \['albert'"):
         EarlyExit.from_classifier(classifier)
 
 
