@@ -3,9 +3,10 @@
 Exits at chosen layers, after DeeBERT (Xin et al., ACL 2020), FastBERT (Liu et al., ACL 2020) and
 PABEE (Zhou et al., NeurIPS 2020); the joint training with depth-weighted losses is PABEE's
 (section 3.3). What those papers' code does at batch size 1 is done here for any batch: sources
-that halt leave it, and the survivors go on without them and without their padding.
+that halt leave it, and the survivors go on without them. Batches that are read hold the tokens that
+exist, without padding.
 
-B sources, T tokens, D model width, E exits, K classes.
+B sources, T tokens, N tokens of all sources, D model width, E exits, K classes.
 """
 
 from __future__ import annotations
@@ -22,10 +23,18 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from ..handle import Handle
+from ..packed import Packed
 from ..stage import Stage
 from .checks import check_finite, num_classes
 from .configuration_early_exit import EarlyExitConfig
-from .encoders import family_of, max_positions
+from .encoders import (
+    PackedTokens,
+    PaddedTokens,
+    Tokens,
+    family_of,
+    max_positions,
+    own_attention,
+)
 from .halting import certainty_reached
 from .reader import Reader
 
@@ -63,13 +72,12 @@ class _Exit(nn.Module):
             copy.deepcopy(classifier.get_submodule(name)) for name in self.names
         )
 
-    def forward(self, hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    def forward(self, hidden_BTD: Tensor, tokens: Tokens) -> Tensor:
         head = dict(zip(self.names, self.parts, strict=True))
         if self.pooling == "mean":  # the heads look at a first token: give them one
-            mask_B1T = mask_BT[:, None].to(hidden_BTD.dtype)
-            hidden_BTD = (mask_B1T / mask_B1T.sum(-1, keepdim=True)) @ hidden_BTD
-            mask_BT = mask_BT[:, :1]
-        return self.family.answer(head, hidden_BTD, mask_BT)
+            hidden_BTD = tokens.mean(hidden_BTD)[:, None]
+            tokens = PaddedTokens(hidden_BTD.new_ones(len(hidden_BTD), 1))
+        return self.family.answer(head, hidden_BTD, tokens)
 
 
 class EarlyExit(Reader, PreTrainedModel):
@@ -93,9 +101,11 @@ class EarlyExit(Reader, PreTrainedModel):
         self.exits = nn.ModuleList(
             _Exit(self.classifier, config.exit_pooling) for _ in config.exit_layers[:-1]
         )
-        self.embed = Stage(self._embed, name="embed", pad=True)
+        own_attention(self.classifier)
+        pads = family_of(self.classifier).pads
+        self.embed = Stage(self._embed, name="embed")
         self.segments = [
-            Stage(self._segment(k), name=f"segment{k}", pad=True)
+            Stage(self._segment(k), name=f"segment{k}", pad=pads)
             for k in range(len(config.exit_layers))
         ]
         self.post_init()
@@ -137,10 +147,11 @@ class EarlyExit(Reader, PreTrainedModel):
         """
         mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         family = family_of(self.classifier)
-        hidden_BTD = family.embed(self.classifier, input_ids, mask_BT, token_type_ids)
+        tokens = PaddedTokens(mask_BT)
+        hidden_BTD = family.embed(self.classifier, input_ids, tokens, token_type_ids)
         logits = []
         for k in range(len(self.segments)):
-            hidden_BTD, logits_BK = self._run_segment(k, hidden_BTD, mask_BT)
+            hidden_BTD, logits_BK = self._run_segment(k, hidden_BTD, tokens)
             logits.append(logits_BK)
         loss = None
         if labels is not None:
@@ -149,24 +160,28 @@ class EarlyExit(Reader, PreTrainedModel):
             loss = (losses * losses.new_tensor(weights)).sum() / sum(weights)
         return EarlyExitOutput(loss=loss, logits=logits[-1], exit_logits=torch.stack(logits, 1))
 
-    def _run_segment(self, k: int, hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def _run_segment(self, k: int, hidden_BTD: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """The layers up to exit k, and its answer: hidden states and logits `[B, K]`."""
         family = family_of(self.classifier)
         ends = [0, *self.config.exit_layers]
-        hidden_BTD = family.run(self.classifier, range(ends[k], ends[k + 1]), hidden_BTD, mask_BT)
+        hidden_BTD = family.run(self.classifier, range(ends[k], ends[k + 1]), hidden_BTD, tokens)
         if k < len(self.exits):
-            return hidden_BTD, self.exits[k](hidden_BTD, mask_BT)
+            return hidden_BTD, self.exits[k](hidden_BTD, tokens)
         head = {name: self.classifier.get_submodule(name) for name in family.head}
-        return hidden_BTD, family.answer(head, hidden_BTD, mask_BT)
+        return hidden_BTD, family.answer(head, hidden_BTD, tokens)
 
     # Inference -----------------------------------------------------------------------------------
 
-    def _embed(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        return family_of(self.classifier).embed(self.classifier, ids_BT, mask_BT, None)
+    def _embed(self, ids: Packed) -> Packed:
+        tokens = PackedTokens(ids.lengths, ids.values.device)
+        embed = family_of(self.classifier).embed
+        return Packed(embed(self.classifier, ids.values[None], tokens, None)[0], ids.lengths)
 
     def _segment(self, k: int) -> Any:
-        def segment(hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
-            return self._run_segment(k, hidden_BTD, mask_BT)
+        def segment(hidden: Packed) -> tuple[Packed, Tensor]:
+            tokens = PackedTokens(hidden.lengths, hidden.values.device)
+            hidden_1ND, logits_BK = self._run_segment(k, hidden.values[None], tokens)
+            return Packed(hidden_1ND[0], hidden.lengths), logits_BK
 
         return segment
 
@@ -205,19 +220,16 @@ class EarlyExit(Reader, PreTrainedModel):
         Returns:
             What the exit that answered said, for each sequence.
         """
+        # Sorted by length, so that texts of equal length lie side by side.
         alive = sorted(range(len(ids)), key=lambda k: -len(ids[k]))
-        ids_BT = nn.utils.rnn.pad_sequence([ids[k] for k in alive], batch_first=True)
-        lengths_B = torch.tensor([len(ids[k]) for k in alive])
-        mask_BT = (torch.arange(ids_BT.shape[1]) < lengths_B[:, None]).long().to(self.device)
-
-        rows = [owners[k] for k in alive]
-        hidden_BTD = await self.embed(ids_BT.to(self.device), mask_BT, rows=rows)
+        tokens = Packed.of([ids[k] for k in alive])
+        tokens = Packed(tokens.values.to(self.device), tokens.lengths)
+        hidden = await self.embed(tokens, rows=[owners[k] for k in alive])
         past_EBK = torch.empty(0, len(alive), num_classes(self.config), device=self.device)
         answers: list[Any] = [None] * len(ids)
         last = len(self.segments) - 1
         for k, segment in enumerate(self.segments):
-            rows = [owners[source] for source in alive]
-            hidden_BTD, logits_BK = await segment(hidden_BTD, mask_BT, rows=rows)
+            hidden, logits_BK = await segment(hidden, rows=[owners[source] for source in alive])
             past_EBK = torch.cat([past_EBK, logits_BK[None].float()])
             halts = [True] * len(alive)
             if k < last:
@@ -230,8 +242,5 @@ class EarlyExit(Reader, PreTrainedModel):
                 break
             if len(keep) < len(alive):
                 alive = [alive[row] for row in keep]
-                # Longest first, so the first survivor says how much padding is still needed.
-                longest = len(ids[alive[0]])
-                hidden_BTD, mask_BT = hidden_BTD[keep, :longest], mask_BT[keep, :longest]
-                past_EBK = past_EBK[:, keep]
+                hidden, past_EBK = hidden.select(keep), past_EBK[:, keep]
         return answers
