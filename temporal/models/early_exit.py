@@ -1,10 +1,9 @@
 """EarlyExit: a text encoder that answers as soon as a layer is certain, in dense batches.
 
 Exits at chosen layers, after DeeBERT (Xin et al., ACL 2020), FastBERT (Liu et al., ACL 2020) and
-PABEE (Zhou et al., NeurIPS 2020); the joint training with depth-weighted losses is PABEE's
-(section 3.3). What those papers' code does at batch size 1 is done here for any batch: sources
-that halt leave it, and the survivors go on without them. Batches that are read hold the tokens that
-exist, without padding.
+PABEE (Zhou et al., NeurIPS 2020); `temporal.models.regimes` has their ways of training, and more.
+What those papers' code does at batch size 1 is done here for any batch: sources that halt leave
+it, and the survivors go on without them. What is read is packed: no padding is computed.
 
 B sources, T tokens, N tokens of all sources, D model width, E exits, K classes.
 """
@@ -18,7 +17,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import ModelOutput
 
@@ -27,16 +25,11 @@ from ..packed import Packed
 from ..stage import Stage
 from .checks import check_finite, num_classes
 from .configuration_early_exit import EarlyExitConfig
-from .encoders import (
-    PackedTokens,
-    PaddedTokens,
-    Tokens,
-    family_of,
-    max_positions,
-    own_attention,
-)
-from .halting import certainty_reached
+from .encoders import PackedTokens, PaddedTokens, Tokens, family_of, max_positions, own_attention
+from .halting import halting_criterion, threshold_of
+from .learned_criteria import LEARNED_CRITERIA
 from .reader import Reader
+from .regimes import REGIMES, Regime, answers, exit_loss
 
 
 @dataclass
@@ -44,11 +37,14 @@ class EarlyExitOutput(ModelOutput):
     """What `EarlyExit.forward` returns."""
 
     loss: Tensor | None = None
-    """The depth-weighted mean of the exits' cross-entropies, a scalar; None without labels."""
+    """The loss of the configuration's regime, a scalar; None without labels."""
     logits: Tensor | None = None
     """The last exit's, `[B, K]`."""
     exit_logits: Tensor | None = None
     """All exits', `[B, E, K]`."""
+    certainties: Tensor | None = None
+    """How certain the configuration's criterion calls each exit but the last: `[B, E - 1]`, what
+    thresholds are compared with; None in training."""
 
 
 class DepthAnswer(NamedTuple):
@@ -72,12 +68,13 @@ class _Exit(nn.Module):
             copy.deepcopy(classifier.get_submodule(name)) for name in self.names
         )
 
-    def forward(self, hidden_BTD: Tensor, tokens: Tokens) -> Tensor:
+    def forward(self, hidden_BTD: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """Returns logits `[B, K]`, and `[B, D]` what they were made from."""
         head = dict(zip(self.names, self.parts, strict=True))
         if self.pooling == "mean":  # the heads look at a first token: give them one
             hidden_BTD = tokens.mean(hidden_BTD)[:, None]
             tokens = PaddedTokens(hidden_BTD.new_ones(len(hidden_BTD), 1))
-        return self.family.answer(head, hidden_BTD, tokens)
+        return self.family.answer(head, hidden_BTD, tokens), tokens.first(hidden_BTD)
 
 
 class EarlyExit(Reader, PreTrainedModel):
@@ -101,6 +98,17 @@ class EarlyExit(Reader, PreTrainedModel):
         self.exits = nn.ModuleList(
             _Exit(self.classifier, config.exit_pooling) for _ in config.exit_layers[:-1]
         )
+        self.learned = nn.ModuleDict(
+            {
+                name: LEARNED_CRITERIA[name](
+                    len(config.exit_layers),
+                    self.classifier.config.hidden_size,
+                    num_classes(config),
+                )
+                for name in config.learned_criteria or []
+            }
+        )
+        self.training_step = 0  # the optimizer's; `temporal.training.steps.TellStep` sets it
         own_attention(self.classifier)
         pads = family_of(self.classifier).pads
         self.embed = Stage(self._embed, name="embed")
@@ -109,6 +117,7 @@ class EarlyExit(Reader, PreTrainedModel):
             for k in range(len(config.exit_layers))
         ]
         self.post_init()
+        self.train(self.training)
 
     @classmethod
     def from_classifier(
@@ -130,6 +139,23 @@ class EarlyExit(Reader, PreTrainedModel):
         # The parts are the encoder's own kinds of modules, so the encoder knows how they start.
         self.classifier._init_weights(module)
 
+    @property
+    def regime(self) -> Regime:
+        """How it is trained."""
+        return REGIMES[self.config.regime]
+
+    def train(self, mode: bool = True) -> EarlyExit:
+        """As `nn.Module.train`; what the regime does not train is frozen, and without dropout.
+
+        Loading replaces parameters by such as want gradients; `from_pretrained` calls this last.
+        """
+        super().train(mode)
+        parts = {"classifier": self.classifier, "exits": self.exits, **self.learned}
+        for name, part in parts.items():
+            if name not in self.regime.trains:
+                part.requires_grad_(False).eval()
+        return self
+
     def forward(
         self,
         input_ids: Tensor,
@@ -143,32 +169,79 @@ class EarlyExit(Reader, PreTrainedModel):
             input_ids: int64 `[B, T]` with the tokenizer's special tokens, padded at the end.
             attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
             token_type_ids: `[B, T]`, for encoders that have them.
-            labels: int64 `[B]`.
+            labels: int64 `[B]`; floats in regression. Training needs none where the last exit is
+                frozen: its answers then stand in for them.
         """
         mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         family = family_of(self.classifier)
         tokens = PaddedTokens(mask_BT)
         hidden_BTD = family.embed(self.classifier, input_ids, tokens, token_type_ids)
-        logits = []
+        logits, seen = [], []
         for k in range(len(self.segments)):
-            hidden_BTD, logits_BK = self._run_segment(k, hidden_BTD, tokens)
+            hidden_BTD, logits_BK, seen_BD = self._run_segment(k, hidden_BTD, tokens)
             logits.append(logits_BK)
-        loss = None
-        if labels is not None:
-            weights = [k + 1 for k in range(len(logits))]  # PABEE, equation 5
-            losses = torch.stack([F.cross_entropy(logits_BK, labels) for logits_BK in logits])
-            loss = (losses * losses.new_tensor(weights)).sum() / sum(weights)
-        return EarlyExitOutput(loss=loss, logits=logits[-1], exit_logits=torch.stack(logits, 1))
+            seen.append(seen_BD)
+            if self.regime.separates:
+                hidden_BTD = hidden_BTD.detach()
+        logits_EBK = torch.stack(logits)
+        if labels is None and self.training and "classifier" not in self.regime.trains:
+            labels = answers(logits[-1])
+        return EarlyExitOutput(
+            loss=None if labels is None else self._loss(logits_EBK, seen, labels),
+            logits=logits[-1],
+            exit_logits=logits_EBK.transpose(0, 1),
+            certainties=None if self.training else self._certainties(logits_EBK, seen),
+        )
 
-    def _run_segment(self, k: int, hidden_BTD: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        """The layers up to exit k, and its answer: hidden states and logits `[B, K]`."""
+    def _loss(self, logits_EBK: Tensor, seen: list[Tensor], labels_B: Tensor) -> Tensor:
+        """The regime's loss, a scalar."""
+        regime, num_exits = self.regime, len(logits_EBK)
+        step = self.training_step if self.training else 1  # evaluation is the same at every step
+        weights = regime.weights(num_exits, step)
+        terms = []
+        for k, weight in enumerate(weights):
+            if not weight:
+                continue
+            if regime.trains & {"classifier", "exits"}:
+                loss = exit_loss(regime, logits_EBK[k], logits_EBK[-1], labels_B)
+                terms.append(weight * loss)
+            for name, learned in self.learned.items():
+                if name in regime.trains and k < num_exits - 1:
+                    said_B = learned(logits_EBK[: k + 1], seen[k])
+                    loss = learned.loss(said_B, logits_EBK[k], logits_EBK[-1], labels_B)
+                    terms.append(weight * loss)
+        return torch.stack(terms).sum()
+
+    def _certainties(self, logits_EBK: Tensor, seen: list[Tensor]) -> Tensor:
+        columns = [self.certainty(logits_EBK[: k + 1], seen[k]) for k in range(len(seen) - 1)]
+        return torch.stack(columns, 1) if columns else logits_EBK.new_zeros(len(seen[0]), 0)
+
+    def certainty(self, logits_EBK: Tensor, seen_BD: Tensor) -> Tensor:
+        """How certain the newest exit is, by the configuration's criterion: `[B]`.
+
+        Args:
+            logits_EBK: of the exits so far, the newest of which is not the last one.
+            seen_BD: what the newest exit saw.
+        """
+        if self.config.criterion in self.learned:
+            return self.learned[self.config.criterion](logits_EBK, seen_BD).float().sigmoid()
+        return halting_criterion(self.config)(logits_EBK.float())
+
+    def _run_segment(
+        self, k: int, hidden_BTD: Tensor, tokens: Tokens
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The layers up to exit k, and its answer.
+
+        Returns:
+            Hidden states `[B, T, D]`, logits `[B, K]`, and what the exit saw `[B, D]`.
+        """
         family = family_of(self.classifier)
         ends = [0, *self.config.exit_layers]
         hidden_BTD = family.run(self.classifier, range(ends[k], ends[k + 1]), hidden_BTD, tokens)
         if k < len(self.exits):
-            return hidden_BTD, self.exits[k](hidden_BTD, tokens)
+            return hidden_BTD, *self.exits[k](hidden_BTD, tokens)
         head = {name: self.classifier.get_submodule(name) for name in family.head}
-        return hidden_BTD, family.answer(head, hidden_BTD, tokens)
+        return hidden_BTD, family.answer(head, hidden_BTD, tokens), tokens.first(hidden_BTD)
 
     # Inference -----------------------------------------------------------------------------------
 
@@ -178,10 +251,10 @@ class EarlyExit(Reader, PreTrainedModel):
         return Packed(embed(self.classifier, ids.values[None], tokens, None)[0], ids.lengths)
 
     def _segment(self, k: int) -> Any:
-        def segment(hidden: Packed) -> tuple[Packed, Tensor]:
+        def segment(hidden: Packed) -> tuple[Packed, Tensor, Tensor]:
             tokens = PackedTokens(hidden.lengths, hidden.values.device)
-            hidden_1ND, logits_BK = self._run_segment(k, hidden.values[None], tokens)
-            return Packed(hidden_1ND[0], hidden.lengths), logits_BK
+            hidden_1ND, *said = self._run_segment(k, hidden.values[None], tokens)
+            return Packed(hidden_1ND[0], hidden.lengths), *said
 
         return segment
 
@@ -229,11 +302,13 @@ class EarlyExit(Reader, PreTrainedModel):
         answers: list[Any] = [None] * len(ids)
         last = len(self.segments) - 1
         for k, segment in enumerate(self.segments):
-            hidden, logits_BK = await segment(hidden, rows=[owners[source] for source in alive])
+            rows = [owners[source] for source in alive]
+            hidden, logits_BK, seen_BD = await segment(hidden, rows=rows)
             past_EBK = torch.cat([past_EBK, logits_BK[None].float()])
             halts = [True] * len(alive)
             if k < last:
-                halts = certainty_reached(self.config, past_EBK).tolist()
+                certainty_B = self.certainty(past_EBK, seen_BD)
+                halts = (certainty_B >= threshold_of(self.config, k)).tolist()
             for row, source in enumerate(alive):
                 if halts[row]:
                     answers[source] = DepthAnswer(check_finite(logits_BK[row]), k)
