@@ -45,11 +45,15 @@ class Family:
     feed: Callable[[Any, Tensor], Tensor] | None = None
     """`(layer, hidden_BTD) -> hidden_BTD`: the rest of the layer, token by token."""
 
-    run: Callable[[Model, range, Tensor, Tokens], Tensor]
-    """`(model, layers, hidden_BTD, tokens) -> hidden_BTD`, through some consecutive layers."""
+    run: Callable[[Model, range, Tensor, Tokens], tuple[Tensor, Tokens]]
+    """`(model, layers, hidden_BTD, tokens) -> hidden_BTD, tokens`, through some consecutive layers.
+    After the last layer there are only the tokens that the answer looks at."""
 
     pads: bool = False
     """Whether `run` pads packed tokens to compute."""
+
+    answers_by_first: Callable[[Any], bool] = lambda config: True
+    """Whether the answer looks at the first token alone, by the model's configuration."""
 
     head: tuple[str, ...]
     """The modules that only the answer uses; an exit gets its own copy of each."""
@@ -124,14 +128,16 @@ def _embed_albert(model: Model, ids_BT: Tensor, tokens: Tokens, types_BT: Tensor
     return model.albert.encoder.embedding_hidden_mapping_in(hidden_BTD)
 
 
-def _run(model: Model, layers: range, hidden_BTD: Tensor, tokens: Tokens) -> Tensor:
+def _run(model: Model, layers: range, hidden_BTD: Tensor, tokens: Tokens) -> tuple[Tensor, Tokens]:
     family = family_of(model)
     assert family.attend is not None and family.feed is not None
     modules = family.layers(model)
     for k in layers:
         hidden_BTD = family.attend(model, modules[k], hidden_BTD, tokens)
+        if k == len(modules) - 1 and family.answers_by_first(model.config):
+            hidden_BTD, tokens = tokens.firsts(hidden_BTD)
         hidden_BTD = family.feed(modules[k], hidden_BTD)
-    return hidden_BTD
+    return hidden_BTD, tokens
 
 
 def _attend(model: Model, layer: Any, hidden_BTD: Tensor, tokens: Tokens) -> Tensor:
@@ -181,7 +187,9 @@ def _embed_deberta(model: Model, ids_BT: Tensor, tokens: Tokens, types_BT: Tenso
     )
 
 
-def _run_deberta(model: Model, layers: range, hidden_BTD: Tensor, tokens: Tokens) -> Tensor:
+def _run_deberta(
+    model: Model, layers: range, hidden_BTD: Tensor, tokens: Tokens
+) -> tuple[Tensor, Tokens]:
     """Always padded: its attention is no function that could be replaced."""
     encoder = model.deberta.encoder
     mask_BT = tokens.padded().mask_BT.long()
@@ -196,7 +204,7 @@ def _run_deberta(model: Model, layers: range, hidden_BTD: Tensor, tokens: Tokens
         if k == 0 and encoder.conv is not None:
             output_BTD = encoder.conv(hidden_BTD, output_BTD, mask_BT)
         hidden_BTD = output_BTD
-    return tokens.pack(hidden_BTD)
+    return tokens.pack(hidden_BTD), tokens
 
 
 def _answer_pooled(head: dict[str, Any], hidden_BTD: Tensor, tokens: Tokens) -> Tensor:
@@ -279,6 +287,7 @@ FAMILIES: dict[str, Family] = {
         attend=_attend_modernbert,
         feed=_feed_modernbert,
         run=_run,
+        answers_by_first=lambda config: config.classifier_pooling == "cls",
         head=("model.final_norm", "head", "drop", "classifier"),
         answer=_answer_modernbert,
     ),

@@ -40,6 +40,14 @@ class PaddedTokens:
         self.places = torch.arange(mask_BT.shape[1], device=mask_BT.device)[None]
         """Where in its text each token stands, from 0: `[1, T]`."""
 
+    def totals(self) -> Tensor:
+        """Tokens of each text, those included that were dropped before its last: int64 `[B]`."""
+        return (self.places * self.mask_BT).amax(1) + 1
+
+    def ends(self) -> Tensor:
+        """Which tokens are the first or the last of their text: bool `[B, T]`."""
+        return (self.places == 0) | (self.places == self.totals()[:, None] - 1)
+
     def padded(self) -> PaddedTokens:
         """Itself: `pad` and `pack` leave values as they are."""
         return self
@@ -53,6 +61,10 @@ class PaddedTokens:
     def first(self, hidden_BTD: Tensor) -> Tensor:
         """The first token of each text, `[B, D]`."""
         return hidden_BTD[:, 0]
+
+    def firsts(self, hidden_BTD: Tensor) -> tuple[Tensor, PaddedTokens]:
+        """Hidden states of the first tokens alone, `[B, 1, D]`, and the tokens that these are."""
+        return hidden_BTD[:, :1], PaddedTokens(self.mask_BT[:, :1])
 
     def mean(self, hidden_BTD: Tensor) -> Tensor:
         """The mean over the tokens of each text, `[B, D]`."""
@@ -144,6 +156,18 @@ class PackedTokens:
             self._places = torch.cat(parts)[None]
         return self._places
 
+    def totals(self) -> Tensor:
+        """As in `PaddedTokens`: int64 `[B]`."""
+        lasts = [start - 1 for start in [*self.starts[1:], 0]]
+        return self.places[0, lasts] + 1
+
+    def ends(self) -> Tensor:
+        """Which tokens are the first or the last of their text: bool `[1, N]`."""
+        ends_1N = torch.zeros(1, sum(self.lengths), dtype=torch.bool, device=self.device)
+        ends_1N[0, self.starts] = True
+        ends_1N[0, [start - 1 for start in self.starts]] = True  # of the text before it
+        return ends_1N
+
     def pad(self, values_1N: Tensor) -> Tensor:
         """Values `[1, N, ...]` as `[B, T, ...]`, zeros at the end."""
         return pad_sequence(list(values_1N[0].split(self.lengths)), batch_first=True)
@@ -165,6 +189,11 @@ class PackedTokens:
     def first(self, hidden_1ND: Tensor) -> Tensor:
         """The first token of each text, `[B, D]`."""
         return hidden_1ND[0, self.starts]
+
+    def firsts(self, hidden_1ND: Tensor) -> tuple[Tensor, PackedTokens]:
+        """Hidden states of the first tokens alone, `[1, B, D]`, and the tokens that these are."""
+        ones = PackedTokens([1] * len(self.lengths), self.device)
+        return hidden_1ND[:, self.starts], ones
 
     def mean(self, hidden_1ND: Tensor) -> Tensor:
         """The mean over the tokens of each text, `[B, D]`."""
