@@ -210,32 +210,43 @@ class PrunedRun:
         """Compute consecutive layers. Returns hidden states, and the tokens that an exit sees."""
         for k in layers:
             if not self.pruner.reads_attention:
-                self._drop(k, hidden_BTD)
+                hidden_BTD = self._drop(k, hidden_BTD, hidden_BTD)
             elif self.tokens.weights_BT is not None:
                 hidden_BTD = hidden_BTD * self.tokens.weights_BT[..., None]
             watched = self.layers.drops_within(k)
-            weights_BT = None if self.pruner.reads_attention else self.tokens.weights_BT
-            tokens = PaddedTokens(self.tokens.mask_BT, watched=watched, weights_BT=weights_BT)
+            tokens = PaddedTokens(
+                self.tokens.mask_BT,
+                watched=watched,
+                weights_BT=None if self.pruner.reads_attention else self.tokens.weights_BT,
+                places_BT=self.tokens.places,
+            )
             hidden_BTD = self.layers.attend(k, hidden_BTD, tokens)
             if watched:
-                self._drop(k, tokens.received.masked_fill(tokens.ends(), torch.inf))
+                scores_BT = tokens.received.masked_fill(tokens.ends(), torch.inf)
+                hidden_BTD = self._drop(k, scores_BT, hidden_BTD)
             if self.layers.ends_with_first(k):
                 hidden_BTD, self.tokens = self.tokens.firsts(hidden_BTD)
             hidden_BTD = self.layers.feed(k, hidden_BTD)
         return hidden_BTD, self.tokens
 
-    def _drop(self, k: int, evidence: Tensor) -> None:
-        """Mask tokens, or weigh them in soft training."""
+    def _drop(self, k: int, evidence: Tensor, hidden_BTD: Tensor) -> Tensor:
+        """Weigh tokens in soft training, mask them in eval mode. Returns the hidden states.
+
+        Training with hard decisions gathers the tokens that are left, for speed.
+        """
         tokens = self.tokens
-        if not (self.pruner.training and self.pruner.is_soft):
-            kept_BT = self.pruner.hard(k, evidence, tokens) | tokens.ends()
-            self.tokens = PaddedTokens(tokens.mask_BT & kept_BT)
-            return
-        weights_BT = self.pruner.soft(k, evidence, tokens).masked_fill(tokens.ends(), 1.0)
-        if not self.pruner.reads_attention and tokens.weights_BT is not None:
-            weights_BT = weights_BT * tokens.weights_BT  # what was skimmed before stays skimmed
-        self.shares.append(weights_BT[tokens.mask_BT].mean())
-        self.tokens = PaddedTokens(tokens.mask_BT, weights_BT=weights_BT)
+        if self.pruner.training and self.pruner.is_soft:
+            weights_BT = self.pruner.soft(k, evidence, tokens).masked_fill(tokens.ends(), 1.0)
+            if not self.pruner.reads_attention and tokens.weights_BT is not None:
+                weights_BT = weights_BT * tokens.weights_BT  # what was skimmed stays skimmed
+            self.shares.append(weights_BT[tokens.mask_BT].mean())
+            self.tokens = PaddedTokens(tokens.mask_BT, weights_BT=weights_BT)
+            return hidden_BTD
+        kept_BT = self.pruner.hard(k, evidence, tokens) | tokens.ends()
+        self.tokens = PaddedTokens(tokens.mask_BT & kept_BT, places_BT=tokens.places)
+        if self.pruner.training:
+            hidden_BTD, self.tokens = self.tokens.gathered(hidden_BTD)
+        return hidden_BTD
 
     @property
     def penalty(self) -> Tensor | None:

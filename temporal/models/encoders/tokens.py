@@ -25,6 +25,7 @@ class PaddedTokens:
         mask_BT: true where there is a token.
         watched: note what attention each token receives.
         weights_BT: how much each token is seen of, 0 to 1, with gradients; default: whole.
+        places_BT: where in its text each token stands, from 0; default: one after the other.
 
     Attributes:
         received: of the last attention that was watched, `[B, T]`: the mean, over heads and over
@@ -32,13 +33,29 @@ class PaddedTokens:
     """
 
     def __init__(
-        self, mask_BT: Tensor, *, watched: bool = False, weights_BT: Tensor | None = None
+        self,
+        mask_BT: Tensor,
+        *,
+        watched: bool = False,
+        weights_BT: Tensor | None = None,
+        places_BT: Tensor | None = None,
     ) -> None:
         self.mask_BT = mask_BT.bool()
         self.watched = watched
         self.weights_BT = weights_BT
-        self.places = torch.arange(mask_BT.shape[1], device=mask_BT.device)[None]
-        """Where in its text each token stands, from 0: `[1, T]`."""
+        if places_BT is None:
+            places_BT = torch.arange(mask_BT.shape[1], device=mask_BT.device)[None]
+        self.places = places_BT
+        """Where in its text each token stands, from 0: `[1, T]` or `[B, T]`."""
+
+    def gathered(self, hidden_BTD: Tensor) -> tuple[Tensor, PaddedTokens]:
+        """The tokens of the mask moved to the front, and what lies behind the longest cut off."""
+        longest = int(self.mask_BT.sum(1).max())
+        order_BT = (~self.mask_BT).long().argsort(stable=True, dim=1)[:, :longest]
+        places_BT = self.places.expand(self.mask_BT.shape).gather(1, order_BT)
+        index_BTD = order_BT[..., None].expand(-1, -1, hidden_BTD.shape[-1])
+        mask_BT = self.mask_BT.gather(1, order_BT)
+        return hidden_BTD.gather(1, index_BTD), PaddedTokens(mask_BT, places_BT=places_BT)
 
     def totals(self) -> Tensor:
         """Tokens of each text, those included that were dropped before its last: int64 `[B]`."""
@@ -181,10 +198,8 @@ class PackedTokens:
         """The same texts padded: what `pad` makes of their values."""
         lengths_B1 = torch.tensor(self.lengths, device=self.device)[:, None]
         mask_BT = torch.arange(max(self.lengths), device=self.device) < lengths_B1
-        tokens = PaddedTokens(mask_BT, watched=self.watched)
-        if self._places is not None:
-            tokens.places = self.pad(self._places)
-        return tokens
+        places_BT = None if self._places is None else self.pad(self._places)
+        return PaddedTokens(mask_BT, watched=self.watched, places_BT=places_BT)
 
     def first(self, hidden_1ND: Tensor) -> Tensor:
         """The first token of each text, `[B, D]`."""

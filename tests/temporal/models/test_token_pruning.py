@@ -316,7 +316,7 @@ def test_the_hard_stage_trains_on_what_inference_computes(method, random_words, 
     labels = torch.zeros(len(LENGTHS), dtype=torch.long)
     want = reader(*inputs, labels=labels)
     trained = reader.train()(*inputs, labels=labels)
-    torch.testing.assert_close(trained.exit_logits, want.exit_logits, atol=1e-6, rtol=0)
+    torch.testing.assert_close(trained.exit_logits, want.exit_logits, atol=1e-5, rtol=0)
     torch.testing.assert_close(trained.loss, want.loss)  # nothing to pay for
     assert not any(parameter.requires_grad for parameter in reader.pruner.parameters())
 
@@ -396,7 +396,7 @@ def test_saving_keeps_what_was_learned(method, tmp_path: Path, random_words, pad
     inputs = padded(random_words(LENGTHS))
     with torch.no_grad():
         a, b = reader(*inputs), loaded(*inputs)
-    torch.testing.assert_close(a.exit_logits, b.exit_logits, atol=1e-6, rtol=0)
+    torch.testing.assert_close(a.exit_logits, b.exit_logits, atol=1e-5, rtol=0)
 
 
 def test_wrong_settings_are_refused_by_name() -> None:
