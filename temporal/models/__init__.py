@@ -1,5 +1,7 @@
 """The readers: one file for each published method, named as the field names it."""
 
+from typing import Any
+
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -19,7 +21,7 @@ from .skim_rnn import SkimRNNConfig as SkimRNNConfig
 from .skip_rnn import SkipRNN as SkipRNN
 from .skip_rnn import SkipRNNConfig as SkipRNNConfig
 
-READERS = {
+READERS: dict[str, Any] = {
     SkimRNNConfig.model_type: SkimRNN,
     SkipRNNConfig.model_type: SkipRNN,
     EarlyExitConfig.model_type: EarlyExit,
