@@ -11,6 +11,8 @@ from .early_exit import EarlyExit as EarlyExit
 from .early_exit import EarlyExitConfig as EarlyExitConfig
 from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
+from .leap_lstm import LeapLSTM as LeapLSTM
+from .leap_lstm import LeapLSTMConfig as LeapLSTMConfig
 from .running_mean import ChunkReader as ChunkReader
 from .running_mean import ClipReader as ClipReader
 from .running_mean import RunningMeanPolicy as RunningMeanPolicy
@@ -22,6 +24,7 @@ from .skip_rnn import SkipRNNConfig as SkipRNNConfig
 READERS = {
     SkimRNNConfig.model_type: SkimRNN,
     SkipRNNConfig.model_type: SkipRNN,
+    LeapLSTMConfig.model_type: LeapLSTM,
     EarlyExitConfig.model_type: EarlyExit,
     FrameExitConfig.model_type: FrameExit,
 }
