@@ -13,6 +13,8 @@ from .configuration_frame_exit import FrameExitConfig as FrameExitConfig
 from .early_exit import EarlyExit as EarlyExit
 from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
+from .leap_lstm import LeapLSTM as LeapLSTM
+from .leap_lstm import LeapLSTMConfig as LeapLSTMConfig
 from .running_mean import ChunkReader as ChunkReader
 from .running_mean import ClipReader as ClipReader
 from .running_mean import RunningMeanPolicy as RunningMeanPolicy
@@ -24,6 +26,7 @@ from .skip_rnn import SkipRNNConfig as SkipRNNConfig
 READERS: dict[str, Any] = {
     SkimRNNConfig.model_type: SkimRNN,
     SkipRNNConfig.model_type: SkipRNN,
+    LeapLSTMConfig.model_type: LeapLSTM,
     EarlyExitConfig.model_type: EarlyExit,
     FrameExitConfig.model_type: FrameExit,
 }
