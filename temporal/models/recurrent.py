@@ -240,8 +240,19 @@ def run_kernel(
 
     Returns:
         Pooled states in the reader's type, marks `[B, T]`, 0 for padding, and MACs.
+
+    Raises:
+        IndexError: a token is not in the vocabulary.
     """
     config = reader.config
+    ids_BT = ids_BT.long()
+    low, high = int(ids_BT.min()), int(ids_BT.max())
+    if low < 0 or high >= config.vocab_size:  # a kernel would read beside its tables
+        wrong = low if low < 0 else high
+        raise IndexError(
+            f"token id ({wrong}) must be in 0..{config.vocab_size - 1}: is this the tokenizer that "
+            "the reader was trained with?"
+        )
     pooled_BH = np.empty((len(ids_BT), config.hidden_size), np.float32)
     marks_BT = np.zeros(ids_BT.shape, marks)
     macs_B = np.empty(len(ids_BT), np.int64)
