@@ -124,7 +124,11 @@ def build_model(args: ModelArguments, names: list[str] | None, pad_token_id: int
         reader = reader_class.from_pretrained(args.model_name_or_path, config=config)
     else:
         encoder = AutoModelForSequenceClassification.from_pretrained(
-            encoder_path(args.encoder), use_safetensors=True, **task, **encoder_options
+            encoder_path(args.encoder),
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # a head for other classes starts anew
+            **task,
+            **encoder_options,
         )
         if args.model == "early_exit":
             reader = reader_class.from_classifier(encoder, **options)
