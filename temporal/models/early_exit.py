@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,8 @@ from .checks import check_finite, num_classes
 from .configuration_early_exit import EarlyExitConfig
 from .depth_exit import DepthExit
 from .encoders import PackedTokens, PaddedTokens, Tokens, family_of, max_positions, own_attention
-from .halting import halting_criterion, threshold_of
-from .learned_criteria import LEARNED_CRITERIA
+from .halting import certainty, threshold_of
+from .learned_criteria import LEARNED_CRITERIA, LearnedCriterion
 from .pruned_layers import PrunedLayers
 from .reader import Reader
 from .regimes import REGIMES, Regime, answers, exit_loss
@@ -103,7 +103,7 @@ class EarlyExit(Reader, PreTrainedModel):
             make = PRUNERS[config.pruning]
             self.pruner = make(config, encoder.hidden_size, encoder.num_hidden_layers)
             self.layers = PrunedLayers(self.classifier, self.pruner, config.pruning_loss_weight)
-        self.training_step = 0  # the optimizer's; `temporal.training.steps.TellStep` sets it
+        self.training_step = 0  # the optimizer's; `temporal.training.steps.TrainingStep` sets it
         own_attention(self.classifier)
         options = {"pad": self.layers.pads, "counts_macs": self.layers.counts_macs}
         self.embed = Stage(partial(self.layers.start, self._embed), name="embed", **options)
@@ -208,7 +208,8 @@ class EarlyExit(Reader, PreTrainedModel):
             if regime.trains & {"classifier", "exits"}:
                 loss = exit_loss(regime, logits_EBK[k], logits_EBK[-1], labels_B)
                 terms.append(weight * loss)
-            for name, learned in self.learned.items():
+            for name, module in self.learned.items():
+                learned = cast(LearnedCriterion, module)
                 if name in regime.trains and k < num_exits - 1:
                     said_B = learned(logits_EBK[: k + 1], seen[k])
                     loss = learned.loss(said_B, logits_EBK[k], logits_EBK[-1], labels_B)
@@ -228,7 +229,7 @@ class EarlyExit(Reader, PreTrainedModel):
         """
         if self.config.criterion in self.learned:
             return self.learned[self.config.criterion](logits_EBK, seen_BD).float().sigmoid()
-        return halting_criterion(self.config)(logits_EBK.float())
+        return certainty(self.config, logits_EBK.float())
 
     def _between(self, k: int) -> range:
         """The layers up to exit k, after those up to the exit before."""

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from ..policies.halt import CRITERIA, FOR_REGRESSION, Criterion, criterion
+from ..policies.halt import CRITERIA, FOR_REGRESSION, criterion
 from .checks import check_in, check_range, num_classes
 from .learned_criteria import LEARNED_CRITERIA
 
@@ -51,9 +51,14 @@ def check_criterion(config: PreTrainedConfig, name: str, parameter: str = "crite
         )
 
 
-def halting_criterion(config: PreTrainedConfig) -> Criterion:
-    """The criterion of a configuration that is not learned, with its settings."""
-    return criterion(config.criterion, **vars(config))
+def certainty(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
+    """How certain the newest exit is, by the configuration's criterion, not a learned one: `[B]`.
+
+    Args:
+        config: with `criterion` and the settings of it.
+        logits_EBK: the exits so far, E >= 1, the newest of which is not the last one.
+    """
+    return criterion(config.criterion, **vars(config))(logits_EBK)
 
 
 def threshold_of(config: PreTrainedConfig, exit: int) -> float:
@@ -68,7 +73,7 @@ def certainty_reached(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
         config: with `criterion` and `thresholds`.
         logits_EBK: the exits so far, E >= 1.
     """
-    return halting_criterion(config)(logits_EBK) >= threshold_of(config, len(logits_EBK) - 1)
+    return certainty(config, logits_EBK) >= threshold_of(config, len(logits_EBK) - 1)
 
 
 def choose_point(points: list[dict[str, Any]] | None, budget: float) -> dict[str, Any]:

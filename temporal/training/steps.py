@@ -7,13 +7,15 @@ from typing import Any
 from transformers import TrainerCallback
 
 
-class TellStep(TrainerCallback):
-    """Sets `model.training_step`, from 0, before each step of the optimizer.
+class TrainingStep(TrainerCallback):
+    """Sets `training_step`, from 0, before each step of the optimizer, in a model that has it.
 
     A `SkimRNN` anneals its temperature by it, an `EarlyExit` alternates its losses. A resumed
     training goes on counting where it was interrupted.
     """
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called by `Trainer`."""
-        getattr(model, "module", model).training_step = state.global_step  # unwrapped
+        model = getattr(kwargs["model"], "module", kwargs["model"])  # not its wrapper
+        if hasattr(model, "training_step"):
+            model.training_step = state.global_step
