@@ -10,6 +10,7 @@ from .checks import check_in, num_classes
 from .halting import check_halting
 from .learned_criteria import LEARNED_CRITERIA
 from .regimes import REGIMES
+from .token_pruning import PRUNERS
 
 
 class EarlyExitConfig(PreTrainedConfig):
@@ -42,6 +43,20 @@ class EarlyExitConfig(PreTrainedConfig):
     """Regression with the criterion `"patience"`: outputs that differ by less than this agree."""
     thresholds: list[float] | None = None
     """Certainty at which each exit but the last answers; None: nothing halts."""
+    pruning: str | None = None
+    """How tokens are dropped between layers: one of `temporal.models.token_pruning.PRUNERS`."""
+    pruning_loss_weight: float = 0.1
+    """What the training loss pays for tokens that are kept."""
+    pruning_soft: bool = False
+    """Train with tokens weighed rather than dropped: the first stage of `power` and `ltp`, which
+    learns how many to drop. `transkimmer` has no stages."""
+    kept_tokens: list[float] | None = None
+    """power: what is kept after each layer but the last; up to 1 a share of the text, above 1 a
+    number of tokens. None: what the soft stage learned."""
+    pruning_threshold: float = 0.01
+    """ltp: threshold of the last layer that drops tokens, where the soft stage starts."""
+    pruning_temperature: float = 5e-4
+    """ltp: how soft the soft stage's thresholds are."""
     operating_points: list[dict] | None = None
     """Calibrated ways to run; see `temporal.models.halting`."""
 
@@ -91,6 +106,18 @@ class EarlyExitConfig(PreTrainedConfig):
             raise ValueError(
                 f"regime ({self.regime!r}) trains {sorted(trains)}, and of these the reader has "
                 "none: give it exit_layers before the last, or learned_criteria"
+            )
+        self._check_pruning()
+
+    def _check_pruning(self) -> None:
+        num_layers = max(self.exit_layers or [])  # the last layer is always an exit
+        if self.pruning is not None:
+            check_in("pruning", self.pruning, PRUNERS)
+        kept = self.kept_tokens
+        if kept is not None and (len(kept) != num_layers - 1 or min(kept) <= 0):
+            raise ValueError(
+                f"kept_tokens ({kept}) must hold one number above 0 for each of the "
+                f"{num_layers - 1} layers before the last"
             )
 
     def encoder_config(self) -> PreTrainedConfig:

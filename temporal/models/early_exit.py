@@ -3,16 +3,16 @@
 Exits at chosen layers, after DeeBERT (Xin et al., ACL 2020), FastBERT (Liu et al., ACL 2020) and
 PABEE (Zhou et al., NeurIPS 2020); `temporal.models.regimes` has their ways of training, and more.
 What those papers' code does at batch size 1 is done here for any batch: sources that halt leave
-it, and the survivors go on without them and without their padding.
+it, and the survivors go on without them. What is read is packed: no padding is computed.
 
-B sources, T tokens, D model width, E exits, K classes.
+B sources, T tokens, N tokens of all sources, D model width, E exits, K classes.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -21,14 +21,19 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from ..handle import Handle
+from ..packed import Packed
 from ..stage import Stage
 from .checks import check_finite, num_classes
 from .configuration_early_exit import EarlyExitConfig
-from .encoders import family_of, max_positions
+from .depth_exit import DepthExit
+from .encoders import PackedTokens, PaddedTokens, Tokens, family_of, max_positions, own_attention
 from .halting import certainty, threshold_of
 from .learned_criteria import LEARNED_CRITERIA, LearnedCriterion
+from .pruned_layers import PrunedLayers
 from .reader import Reader
 from .regimes import REGIMES, Regime, answers, exit_loss
+from .token_pruning import PRUNERS, init_pruner_weights
+from .whole_layers import WholeLayers
 
 
 @dataclass
@@ -53,28 +58,10 @@ class DepthAnswer(NamedTuple):
     """Its logits, `[K]`."""
     exit: int
     """Its number, from 0."""
-
-
-class _Exit(nn.Module):
-    """An exit's own copy of the classifier's head."""
-
-    def __init__(self, classifier: PreTrainedModel, pooling: str) -> None:
-        super().__init__()
-        self.pooling = pooling
-        self.family = family_of(classifier)
-        self.names = self.family.head
-        self.parts = nn.ModuleList(
-            copy.deepcopy(classifier.get_submodule(name)) for name in self.names
-        )
-
-    def forward(self, hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns logits `[B, K]`, and `[B, D]` what they were made from."""
-        head = dict(zip(self.names, self.parts, strict=True))
-        if self.pooling == "mean":  # the heads look at a first token: give them one
-            mask_B1T = mask_BT[:, None].to(hidden_BTD.dtype)
-            hidden_BTD = (mask_B1T / mask_B1T.sum(-1, keepdim=True)) @ hidden_BTD
-            mask_BT = mask_BT[:, :1]
-        return self.family.answer(head, hidden_BTD, mask_BT), hidden_BTD[:, 0]
+    token_layers: int
+    """Tokens that layers computed, added up over the layers."""
+    skimmed: tuple[int, ...]
+    """Places of tokens that no layer computed: a pruner saw their embeddings, and dropped them."""
 
 
 class EarlyExit(Reader, PreTrainedModel):
@@ -97,7 +84,7 @@ class EarlyExit(Reader, PreTrainedModel):
         assert config.exit_layers is not None  # __post_init__ filled it
         # The last exit is the classifier's own head, so it is no copy.
         self.exits = nn.ModuleList(
-            _Exit(self.classifier, config.exit_pooling) for _ in config.exit_layers[:-1]
+            DepthExit(self.classifier, config.exit_pooling) for _ in config.exit_layers[:-1]
         )
         self.learned = nn.ModuleDict(
             {
@@ -109,10 +96,20 @@ class EarlyExit(Reader, PreTrainedModel):
                 for name in config.learned_criteria or []
             }
         )
+        self.family = family_of(self.classifier)
+        self.pruner = None
+        self.layers: WholeLayers | PrunedLayers = WholeLayers(self.classifier)
+        if config.pruning is not None:
+            encoder = self.classifier.config
+            make = PRUNERS[config.pruning]
+            self.pruner = make(config, encoder.hidden_size, encoder.num_hidden_layers)
+            self.layers = PrunedLayers(self.classifier, self.pruner, config.pruning_loss_weight)
         self.training_step = 0  # the optimizer's; `temporal.training.steps.TrainingStep` sets it
-        self.embed = Stage(self._embed, name="embed", pad=True)
+        own_attention(self.classifier)
+        options = {"pad": self.layers.pads, "counts_macs": self.layers.counts_macs}
+        self.embed = Stage(partial(self.layers.start, self._embed), name="embed", **options)
         self.segments = [
-            Stage(self._segment(k), name=f"segment{k}", pad=True)
+            Stage(partial(self._segment, k), name=f"segment{k}", **options)
             for k in range(len(config.exit_layers))
         ]
         self.post_init()
@@ -131,12 +128,13 @@ class EarlyExit(Reader, PreTrainedModel):
         )
         model.classifier.load_state_dict(classifier.state_dict())
         for branch in model.exits:
-            branch.load_state_dict(_Exit(classifier, model.config.exit_pooling).state_dict())
+            branch.load_state_dict(DepthExit(classifier, model.config.exit_pooling).state_dict())
         return model
 
     def _init_weights(self, module: nn.Module) -> None:
         # The parts are the encoder's own kinds of modules, so the encoder knows how they start.
         self.classifier._init_weights(module)
+        init_pruner_weights(module)
 
     @property
     def regime(self) -> Regime:
@@ -153,6 +151,9 @@ class EarlyExit(Reader, PreTrainedModel):
         for name, part in parts.items():
             if name not in self.regime.trains:
                 part.requires_grad_(False).eval()
+        if self.pruner is not None:
+            learns = "classifier" in self.regime.trains
+            self.pruner.train(mode and learns).requires_grad_(learns and self.pruner.is_soft)
         return self
 
     def forward(
@@ -172,19 +173,24 @@ class EarlyExit(Reader, PreTrainedModel):
                 frozen: its answers then stand in for them.
         """
         mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        family = family_of(self.classifier)
-        hidden_BTD = family.embed(self.classifier, input_ids, mask_BT, token_type_ids)
+        tokens = PaddedTokens(mask_BT)
+        hidden_BTD = self.family.embed(self.classifier, input_ids, tokens, token_type_ids)
+        encoder = self.layers.padded(tokens)
         logits, seen = [], []
         for k in range(len(self.segments)):
-            hidden_BTD, logits_BK, seen_BD = self._run_segment(k, hidden_BTD, mask_BT)
+            hidden_BTD, seen_tokens = encoder.run(self._between(k), hidden_BTD)
+            logits_BK, seen_BD = self._answer(k, hidden_BTD, seen_tokens)
             logits.append(logits_BK)
             seen.append(seen_BD)
             if self.regime.separates:
                 hidden_BTD = hidden_BTD.detach()
         if labels is None and self.training and "classifier" not in self.regime.trains:
             labels = answers(logits[-1])
+        loss = None if labels is None else self._loss(logits, seen, labels)
+        if loss is not None and encoder.penalty is not None:
+            loss = loss + encoder.penalty
         return EarlyExitOutput(
-            loss=None if labels is None else self._loss(logits, seen, labels),
+            loss=loss,
             logits=logits[-1],
             exit_logits=torch.stack(logits, 1),
             certainties=None if self.training else self._certainties(torch.stack(logits), seen),
@@ -222,32 +228,28 @@ class EarlyExit(Reader, PreTrainedModel):
             return self.learned[self.config.criterion](logits_EBK, seen_BD).float().sigmoid()
         return certainty(self.config, logits_EBK.float())
 
-    def _run_segment(
-        self, k: int, hidden_BTD: Tensor, mask_BT: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The layers up to exit k, and its answer.
-
-        Returns:
-            Hidden states `[B, T, D]`, logits `[B, K]`, and what the exit saw `[B, D]`.
-        """
-        family = family_of(self.classifier)
+    def _between(self, k: int) -> range:
+        """The layers up to exit k, after those up to the exit before."""
         ends = [0, *self.config.exit_layers]
-        hidden_BTD = family.run(self.classifier, range(ends[k], ends[k + 1]), hidden_BTD, mask_BT)
+        return range(ends[k], ends[k + 1])
+
+    def _answer(self, k: int, hidden_BTD: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """What exit k says, logits `[B, K]`, and what it saw, `[B, D]`."""
         if k < len(self.exits):
-            return hidden_BTD, *self.exits[k](hidden_BTD, mask_BT)
-        head = {name: self.classifier.get_submodule(name) for name in family.head}
-        return hidden_BTD, family.answer(head, hidden_BTD, mask_BT), hidden_BTD[:, 0]
+            return self.exits[k](hidden_BTD, tokens)
+        head = {name: self.classifier.get_submodule(name) for name in self.family.head}
+        return self.family.answer(head, hidden_BTD, tokens), tokens.first(hidden_BTD)
 
     # Inference -----------------------------------------------------------------------------------
 
-    def _embed(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        return family_of(self.classifier).embed(self.classifier, ids_BT, mask_BT, None)
+    def _embed(self, ids: Packed) -> Packed:
+        tokens = PackedTokens(ids.lengths, ids.values.device)
+        hidden_1ND = self.family.embed(self.classifier, ids.values[None], tokens, None)
+        return Packed(hidden_1ND[0], ids.lengths)
 
-    def _segment(self, k: int) -> Any:
-        def segment(hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            return self._run_segment(k, hidden_BTD, mask_BT)
-
-        return segment
+    def _segment(self, k: int, *state: Any) -> tuple[Any, ...]:
+        """Returns logits `[B, K]`, what the exit saw, and the state for the next segment."""
+        return self.layers.segment(self._between(k), partial(self._answer, k), *state)
 
     def get_input_embeddings(self) -> nn.Module:
         """The encoder's word embeddings."""
@@ -264,13 +266,18 @@ class EarlyExit(Reader, PreTrainedModel):
         Returns:
             Logits `[K]` of the exit that answered, for each document.
         """
-        ids = [
-            await doc.read(range(min(len(doc), self.max_tokens or len(doc)))) for doc in documents
-        ]
+        spans = [range(min(len(doc), self.max_tokens or len(doc))) for doc in documents]
+        ids = [await doc.peek(span) for doc, span in zip(documents, spans, strict=True)]
         answers = await self.deepen(ids, range(len(ids)))
-        for row, (doc, answer) in enumerate(zip(documents, answers, strict=True)):
+        for doc, span, answer in zip(documents, spans, answers, strict=True):
             doc.note(exit=answer.exit, num_exits=len(self.segments))
-            if len(ids[row]) < len(doc):
+            doc.note(token_layers=answer.token_layers)
+            if answer.skimmed:
+                left_out = set(answer.skimmed)
+                doc.note(read=[k for k in span if k not in left_out], skimmed=answer.skimmed)
+            else:
+                doc.note(read=span)
+            if len(span) < len(doc):
                 doc.note(truncated=True)
         return [answer.logits_K for answer in answers]
 
@@ -284,34 +291,38 @@ class EarlyExit(Reader, PreTrainedModel):
         Returns:
             What the exit that answered said, for each sequence.
         """
+        # Sorted by length, so that texts of equal length lie side by side.
         alive = sorted(range(len(ids)), key=lambda k: -len(ids[k]))
-        ids_BT = nn.utils.rnn.pad_sequence([ids[k] for k in alive], batch_first=True)
-        lengths_B = torch.tensor([len(ids[k]) for k in alive])
-        mask_BT = (torch.arange(ids_BT.shape[1]) < lengths_B[:, None]).long().to(self.device)
-
-        rows = [owners[k] for k in alive]
-        hidden_BTD = await self.embed(ids_BT.to(self.device), mask_BT, rows=rows)
+        tokens = Packed.of([ids[k] for k in alive])
+        tokens = Packed(tokens.values.to(self.device), tokens.lengths)
+        state = await self.embed(tokens, rows=[owners[k] for k in alive])
+        skimmed = dict(zip(alive, self.layers.skimmed(tokens.lengths, state), strict=True))
         past_EBK = torch.empty(0, len(alive), num_classes(self.config), device=self.device)
         answers: list[Any] = [None] * len(ids)
         last = len(self.segments) - 1
         for k, segment in enumerate(self.segments):
             rows = [owners[source] for source in alive]
-            hidden_BTD, logits_BK, seen_BD = await segment(hidden_BTD, mask_BT, rows=rows)
+            logits_BK, seen_BD, *state = await segment(*state, rows=rows)
             past_EBK = torch.cat([past_EBK, logits_BK[None].float()])
             halts = [True] * len(alive)
             if k < last:
                 certainty_B = self.certainty(past_EBK, seen_BD)
                 halts = (certainty_B >= threshold_of(self.config, k)).tolist()
+            lengths = [len(ids[source]) for source in alive]
+            token_layers = self.layers.token_layers(lengths, self.config.exit_layers[k], state)
             for row, source in enumerate(alive):
                 if halts[row]:
-                    answers[source] = DepthAnswer(check_finite(logits_BK[row]), k)
+                    logits_K = check_finite(logits_BK[row])
+                    answers[source] = DepthAnswer(logits_K, k, token_layers[row], skimmed[source])
             keep = [row for row, halt in enumerate(halts) if not halt]
             if not keep:
                 break
             if len(keep) < len(alive):
                 alive = [alive[row] for row in keep]
-                # Longest first, so the first survivor says how much padding is still needed.
-                longest = len(ids[alive[0]])
-                hidden_BTD, mask_BT = hidden_BTD[keep, :longest], mask_BT[keep, :longest]
+                state = [_select(part, keep) for part in state]
                 past_EBK = past_EBK[:, keep]
         return answers
+
+
+def _select(part: Packed | Tensor, rows: list[int]) -> Packed | Tensor:
+    return part.select(rows) if isinstance(part, Packed) else part[rows]
