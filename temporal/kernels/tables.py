@@ -67,21 +67,23 @@ def cell_tables(
                 torch.cat([columns[0], policy_input_V.float()[:, None]], 1),
                 torch.cat([columns[1], policy_hidden_H.float()[:, None]], 1),
             )
-        padding = -columns[0].shape[1] % LANES
-        inputs, hidden = (nn.functional.pad(part, [0, padding]) for part in columns)
-        return CellTables(
-            np.ascontiguousarray(torch.cat([inputs, new_VS], 1).numpy()),
-            np.ascontiguousarray(hidden.numpy()),
-        )
+        inputs = torch.cat([whole_vectors(columns[0]), new_VS], 1)
+        return CellTables(inputs.contiguous().numpy(), table(columns[1]))
 
 
 def layer_tables(layer: nn.Linear) -> tuple[Floats, Floats]:
     """A layer of the state as kernels want it: weight `[H, G]` and bias `[G]`, G whole vectors."""
-    with torch.no_grad():
-        padding = [0, -layer.out_features % LANES]
-        parts = (layer.weight.T.float(), layer.bias.float())
-        weight, bias = (nn.functional.pad(part, padding).contiguous().numpy() for part in parts)
-        return weight, bias
+    return table(layer.weight.T), table(layer.bias)
+
+
+def table(part: Tensor) -> Floats:
+    """A tensor as kernels want it: float32, contiguous, its last dimension whole vectors."""
+    return whole_vectors(part.detach()).float().contiguous().numpy()
+
+
+def whole_vectors(part: Tensor) -> Tensor:
+    """With zeros at the end of the last dimension, to a multiple of `LANES`."""
+    return nn.functional.pad(part, [0, -part.shape[-1] % LANES])
 
 
 def _columns(cell: str, gates: Tensor, size: int) -> Tensor:
