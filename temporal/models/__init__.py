@@ -20,11 +20,14 @@ from .skim_rnn import SkimRNN as SkimRNN
 from .skim_rnn import SkimRNNConfig as SkimRNNConfig
 from .skip_rnn import SkipRNN as SkipRNN
 from .skip_rnn import SkipRNNConfig as SkipRNNConfig
+from .variable_rnn import VariableRNN as VariableRNN
+from .variable_rnn import VariableRNNConfig as VariableRNNConfig
 
 READERS = {
     SkimRNNConfig.model_type: SkimRNN,
     SkipRNNConfig.model_type: SkipRNN,
     LeapLSTMConfig.model_type: LeapLSTM,
+    VariableRNNConfig.model_type: VariableRNN,
     EarlyExitConfig.model_type: EarlyExit,
     FrameExitConfig.model_type: FrameExit,
 }
