@@ -55,32 +55,38 @@ def cell_tables(
         policy_input_V, policy_hidden_H: the two shares of the logit.
     """
     with torch.no_grad():
-        inputs = input_layer(embedding_VD).float()
-        hidden = hidden_layer.weight.T.float()
-        size = hidden.shape[1] // NUM_GATES[cell]
-        columns = _columns(cell, inputs, size), _columns(cell, hidden, size)
-        new_VS = inputs[:, 2 * size :] if cell == "gru" else inputs[:, :0]
-        if cell == "gru":
-            columns[0][:, 2 * size :] = 0  # the new gate's hidden share: it has no bias
-        if policy_input_V is not None and policy_hidden_H is not None:
-            columns = (
-                torch.cat([columns[0], policy_input_V.float()[:, None]], 1),
-                torch.cat([columns[1], policy_hidden_H.float()[:, None]], 1),
-            )
-        padding = -columns[0].shape[1] % LANES
-        inputs, hidden = (nn.functional.pad(part, [0, padding]) for part in columns)
+        gates = input_layer(embedding_VD).float()
+        size = hidden_layer.weight.shape[0] // NUM_GATES[cell]
+        new_VS = gates[:, :0]
+        if cell == "gru":  # its new gate's column is for the hidden share, which has no bias
+            new_VS = gates[:, 2 * size :].clone()
+            gates[:, 2 * size :] = 0
+        inputs = columns(cell, gates, policy_input_V)
+        hidden = columns(cell, hidden_layer.weight.T.float(), policy_hidden_H)
         return CellTables(
             np.ascontiguousarray(torch.cat([inputs, new_VS], 1).numpy()),
             np.ascontiguousarray(hidden.numpy()),
         )
 
 
-def _columns(cell: str, gates: Tensor, size: int) -> Tensor:
-    """Gates in the kernels' order, the sigmoid ones halved."""
+def columns(cell: str, gates: Tensor, logit: Tensor | None = None) -> Tensor:
+    """Gates in the kernels' order, the sigmoid ones halved, and the padding.
+
+    Args:
+        cell: `"lstm"` or `"gru"`.
+        gates: float32 `[n, gates x S]`, in torch's order.
+        logit: `[n]`, for the column after the gates.
+    """
     if cell == "gru":
-        return torch.cat([gates[:, : 2 * size] / 2, gates[:, 2 * size :]], 1)
-    i, f, g, o = gates.split(size, dim=1)
-    return torch.cat([i / 2, f / 2, o / 2, g], 1)
+        size = gates.shape[1] // 3
+        parts = [gates[:, : 2 * size] / 2, gates[:, 2 * size :]]
+    else:
+        i, f, g, o = gates.chunk(4, dim=1)
+        parts = [i / 2, f / 2, o / 2, g]
+    if logit is not None:
+        parts.append(logit.float()[:, None])
+    laid_out = torch.cat(parts, 1)
+    return nn.functional.pad(laid_out, [0, -laid_out.shape[1] % LANES])
 
 
 def fits(vocab_size: int, hidden_size: int) -> bool:

@@ -11,6 +11,8 @@ from .early_exit import EarlyExit as EarlyExit
 from .early_exit import EarlyExitConfig as EarlyExitConfig
 from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
+from .hm_rnn import HMRNN as HMRNN
+from .hm_rnn import HMRNNConfig as HMRNNConfig
 from .leap_lstm import LeapLSTM as LeapLSTM
 from .leap_lstm import LeapLSTMConfig as LeapLSTMConfig
 from .running_mean import ChunkReader as ChunkReader
@@ -28,6 +30,7 @@ READERS = {
     SkipRNNConfig.model_type: SkipRNN,
     LeapLSTMConfig.model_type: LeapLSTM,
     VariableRNNConfig.model_type: VariableRNN,
+    HMRNNConfig.model_type: HMRNN,
     EarlyExitConfig.model_type: EarlyExit,
     FrameExitConfig.model_type: FrameExit,
 }

@@ -18,6 +18,11 @@ def straight_through_step(x: Tensor, threshold: float = 0.5) -> Tensor:
     return (x >= threshold).to(x) + (x - x.detach())
 
 
+def hard_sigmoid(x: Tensor, slope: float = 1.0) -> Tensor:
+    """`max(0, min(1, (slope * x + 1) / 2))` (HM-RNN, Chung et al., ICLR 2017, equation 8)."""
+    return ((slope * x + 1) / 2).clamp(0, 1)
+
+
 def target_loss(share_BT: Tensor, mask_BT: Tensor, target: float) -> Tensor:
     """The squared distance of a mean over the tokens that exist from its target. A scalar."""
     return ((share_BT * mask_BT).sum() / mask_BT.sum() - target) ** 2
