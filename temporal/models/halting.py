@@ -12,13 +12,14 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from ..policies.halt import CRITERIA, criterion
-from .checks import check_in, check_range
+from ..policies.halt import CRITERIA, FOR_REGRESSION, criterion
+from .checks import check_in, check_range, num_classes
+from .learned_criteria import LEARNED_CRITERIA
 
 
 def check_halting(config: PreTrainedConfig, num_exits: int) -> None:
     """Raise ValueError unless `criterion` and `thresholds` fit a reader with so many exits."""
-    check_in("criterion", config.criterion, CRITERIA)
+    check_criterion(config, config.criterion)
     if config.thresholds is not None and len(config.thresholds) != num_exits - 1:
         raise ValueError(
             f"thresholds ({config.thresholds}) must hold one number for each of the "
@@ -26,17 +27,53 @@ def check_halting(config: PreTrainedConfig, num_exits: int) -> None:
         )
 
 
+def check_criterion(config: PreTrainedConfig, name: str, parameter: str = "criterion") -> None:
+    """Raise ValueError unless a reader has this criterion and it means something there."""
+    learned = getattr(config, "learned_criteria", None) or []
+    if name in LEARNED_CRITERIA and name not in learned:
+        raise ValueError(
+            f"{parameter} ({name!r}) is learned, and this reader's learned_criteria are {learned}: "
+            f"train it with scripts/finetune_text.py --learned_criteria {name}"
+        )
+    check_in(parameter, name, [*CRITERIA, *learned])
+    if num_classes(config) > 1 or name in learned:
+        return
+    meaningful = [*FOR_REGRESSION, *LEARNED_CRITERIA]
+    if name not in meaningful:
+        raise ValueError(
+            f"{parameter} ({name!r}) needs probabilities, and a regression has none: it must be "
+            f"one of {meaningful}"
+        )
+    if name == "patience" and not config.tolerance > 0:
+        raise ValueError(
+            f"tolerance ({config.tolerance}) must be > 0 for patience in regression: outputs that "
+            "differ by less agree"
+        )
+
+
+def certainty(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
+    """How certain the newest exit is, by the configuration's criterion, not a learned one: `[B]`.
+
+    Args:
+        config: with `criterion` and the settings of it.
+        logits_EBK: the exits so far, E >= 1, the newest of which is not the last one.
+    """
+    return criterion(config.criterion, **vars(config))(logits_EBK)
+
+
+def threshold_of(config: PreTrainedConfig, exit: int) -> float:
+    """The certainty at which an exit before the last answers; without thresholds none does."""
+    return float("inf") if config.thresholds is None else config.thresholds[exit]
+
+
 def certainty_reached(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
     """Where the newest exit may answer: bool `[B]`. The last exit is not asked: it always does.
 
     Args:
-        config: with `criterion` and `thresholds`; without thresholds nothing halts.
+        config: with `criterion` and `thresholds`.
         logits_EBK: the exits so far, E >= 1.
     """
-    threshold = (
-        float("inf") if config.thresholds is None else config.thresholds[len(logits_EBK) - 1]
-    )
-    return criterion(config.criterion)(logits_EBK) >= threshold
+    return certainty(config, logits_EBK) >= threshold_of(config, len(logits_EBK) - 1)
 
 
 def choose_point(points: list[dict[str, Any]] | None, budget: float) -> dict[str, Any]:
@@ -88,7 +125,7 @@ def set_criterion(config: PreTrainedConfig, name: str, threshold: float | None) 
         raise ValueError(
             f"policy ({name!r}) needs a reader with exits; {config.model_type} has none"
         )
-    check_in("policy", name, CRITERIA)
+    check_criterion(config, name, "policy")
     exits = getattr(config, "exit_layers", None)
     num_exits = len(exits) if exits else config.num_frames
     config.criterion = name

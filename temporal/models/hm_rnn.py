@@ -130,9 +130,11 @@ class HMRNN(Reader, PreTrainedModel):
     def _dense(self, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         num_layers, size = self.config.num_layers, self.config.hidden_size
         slope = annealed_slope(self.training_step, rate=self.config.slope_rate, most=5.0)
-        of_word, of_rest = self.policy[0].weight.split([x_BTD.shape[-1], 2 * size], 1)
-        word_logits_BT1 = F.linear(x_BTD, of_word, self.policy[0].bias)
-        hidden, below = [self.read_hidden, *self.hidden], [None, *self.below]
+        first: Any = self.policy[0]
+        of_word, of_rest = first.weight.split([x_BTD.shape[-1], 2 * size], 1)
+        word_logits_BT1 = F.linear(x_BTD, of_word, first.bias)
+        hidden: list[Any] = [self.read_hidden, *self.hidden]
+        below: list[Any] = [None, *self.below]
         zeros_BH = x_BTD.new_zeros(len(x_BTD), size)
         h, c = [zeros_BH] * num_layers, [zeros_BH] * num_layers
         ended = [zeros_BH[:, :1]] * num_layers  # whether the last token ended a segment
@@ -212,23 +214,25 @@ class HMRNN(Reader, PreTrainedModel):
     def _make_tables(self) -> tuple[Any, ...]:
         words, size = self.embedding.weight, self.config.hidden_size
         # A boundary's share of what is below, of the layer itself, and of what is above.
-        shares = [p.weight[0].split([len(p.weight[0]) - 2 * size, size, size]) for p in self.policy]
+        policies: list[Any] = list(self.policy)
+        below: list[Any] = list(self.below)
+        shares = [p.weight[0].split([len(p.weight[0]) - 2 * size, size, size]) for p in policies]
         of_below, of_own, of_above = map(list, zip(*shares, strict=True))
         bottom = cell_tables(
             "lstm",
             words,
             self.read_input,
             self.read_hidden,
-            policy_input_V=words @ of_below[0] + self.policy[0].bias,
+            policy_input_V=words @ of_below[0] + policies[0].bias,
             policy_hidden_H=of_own[0],
         )
         nothing = torch.zeros(size)  # the top layer detects no boundary
-        biases = [*(policy.bias for policy in self.policy[1:]), nothing[:1]]
+        biases = [*(policy.bias for policy in policies[1:]), nothing[:1]]
         return (
             bottom.inputs,
-            _stacked([layer.bias[None] for layer in self.below], biases)[:, 0],
+            _stacked([layer.bias[None] for layer in below], biases)[:, 0],
             np.concatenate([bottom.hidden[None], _stacked(self.hidden, [*of_own[1:], nothing])]),
-            _stacked(self.below, [*of_below[1:], nothing]),
+            _stacked(below, [*of_below[1:], nothing]),
             _stacked(self.above, of_above),
         )
 

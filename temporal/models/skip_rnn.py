@@ -199,5 +199,5 @@ class SkipRNN(Reader, PreTrainedModel):
             at_n = at_n + steps_n
             on_n = at_n < lengths_B[rows_n]
             rows_n, at_n = rows_n[on_n], at_n[on_n]
-            state = [part[on_n] for part in state]
+            state = tuple(part[on_n] for part in state)
         return pool.result(lengths_B), read_BT.cpu()

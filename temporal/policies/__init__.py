@@ -2,5 +2,6 @@
 
 from . import estimators as estimators
 from . import halt as halt
+from . import keep as keep
 from . import read as read
 from . import skip as skip
