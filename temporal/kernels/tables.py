@@ -106,6 +106,9 @@ def fits(vocab_size: int, hidden_size: int) -> bool:
 class TableCache:
     """Tables that are made once and made anew when a weight has changed.
 
+    torch counts the changes of a weight, but not those of fused optimizers; so a `forward` that may
+    be followed by an optimizer's step calls `forget`.
+
     Copies of a model share them, since they are a function of weights that the copies share;
     a pickled model leaves them behind.
     """
@@ -124,6 +127,10 @@ class TableCache:
             self._made.clear()
             self._made[key] = made
         return self._made[key]
+
+    def forget(self) -> None:
+        """Make them anew next time."""
+        self._made.clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TableCache:
         return self

@@ -145,6 +145,22 @@ def test_the_same_inputs_twice_give_the_same_bits(name, random_words, read_all) 
 
 
 @READER
+def test_kernels_see_what_a_fused_optimizer_changed(name) -> None:
+    """torch does not count such changes."""
+    reader = make(name)
+    ids, labels = torch.randint(3, 100, (4, 9)), torch.tensor([0, 1, 1, 0])
+    with torch.no_grad():
+        before = reader(ids).logits
+    optimizer = torch.optim.AdamW(reader.parameters(), lr=0.1, fused=True)
+    reader.train()(ids, labels=labels).loss.backward()
+    optimizer.step()
+    with torch.no_grad():
+        after = reader.eval()(ids).logits
+    torch.testing.assert_close(after, reader(ids).logits, atol=1e-5, rtol=0)
+    assert (after - before).abs().max() > 0.01
+
+
+@READER
 def test_documents_longer_than_the_limit_are_cut_and_say_so(name, random_words) -> None:
     reader = make(name, max_tokens=6)
     long, short = random_words((9, 6))
