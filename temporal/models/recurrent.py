@@ -86,6 +86,7 @@ def classify_tokens(
     mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     lengths_B = mask_BT.sum(1)
     if reader.training or torch.is_grad_enabled() or not kernels_apply(reader):
+        reader.tables.forget()
         x_BTD = reader.dropout(reader.embedding(input_ids))
         states_BTH, weight_BT, penalty = dense(x_BTD, mask_BT)
         pooled_BH = pool_states(states_BTH, mask_BT, reader.config.pooling)
