@@ -75,13 +75,15 @@ def cell_tables(
         )
 
 
+def padded_floats(rows: Tensor) -> Floats:
+    """A tensor `[..., P]` as float32, the last dimension padded by zeros to whole vectors."""
+    padding = [0, -rows.shape[-1] % LANES]
+    return np.ascontiguousarray(nn.functional.pad(rows.detach().float(), padding).numpy())
+
+
 def layer_tables(layer: nn.Linear) -> tuple[Floats, Floats]:
-    """A layer of the state as kernels want it: weight `[H, G]` and bias `[G]`, G whole vectors."""
-    with torch.no_grad():
-        padding = [0, -layer.out_features % LANES]
-        parts = (layer.weight.T.float(), layer.bias.float())
-        weight, bias = (nn.functional.pad(part, padding).contiguous().numpy() for part in parts)
-        return weight, bias
+    """A layer of the state as kernels want it: weight `[H, P]` and bias `[P]`, padded."""
+    return padded_floats(layer.weight.T), padded_floats(layer.bias)
 
 
 def _columns(cell: str, gates: Tensor, size: int) -> Tensor:

@@ -22,11 +22,14 @@ from .skim_rnn import SkimRNN as SkimRNN
 from .skim_rnn import SkimRNNConfig as SkimRNNConfig
 from .skip_rnn import SkipRNN as SkipRNN
 from .skip_rnn import SkipRNNConfig as SkipRNNConfig
+from .structural_jump_lstm import StructuralJumpLSTM as StructuralJumpLSTM
+from .structural_jump_lstm import StructuralJumpLSTMConfig as StructuralJumpLSTMConfig
 
 READERS: dict[str, Any] = {
     SkimRNNConfig.model_type: SkimRNN,
     SkipRNNConfig.model_type: SkipRNN,
     LSTMJumpConfig.model_type: LSTMJump,
+    StructuralJumpLSTMConfig.model_type: StructuralJumpLSTM,
     EarlyExitConfig.model_type: EarlyExit,
     FrameExitConfig.model_type: FrameExit,
 }

@@ -160,7 +160,7 @@ class LSTMJump(Reader, PreTrainedModel):
             rows_n, first_n = rows_n[on_n], first_n[on_n]
             state = tuple(part[on_n] for part in state)
             h_nH = state[0]
-            action_n = decisions.take(rows_n, self.policy(h_nH), self.baseline(h_nH.detach()))
+            action_n = decisions.take(rows_n, self.policy(h_nH), h_nH, self.baseline)
             num_jumps_B[rows_n] += 1
             step_n = action_n - self.num_backward
             # Forward from the block's last token, backward from its first.

@@ -56,3 +56,13 @@ def baseline_loss(baseline_n: Tensor, returns_n: Tensor) -> Tensor:
 def right_or_wrong(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
     """The reward of an answer: 1 where it is right, else -1 (Yu et al., ACL 2017). `[B]`."""
     return 2.0 * (logits_BK.argmax(-1) == labels_B) - 1.0
+
+
+def right_or_likely(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
+    """The reward of an answer: 1 where it is right, else the probability of the right one, `[B]`.
+
+    Hansen et al. (ICLR 2019), section 3.3: a wrong answer is worth more the closer it was.
+    """
+    right_B = logits_BK.argmax(-1) == labels_B
+    likely_B = logits_BK.softmax(-1).gather(1, labels_B[:, None]).squeeze(1)
+    return torch.where(right_B, torch.ones_like(likely_B), likely_B)
