@@ -13,6 +13,8 @@ from .configuration_frame_exit import FrameExitConfig as FrameExitConfig
 from .early_exit import EarlyExit as EarlyExit
 from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
+from .jumper import Jumper as Jumper
+from .jumper import JumperConfig as JumperConfig
 from .lstm_jump import LSTMJump as LSTMJump
 from .lstm_jump import LSTMJumpConfig as LSTMJumpConfig
 from .running_mean import ChunkReader as ChunkReader
@@ -30,6 +32,7 @@ READERS: dict[str, Any] = {
     SkipRNNConfig.model_type: SkipRNN,
     LSTMJumpConfig.model_type: LSTMJump,
     StructuralJumpLSTMConfig.model_type: StructuralJumpLSTM,
+    JumperConfig.model_type: Jumper,
     EarlyExitConfig.model_type: EarlyExit,
     FrameExitConfig.model_type: FrameExit,
 }

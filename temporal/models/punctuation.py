@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,13 @@ def token_ids(tokenizer: Any, symbols: str) -> list[int]:
     return [k for k in ids if k is not None and k != tokenizer.unk_token_id]
 
 
-def token_kinds(config: Any) -> NDArray[np.int8]:
-    """The kind of each vocabulary entry, `[V]`, from the ids in a configuration."""
-    kinds = np.zeros(config.vocab_size, np.int8)
-    kinds[list(config.clause_token_ids)] = CLAUSE
-    kinds[list(config.sentence_token_ids)] = SENTENCE
+def token_kinds(
+    vocab_size: int, *, clause: Sequence[int] = (), sentence: Sequence[int] = ()
+) -> NDArray[np.int8]:
+    """The kind of each vocabulary entry, `[V]`, from the ids of the tokens that end something."""
+    kinds = np.zeros(vocab_size, np.int8)
+    kinds[list(clause)] = CLAUSE
+    kinds[list(sentence)] = SENTENCE
     return kinds
 
 

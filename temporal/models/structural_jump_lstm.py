@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
@@ -215,12 +216,18 @@ class StructuralJumpLSTM(Reader, PreTrainedModel):
 
     def _jump_targets(self, ids_BT: Tensor, lengths_B: Tensor) -> Tensor:
         """Where each action of the jump agent leads from each word: int64 `[B, T, 4]`."""
-        kinds_BT = torch.from_numpy(token_kinds(self.config)).to(ids_BT.device)[ids_BT]
+        kinds_BT = torch.from_numpy(self._kinds()).to(ids_BT.device)[ids_BT]
         after_BT = torch.arange(1, ids_BT.shape[1] + 1, device=ids_BT.device).expand_as(ids_BT)
         clauses_BT = after_next(kinds_BT >= CLAUSE, lengths_B)
         sentences_BT = after_next(kinds_BT >= SENTENCE, lengths_B)
         ends_BT = lengths_B[:, None].expand_as(ids_BT)
         return torch.stack([after_BT, clauses_BT, sentences_BT, ends_BT], -1)
+
+    def _kinds(self) -> NDArray[np.int8]:
+        config = self.config
+        return token_kinds(
+            config.vocab_size, clause=config.clause_token_ids, sentence=config.sentence_token_ids
+        )
 
     def _leaning(self, logits_nA: Tensor) -> Tensor:
         """Logits after the read threshold: the first action reads more than the others do."""
@@ -267,7 +274,7 @@ class StructuralJumpLSTM(Reader, PreTrainedModel):
             CELL_CODES[self.config.cell],
             *self.tables.get(self, self._make_tables),
             self.config.agent_size,
-            token_kinds(self.config),
+            self._kinds(),
             np.float32(read_logit(self.config.read_threshold)),
             marks=np.int32,
         )

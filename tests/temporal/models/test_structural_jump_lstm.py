@@ -182,9 +182,7 @@ def test_the_policy_gradient_is_that_of_the_expected_reward_less_the_cost(monkey
         probability = torch.stack(log_ps).sum().exp()
         total += probability.item()
         expected = expected + probability * (reward - 0.6 / 3 * (read + 0.25 * skipped))
-        gradients = torch.autograd.grad(
-            output.loss, weights, retain_graph=True, allow_unused=True
-        )
+        gradients = torch.autograd.grad(output.loss, weights, retain_graph=True, allow_unused=True)
         for sum_so_far, gradient in zip(estimate, gradients, strict=True):
             if gradient is not None:
                 sum_so_far += probability.item() * gradient

@@ -26,6 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "sentence_token_ids": [15, 16, 17, 18],
         "reading_cost": 0.5,
     },
+    "jumper": {"tokens_between_decisions": 4, "stop_threshold": 0.6},
 }
 """Of each reader, so that untrained it reads some tokens and leaves others out."""
 
@@ -176,7 +177,7 @@ def test_gradients_reach_every_parameter(name, cell, pooling) -> None:
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, part
 
 
-@EACH
+@pytest.mark.parametrize("name", ["lstm_jump", "structural_jump_lstm"])
 def test_training_takes_other_ways_each_time(name) -> None:
     reader = make(name).train()
     ids = torch.randint(3, 100, (8, 30))
