@@ -8,6 +8,10 @@ from transformers import (
     AutoModelForVideoClassification,
 )
 
+from .adaptive_computation_time import AdaptiveComputationTime as AdaptiveComputationTime
+from .adaptive_computation_time import (
+    AdaptiveComputationTimeConfig as AdaptiveComputationTimeConfig,
+)
 from .configuration_early_exit import EarlyExitConfig as EarlyExitConfig
 from .configuration_frame_exit import FrameExitConfig as FrameExitConfig
 from .early_exit import EarlyExit as EarlyExit
@@ -15,6 +19,8 @@ from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
 from .jumper import Jumper as Jumper
 from .jumper import JumperConfig as JumperConfig
+from .leap_lstm import LeapLSTM as LeapLSTM
+from .leap_lstm import LeapLSTMConfig as LeapLSTMConfig
 from .lstm_jump import LSTMJump as LSTMJump
 from .lstm_jump import LSTMJumpConfig as LSTMJumpConfig
 from .running_mean import ChunkReader as ChunkReader
@@ -30,9 +36,11 @@ from .structural_jump_lstm import StructuralJumpLSTMConfig as StructuralJumpLSTM
 READERS: dict[str, Any] = {
     SkimRNNConfig.model_type: SkimRNN,
     SkipRNNConfig.model_type: SkipRNN,
+    LeapLSTMConfig.model_type: LeapLSTM,
     LSTMJumpConfig.model_type: LSTMJump,
     StructuralJumpLSTMConfig.model_type: StructuralJumpLSTM,
     JumperConfig.model_type: Jumper,
+    AdaptiveComputationTimeConfig.model_type: AdaptiveComputationTime,
     EarlyExitConfig.model_type: EarlyExit,
     FrameExitConfig.model_type: FrameExit,
 }

@@ -22,11 +22,13 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from ..handle import Handle
-from ..kernels import NUM_GATES, State
+from ..kernels import NUM_GATES, State, dense_states
 from ..kernels.steps import POOLING_CODES
 from ..kernels.tables import fits
 from ..kernels.threads import run_in_threads
 from .checks import check_finite, check_in, check_range, num_classes
+
+Dense = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass
@@ -43,7 +45,7 @@ class RecurrentOutput(ModelOutput):
 
 def classify_tokens(
     reader: Any,
-    dense: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+    dense: Dense,
     input_ids: Tensor,
     attention_mask: Tensor | None,
     labels: Tensor | None,
@@ -76,7 +78,7 @@ def classify_tokens(
 async def read_cohort(
     reader: Any,
     documents: Sequence[Handle],
-    lockstep: Callable[[Tensor, Tensor], Awaitable[tuple[Tensor, Tensor]]] | None = None,
+    elsewhere: Callable[[Tensor, Tensor], Awaitable[tuple[Tensor, Tensor]]] | None = None,
     *,
     looks_at_all: bool = True,
     note: Callable[[Handle, Tensor], None] | None = None,
@@ -86,7 +88,7 @@ async def read_cohort(
     Args:
         reader: see the head of this file.
         documents: the cohort.
-        lockstep: takes the place of `run` where kernels do not apply; from ids `[B, T]` and
+        elsewhere: takes the place of `run` where kernels do not apply; from ids `[B, T]` and
             lengths `[B]` to pooled states `[B, H]` and a bool for each token, whether it was read.
         looks_at_all: tokens that were not read were skimmed; else they were not touched.
         note: writes down what happened from the marks of a document, if not just that.
@@ -96,10 +98,10 @@ async def read_cohort(
     """
     limit, everyone = reader.config.max_tokens, range(len(documents))
     ids_BT, lengths_B = await padded_ids(documents, limit)
-    if lockstep is None or kernels_apply(reader):
+    if elsewhere is None or kernels_apply(reader):
         pooled_BH, read_BT = await reader.run(ids_BT, lengths_B, rows=everyone)
     else:
-        pooled_BH, read_BT = await lockstep(ids_BT, lengths_B)
+        pooled_BH, read_BT = await elsewhere(ids_BT, lengths_B)
     logits_BK = await reader.classify(pooled_BH, rows=everyone)
     note = note or partial(note_tokens, looks_at_all=looks_at_all)
     for document, read_T, length in zip(documents, read_BT, lengths_B.tolist(), strict=True):
@@ -107,6 +109,26 @@ async def read_cohort(
         if len(document) > limit:
             document.note(truncated=True)
     return checked_rows(logits_BK)
+
+
+def pool_densely(
+    reader: Any, dense: Dense, ids_BT: Tensor, lengths_B: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A reader's stage where kernels do not apply and lock-step gains nothing over `dense`.
+
+    Args:
+        reader: see the head of this file.
+        dense: as of `classify_tokens`.
+        ids_BT, lengths_B: as of `padded_ids`.
+
+    Returns:
+        Pooled states `[B, H]`, and a bool for each token `[B, T]`, whether it was read.
+    """
+    ids_BT, lengths_B = ids_BT.to(reader.device), lengths_B.to(reader.device)
+    mask_BT = (torch.arange(ids_BT.shape[1], device=reader.device) < lengths_B[:, None]).long()
+    states_BTH, weight_BT, _ = dense(reader.embedding(ids_BT), mask_BT)
+    pooled_BH = pool_states(states_BTH, mask_BT, reader.config.pooling)
+    return pooled_BH, (weight_BT > 0).cpu()
 
 
 def kernels_apply(reader: Any) -> bool:
@@ -126,6 +148,13 @@ def plain_macs(config: Any, units_total: int) -> int:
     """MACs of the plain recurrent network, which reads every token and decides nothing."""
     size, width = config.hidden_size, config.embedding_size
     return NUM_GATES[config.cell] * size * (size + width) * units_total + size * num_classes(config)
+
+
+def plain_states(reader: Any, x_BTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What `dense` of `classify_tokens` returns where every token is read: the plain network's."""
+    weights = reader.read_input.weight, reader.read_input.bias, reader.read_hidden.weight
+    states_BTH = dense_states(reader.config.cell, x_BTD, *weights)
+    return states_BTH, torch.ones_like(x_BTD[..., 0]), x_BTD.new_zeros(())
 
 
 def set_read_threshold(config: Any, name: str, threshold: float | None) -> None:
@@ -206,6 +235,7 @@ async def padded_ids(documents: Sequence[Handle], limit: int) -> tuple[Tensor, T
 
 def note_tokens(document: Handle, was_read_T: Tensor, *, looks_at_all: bool = True) -> None:
     """Write down which tokens were read and, of the others, that they were skimmed if looked at."""
+    was_read_T = was_read_T > 0  # some kernels mark by a weight
     positions = torch.arange(len(was_read_T))
     skimmed = positions[~was_read_T].tolist() if looks_at_all else []
     document.note(read=positions[was_read_T].tolist(), skimmed=skimmed)
@@ -244,19 +274,19 @@ def run_kernel(
     Raises:
         IndexError: a token is not in the vocabulary.
     """
-    config = reader.config
+    vocab_size = reader.config.vocab_size
     ids_BT = ids_BT.long()
     low, high = int(ids_BT.min()), int(ids_BT.max())
-    if low < 0 or high >= config.vocab_size:  # a kernel would read beside its tables
+    if low < 0 or high >= vocab_size:  # a kernel would read beside its tables
         wrong = low if low < 0 else high
         raise IndexError(
-            f"token id ({wrong}) must be in 0..{config.vocab_size - 1}: is this the tokenizer that "
+            f"token id ({wrong}) must be in 0..{vocab_size - 1}: is this the tokenizer that "
             "the reader was trained with?"
         )
-    pooled_BH = np.empty((len(ids_BT), config.hidden_size), np.float32)
+    pooled_BH = np.empty((len(ids_BT), reader.classifier.in_features), np.float32)
     marks_BT = np.zeros(ids_BT.shape, marks)
     macs_B = np.empty(len(ids_BT), np.int64)
-    filled = (POOLING_CODES[config.pooling], pooled_BH, marks_BT.reshape(-1), macs_B)
+    filled = (POOLING_CODES[reader.config.pooling], pooled_BH, marks_BT.reshape(-1), macs_B)
     run_sequences(kernel, ids_BT, lengths_B, *arguments, *filled)
     pooled = torch.from_numpy(pooled_BH).to(reader.dtype)
     return pooled, torch.from_numpy(marks_BT), torch.from_numpy(macs_B)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,8 +14,6 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from temporal.pipelines import pipeline
-
-from .conftest import SCRIPTS
 
 Run = Callable[..., dict[str, Any]]
 Reviews = Callable[[int, int], Path]
@@ -78,6 +73,35 @@ def test_early_exit_from_files_to_a_budget(
     assert half["cost_share"] <= 0.6
     with pytest.raises(SystemExit, match=r"--budget \(0.1\) must be at least 0.5"):
         run_script(*command, "--budget", 0.1)  # the first of two layers is half of the cost
+
+
+def test_pruning_learns_how_many_tokens_to_keep_and_then_to_do_without_the_others(
+    tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
+) -> None:
+    files = (reviews(0, 320), reviews(1000, 1060))
+    soft, hard = tmp_path / "soft", tmp_path / "hard"
+    steps = ("--learning_rate", 2e-3, "--per_device_train_batch_size", 16)
+    train(
+        run_script,
+        encoder_path,
+        *files,
+        soft,
+        *(*steps, "--num_train_epochs", 4, "--pruning", "power"),
+        *("--reader_options", '{"pruning_soft": true, "pruning_loss_weight": 1.0}'),
+        *("--pruning_learning_rate", 2e-2),
+    )
+    again = ("--model_name_or_path", soft, "--reader_options", '{"pruning_soft": false}')
+    result = train(
+        run_script, encoder_path, *files, hard, *(*steps, "--num_train_epochs", 1, *again)
+    )
+    assert result["eval_accuracy"] >= 0.95
+    learned = load_file(soft / "model.safetensors")["pruner.retention_LR"].clamp(0, 1)
+    kept = load_file(hard / "model.safetensors")["pruner.retention_LR"].clamp(0, 1)
+    assert torch.equal(kept, learned) and learned.mean() < 0.8
+    text = "it was a wonderful film and so was everything else about this evening"
+    (reading,) = pipeline("text-classification", str(hard)).read([text])
+    units = reading.trace.units_total
+    assert units < reading.trace.token_layers < 2 * units
 
 
 def test_skim_rnn_reads_all_and_then_learns_to_skim(
@@ -179,24 +203,3 @@ def test_calibration_is_to_a_drop_or_to_a_budget(
 ) -> None:
     with pytest.raises(ValueError, match="give --max_drop or --budget, and not both"):
         script("calibrate").CalibrationArguments(model="-", data_file="-", **given)
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_reader(
-    tmp_path: Path, encoder_path: Path, reviews: Reviews
-) -> None:
-    out = tmp_path / "reader"
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
-        *(str(SCRIPTS / "finetune_text.py"), "--encoder", str(encoder_path), *QUICK, "--use_cpu"),
-        *("--train_file", str(reviews(0, 320)), "--validation_file", str(reviews(1000, 1060))),
-        *("--output_dir", str(out), "--num_train_epochs", "4", "--learning_rate", "2e-3"),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent)}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr[-2000:]
-    lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
-    assert len([line for line in lines if "output_dir" in line]) == 1  # the first process alone
-    assert json.loads(lines[-1])["eval_accuracy"] >= 0.95
-    (answer,) = pipeline("text-classification", str(out))("w1 lovely w2 w3")
-    assert answer["label"] == "positive"
