@@ -23,6 +23,8 @@ from .leap_lstm import LeapLSTM as LeapLSTM
 from .leap_lstm import LeapLSTMConfig as LeapLSTMConfig
 from .lstm_jump import LSTMJump as LSTMJump
 from .lstm_jump import LSTMJumpConfig as LSTMJumpConfig
+from .lstm_shuttle import LSTMShuttle as LSTMShuttle
+from .lstm_shuttle import LSTMShuttleConfig as LSTMShuttleConfig
 from .running_mean import ChunkReader as ChunkReader
 from .running_mean import ClipReader as ClipReader
 from .running_mean import RunningMeanPolicy as RunningMeanPolicy
@@ -38,6 +40,7 @@ READERS: dict[str, Any] = {
     SkipRNNConfig.model_type: SkipRNN,
     LeapLSTMConfig.model_type: LeapLSTM,
     LSTMJumpConfig.model_type: LSTMJump,
+    LSTMShuttleConfig.model_type: LSTMShuttle,
     StructuralJumpLSTMConfig.model_type: StructuralJumpLSTM,
     JumperConfig.model_type: Jumper,
     AdaptiveComputationTimeConfig.model_type: AdaptiveComputationTime,

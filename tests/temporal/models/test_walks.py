@@ -20,6 +20,7 @@ SIZES = {"vocab_size": 100, "embedding_size": 12, "hidden_size": 16}
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "lstm_jump": {"tokens_between_jumps": 3, "max_jump": 6, "max_jumps": 4},
+    "lstm_shuttle": {"tokens_between_jumps": 3, "max_jump": 6, "max_back": 4, "max_jumps": 5},
     "structural_jump_lstm": {
         "agent_size": 5,
         "clause_token_ids": [10, 11, 12, 13, 14],
@@ -177,7 +178,7 @@ def test_gradients_reach_every_parameter(name, cell, pooling) -> None:
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, part
 
 
-@pytest.mark.parametrize("name", ["lstm_jump", "structural_jump_lstm"])
+@pytest.mark.parametrize("name", ["lstm_jump", "lstm_shuttle", "structural_jump_lstm"])
 def test_training_takes_other_ways_each_time(name) -> None:
     reader = make(name).train()
     ids = torch.randint(3, 100, (8, 30))
