@@ -135,7 +135,7 @@ class StructuralJumpLSTM(Reader, PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         init_recurrent_weights(module, self.config.cell, (self.read_input,))
         # At first nearly everything is read: from there, the agents learn what they can do without.
-        for policy, bias in ((self.skip_policy, 3.0), (self.jump_policy, 6.0)):
+        for policy, bias in ((self.skip_policy, 3.0), (self.jump_policy, 7.0)):
             if module is policy:
                 init.copy_(policy.bias, torch.eye(len(policy.bias))[0] * bias)
 

@@ -227,7 +227,7 @@ def test_weights_missing_from_a_checkpoint_start_sane_and_the_others_stay(
         if part in kept:
             assert torch.equal(value, kept[part]), part
         else:
-            assert torch.isfinite(value).all() and value.abs().max() <= 6, part
+            assert torch.isfinite(value).all() and value.abs().max() <= 7, part
             assert "weight" not in part or value.std() > 0.01, part
     assert not loaded.classifier.bias.any()
 
