@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
+from transformers import initialization as init
 
 from ..handle import Handle
 from ..kernels import NUM_GATES, read_block
@@ -114,6 +115,8 @@ class Jumper(Reader, PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         init_recurrent_weights(module, self.config.cell, (self.read_input,))
+        if module is self.wait_policy:
+            init.constant_(module.bias, 3.0)  # at first, it waits unless a class is far ahead
 
     def forward(
         self,
