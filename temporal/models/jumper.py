@@ -142,7 +142,7 @@ class Jumper(Reader, PreTrainedModel):
             pooled_BH, num_read_B, _ = self._halt(input_ids, lengths_B, input_ids.shape[1])
         else:
             pooled_BH, marks_BT, _ = self.run.fn(input_ids, lengths_B)
-            num_read_B = (marks_BT > 0).sum(1)
+            num_read_B = (marks_BT > 0).sum(1).to(lengths_B.device)
         logits_BK = self.classifier(pooled_BH)
         loss = None if labels is None else F.cross_entropy(logits_BK, labels)
         share_B = num_read_B / lengths_B
@@ -230,10 +230,8 @@ class Jumper(Reader, PreTrainedModel):
             What the classifier sees, `[B, H]`, tokens until the stop, and tokens computed, `[B]`.
         """
         threshold = read_logit(self.config.stop_threshold)
-        rows_n, state = (
-            torch.arange(len(ids_BT), device=ids_BT.device),
-            first_state(self, len(ids_BT)),
-        )
+        rows_n = torch.arange(len(ids_BT), device=ids_BT.device)
+        state = first_state(self, len(ids_BT))
         gathered_nH = None
         pooled_BH = torch.zeros_like(state[0])
         num_read_B, computed_B = torch.zeros_like(lengths_B), torch.zeros_like(lengths_B)

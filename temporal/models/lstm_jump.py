@@ -130,10 +130,8 @@ class LSTMJump(Reader, PreTrainedModel):
         config, cell = self.config, self.config.cell
         weights = self.read_input.weight, self.read_input.bias, self.read_hidden.weight
         decisions = Decisions(sampled=self.training)
-        rows_n, first_n = (
-            torch.arange(len(ids_BT), device=ids_BT.device),
-            torch.zeros_like(lengths_B),
-        )
+        rows_n = torch.arange(len(ids_BT), device=ids_BT.device)
+        first_n = torch.zeros_like(lengths_B)
         state = first_state(self, len(ids_BT))
         pool = RunningPool(config.pooling, state[0])
         marks_BT = torch.zeros_like(ids_BT, dtype=torch.int32)

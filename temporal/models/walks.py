@@ -112,6 +112,7 @@ def classify_walk(
     loss = None
     if not reader.training and not torch.is_grad_enabled():
         pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)
+        marks_BT = marks_BT.to(lengths_B.device)
         logits_BK = reader.classifier(pooled_BH)
         if labels is not None:
             loss = F.cross_entropy(logits_BK, labels)
