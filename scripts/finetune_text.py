@@ -254,6 +254,8 @@ def main() -> None:
         for rows in (train, validation)
     )
     reader = build_model(model_args, names, tokenizer.pad_token_id)
+    if hasattr(reader.config, "set_punctuation"):
+        reader.config.set_punctuation(tokenizer)
     args.remove_unused_columns = False
     args.dataloader_pin_memory &= torch.cuda.is_available()
     args.train_sampling_strategy = "group_by_length"
