@@ -110,6 +110,13 @@ class DataArguments:
             "scripts/calibrate.py (which finds the same rows by the same seed)."
         },
     )
+    calibration_file: str | None = field(
+        default=None,
+        metadata={
+            "help": "Keep the share of this file's texts out instead, and every phrase inside "
+            "them: what is trained on are phrases, say, and what will be read are sentences."
+        },
+    )
     max_seq_length: int = field(default=256, metadata={"help": "Longer texts are cut in training."})
     crop_size: int | None = field(
         default=None,
@@ -146,8 +153,11 @@ def load_data(data: DataArguments, seed: int) -> tuple[Any, Any]:
         data.train_file, *columns, phrases=data.train_phrases, block_column=data.block_column
     )
     if data.leave_out_file:
-        train = leave_out_phrases(train, data.leave_out_file)
-    if data.calibration_share:
+        train = leave_out_phrases(train, read_labelled_texts(data.leave_out_file)["text"])
+    if data.calibration_file:
+        texts = read_labelled_texts(data.calibration_file, *columns)
+        train = leave_out_phrases(train, hold_out(texts, data.calibration_share, seed)[1]["text"])
+    elif data.calibration_share:
         train, _ = hold_out(train, data.calibration_share, seed)
     if data.validation_file:
         validation = read_labelled_texts(data.validation_file, *columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from datasets import Dataset, Value, load_dataset
@@ -111,14 +112,14 @@ def _parse_tree(line: str) -> list[tuple[int, str]]:
     return nodes
 
 
-def leave_out_phrases(rows: Dataset, path: str) -> Dataset:
-    """Drop the rows whose text occurs, word for word, inside a text of another file.
+def leave_out_phrases(rows: Dataset, texts: Iterable[str]) -> Dataset:
+    """Drop the rows whose text occurs, word for word, inside one of the texts.
 
-    Phrases of a treebank come from its sentences: those of the test sentences must not be trained
-    on.
+    Phrases of a treebank come from its sentences: those of the sentences that a reader is tested
+    or calibrated on must not be trained on.
     """
     seen: set[str] = set()
-    for text in read_labelled_texts(path)["text"]:
+    for text in texts:
         words = _plain(text).split()
         seen.update(
             " ".join(words[start:end])
