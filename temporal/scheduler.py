@@ -301,10 +301,18 @@ class Run:
     def _compute(self, stage: Stage, batch: list[StageCall], readers: list[_Reader]) -> list[Any]:
         with torch.inference_mode():
             results, seconds, macs = stage.run(batch, count_macs=self.settings.count_macs)
-        total_rows = sum(call.num_rows for call in batch)
+        whole = sum(macs)
+        start = 0
         for call, reader in zip(batch, readers, strict=True):
-            rows = call.rows if call.rows is not None else range(len(reader.handles))
-            share = call.num_rows / max(total_rows, 1) / max(len(rows), 1)
-            for row in rows:
-                reader.handles[row].charge(macs * share, seconds * share)
+            end = start + call.num_rows
+            if call.rows is None:  # all members alike
+                owners: Sequence[int] = range(len(reader.handles))
+                charges = [sum(macs[start:end]) / len(owners)] * len(owners)
+            else:
+                owners, charges = call.rows, macs[start:end]
+            even = call.num_rows / max(len(macs) * len(owners), 1)
+            for row, charge in zip(owners, charges, strict=True):
+                share = charge / whole if whole else even
+                reader.handles[row].charge(charge, seconds * share)
+            start = end
         return results

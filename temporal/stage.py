@@ -38,6 +38,8 @@ class Stage:
     Args:
         fn: `fn(*tensors) -> Tensor | tuple[Tensor, ...]`, each with as many rows as the arguments.
         name: for counters and messages; default: the function's name.
+        counts_macs: the function's last result says how many MACs each row took (int64 `[n]`); it
+            is not handed on. For kernels, which torch's counter cannot see.
         pad: join calls whose second dimension differs by padding it with zeros at the end, and cut
             results back. The function must mask the padding. A result `[B, T, ...]` of three or
             more dimensions is cut; one of two has a row for each source, and no padding in it.
@@ -49,11 +51,17 @@ class Stage:
     """
 
     def __init__(
-        self, fn: Callable[..., Any], *, name: str | None = None, pad: bool = False
+        self,
+        fn: Callable[..., Any],
+        *,
+        name: str | None = None,
+        pad: bool = False,
+        counts_macs: bool = False,
     ) -> None:
         self.fn = fn
         self.name = name or getattr(fn, "__name__", type(fn).__name__)
         self.pad = pad
+        self.counts_macs = counts_macs
         self.calls = 0
         self.rows = 0
         self.seconds = 0.0
@@ -99,8 +107,10 @@ class Stage:
                 num_rows += call.num_rows
         return batch
 
-    def run(self, batch: list[StageCall], *, count_macs: bool) -> tuple[list[Any], float, float]:
-        """Run joined calls. Returns each call's result, the seconds and the MACs of the batch."""
+    def run(
+        self, batch: list[StageCall], *, count_macs: bool
+    ) -> tuple[list[Any], float, Sequence[float]]:
+        """Run joined calls. Returns each call's result, the seconds, and the MACs of each row."""
         start = time.perf_counter()
         args = self._join(batch)
         num_rows = sum(call.num_rows for call in batch)
@@ -114,16 +124,21 @@ class Stage:
         self._best_seconds[bucket] = min(seconds, self._best_seconds.get(bucket, seconds))
         return results, seconds, macs
 
-    def _compute(self, args: tuple[Any, ...], num_rows: int, count: bool) -> tuple[Any, float]:
+    def _compute(
+        self, args: tuple[Any, ...], num_rows: int, count: bool
+    ) -> tuple[Any, Sequence[float]]:
+        if self.counts_macs:
+            *output, macs_n = self.fn(*args)
+            return output[0] if len(output) == 1 else tuple(output), macs_n.tolist()
         if not count or not num_rows:
-            return self.fn(*args), 0.0
+            return self.fn(*args), [0.0] * num_rows
         shape = tuple(arg.shape[1:] if isinstance(arg, Tensor) else arg for arg in args)
         if shape not in self._macs_per_row:
             output, macs = count_macs(self.fn, *args)
             self._macs_per_row[shape] = macs / num_rows
         else:
             output = self.fn(*args)
-        return output, self._macs_per_row[shape] * num_rows
+        return output, [self._macs_per_row[shape]] * num_rows
 
     def _shape_key(self, call: StageCall) -> tuple[Any, ...]:
         skip = 2 if self.pad else 1

@@ -35,7 +35,7 @@ def relaxed_decision(
 
 def hard_decision(logits_B2: Tensor, read_threshold: float = 0.5) -> Tensor:
     """Where to read: a bool `[B]`, true where the probability of reading exceeds the threshold."""
-    return logits_B2[..., READ] - logits_B2[..., SKIM] > _logit(read_threshold)
+    return logits_B2[..., READ] - logits_B2[..., SKIM] > read_logit(read_threshold)
 
 
 def annealed_temperature(step: int, *, rate: float = 1e-4, floor: float = 0.5) -> float:
@@ -43,7 +43,8 @@ def annealed_temperature(step: int, *, rate: float = 1e-4, floor: float = 0.5) -
     return max(floor, math.exp(-rate * step))
 
 
-def _logit(probability: float) -> float:
+def read_logit(probability: float) -> float:
+    """The logit of a read threshold: infinite at 0 (minus) and at 1."""
     if probability <= 0:
         return -math.inf
     if probability >= 1:
@@ -62,6 +63,7 @@ __all__ = [
     "SKIM",
     "annealed_temperature",
     "hard_decision",
+    "read_logit",
     "relaxed_decision",
     "skim_loss",
 ]

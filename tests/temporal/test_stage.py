@@ -15,8 +15,15 @@ def test_joined_calls_get_their_own_rows() -> None:
     results, seconds, macs = stage.run([stage(first), stage(second)], count_macs=True)
     assert torch.equal(results[0][0], 2 * first) and torch.equal(results[1][0], 2 * second)
     assert torch.equal(results[1][1], second.sum(1))
-    assert (stage.calls, stage.rows, stage.seconds, macs) == (1, 7, seconds, 0)
+    assert (stage.calls, stage.rows, stage.seconds, macs) == (1, 7, seconds, [0.0] * 7)
     assert repr(stage) == "Stage(double, calls=1, rows=7)"
+
+
+def test_a_stage_may_count_its_own_macs_row_by_row() -> None:
+    stage = Stage(lambda x: (2 * x, (10 * x.sum(1)).long()), counts_macs=True)
+    first, second = torch.ones(2, 3), torch.full((1, 3), 2.0)
+    results, _, macs = stage.run([stage(first), stage(second)], count_macs=True)
+    assert torch.equal(results[1], torch.full((1, 3), 4.0)) and macs == [30, 30, 60]
 
 
 def test_only_calls_of_one_shape_and_type_join_and_order_is_kept() -> None:
@@ -85,10 +92,10 @@ def test_macs_are_counted_once_for_each_shape_and_scale_with_the_rows() -> None:
 
     stage = Stage(product)
     assert stage.macs_per_row is None
-    assert stage.run([stage(torch.zeros(2, 3))], count_macs=True)[2] == 2 * 12
-    assert stage.run([stage(torch.zeros(5, 3))], count_macs=True)[2] == 5 * 12
+    assert sum(stage.run([stage(torch.zeros(2, 3))], count_macs=True)[2]) == 2 * 12
+    assert sum(stage.run([stage(torch.zeros(5, 3))], count_macs=True)[2]) == 5 * 12
     assert stage.macs_per_row == 12
-    assert stage.run([stage(torch.zeros(5, 6))], count_macs=True)[2] == 5 * 24
+    assert sum(stage.run([stage(torch.zeros(5, 6))], count_macs=True)[2]) == 5 * 24
     assert stage.macs_per_row is None  # rows of two widths cost differently
     assert calls == 3  # counting repeats nothing
 

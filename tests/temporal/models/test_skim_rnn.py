@@ -14,43 +14,53 @@ from temporal.engine import Engine
 from temporal.kernels import skim_cell
 from temporal.models import SkimRNN, SkimRNNConfig
 from temporal.models.checks import NonFiniteError
-from temporal.models.skim_rnn import POOLINGS
+from temporal.models.recurrent import POOLINGS
 from temporal.policies.skip import annealed_temperature
 
 LENGTHS = (1, 7, 23, 2, 15, 15, 4, 30)
 SIZES = {"vocab_size": 100, "embedding_size": 12, "hidden_size": 16, "skim_size": 5}
 
 
-def make(**config) -> SkimRNN:
+WAYS = pytest.mark.parametrize("kernels", [True, False], ids=["kernel", "lockstep"])
+CELLS = pytest.mark.parametrize("cell", ["lstm", "gru"])
+
+
+def make(*, kernels: bool = True, **config) -> SkimRNN:
     """A reader whose untrained policy reads some tokens and skims others."""
     reader = SkimRNN(SkimRNNConfig(**{**SIZES, **config})).eval()
+    reader.uses_kernels = kernels
     with torch.no_grad():
         reader.embedding.weight.mul_(10)
         reader.policy.weight.mul_(3)
     return reader
 
 
-def lstm_of(reader: SkimRNN) -> nn.LSTM:
-    lstm = nn.LSTM(reader.config.embedding_size, reader.config.hidden_size, batch_first=True)
+def dense_of(reader: SkimRNN) -> nn.Module:
+    kind = {"lstm": nn.LSTM, "gru": nn.GRU}[reader.config.cell]
+    dense = kind(reader.config.embedding_size, reader.config.hidden_size, batch_first=True)
     with torch.no_grad():
-        lstm.weight_ih_l0.copy_(reader.read_input.weight)
-        lstm.weight_hh_l0.copy_(reader.read_hidden.weight)
-        lstm.bias_ih_l0.copy_(reader.read_input.bias)
-        lstm.bias_hh_l0.zero_()
-    return lstm
+        dense.weight_ih_l0.copy_(reader.read_input.weight)
+        dense.weight_hh_l0.copy_(reader.read_hidden.weight)
+        dense.bias_ih_l0.copy_(reader.read_input.bias)
+        dense.bias_hh_l0.zero_()
+    return dense
 
 
 @torch.no_grad()
 def dense_logits(reader: SkimRNN, ids: Tensor) -> Tensor:
-    """torch's own LSTM on one document, without padding."""
-    states_TH = lstm_of(reader)(reader.embedding(ids)[None])[0][0]
+    """torch's own LSTM or GRU on one document, without padding."""
+    states_TH = dense_of(reader)(reader.embedding(ids)[None])[0][0]
     pooled = {"last": states_TH[-1], "max": states_TH.amax(0), "mean": states_TH.mean(0)}
     return reader.classifier(pooled[reader.config.pooling])
 
 
+@WAYS
+@CELLS
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_reading_everything_is_a_plain_lstm(pooling, random_words, padded, read_all) -> None:
-    reader = make(pooling=pooling, read_threshold=0.0)
+def test_reading_everything_is_the_plain_network(
+    pooling, cell, kernels, random_words, padded, read_all
+) -> None:
+    reader = make(pooling=pooling, cell=cell, kernels=kernels, read_threshold=0.0)
     documents = random_words(LENGTHS)
     want = torch.stack([dense_logits(reader, doc.ids) for doc in documents])
     torch.testing.assert_close(reader(*padded(documents)).logits, want, atol=1e-5, rtol=0)
@@ -61,11 +71,13 @@ def test_reading_everything_is_a_plain_lstm(pooling, random_words, padded, read_
     assert all(outcome.trace.share_read == 1 for outcome in outcomes)
 
 
+@WAYS
+@CELLS
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_skipping_for_real_equals_the_mixture_of_both_cells(
-    pooling, random_words, padded, read_all
+    pooling, cell, kernels, random_words, padded, read_all
 ) -> None:
-    reader = make(pooling=pooling)
+    reader = make(pooling=pooling, cell=cell, kernels=kernels)
     documents = random_words(LENGTHS)
     dense = reader(*padded(documents))
     outcomes = read_all(reader, [documents[:3], documents[3:]])
@@ -76,8 +88,8 @@ def test_skipping_for_real_equals_the_mixture_of_both_cells(
     assert 0 < sum(shares) < len(shares)  # the test would say little if all were read
 
 
-def test_a_cell_runs_only_for_the_tokens_that_chose_it(random_words, read_all) -> None:
-    reader = make()
+def test_in_lockstep_a_cell_runs_only_for_the_tokens_that_chose_it(random_words, read_all) -> None:
+    reader = make(kernels=False)
     documents = random_words(LENGTHS)
     outcomes = read_all(reader, [documents[:5], documents[5:]])
     read = sum(len(outcome.trace.read) for outcome in outcomes)
@@ -89,11 +101,10 @@ def test_a_cell_runs_only_for_the_tokens_that_chose_it(random_words, read_all) -
         assert sorted(outcome.trace.read + outcome.trace.skimmed) == list(range(len(doc)))
 
 
-def test_cost_is_the_hand_count_of_what_ran(words, random_words) -> None:
-    reader = make()
+def test_in_lockstep_cost_is_the_hand_count_of_what_ran(random_words) -> None:
+    reader = make(kernels=False)
     (doc,) = random_words([20])
-    outcome = reader(doc)
-    trace, D, H, S = outcome.trace, 12, 16, 5
+    trace, D, H, S = reader(doc).trace, 12, 16, 5
     look, read, skim = 2 * (D + H), 4 * H * (D + H), 4 * S * (D + H)
     answer = H * 2
     assert trace.read and trace.skimmed
@@ -103,9 +114,28 @@ def test_cost_is_the_hand_count_of_what_ran(words, random_words) -> None:
     assert reader.dense_macs(20) == 20 * read + answer
 
 
+@CELLS
+def test_the_kernels_cost_is_the_hand_count_of_what_ran(cell, random_words) -> None:
+    reader = make(cell=cell)
+    gates, H, S = {"lstm": 4, "gru": 3}[cell], 16, 5
+    documents = random_words((20, 13))
+    assert any(reader(doc).trace.read and reader(doc).trace.skimmed for doc in documents)
+    for doc in documents:
+        trace = reader(doc).trace
+        macs, after_read = H * 2, False  # the answer's
+        for t in range(len(doc)):
+            macs += H if after_read else S * (gates * S + 1)  # the decision
+            if t in trace.read:
+                macs += gates * H * H
+            elif after_read:  # the small cell's gates from the whole state
+                macs += H * (gates * S + 1)
+            after_read = t in trace.read
+        assert trace.cost.macs == macs
+
+
 def test_with_skim_size_0_unread_tokens_leave_no_mark(random_words, read_all) -> None:
     with torch.no_grad():
-        reader = make(skim_size=1)
+        reader = make(skim_size=1, kernels=False)
         documents = random_words((15, 30))
         empty = SkimRNNConfig(**{**SIZES, "skim_size": 0})
         reader.config = empty
@@ -120,7 +150,7 @@ def test_with_skim_size_0_unread_tokens_leave_no_mark(random_words, read_all) ->
 
 def test_skimming_leaves_the_rest_of_the_state_as_it_is() -> None:
     h, c = torch.randn(3, 6), torch.randn(3, 6)
-    new_h, new_c = skim_cell(torch.randn(3, 8), h, c, torch.randn(8, 6))
+    new_h, new_c = skim_cell("lstm", torch.randn(3, 8), (h, c), torch.randn(8, 6))
     assert torch.equal(new_h[:, 2:], h[:, 2:]) and torch.equal(new_c[:, 2:], c[:, 2:])
     assert not torch.isclose(new_h[:, :2], h[:, :2]).any()
 

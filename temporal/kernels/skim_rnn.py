@@ -1,0 +1,104 @@
+"""Skim-RNN on a CPU: every sequence on its own path, one token after another.
+
+Seo et al., "Neural Speed Reading via Skim-RNN" (ICLR 2018). While tokens are skimmed only the first
+S entries of the state change, so the others' share of the small cell's gates is kept until the
+next read: a skimmed token costs S x (4 S + 1) multiply-accumulates, not H x (4 S + 1).
+
+N tokens of all sequences, B sequences, H state size, S skim size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .compiled import add_rows, kernel
+from .steps import finish_pool, pool, start_pool, update
+
+
+@kernel
+def skim_sequences(
+    sequences: Any,
+    ids: Any,
+    starts: Any,
+    ends: Any,
+    cell: Any,
+    skim_size: Any,
+    big: Any,
+    small: Any,
+    threshold: Any,
+    pooling: Any,
+    pooled: Any,
+    was_read: Any,
+    macs: Any,
+) -> None:
+    """Read some sequences.
+
+    Args:
+        sequences: int64, numbers of the sequences to read.
+        ids: int64 `[N]`, the tokens of all sequences.
+        starts, ends: int64 `[B]`, where each begins and ends there.
+        cell: code of the cell, see `steps`.
+        skim_size: S.
+        big, small: `CellTables`; the small cell's have the policy's logit after the gates.
+        threshold: float32, the logit above which a token is read.
+        pooling: code of the pooling, see `steps`.
+        pooled: float32 `[B, H]`, written: what the classifier sees.
+        was_read: bool `[N]`, written.
+        macs: int64 `[B]`, written: multiply-accumulates that ran.
+    """
+    big_inputs, big_hidden = big
+    small_inputs, small_hidden = small
+    size, big_columns = big_hidden.shape
+    small_columns = small_hidden.shape[1]
+    policy = (4 if cell == 0 else 3) * skim_size
+    big_gates = np.empty(big_inputs.shape[1], np.float32)
+    small_gates = np.empty(small_inputs.shape[1], np.float32)
+    kept = np.empty(small_columns, np.float32)  # the share of the entries that skimming keeps
+    policy_hidden = small_hidden[:, policy].copy()
+    h = np.empty(size, np.float32)
+    c = np.empty(size, np.float32)
+    for s in sequences:
+        h[:] = 0
+        c[:] = 0
+        kept[:] = 0
+        start_pool(pooling, pooled[s])
+        kept_is_old = False
+        work = 0
+        for t in range(starts[s], ends[s]):
+            token = ids[t]
+            if kept_is_old:
+                logit = small_inputs[token, policy]
+                for i in range(size):
+                    logit += policy_hidden[i] * h[i]
+                work += size
+            else:
+                small_gates[:] = small_inputs[token]
+                for i in range(small_columns):
+                    small_gates[i] += kept[i]
+                add_rows(small_gates, h, small_hidden, 0, skim_size)
+                logit = small_gates[policy]
+                work += skim_size * (policy + 1)
+            if logit > threshold:
+                was_read[t] = True
+                big_gates[:] = big_inputs[token]
+                add_rows(big_gates, h, big_hidden, 0, size)
+                update(cell, big_gates, big_columns, h, c, size)
+                work += size * (4 if cell == 0 else 3) * size
+                kept_is_old = True
+            else:
+                was_read[t] = False
+                if kept_is_old:
+                    kept[:] = 0
+                    add_rows(kept, h, small_hidden, skim_size, size)
+                    small_gates[:] = small_inputs[token]
+                    for i in range(small_columns):
+                        small_gates[i] += kept[i]
+                    add_rows(small_gates, h, small_hidden, 0, skim_size)
+                    work += size * (policy + 1)
+                    kept_is_old = False
+                update(cell, small_gates, small_columns, h, c, skim_size)
+            pool(pooling, pooled[s], h)
+        finish_pool(pooling, pooled[s], h, ends[s] - starts[s])
+        macs[s] = work

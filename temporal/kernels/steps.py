@@ -1,0 +1,70 @@
+"""One step of a recurrent cell in a compiled kernel, from gates laid out by `tables`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .compiled import kernel, tanh
+
+LSTM, GRU = 0, 1
+CELL_CODES = {"lstm": LSTM, "gru": GRU}
+LAST, MAX, MEAN = 0, 1, 2
+POOLING_CODES = {"last": LAST, "max": MAX, "mean": MEAN}
+
+_HALF, _ONE = np.float32(0.5), np.float32(1)
+
+
+@kernel
+def update(cell: Any, gates: Any, columns: Any, h: Any, c: Any, size: Any) -> None:
+    """Update the first `size` entries of a state in place.
+
+    Args:
+        cell: `LSTM` or `GRU`.
+        gates: float32, the sum of both shares; it is overwritten.
+        columns: of the hidden weight; the GRU's input share of the new gate comes after them.
+        h, c: float32 `[H]`; a GRU leaves `c` alone.
+        size: entries to update.
+    """
+    if cell == LSTM:
+        for i in range(4 * size):
+            gates[i] = tanh(gates[i])
+        for i in range(size):
+            kept = (_ONE + gates[size + i]) * c[i]
+            c[i] = _HALF * (kept + (_ONE + gates[i]) * gates[3 * size + i])
+        for i in range(size):
+            h[i] = _HALF * (_ONE + gates[2 * size + i]) * tanh(c[i])
+    else:
+        for i in range(2 * size):
+            gates[i] = _HALF * (_ONE + tanh(gates[i]))
+        for i in range(size):
+            new = tanh(gates[columns + i] + gates[i] * gates[2 * size + i])
+            h[i] = new + gates[size + i] * (h[i] - new)
+
+
+@kernel
+def pool(pooling: Any, pooled: Any, h: Any) -> None:
+    """Take one more state into the running maximum or sum."""
+    if pooling == MAX:
+        for i in range(len(h)):
+            pooled[i] = h[i] if h[i] > pooled[i] or h[i] != h[i] else pooled[i]
+    elif pooling == MEAN:
+        for i in range(len(h)):
+            pooled[i] += h[i]
+
+
+@kernel
+def start_pool(pooling: Any, pooled: Any) -> None:
+    """What the running maximum or sum begins with."""
+    pooled[:] = -np.float32(np.inf) if pooling == MAX else np.float32(0)
+
+
+@kernel
+def finish_pool(pooling: Any, pooled: Any, h: Any, num_tokens: Any) -> None:
+    """Turn what `pool` gathered into what the classifier sees."""
+    if pooling == LAST:
+        pooled[:] = h
+    elif pooling == MEAN:
+        for i in range(len(h)):
+            pooled[i] /= np.float32(num_tokens)
