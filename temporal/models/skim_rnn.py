@@ -69,7 +69,7 @@ class SkimRNNConfig(PreTrainedConfig):
     straight_through: bool = False
     """Train on hard decisions (with the soft ones' gradients) instead of mixtures of both cells."""
     operating_points: list[dict] | None = None
-    """Calibrated ways to run; see `temporal.models.halting`."""
+    """Calibrated ways to run; see `temporal.models.operating_points`."""
     dropout: float = 0.0
     """On embeddings and on the pooled state, in training."""
     max_tokens: int = 4096
