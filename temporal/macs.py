@@ -80,3 +80,18 @@ def count_macs(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, 
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
     return result, counter.get_total_flops() // 2
+
+
+def count_macs_by_length(run: Callable[[int], Any]) -> Callable[[int], int]:
+    """Count what a computation over a sequence takes, whatever the sequence's length.
+
+    Args:
+        run: computes on a sequence of so many units. Its MACs must be at most quadratic in that
+            number, as those of a transformer's layers are.
+
+    Returns:
+        The MACs for a length, from Newton's polynomial through the counts for 1, 2 and 3 units.
+    """
+    one, two, three = (count_macs(run, length)[1] for length in (1, 2, 3))
+    slope, bend = two - one, three - 2 * two + one
+    return lambda length: one + (length - 1) * slope + (length - 1) * (length - 2) // 2 * bend

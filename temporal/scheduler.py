@@ -307,7 +307,7 @@ class Run:
             end = start + call.num_rows
             if call.rows is None:  # all members alike
                 owners: Sequence[int] = range(len(reader.handles))
-                charges = [sum(macs[start:end]) / len(owners)] * len(owners)
+                charges: Sequence[float] = [sum(macs[start:end]) / len(owners)] * len(owners)
             else:
                 owners, charges = call.rows, macs[start:end]
             even = call.num_rows / max(len(macs) * len(owners), 1)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .macs import count_macs
+from .macs import count_macs, count_macs_by_length
+from .packed import Packed
 
 
 class StageCall:
@@ -33,7 +34,8 @@ class Stage:
 
     `await stage(x, ...)` hands `x` (any number of rows) to the stage's queue and returns the
     function's result for these rows. The function must treat rows independently: a row's result
-    does not depend on its companions.
+    does not depend on its companions. Where rows are sequences, an argument or a result may be a
+    `Packed`, which joins and splits without padding; each row then costs by its own length.
 
     Args:
         fn: `fn(*tensors) -> Tensor | tuple[Tensor, ...]`, each with as many rows as the arguments.
@@ -43,6 +45,7 @@ class Stage:
         pad: join calls whose second dimension differs by padding it with zeros at the end, and cut
             results back. The function must mask the padding. A result `[B, T, ...]` of three or
             more dimensions is cut; one of two has a row for each source, and no padding in it.
+            Of a `Packed` it says that the function itself pads: each row costs as the longest.
 
     Attributes:
         calls: batches that ran.
@@ -66,13 +69,14 @@ class Stage:
         self.rows = 0
         self.seconds = 0.0
         self._macs_per_row: dict[tuple[Any, ...], float] = {}
+        self._macs_of_length: dict[tuple[Any, ...], Callable[[int], int]] = {}  # of Packed rows
         self._best_seconds: dict[int, float] = {}  # by batch size, rounded to a power of two
 
-    def __call__(self, *args: Tensor, rows: Sequence[int] | None = None) -> StageCall:
+    def __call__(self, *args: Tensor | Packed, rows: Sequence[int] | None = None) -> StageCall:
         """Queue a call.
 
         Args:
-            *args: tensors `[n, ...]`.
+            *args: tensors `[n, ...]`, or `Packed` of n rows.
             rows: in a cohort, which of its members each of the n rows belongs to (so that each is
                 charged for its own). None: all members alike.
         """
@@ -98,11 +102,11 @@ class Stage:
 
     def take_batch(self, calls: list[StageCall], max_rows: int | None) -> list[StageCall]:
         """The calls, oldest first, that can run as one batch of at most `max_rows` rows."""
-        first = self._shape_key(calls[0])
+        first = self._key(calls[0].args)
         batch, num_rows = [calls[0]], calls[0].num_rows
         for call in calls[1:]:
             fits = max_rows is None or num_rows + call.num_rows <= max_rows
-            if fits and self._shape_key(call) == first:
+            if fits and self._key(call.args) == first:
                 batch.append(call)
                 num_rows += call.num_rows
         return batch
@@ -132,6 +136,9 @@ class Stage:
             return output[0] if len(output) == 1 else tuple(output), macs_n.tolist()
         if not count or not num_rows:
             return self.fn(*args), [0.0] * num_rows
+        for arg in args:
+            if isinstance(arg, Packed):
+                return self.fn(*args), self._macs_of_packed(args, arg.lengths)
         shape = tuple(arg.shape[1:] if isinstance(arg, Tensor) else arg for arg in args)
         if shape not in self._macs_per_row:
             output, macs = count_macs(self.fn, *args)
@@ -140,30 +147,52 @@ class Stage:
             output = self.fn(*args)
         return output, [self._macs_per_row[shape]] * num_rows
 
-    def _shape_key(self, call: StageCall) -> tuple[Any, ...]:
-        skip = 2 if self.pad else 1
-        return tuple((arg.shape[skip:], arg.dtype, arg.device) for arg in call.args)
+    def _macs_of_packed(self, args: tuple[Any, ...], lengths: tuple[int, ...]) -> list[int]:
+        """The MACs of each row by its length."""
+        key = self._key(args)
+        if key not in self._macs_of_length:
+            self._macs_of_length[key] = count_macs_by_length(
+                lambda length: self.fn(*(_one_row(arg, length) for arg in args))
+            )
+        macs = self._macs_of_length[key]
+        if self.pad:
+            return [macs(max(lengths))] * len(lengths)
+        return [macs(length) for length in lengths]
 
-    def _join(self, batch: list[StageCall]) -> tuple[Tensor, ...]:
+    def _key(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Equal for arguments that can be joined."""
+        skip = 2 if self.pad else 1
+        return tuple(
+            ("packed", arg.values.shape[1:], arg.values.dtype, arg.values.device)
+            if isinstance(arg, Packed)
+            else (arg.shape[skip:], arg.dtype, arg.device)
+            for arg in args
+        )
+
+    def _join(self, batch: list[StageCall]) -> tuple[Any, ...]:
         if len(batch) == 1:
             return batch[0].args
-        columns = list(zip(*(call.args for call in batch), strict=True))
-        if not self.pad:
-            return tuple(torch.cat(column) for column in columns)
-        return tuple(torch.cat(_pad_to_longest(column)) for column in columns)
+        return tuple(
+            self._join_column(column) for column in zip(*(c.args for c in batch), strict=True)
+        )
+
+    def _join_column(self, column: Sequence[Any]) -> Any:
+        if isinstance(column[0], Packed):
+            return Packed.join(column)
+        return torch.cat(_pad_to_longest(column) if self.pad else list(column))
 
     def _split(self, output: Any, batch: list[StageCall]) -> list[Any]:
         if len(batch) == 1:
             return [output]
         sizes = [call.num_rows for call in batch]
-        if isinstance(output, Tensor):
+        if isinstance(output, Tensor | Packed):
             return self._cut(output.split(sizes), batch)
-        columns = [self._cut(tensor.split(sizes), batch) for tensor in output]
+        columns = [self._cut(column.split(sizes), batch) for column in output]
         return list(zip(*columns, strict=True))
 
-    def _cut(self, parts: Sequence[Tensor], batch: list[StageCall]) -> list[Tensor]:
+    def _cut(self, parts: Sequence[Any], batch: list[StageCall]) -> list[Any]:
         """Take the padding off results that have it, so that it never travels on."""
-        if not self.pad:
+        if not self.pad or isinstance(batch[0].args[0], Packed):
             return list(parts)
         longest = max(call.args[0].shape[1] for call in batch)
         return [
@@ -172,6 +201,13 @@ class Stage:
             else part
             for part, call in zip(parts, batch, strict=True)
         ]
+
+
+def _one_row(arg: Tensor | Packed, length: int) -> Tensor | Packed:
+    """An argument of a single row, whose sequence has so many units."""
+    if isinstance(arg, Packed):
+        return Packed(arg.values[:1].expand(length, *arg.values.shape[1:]), (length,))
+    return arg[:1]
 
 
 def _pad_to_longest(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -64,6 +64,10 @@ class Trace:
     num_exits: int | None = None
     """How many exits the reader has for this source."""
 
+    token_layers: int | None = None
+    """Tokens that layers computed, added up over the layers: 10 tokens through 6 layers are 60.
+    None where the reader has no layers to count."""
+
     seconds_per_unit: float | None = None
     """Mean seconds between units; None for sources without a clock (text)."""
 

@@ -16,6 +16,7 @@ FLOORS = {
     "trace": 1,
     "source": 1,
     "macs": 1,
+    "packed": 1,
     "policies": 1,
     "kernels": 1,
     "handle": 2,

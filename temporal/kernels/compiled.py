@@ -61,8 +61,7 @@ def tanh(x: Any) -> Any:
     return x * over / under
 
 
-@intrinsic
-def add_rows(typing_context: Any, out: Any, x: Any, weight: Any, first: Any, last: Any) -> Any:
+def _add_rows(typing_context: Any, out: Any, x: Any, weight: Any, first: Any, last: Any) -> Any:
     """`out += x[first:last] @ weight[first:last]`, in place.
 
     Args:
@@ -73,6 +72,9 @@ def add_rows(typing_context: Any, out: Any, x: Any, weight: Any, first: Any, las
     """
     signature = types.void(out, x, weight, types.intp, types.intp)
     return signature, _emit_add_rows
+
+
+add_rows: Any = intrinsic(_add_rows)  # it is called without the first argument
 
 
 def _emit_add_rows(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -113,7 +115,8 @@ def _emit_columns(
     sums = [cgutils.alloca_once(builder, vector) for _ in range(vectors)]
     for k, total in enumerate(sums):
         builder.store(load(at(out.data, start, k)), total)
-    with cgutils.for_range_slice(builder, *rows, index(1), index) as (row, _):
+    first, last = rows
+    with cgutils.for_range_slice(builder, first, last, index(1), index) as (row, _):
         scalar = builder.load(builder.gep(x.data, [row]))
         single = builder.insert_element(
             ir.Constant(vector, ir.Undefined), scalar, ir.IntType(32)(0)

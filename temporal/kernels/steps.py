@@ -44,14 +44,14 @@ def update(cell: Any, gates: Any, columns: Any, h: Any, c: Any, size: Any) -> No
 
 
 @kernel
-def pool(pooling: Any, pooled: Any, h: Any) -> None:
-    """Take one more state into the running maximum or sum."""
+def pool(pooling: Any, pooled: Any, h: Any, times: Any = 1) -> None:
+    """Take one more state, which lasted for so many tokens, into the running maximum or sum."""
     if pooling == MAX:
         for i in range(len(h)):
             pooled[i] = h[i] if h[i] > pooled[i] or h[i] != h[i] else pooled[i]
     elif pooling == MEAN:
         for i in range(len(h)):
-            pooled[i] += h[i]
+            pooled[i] += np.float32(times) * h[i]
 
 
 @kernel

@@ -1,14 +1,16 @@
 """The readers: one file for each published method, named as the field names it."""
 
+from typing import Any
+
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
     AutoModelForVideoClassification,
 )
 
+from .configuration_early_exit import EarlyExitConfig as EarlyExitConfig
 from .configuration_frame_exit import FrameExitConfig as FrameExitConfig
 from .early_exit import EarlyExit as EarlyExit
-from .early_exit import EarlyExitConfig as EarlyExitConfig
 from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
 from .running_mean import ChunkReader as ChunkReader
@@ -16,19 +18,19 @@ from .running_mean import ClipReader as ClipReader
 from .running_mean import RunningMeanPolicy as RunningMeanPolicy
 from .skim_rnn import SkimRNN as SkimRNN
 from .skim_rnn import SkimRNNConfig as SkimRNNConfig
+from .skip_rnn import SkipRNN as SkipRNN
+from .skip_rnn import SkipRNNConfig as SkipRNNConfig
 
-READERS = {
+READERS: dict[str, Any] = {
     SkimRNNConfig.model_type: SkimRNN,
+    SkipRNNConfig.model_type: SkipRNN,
     EarlyExitConfig.model_type: EarlyExit,
     FrameExitConfig.model_type: FrameExit,
 }
 """Readers by the `model_type` of their configuration. A new reader gets one line here."""
 
 # transformers finds model types that are not its own only where they were registered.
-for _config, _reader, _auto in (
-    (SkimRNNConfig, SkimRNN, AutoModelForSequenceClassification),
-    (EarlyExitConfig, EarlyExit, AutoModelForSequenceClassification),
-    (FrameExitConfig, FrameExit, AutoModelForVideoClassification),
-):
-    AutoConfig.register(_config.model_type, _config, exist_ok=True)
-    _auto.register(_config, _reader, exist_ok=True)
+_AUTO = {"token": AutoModelForSequenceClassification, "frame": AutoModelForVideoClassification}
+for _name, _reader in READERS.items():
+    AutoConfig.register(_name, _reader.config_class, exist_ok=True)
+    _AUTO[_reader.unit].register(_reader.config_class, _reader, exist_ok=True)

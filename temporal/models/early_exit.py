@@ -1,83 +1,39 @@
 """EarlyExit: a text encoder that answers as soon as a layer is certain, in dense batches.
 
 Exits at chosen layers, after DeeBERT (Xin et al., ACL 2020), FastBERT (Liu et al., ACL 2020) and
-PABEE (Zhou et al., NeurIPS 2020); the joint training with depth-weighted losses is PABEE's
-(section 3.3). What those papers' code does at batch size 1 is done here for any batch: sources
-that halt leave it, and the survivors go on without them and without their padding.
+PABEE (Zhou et al., NeurIPS 2020); `temporal.models.regimes` has their ways of training, and more.
+What those papers' code does at batch size 1 is done here for any batch: sources that halt leave
+it, and the survivors go on without them. What is read is packed: no padding is computed.
 
-B sources, T tokens, D model width, E exits, K classes.
+B sources, T tokens, N tokens of all sources, D model width, E exits, K classes.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from ..handle import Handle
+from ..packed import Packed
 from ..stage import Stage
-from .checks import check_finite, check_in, num_classes
-from .encoders import family_of, max_positions
-from .halting import certainty_reached, check_halting
+from .checks import check_finite, num_classes
+from .configuration_early_exit import EarlyExitConfig
+from .depth_exit import DepthExit
+from .encoders import PackedTokens, PaddedTokens, Tokens, family_of, max_positions, own_attention
+from .halting import certainty, threshold_of
+from .learned_criteria import LEARNED_CRITERIA, LearnedCriterion
+from .pruned_layers import PrunedLayers
 from .reader import Reader
-
-
-class EarlyExitConfig(PreTrainedConfig):
-    """The encoder's own configuration, where its exits are, and when they may answer."""
-
-    model_type = "early_exit"
-
-    encoder: dict | None = None
-    """Configuration of the wrapped classifier, with its `model_type`."""
-    exit_layers: list[int] | None = None
-    """Layers after which there is an exit, counted from 1; the last layer is always one.
-    Default: every layer."""
-    exit_pooling: str = "mean"
-    """What an exit before the last sees: the mean over tokens, or the first token. Early layers
-    have not gathered much in the first token yet. The last exit is the classifier's own."""
-    criterion: str = "confidence"
-    """One of `temporal.policies.halt.CRITERIA`."""
-    thresholds: list[float] | None = None
-    """Certainty at which each exit but the last answers; None: nothing halts."""
-    temperatures: list[float] | None = None
-    """What the logits of each exit but the last are divided by before the criterion sees them;
-    None: all are 1. Scores are not scaled."""
-    operating_points: list[dict] | None = None
-    """Calibrated ways to run; see `temporal.models.operating_points`."""
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        if self.encoder is None:
-            return  # transformers builds an empty configuration to compare with
-        encoder = self.encoder_config()
-        self.id2label, self.label2id = encoder.id2label, encoder.label2id
-        num_layers = int(encoder.num_hidden_layers)
-        layers = sorted({*(self.exit_layers or range(1, num_layers + 1)), num_layers})
-        if layers[0] < 1 or layers[-1] > num_layers:
-            raise ValueError(
-                f"exit_layers ({self.exit_layers}) must lie between 1 and the encoder's "
-                f"{num_layers} layers"
-            )
-        self.exit_layers = layers
-        check_in("exit_pooling", self.exit_pooling, ("mean", "first"))
-        check_halting(self, len(layers))
-
-    def encoder_config(self) -> PreTrainedConfig:
-        """The wrapped classifier's configuration as an object."""
-        fields = dict(self.encoder or {})
-        return AutoConfig.for_model(fields.pop("model_type"), **fields)
+from .regimes import REGIMES, Regime, answers, exit_loss
+from .token_pruning import PRUNERS, init_pruner_weights
+from .whole_layers import WholeLayers
 
 
 @dataclass
@@ -85,11 +41,14 @@ class EarlyExitOutput(ModelOutput):
     """What `EarlyExit.forward` returns."""
 
     loss: Tensor | None = None
-    """The depth-weighted mean of the exits' cross-entropies, a scalar; None without labels."""
+    """The loss of the configuration's regime, a scalar; None without labels."""
     logits: Tensor | None = None
     """The last exit's, `[B, K]`."""
     exit_logits: Tensor | None = None
     """All exits', `[B, E, K]`."""
+    certainties: Tensor | None = None
+    """How certain the configuration's criterion calls each exit but the last: `[B, E - 1]`, what
+    thresholds are compared with; None in training."""
 
 
 class DepthAnswer(NamedTuple):
@@ -99,27 +58,10 @@ class DepthAnswer(NamedTuple):
     """Its logits, `[K]`."""
     exit: int
     """Its number, from 0."""
-
-
-class _Exit(nn.Module):
-    """An exit's own copy of the classifier's head."""
-
-    def __init__(self, classifier: PreTrainedModel, pooling: str) -> None:
-        super().__init__()
-        self.pooling = pooling
-        self.family = family_of(classifier)
-        self.names = self.family.head
-        self.parts = nn.ModuleList(
-            copy.deepcopy(classifier.get_submodule(name)) for name in self.names
-        )
-
-    def forward(self, hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        head = dict(zip(self.names, self.parts, strict=True))
-        if self.pooling == "mean":  # the heads look at a first token: give them one
-            mask_B1T = mask_BT[:, None].to(hidden_BTD.dtype)
-            hidden_BTD = (mask_B1T / mask_B1T.sum(-1, keepdim=True)) @ hidden_BTD
-            mask_BT = mask_BT[:, :1]
-        return self.family.answer(head, hidden_BTD, mask_BT)
+    token_layers: int
+    """Tokens that layers computed, added up over the layers."""
+    skimmed: tuple[int, ...]
+    """Places of tokens that no layer computed: a pruner saw their embeddings, and dropped them."""
 
 
 class EarlyExit(Reader, PreTrainedModel):
@@ -141,14 +83,36 @@ class EarlyExit(Reader, PreTrainedModel):
         assert config.exit_layers is not None  # __post_init__ filled it
         # The last exit is the classifier's own head, so it is no copy.
         self.exits = nn.ModuleList(
-            _Exit(self.classifier, config.exit_pooling) for _ in config.exit_layers[:-1]
+            DepthExit(self.classifier, config.exit_pooling) for _ in config.exit_layers[:-1]
         )
-        self.embed = Stage(self._embed, name="embed", pad=True)
+        self.learned = nn.ModuleDict(
+            {
+                name: LEARNED_CRITERIA[name](
+                    len(config.exit_layers),
+                    self.classifier.config.hidden_size,
+                    num_classes(config),
+                )
+                for name in config.learned_criteria or []
+            }
+        )
+        self.family = family_of(self.classifier)
+        self.pruner = None
+        self.layers: WholeLayers | PrunedLayers = WholeLayers(self.classifier)
+        if config.pruning is not None:
+            encoder = self.classifier.config
+            make = PRUNERS[config.pruning]
+            self.pruner = make(config, encoder.hidden_size, encoder.num_hidden_layers)
+            self.layers = PrunedLayers(self.classifier, self.pruner, config.pruning_loss_weight)
+        self.training_step = 0  # the optimizer's; `temporal.training.steps.TrainingStep` sets it
+        own_attention(self.classifier)
+        options = {"pad": self.layers.pads, "counts_macs": self.layers.counts_macs}
+        self.embed = Stage(partial(self.layers.start, self._embed), name="embed", **options)
         self.segments = [
-            Stage(self._segment(k), name=f"segment{k}", pad=True)
+            Stage(partial(self._segment, k), name=f"segment{k}", **options)
             for k in range(len(config.exit_layers))
         ]
         self.post_init()
+        self.train(self.training)
 
     @classmethod
     def from_classifier(
@@ -163,12 +127,33 @@ class EarlyExit(Reader, PreTrainedModel):
         )
         model.classifier.load_state_dict(classifier.state_dict())
         for branch in model.exits:
-            branch.load_state_dict(_Exit(classifier, model.config.exit_pooling).state_dict())
+            branch.load_state_dict(DepthExit(classifier, model.config.exit_pooling).state_dict())
         return model
 
     def _init_weights(self, module: nn.Module) -> None:
         # The parts are the encoder's own kinds of modules, so the encoder knows how they start.
         self.classifier._init_weights(module)
+        init_pruner_weights(module)
+
+    @property
+    def regime(self) -> Regime:
+        """How it is trained."""
+        return REGIMES[self.config.regime]
+
+    def train(self, mode: bool = True) -> EarlyExit:
+        """As `nn.Module.train`; what the regime does not train is frozen, and without dropout.
+
+        Loading replaces parameters by such as want gradients; `from_pretrained` calls this last.
+        """
+        super().train(mode)
+        parts = {"classifier": self.classifier, "exits": self.exits, **self.learned}
+        for name, part in parts.items():
+            if name not in self.regime.trains:
+                part.requires_grad_(False).eval()
+        if self.pruner is not None:
+            learns = "classifier" in self.regime.trains
+            self.pruner.train(mode and learns).requires_grad_(learns and self.pruner.is_soft)
+        return self
 
     def forward(
         self,
@@ -183,42 +168,91 @@ class EarlyExit(Reader, PreTrainedModel):
             input_ids: int64 `[B, T]` with the tokenizer's special tokens, padded at the end.
             attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
             token_type_ids: `[B, T]`, for encoders that have them.
-            labels: int64 `[B]`.
+            labels: int64 `[B]`; floats in regression. Training needs none where the last exit is
+                frozen: its answers then stand in for them.
         """
         mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        family = family_of(self.classifier)
-        hidden_BTD = family.embed(self.classifier, input_ids, mask_BT, token_type_ids)
-        logits = []
+        tokens = PaddedTokens(mask_BT)
+        hidden_BTD = self.family.embed(self.classifier, input_ids, tokens, token_type_ids)
+        encoder = self.layers.padded(tokens)
+        logits, seen = [], []
         for k in range(len(self.segments)):
-            hidden_BTD, logits_BK = self._run_segment(k, hidden_BTD, mask_BT)
+            hidden_BTD, seen_tokens = encoder.run(self._between(k), hidden_BTD)
+            logits_BK, seen_BD = self._answer(k, hidden_BTD, seen_tokens)
             logits.append(logits_BK)
-        loss = None
-        if labels is not None:
-            weights = [k + 1 for k in range(len(logits))]  # PABEE, equation 5
-            losses = torch.stack([F.cross_entropy(logits_BK, labels) for logits_BK in logits])
-            loss = (losses * losses.new_tensor(weights)).sum() / sum(weights)
-        return EarlyExitOutput(loss=loss, logits=logits[-1], exit_logits=torch.stack(logits, 1))
+            seen.append(seen_BD)
+            if self.regime.separates:
+                hidden_BTD = hidden_BTD.detach()
+        logits_EBK = torch.stack(logits)
+        if labels is None and self.training and "classifier" not in self.regime.trains:
+            labels = answers(logits[-1])
+        loss = None if labels is None else self._loss(logits_EBK, seen, labels)
+        if loss is not None and encoder.penalty is not None:
+            loss = loss + encoder.penalty
+        return EarlyExitOutput(
+            loss=loss,
+            logits=logits[-1],
+            exit_logits=logits_EBK.transpose(0, 1),
+            certainties=None if self.training else self._certainties(logits_EBK, seen),
+        )
 
-    def _run_segment(self, k: int, hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """The layers up to exit k, and its answer: hidden states and logits `[B, K]`."""
-        family = family_of(self.classifier)
+    def _loss(self, logits_EBK: Tensor, seen: list[Tensor], labels_B: Tensor) -> Tensor:
+        """The regime's loss, a scalar."""
+        regime, num_exits = self.regime, len(logits_EBK)
+        step = self.training_step if self.training else 1  # evaluation is the same at every step
+        weights = regime.weights(num_exits, step)
+        terms = []
+        for k, weight in enumerate(weights):
+            if not weight:
+                continue
+            if regime.trains & {"classifier", "exits"}:
+                loss = exit_loss(regime, logits_EBK[k], logits_EBK[-1], labels_B)
+                terms.append(weight * loss)
+            for name, module in self.learned.items():
+                learned = cast(LearnedCriterion, module)
+                if name in regime.trains and k < num_exits - 1:
+                    said_B = learned(logits_EBK[: k + 1], seen[k])
+                    loss = learned.loss(said_B, logits_EBK[k], logits_EBK[-1], labels_B)
+                    terms.append(weight * loss)
+        return torch.stack(terms).sum()
+
+    def _certainties(self, logits_EBK: Tensor, seen: list[Tensor]) -> Tensor:
+        columns = [self.certainty(logits_EBK[: k + 1], seen[k]) for k in range(len(seen) - 1)]
+        return torch.stack(columns, 1) if columns else logits_EBK.new_zeros(len(seen[0]), 0)
+
+    def certainty(self, logits_EBK: Tensor, seen_BD: Tensor) -> Tensor:
+        """How certain the newest exit is, by the configuration's criterion: `[B]`.
+
+        Args:
+            logits_EBK: of the exits so far, the newest of which is not the last one.
+            seen_BD: what the newest exit saw.
+        """
+        if self.config.criterion in self.learned:
+            return self.learned[self.config.criterion](logits_EBK, seen_BD).float().sigmoid()
+        return certainty(self.config, logits_EBK.float())
+
+    def _between(self, k: int) -> range:
+        """The layers up to exit k, after those up to the exit before."""
         ends = [0, *self.config.exit_layers]
-        hidden_BTD = family.run(self.classifier, range(ends[k], ends[k + 1]), hidden_BTD, mask_BT)
+        return range(ends[k], ends[k + 1])
+
+    def _answer(self, k: int, hidden_BTD: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """What exit k says, logits `[B, K]`, and what it saw, `[B, D]`."""
         if k < len(self.exits):
-            return hidden_BTD, self.exits[k](hidden_BTD, mask_BT)
-        head = {name: self.classifier.get_submodule(name) for name in family.head}
-        return hidden_BTD, family.answer(head, hidden_BTD, mask_BT)
+            return self.exits[k](hidden_BTD, tokens)
+        head = {name: self.classifier.get_submodule(name) for name in self.family.head}
+        return self.family.answer(head, hidden_BTD, tokens), tokens.first(hidden_BTD)
 
     # Inference -----------------------------------------------------------------------------------
 
-    def _embed(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        return family_of(self.classifier).embed(self.classifier, ids_BT, mask_BT, None)
+    def _embed(self, ids: Packed) -> Packed:
+        tokens = PackedTokens(ids.lengths, ids.values.device)
+        hidden_1ND = self.family.embed(self.classifier, ids.values[None], tokens, None)
+        return Packed(hidden_1ND[0], ids.lengths)
 
-    def _segment(self, k: int) -> Any:
-        def segment(hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
-            return self._run_segment(k, hidden_BTD, mask_BT)
-
-        return segment
+    def _segment(self, k: int, *state: Any) -> tuple[Any, ...]:
+        """Returns logits `[B, K]`, what the exit saw, and the state for the next segment."""
+        return self.layers.segment(self._between(k), partial(self._answer, k), *state)
 
     def get_input_embeddings(self) -> nn.Module:
         """The encoder's word embeddings."""
@@ -235,13 +269,18 @@ class EarlyExit(Reader, PreTrainedModel):
         Returns:
             Logits `[K]` of the exit that answered, for each document.
         """
-        ids = [
-            await doc.read(range(min(len(doc), self.max_tokens or len(doc)))) for doc in documents
-        ]
+        spans = [range(min(len(doc), self.max_tokens or len(doc))) for doc in documents]
+        ids = [await doc.peek(span) for doc, span in zip(documents, spans, strict=True)]
         answers = await self.deepen(ids, range(len(ids)))
-        for row, (doc, answer) in enumerate(zip(documents, answers, strict=True)):
+        for doc, span, answer in zip(documents, spans, answers, strict=True):
             doc.note(exit=answer.exit, num_exits=len(self.segments))
-            if len(ids[row]) < len(doc):
+            doc.note(token_layers=answer.token_layers)
+            if answer.skimmed:
+                left_out = set(answer.skimmed)
+                doc.note(read=[k for k in span if k not in left_out], skimmed=answer.skimmed)
+            else:
+                doc.note(read=span)
+            if len(span) < len(doc):
                 doc.note(truncated=True)
         return [answer.logits_K for answer in answers]
 
@@ -255,33 +294,38 @@ class EarlyExit(Reader, PreTrainedModel):
         Returns:
             What the exit that answered said, for each sequence.
         """
+        # Sorted by length, so that texts of equal length lie side by side.
         alive = sorted(range(len(ids)), key=lambda k: -len(ids[k]))
-        ids_BT = nn.utils.rnn.pad_sequence([ids[k] for k in alive], batch_first=True)
-        lengths_B = torch.tensor([len(ids[k]) for k in alive])
-        mask_BT = (torch.arange(ids_BT.shape[1]) < lengths_B[:, None]).long().to(self.device)
-
-        rows = [owners[k] for k in alive]
-        hidden_BTD = await self.embed(ids_BT.to(self.device), mask_BT, rows=rows)
+        tokens = Packed.of([ids[k] for k in alive])
+        tokens = Packed(tokens.values.to(self.device), tokens.lengths)
+        state = await self.embed(tokens, rows=[owners[k] for k in alive])
+        skimmed = dict(zip(alive, self.layers.skimmed(tokens.lengths, state), strict=True))
         past_EBK = torch.empty(0, len(alive), num_classes(self.config), device=self.device)
         answers: list[Any] = [None] * len(ids)
         last = len(self.segments) - 1
         for k, segment in enumerate(self.segments):
             rows = [owners[source] for source in alive]
-            hidden_BTD, logits_BK = await segment(hidden_BTD, mask_BT, rows=rows)
+            logits_BK, seen_BD, *state = await segment(*state, rows=rows)
             past_EBK = torch.cat([past_EBK, logits_BK[None].float()])
             halts = [True] * len(alive)
             if k < last:
-                halts = certainty_reached(self.config, past_EBK).tolist()
+                certainty_B = self.certainty(past_EBK, seen_BD)
+                halts = (certainty_B >= threshold_of(self.config, k)).tolist()
+            lengths = [len(ids[source]) for source in alive]
+            token_layers = self.layers.token_layers(lengths, self.config.exit_layers[k], state)
             for row, source in enumerate(alive):
                 if halts[row]:
-                    answers[source] = DepthAnswer(check_finite(logits_BK[row]), k)
+                    logits_K = check_finite(logits_BK[row])
+                    answers[source] = DepthAnswer(logits_K, k, token_layers[row], skimmed[source])
             keep = [row for row, halt in enumerate(halts) if not halt]
             if not keep:
                 break
             if len(keep) < len(alive):
                 alive = [alive[row] for row in keep]
-                # Longest first, so the first survivor says how much padding is still needed.
-                longest = len(ids[alive[0]])
-                hidden_BTD, mask_BT = hidden_BTD[keep, :longest], mask_BT[keep, :longest]
+                state = [_select(part, keep) for part in state]
                 past_EBK = past_EBK[:, keep]
         return answers
+
+
+def _select(part: Packed | Tensor, rows: list[int]) -> Packed | Tensor:
+    return part.select(rows) if isinstance(part, Packed) else part[rows]

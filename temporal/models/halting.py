@@ -5,13 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from ..policies.halt import CRITERIA, criterion
-from .checks import check_in
+from ..policies.halt import CRITERIA, FOR_REGRESSION, criterion
+from .checks import check_in, num_classes
+from .learned_criteria import LEARNED_CRITERIA
 
 
 def check_halting(config: PreTrainedConfig, num_exits: int) -> None:
     """Raise ValueError unless criterion, thresholds and temperatures fit so many exits."""
-    check_in("criterion", config.criterion, CRITERIA)
+    check_criterion(config, config.criterion)
     for name in ("thresholds", "temperatures"):
         values = getattr(config, name)
         if values is not None and len(values) != num_exits - 1:
@@ -23,8 +24,32 @@ def check_halting(config: PreTrainedConfig, num_exits: int) -> None:
         raise ValueError(f"temperatures ({config.temperatures}) must be > 0")
 
 
+def check_criterion(config: PreTrainedConfig, name: str, parameter: str = "criterion") -> None:
+    """Raise ValueError unless a reader has this criterion and it means something there."""
+    learned = getattr(config, "learned_criteria", None) or []
+    if name in LEARNED_CRITERIA and name not in learned:
+        raise ValueError(
+            f"{parameter} ({name!r}) is learned, and this reader's learned_criteria are {learned}: "
+            f"train it with scripts/finetune_text.py --learned_criteria {name}"
+        )
+    check_in(parameter, name, [*CRITERIA, *learned])
+    if num_classes(config) > 1 or name in learned:
+        return
+    meaningful = [*FOR_REGRESSION, *LEARNED_CRITERIA]
+    if name not in meaningful:
+        raise ValueError(
+            f"{parameter} ({name!r}) needs probabilities, and a regression has none: it must be "
+            f"one of {meaningful}"
+        )
+    if name == "patience" and not config.tolerance > 0:
+        raise ValueError(
+            f"tolerance ({config.tolerance}) must be > 0 for patience in regression: outputs that "
+            "differ by less agree"
+        )
+
+
 def certainty(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
-    """How certain the newest exit is, by the configuration's criterion: `[B]`.
+    """How certain the newest exit is, by the configuration's criterion, not a learned one: `[B]`.
 
     Each exit's logits are divided by its temperature first, so that one threshold asks the same of
     all exits (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2).
@@ -32,26 +57,28 @@ def certainty(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
     own, so that with nothing halted it stays the dense model's.
 
     Args:
-        config: with `criterion` and `temperatures`.
+        config: with `criterion` and the settings of it, and `temperatures`.
         logits_EBK: the exits so far, E >= 1, the newest of which is not the last one.
     """
     if config.temperatures is not None:
         temperatures = config.temperatures[: len(logits_EBK)]
         logits_EBK = logits_EBK / logits_EBK.new_tensor(temperatures)[:, None, None]
-    return criterion(config.criterion)(logits_EBK)
+    return criterion(config.criterion, **vars(config))(logits_EBK)
+
+
+def threshold_of(config: PreTrainedConfig, exit: int) -> float:
+    """The certainty at which an exit before the last answers; without thresholds none does."""
+    return float("inf") if config.thresholds is None else config.thresholds[exit]
 
 
 def certainty_reached(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
     """Where the newest exit may answer: bool `[B]`. The last exit is not asked: it always does.
 
     Args:
-        config: with `criterion`, `temperatures` and `thresholds`; without thresholds nothing halts.
+        config: with `criterion` and `thresholds`.
         logits_EBK: the exits so far, E >= 1.
     """
-    threshold = (
-        float("inf") if config.thresholds is None else config.thresholds[len(logits_EBK) - 1]
-    )
-    return certainty(config, logits_EBK) >= threshold
+    return certainty(config, logits_EBK) >= threshold_of(config, len(logits_EBK) - 1)
 
 
 def set_criterion(config: PreTrainedConfig, name: str, threshold: float | None) -> None:
@@ -64,7 +91,7 @@ def set_criterion(config: PreTrainedConfig, name: str, threshold: float | None) 
         raise ValueError(
             f"policy ({name!r}) needs a reader with exits; {config.model_type} has none"
         )
-    check_in("policy", name, CRITERIA)
+    check_criterion(config, name, "policy")
     exits = getattr(config, "exit_layers", None)
     num_exits = len(exits) if exits else config.num_frames
     config.criterion = name

@@ -1,26 +1,31 @@
-"""What the recurrent readers share: how states are pooled, and how a cohort's tokens are laid out.
+"""What the recurrent readers share: the way from tokens to logits around what each does in between.
 
-B sources, T tokens, H state size, N tokens of all sources.
+A reader has `embedding`, `dropout`, `classifier`, `uses_kernels`, and the stages `run` (its kernel,
+which returns pooled states, a mark for each token, and MACs) and `classify`.
+
+B sources, T tokens, D embedding width, H state size, K classes, N tokens of all sources.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from ..handle import Handle
+from ..kernels import NUM_GATES, State
+from ..kernels.steps import POOLING_CODES
+from ..kernels.tables import fits
 from ..kernels.threads import run_in_threads
-from .checks import check_finite
-
-POOLINGS = ("last", "max", "mean")
+from .checks import check_finite, check_in, check_range, num_classes
 
 
 @dataclass
@@ -35,6 +40,101 @@ class RecurrentOutput(ModelOutput):
     """Tokens read in full over all tokens, expected in training and counted otherwise: `[B]`."""
 
 
+def classify_tokens(
+    reader: Any,
+    dense: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+    input_ids: Tensor,
+    attention_mask: Tensor | None,
+    labels: Tensor | None,
+) -> RecurrentOutput:
+    """The `forward` of a reader: by its kernel where nothing is to be learned, or dense.
+
+    Args:
+        reader: see the head of this file.
+        dense: from embeddings `[B, T, D]` and the mask to the states `[B, T, H]`, the weight of
+            reading each token `[B, T]` and what the policy adds to the loss.
+        input_ids: int64 `[B, T]`, padded at the end.
+        attention_mask: `[B, T]`, 1 where a token exists; None: all exist.
+        labels: int64 `[B]`.
+    """
+    mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    lengths_B = mask_BT.sum(1)
+    if reader.training or torch.is_grad_enabled() or not kernels_apply(reader):
+        x_BTD = reader.dropout(reader.embedding(input_ids))
+        states_BTH, weight_BT, penalty = dense(x_BTD, mask_BT)
+        pooled_BH = pool_states(states_BTH, mask_BT, reader.config.pooling)
+        share_B = (weight_BT * mask_BT).sum(1) / lengths_B
+    else:
+        pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)
+        share_B, penalty = marks_BT.sum(1) / lengths_B, pooled_BH.new_zeros(())
+    logits_BK = reader.classifier(reader.dropout(pooled_BH))
+    loss = None if labels is None else F.cross_entropy(logits_BK, labels) + penalty
+    return RecurrentOutput(loss=loss, logits=logits_BK, read_share=share_B)
+
+
+async def read_cohort(
+    reader: Any,
+    documents: Sequence[Handle],
+    lockstep: Callable[[Tensor, Tensor], Awaitable[tuple[Tensor, Tensor]]] | None = None,
+    *,
+    looks_at_all: bool = True,
+) -> list[Tensor]:
+    """The `read` of a reader, from handles to the logits `[K]` of each.
+
+    Args:
+        reader: see the head of this file.
+        documents: the cohort.
+        lockstep: takes the place of `run` where kernels do not apply; from ids `[B, T]` and
+            lengths `[B]` to pooled states `[B, H]` and a bool for each token, whether it was read.
+        looks_at_all: tokens that were not read were skimmed; else they were not touched.
+
+    Raises:
+        NonFiniteError: a document has NaN or infinite logits.
+    """
+    limit, everyone = reader.config.max_tokens, range(len(documents))
+    ids_BT, lengths_B = await padded_ids(documents, limit)
+    if lockstep is None or kernels_apply(reader):
+        pooled_BH, read_BT = await reader.run(ids_BT, lengths_B, rows=everyone)
+    else:
+        pooled_BH, read_BT = await lockstep(ids_BT, lengths_B)
+    logits_BK = await reader.classify(pooled_BH, rows=everyone)
+    for document, read_T, length in zip(documents, read_BT, lengths_B.tolist(), strict=True):
+        note_tokens(document, read_T[:length], limit=limit, looks_at_all=looks_at_all)
+    return checked_rows(logits_BK)
+
+
+def kernels_apply(reader: Any) -> bool:
+    """Whether a reader's compiled kernel can run: on a CPU, with tables of a reasonable size."""
+    config = reader.config
+    on_cpu = reader.uses_kernels and reader.device.type == "cpu"
+    return on_cpu and fits(config.vocab_size, config.hidden_size)
+
+
+def first_state(reader: Any, num_rows: int) -> State:
+    """The state before the first token, zeros."""
+    zeros = reader.classifier.weight.new_zeros(num_rows, reader.config.hidden_size)
+    return (zeros, zeros.clone()) if reader.config.cell == "lstm" else (zeros,)
+
+
+def plain_macs(config: Any, units_total: int) -> int:
+    """MACs of the plain recurrent network, which reads every token and decides nothing."""
+    size, width = config.hidden_size, config.embedding_size
+    return NUM_GATES[config.cell] * size * (size + width) * units_total + size * num_classes(config)
+
+
+def set_read_threshold(config: Any, name: str, threshold: float | None) -> None:
+    """The `set_policy` of a reader whose `read_threshold` says how little it reads.
+
+    Raises:
+        ValueError: the name is not `"read"`, or the threshold is not in [0, 1].
+    """
+    check_in("policy", name, ("read",))
+    if threshold is None:
+        raise ValueError("policy 'read' needs a threshold in [0, 1], e.g. 'read:0.6'")
+    check_range("threshold", threshold, 0.0, 1.0)
+    config.read_threshold = threshold
+
+
 def pool_states(states_BTH: Tensor, mask_BT: Tensor, pooling: str) -> Tensor:
     """What the classifier sees of all states: the last, or the maximum or mean over tokens."""
     if pooling == "last":
@@ -44,6 +144,29 @@ def pool_states(states_BTH: Tensor, mask_BT: Tensor, pooling: str) -> Tensor:
     if pooling == "max":
         return states_BTH.masked_fill(~exists_BT1, -torch.inf).amax(1)
     return (states_BTH * exists_BT1).sum(1) / mask_BT.sum(1, keepdim=True)
+
+
+class RunningPool:
+    """`pool_states` for states that come one after another, of some rows at a time."""
+
+    def __init__(self, pooling: str, first_BH: Tensor) -> None:
+        self.pooling = pooling
+        self._pooled_BH = torch.full_like(first_BH, -torch.inf if pooling == "max" else 0.0)
+
+    def add(self, rows_n: Tensor, states_nH: Tensor, times_n: Tensor) -> None:
+        """Take in the states of some rows, each for so many tokens."""
+        if self.pooling == "last":
+            self._pooled_BH[rows_n] = states_nH
+        elif self.pooling == "max":
+            self._pooled_BH[rows_n] = torch.maximum(self._pooled_BH[rows_n], states_nH)
+        else:
+            self._pooled_BH[rows_n] += states_nH * times_n[:, None]
+
+    def result(self, lengths_B: Tensor) -> Tensor:
+        """What the classifier sees, `[B, H]`."""
+        if self.pooling != "mean":
+            return self._pooled_BH
+        return self._pooled_BH / lengths_B.to(self._pooled_BH)[:, None]
 
 
 def init_recurrent_weights(module: nn.Module, cell: str, forget_bias_of: Sequence[Any]) -> None:
@@ -75,12 +198,13 @@ async def padded_ids(documents: Sequence[Handle], limit: int) -> tuple[Tensor, T
     return nn.utils.rnn.pad_sequence(ids, batch_first=True), lengths_B
 
 
-def note_tokens(document: Handle, was_read_T: Tensor, *, limit: int, **facts: Any) -> None:
-    """Write down which tokens were read and which skimmed (all others that were looked at)."""
+def note_tokens(
+    document: Handle, was_read_T: Tensor, *, limit: int, looks_at_all: bool = True, **facts: Any
+) -> None:
+    """Write down which tokens were read and, of the others, that they were skimmed if looked at."""
     positions = torch.arange(len(was_read_T))
-    document.note(
-        read=positions[was_read_T].tolist(), skimmed=positions[~was_read_T].tolist(), **facts
-    )
+    skimmed = positions[~was_read_T].tolist() if looks_at_all else []
+    document.note(read=positions[was_read_T].tolist(), skimmed=skimmed, **facts)
     if len(document) > limit:
         document.note(truncated=True)
 
@@ -92,6 +216,37 @@ def checked_rows(logits_BK: Tensor) -> list[Tensor]:
         NonFiniteError: one has NaN or infinite logits.
     """
     return [check_finite(logits_K) for logits_K in logits_BK]
+
+
+def run_kernel(
+    reader: Any,
+    kernel: Any,
+    ids_BT: Tensor,
+    lengths_B: Tensor,
+    *arguments: Any,
+    marks: DTypeLike = np.bool_,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run a kernel that pools states, marks tokens and counts its MACs.
+
+    Args:
+        reader: see the head of this file.
+        kernel: as of `run_sequences`; after the arguments it takes the pooling's code and what it
+            fills: pooled states float32 `[B, H]`, marks `[B T]` and MACs int64 `[B]`.
+        ids_BT, lengths_B: as of `padded_ids`, on the CPU.
+        *arguments: handed on.
+        marks: type of a mark.
+
+    Returns:
+        Pooled states in the reader's type, marks `[B, T]`, 0 for padding, and MACs.
+    """
+    config = reader.config
+    pooled_BH = np.empty((len(ids_BT), config.hidden_size), np.float32)
+    marks_BT = np.zeros(ids_BT.shape, marks)
+    macs_B = np.empty(len(ids_BT), np.int64)
+    filled = (POOLING_CODES[config.pooling], pooled_BH, marks_BT.reshape(-1), macs_B)
+    run_sequences(kernel, ids_BT, lengths_B, *arguments, *filled)
+    pooled = torch.from_numpy(pooled_BH).to(reader.dtype)
+    return pooled, torch.from_numpy(marks_BT), torch.from_numpy(macs_B)
 
 
 def run_sequences(kernel: Any, ids_BT: Tensor, lengths_B: Tensor, *arguments: Any) -> None:

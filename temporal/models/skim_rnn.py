@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from ..handle import Handle
 from ..kernels import NUM_GATES, State, dense_states, read_cell, skim_cell
 from ..kernels.skim_rnn import skim_sequences
-from ..kernels.steps import CELL_CODES, POOLING_CODES
-from ..kernels.tables import TableCache, cell_tables, fits
+from ..kernels.steps import CELL_CODES
+from ..kernels.tables import TableCache, cell_tables
 from ..policies.skip import (
     READ,
     SKIM,
@@ -30,37 +30,29 @@ from ..policies.skip import (
     skim_loss,
 )
 from ..stage import Stage
-from .checks import check_in, check_range, num_classes
+from .checks import check_range, num_classes
+from .configuration_recurrent import RecurrentConfig
 from .reader import Reader
 from .recurrent import (
-    POOLINGS,
     RecurrentOutput,
-    checked_rows,
+    RunningPool,
+    classify_tokens,
+    first_state,
     init_recurrent_weights,
-    note_tokens,
-    padded_ids,
-    pool_states,
-    run_sequences,
+    plain_macs,
+    read_cohort,
+    run_kernel,
+    set_read_threshold,
 )
 
 
-class SkimRNNConfig(PreTrainedConfig):
+class SkimRNNConfig(RecurrentConfig):
     """Sizes and policy of a `SkimRNN`."""
 
     model_type = "skim_rnn"
 
-    vocab_size: int = 30522
-    """Entries of the embedding table."""
-    embedding_size: int = 100
-    """D."""
-    cell: str = "lstm"
-    """`"lstm"` or `"gru"` (whose hidden bias is left out)."""
-    hidden_size: int = 100
-    """H, the state that reading updates."""
     skim_size: int = 10
     """S, the part of the state that skimming updates; 0 skips."""
-    pooling: str = "last"
-    """What the classifier sees: the last state (the paper), or the max or mean over all states."""
     read_threshold: float = 0.5
     """Read where p(read) exceeds this: lower reads more. May be changed after training. At 0 every
     token is read, and the model is a plain LSTM (to train before skimming, or to compare with)."""
@@ -68,19 +60,9 @@ class SkimRNNConfig(PreTrainedConfig):
     """gamma of equation 5: how much skimming is worth."""
     straight_through: bool = False
     """Train on hard decisions (with the soft ones' gradients) instead of mixtures of both cells."""
-    operating_points: list[dict] | None = None
-    """Calibrated ways to run; see `temporal.models.operating_points`."""
-    dropout: float = 0.0
-    """On embeddings and on the pooled state, in training."""
-    max_tokens: int = 4096
-    """Longer documents are cut here."""
-    pad_token_id: int = 0
-    """The token that fills batches; its embedding is never used."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        check_in("cell", self.cell, NUM_GATES)
-        check_in("pooling", self.pooling, POOLINGS)
         check_range("read_threshold", self.read_threshold, 0.0, 1.0)
         check_range("skim_size", self.skim_size, 0, self.hidden_size)
 
@@ -140,30 +122,19 @@ class SkimRNN(Reader, PreTrainedModel):
             attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
             labels: int64 `[B]`.
         """
-        mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        skim = torch.zeros((), device=input_ids.device)
-        if not self.training and not torch.is_grad_enabled() and self._kernels_apply():
-            lengths_B = mask_BT.sum(1)
-            pooled_BH, read_BT, _ = self._run(input_ids, lengths_B)
-            share_B = read_BT.sum(1) / lengths_B
-        else:
-            x_BTD = self.dropout(self.embedding(input_ids))
-            if self.config.read_threshold == 0:
-                states_BTH = dense_states(self.config.cell, x_BTD, *self._read_weights())
-                read_BT = torch.ones_like(mask_BT, dtype=x_BTD.dtype)
-            else:
-                states_BTH, logits_BT2, read_BT = self._mix_cells(x_BTD, mask_BT)
-                skim = skim_loss(logits_BT2, mask_BT)
-            pooled_BH = pool_states(states_BTH, mask_BT, self.config.pooling)
-            share_B = (read_BT * mask_BT).sum(1) / mask_BT.sum(1)
-        output_BK = self.classifier(self.dropout(pooled_BH))
-        loss = None
-        if labels is not None:
-            loss = F.cross_entropy(output_BK, labels) + self.config.skim_loss_weight * skim
-        return RecurrentOutput(loss=loss, logits=output_BK, read_share=share_B)
+        return classify_tokens(self, self._dense, input_ids, attention_mask, labels)
 
-    def _read_weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.read_input.weight, self.read_input.bias, self.read_hidden.weight
+    def _dense(self, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.config.read_threshold > 0:
+            states_BTH, logits_BT2, read_BT = self._mix_cells(x_BTD, mask_BT)
+            return (
+                states_BTH,
+                read_BT,
+                self.config.skim_loss_weight * skim_loss(logits_BT2, mask_BT),
+            )
+        weights = self.read_input.weight, self.read_input.bias, self.read_hidden.weight
+        states_BTH = dense_states(self.config.cell, x_BTD, *weights)
+        return states_BTH, torch.ones_like(x_BTD[..., 0]), x_BTD.new_zeros(())
 
     def _mix_cells(self, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Run both cells on every token and mix them by the decision (equation 4).
@@ -181,7 +152,7 @@ class SkimRNN(Reader, PreTrainedModel):
         temperature = annealed_temperature(self.training_step)
         exists_B1T = mask_BT.bool()[:, None].unbind(2)
 
-        state = self._first_state(len(x_BTD))
+        state = first_state(self, len(x_BTD))
         states, logits, reads = [], [], []
         for t in range(x_BTD.shape[1]):
             logits_B2 = policy_x[t] + state[0] @ policy_hidden_2H.T
@@ -203,27 +174,17 @@ class SkimRNN(Reader, PreTrainedModel):
             reads.append(read_B1[:, 0])
         return torch.stack(states, 1), torch.stack(logits, 1), torch.stack(reads, 1)
 
-    def _first_state(self, num_rows: int) -> State:
-        zeros = self.classifier.weight.new_zeros(num_rows, self.config.hidden_size)
-        return (zeros, zeros.clone()) if self.config.cell == "lstm" else (zeros,)
-
     def set_policy(self, name: str, threshold: float | None) -> None:
         """Set the probability of reading above which a token is read: `set_policy("read", 0.6)`.
 
         Raises:
             ValueError: the name is not `"read"`, or the threshold is not in [0, 1].
         """
-        check_in("policy", name, ("read",))
-        if threshold is None:
-            raise ValueError("policy 'read' needs a threshold in [0, 1], e.g. 'read:0.6'")
-        check_range("threshold", threshold, 0.0, 1.0)
-        self.config.read_threshold = threshold
+        set_read_threshold(self.config, name, threshold)
 
     def dense_macs(self, units_total: int) -> int | None:
         """MACs of the plain recurrent network, which reads every token and decides nothing."""
-        size, width = self.config.hidden_size, self.config.embedding_size
-        per_token = NUM_GATES[self.config.cell] * size * (size + width)
-        return per_token * units_total + size * num_classes(self.config)
+        return plain_macs(self.config, units_total)
 
     # Inference -----------------------------------------------------------------------------------
 
@@ -233,45 +194,14 @@ class SkimRNN(Reader, PreTrainedModel):
         Returns:
             Logits `[K]` for each document.
         """
-        limit = self.config.max_tokens
-        ids_BT, lengths_B = await padded_ids(documents, limit)
-        everyone = range(len(documents))
-        if self._kernels_apply():
-            pooled_BH, read_BT = await self.run(ids_BT, lengths_B, rows=everyone)
-        else:
-            pooled_BH, read_BT = await self._read_in_lockstep(ids_BT, lengths_B)
-        logits_BK = await self.classify(pooled_BH, rows=everyone)
-        for document, read_T, length in zip(documents, read_BT, lengths_B.tolist(), strict=True):
-            note_tokens(document, read_T[:length], limit=limit)
-        return checked_rows(logits_BK)
-
-    def _kernels_apply(self) -> bool:
-        on_cpu = self.uses_kernels and self.device.type == "cpu"
-        return on_cpu and fits(self.config.vocab_size, self.config.hidden_size)
+        return await read_cohort(self, documents, self._read_in_lockstep)
 
     def _run(self, ids_BT: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The compiled kernel: pooled states `[B, H]`, reads `[B, T]`, MACs `[B]`."""
         config = self.config
-        big, small = self.tables.get(self, self._make_tables)
-        pooled_BH = np.empty((len(ids_BT), config.hidden_size), np.float32)
-        read_BT = np.zeros(ids_BT.shape, np.bool_)
-        macs_B = np.empty(len(ids_BT), np.int64)
-        run_sequences(
-            skim_sequences,
-            ids_BT,
-            lengths_B,
-            CELL_CODES[config.cell],
-            config.skim_size,
-            big,
-            small,
-            np.float32(read_logit(config.read_threshold)),
-            POOLING_CODES[config.pooling],
-            pooled_BH,
-            read_BT.reshape(-1),
-            macs_B,
-        )
-        pooled = torch.from_numpy(pooled_BH).to(self.dtype)
-        return pooled, torch.from_numpy(read_BT), torch.from_numpy(macs_B)
+        threshold = np.float32(read_logit(config.read_threshold))
+        settings = (CELL_CODES[config.cell], config.skim_size)
+        tables = self.tables.get(self, self._make_tables)
+        return run_kernel(self, skim_sequences, ids_BT, lengths_B, *settings, *tables, threshold)
 
     def _make_tables(self) -> tuple[Any, Any]:
         cell, words = self.config.cell, self.embedding.weight
@@ -304,13 +234,13 @@ class SkimRNN(Reader, PreTrainedModel):
 
     async def _read_in_lockstep(self, ids_BT: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
         """One token of all documents at a time; each row runs only the cell that it chose."""
-        pooling = self.config.pooling
         # Longest first: the documents that still have a token are always the first rows.
         order_B = lengths_B.argsort(descending=True, stable=True)
         ids_BT = ids_BT[order_B].to(self.device)
         owners = order_B.tolist()
-        state = self._first_state(len(owners))
-        pooled_BH = torch.full_like(state[0], -torch.inf if pooling == "max" else 0.0)
+        state = first_state(self, len(owners))
+        pool = RunningPool(self.config.pooling, state[0])
+        everyone_B = torch.arange(len(owners), device=self.device)
         read_BT = torch.zeros(ids_BT.shape, dtype=torch.bool)
         for t in range(ids_BT.shape[1]):
             active = int((lengths_B > t).sum())
@@ -324,13 +254,7 @@ class SkimRNN(Reader, PreTrainedModel):
                 new = await cell(ids_BT[rows, t], *(part[rows] for part in state), rows=whose)
                 for part, rows_of_part in zip(state, new, strict=True):
                     part[rows] = rows_of_part
-            if pooling == "max":
-                torch.maximum(pooled_BH[:active], state[0][:active], out=pooled_BH[:active])
-            elif pooling == "mean":
-                pooled_BH[:active] += state[0][:active]
-        if pooling == "last":
-            pooled_BH = state[0]
-        elif pooling == "mean":
-            pooled_BH /= lengths_B[order_B].to(pooled_BH)[:, None]
+            pool.add(everyone_B[:active], state[0][:active], torch.ones_like(everyone_B[:active]))
+        pooled_BH = pool.result(lengths_B[order_B])
         back_B = order_B.argsort()
         return pooled_BH[back_B.to(self.device)], read_BT[back_B]

@@ -2,20 +2,28 @@
 
 Every criterion has one signature: `criterion(logits_EBK) -> certainty_B`, where `logits_EBK` holds
 the logits of the exits so far, oldest first (`[E, B, K]`, E >= 1). Higher is more certain, and a
-reader halts when the certainty reaches its threshold. Thresholds come from calibration.
+reader halts when the certainty reaches its threshold. Thresholds come from calibration. What else
+a criterion can be told (a window, a tolerance) are keywords with defaults; a reader's
+configuration has fields of the same names.
+
+In regression there is one output (K = 1) and no probability: only what compares the exits with one
+another tells anything there, see `FOR_REGRESSION`.
 
 E exits so far, B sources, K classes.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-Criterion = Callable[[Tensor], Tensor]
+Criterion = Callable[..., Tensor]
 
 
 def confidence(logits_EBK: Tensor) -> Tensor:
@@ -43,15 +51,38 @@ def entropy(logits_EBK: Tensor) -> Tensor:
     return 1 - entropy_B / math.log(logits_EBK.shape[-1])
 
 
-def patience(logits_EBK: Tensor) -> Tensor:
+def patience(logits_EBK: Tensor, *, tolerance: float = 0.0) -> Tensor:
     """For how many exits in a row, the newest included, the answer has been the same (>= 1).
 
-    PABEE (Zhou et al., NeurIPS 2020) halts when `patience` exits after the first agree with it,
-    which is a threshold of `patience + 1` here.
+    PABEE (Zhou et al., NeurIPS 2020, section 3.2) halts when `patience` exits after the first
+    agree with it, which is a threshold of `patience + 1` here. In regression an exit agrees with
+    the one before if they differ by less than `tolerance`.
     """
-    answers_EB = logits_EBK.argmax(-1)
-    same_EB = (answers_EB.flip(0) == answers_EB[-1]).long()
-    return same_EB.cumprod(0).sum(0).to(logits_EBK.dtype)
+    if logits_EBK.shape[-1] == 1:
+        agrees_EB = (logits_EBK.diff(dim=0).abs() < tolerance).squeeze(-1)
+    else:
+        agrees_EB = logits_EBK.argmax(-1).diff(dim=0) == 0
+    return 1 + agrees_EB.flip(0).to(logits_EBK.dtype).cumprod(0).sum(0)
+
+
+def window(logits_EBK: Tensor, *, window_size: int = 3) -> Tensor:
+    """How far the last `window_size` exits all point the same way, in [0, 1].
+
+    The smallest probability, over the window, of what the newest exit answers; 0 before there are
+    so many exits. ELBERT (Xie et al., arXiv 2107.00175, section 2.3) halts a source that is at no
+    single exit certain enough where all exits of the window lean to one side by a margin: for two
+    classes a threshold of 1/2 + margin here.
+
+    In regression, 1 / (1 + s) where s is the largest minus the smallest output in the window:
+    outputs that moved by less than tau exceed the threshold 1 / (1 + tau).
+    """
+    recent_WBK = logits_EBK[-window_size:]
+    if len(recent_WBK) < window_size:
+        return logits_EBK.new_zeros(logits_EBK.shape[1])
+    if logits_EBK.shape[-1] == 1:
+        return 1 / (1 + (recent_WBK.amax(0) - recent_WBK.amin(0)).squeeze(-1))
+    answer_B = logits_EBK[-1].argmax(-1)
+    return recent_WBK.softmax(-1).amin(0).gather(-1, answer_B[:, None]).squeeze(-1)
 
 
 def stability(logits_EBK: Tensor) -> Tensor:
@@ -71,18 +102,24 @@ CRITERIA: dict[str, Criterion] = {
     "entropy": entropy,
     "patience": patience,
     "stability": stability,
+    "window": window,
 }
 
+FOR_REGRESSION = ("patience", "window")
+"""Criteria that mean something for a single output that is no probability."""
 
-def criterion(name: str) -> Criterion:
-    """Look a criterion up.
+
+def criterion(name: str, /, **settings: Any) -> Criterion:
+    """Look a criterion up, with those of the settings that it knows.
 
     Raises:
         ValueError: the name is not one of `CRITERIA`.
     """
     if name not in CRITERIA:
         raise ValueError(f"criterion ({name!r}) must be one of {sorted(CRITERIA)}")
-    return CRITERIA[name]
+    rule = CRITERIA[name]
+    known = settings.keys() & inspect.signature(rule).parameters.keys()
+    return partial(rule, **{key: settings[key] for key in known}) if known else rule
 
 
 class LearnedGate(nn.Module):

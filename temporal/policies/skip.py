@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -58,12 +59,38 @@ def skim_loss(logits_BT2: Tensor, mask_BT: Tensor) -> Tensor:
     return (loss_BT * mask_BT).sum() / mask_BT.sum().clamp(min=1)
 
 
+def accumulate_update(update_B: Tensor, was_read_B: Tensor, increment_B: Tensor) -> Tensor:
+    """How due the next update is (Skip RNN, Campos et al., ICLR 2018, equation 4), in [0, 1].
+
+    Args:
+        update_B: how due this token's update was.
+        was_read_B: 1 where it was read, which starts anew, and 0 where it was skipped.
+        increment_B: what the state adds with each token.
+    """
+    grown_B = update_B + torch.minimum(increment_B, 1 - update_B)
+    return torch.lerp(grown_B, increment_B, was_read_B)
+
+
+def tokens_to_next_read(increment_B: Tensor, read_threshold: float = 0.5) -> Tensor:
+    """How far to jump: the first n >= 1 at which n increments reach the threshold.
+
+    While tokens are skipped, the state and so its increment stay as they are, so that the jump is
+    known before it (Skip RNN, section 3.1).
+
+    Returns:
+        Of the increments' shape and type, infinite where they are 0.
+    """
+    return (read_threshold / increment_B).ceil().clamp(min=1)
+
+
 __all__ = [
     "READ",
     "SKIM",
+    "accumulate_update",
     "annealed_temperature",
     "hard_decision",
     "read_logit",
     "relaxed_decision",
     "skim_loss",
+    "tokens_to_next_read",
 ]

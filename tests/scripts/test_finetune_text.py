@@ -84,14 +84,15 @@ def test_skim_rnn_reads_all_and_then_learns_to_skim(
     tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
 ) -> None:
     files = (reviews(0, 320), reviews(1000, 1060))
-    sizes = ("--model", "skim_rnn", "--hidden_size", 16, "--skim_size", 2, "--dropout", 0.0)
-    steps = ("--learning_rate", 2e-2, "--per_device_train_batch_size", 32, "--word_dropout", 0.0)
+    model = ("--model", "skim_rnn", "--reader_options")
+    sizes = {"hidden_size": 16, "skim_size": 2, "pooling": "max"}
+    steps = ("--learning_rate", 2e-2, "--per_device_train_batch_size", 32)
     plain = train(
         run_script,
         encoder_path,
         *files,
         tmp_path / "lstm",
-        *(*sizes, *steps, "--num_train_epochs", 3, "--read_all"),
+        *(*model, json.dumps({**sizes, "read_threshold": 0}), *steps, "--num_train_epochs", 3),
     )
     assert plain["eval_accuracy"] >= 0.95 and plain["eval_read_share"] == 1
     skimming = train(
@@ -99,8 +100,9 @@ def test_skim_rnn_reads_all_and_then_learns_to_skim(
         encoder_path,
         *files,
         tmp_path / "skim",
-        *(*sizes, *steps, "--num_train_epochs", 4, "--skim_loss_weight", 0.3),
-        *("--model_name_or_path", tmp_path / "lstm", "--freeze_embeddings", "--straight_through"),
+        *(*model, '{"read_threshold": 0.5, "skim_loss_weight": 0.3, "straight_through": true}'),
+        *(*steps, "--num_train_epochs", 4),
+        *("--model_name_or_path", tmp_path / "lstm", "--freeze_embeddings"),
     )
     before, after = (load_file(tmp_path / k / "model.safetensors") for k in ("lstm", "skim"))
     changed = {name for name in before if not torch.equal(before[name], after[name])}

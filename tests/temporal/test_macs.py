@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from temporal.macs import count_macs
+from temporal.macs import count_macs, count_macs_by_length
 
 
 def macs(fn: object, *args: object) -> int:
@@ -70,3 +70,15 @@ def test_what_is_skipped_is_not_counted() -> None:
     assert macs(choose, torch.ones(1, 10)) == 100
     assert macs(choose, -torch.ones(1, 10)) == 10
     assert macs(torch.relu, torch.ones(1, 10)) == 0
+
+
+def test_a_polynomial_gives_the_count_for_every_length() -> None:
+    weight = torch.rand(5, 8)
+
+    def attend(length: int) -> torch.Tensor:
+        x = torch.rand(length, 5)
+        return x @ x.T @ x @ weight + torch.rand(1, 3) @ torch.rand(3, 8)
+
+    count = count_macs_by_length(attend)
+    for length in (1, 2, 3, 4, 50):
+        assert count(length) == 2 * length * length * 5 + length * 5 * 8 + 3 * 8

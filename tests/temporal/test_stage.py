@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from temporal.engine import Stage
+from temporal.packed import Packed
 
 
 def test_joined_calls_get_their_own_rows() -> None:
@@ -114,3 +115,39 @@ def test_the_fixed_time_of_a_batch_is_read_off_a_line() -> None:
 def test_the_name_is_the_functions() -> None:
     assert Stage(masked_attention).name == "masked_attention"
     assert Stage(torch.nn.Linear(1, 1)).name == "Linear"
+
+
+def attention_of_each(hidden: Packed) -> tuple[Packed, Tensor]:
+    """Something whose cost is quadratic in the length of each sequence, and linear in its width."""
+    parts = [part @ part.T @ part for part in hidden.sequences()]
+    return Packed.of(parts), torch.stack([part.sum(0) for part in parts])
+
+
+def test_packed_sequences_join_without_padding() -> None:
+    stage = Stage(attention_of_each)
+    inputs = [Packed.of([torch.randn(n, 4) for n in lengths]) for lengths in [(3, 7), (5,), (2, 2)]]
+    calls = [stage(packed) for packed in inputs]
+    assert stage.take_batch(calls, None) == calls
+    assert stage.take_batch(calls, 3) == calls[:2]  # rows are sequences
+    results, _, macs = stage.run(calls, count_macs=True)
+    assert (stage.calls, stage.rows) == (1, 5)
+    for (parts, sums), packed in zip(results, inputs, strict=True):
+        want, want_sums = attention_of_each(packed)
+        assert parts.lengths == packed.lengths
+        torch.testing.assert_close(parts.values, want.values)
+        torch.testing.assert_close(sums, want_sums)
+    assert list(macs) == [2 * 4 * n * n for n in (3, 7, 5, 2, 2)]
+
+
+def test_a_function_that_pads_packed_sequences_costs_as_the_longest() -> None:
+    stage = Stage(attention_of_each, pad=True)
+    packed = Packed.of([torch.randn(3, 4), torch.randn(7, 4)])
+    assert list(stage.run([stage(packed)], count_macs=True)[2]) == [2 * 4 * 7 * 7] * 2
+
+
+def test_packed_sequences_and_plain_rows_travel_together() -> None:
+    stage = Stage(lambda hidden, weight: hidden.values.sum(0) * weight)
+    calls = [stage(Packed.of([torch.ones(n, 4)]), torch.ones(1, 4)) for n in (2, 3)]
+    assert stage.take_batch(calls, None) == calls
+    wider = stage(Packed.of([torch.ones(2, 5)]), torch.ones(1, 4))
+    assert stage.take_batch([*calls, wider], None) == calls

@@ -1,4 +1,4 @@
-"""EarlyExit around six families of encoders: equal to them, and cheaper where it halts."""
+"""EarlyExit around seven families of encoders: equal to them, and cheaper where it halts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import (
+    AlbertConfig,
     AutoModelForSequenceClassification,
     BertConfig,
     DebertaV2Config,
@@ -23,8 +24,10 @@ from transformers import (
 )
 
 from temporal.engine import Engine
+from temporal.macs import count_macs
 from temporal.models import EarlyExit, EarlyExitConfig
 from temporal.models.checks import NonFiniteError
+from temporal.packed import Packed
 from temporal.policies.halt import CRITERIA
 from temporal.training.calibration import exits_taken
 
@@ -43,6 +46,13 @@ FAMILIES: dict[str, PreTrainedConfig] = {
     "bert": BertConfig(**_SIZES),
     "roberta": RobertaConfig(**_SIZES),
     "electra": ElectraConfig(embedding_size=16, **_SIZES),
+    "albert": AlbertConfig(
+        embedding_size=16,
+        num_hidden_groups=2,
+        inner_group_num=2,
+        classifier_dropout_prob=0.0,
+        **_SIZES,
+    ),
     "distilbert": DistilBertConfig(
         vocab_size=100,
         dim=32,
@@ -172,30 +182,46 @@ def test_a_layer_runs_only_for_the_sources_that_did_not_halt_before(
     assert all(outcome.trace.num_exits == 3 for outcome in outcomes)
 
 
-def test_survivors_leave_the_padding_of_those_that_halted(random_words) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_layers_compute_the_tokens_that_exist_and_no_padding(family, random_words) -> None:
+    reader = make(family)
+    seen: list[tuple[int, ...]] = []
+    for segment in reader.segments:
+
+        def watched(hidden: Packed, run=segment.fn) -> tuple:
+            assert len(hidden.values) == sum(hidden.lengths)
+            seen.append(hidden.lengths)
+            return run(hidden)
+
+        segment.fn = watched
+    documents = random_words((9, 40, 17))
+    list(Engine(4, count_macs=False).run(reader.read, [documents]))
+    assert seen == [(40, 17, 9)] * 3
+
+
+def test_survivors_go_on_without_those_that_halted(random_words) -> None:
     reader = make()
-    shapes: list[tuple[int, int]] = []
+    lengths: list[tuple[int, ...]] = []
     run_segment = reader.segments[1].fn
 
-    def watched(hidden_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
-        shapes.append(tuple(hidden_BTD.shape[:2]))
-        return run_segment(hidden_BTD, mask_BT)
+    def watched(hidden: Packed) -> tuple:
+        lengths.append(hidden.lengths)
+        return run_segment(hidden)
 
     reader.segments[1].fn = watched
     documents = random_words([40] * 6 + [10, 8, 9, 7, 10, 6])
     with torch.no_grad():
         first = torch.stack([reader(doc.ids[None]).exit_logits[0, 0] for doc in documents])
-    # The surest long document halts, and the two least sure short ones go on without its padding.
+    # The surest long document halts, and the two least sure short ones go on without it.
     certainty = first.softmax(-1).amax(-1)
     long = int(certainty[:6].argmax())
     short = [6 + k for k in certainty[6:].argsort()[:2].tolist()]
     assert certainty[short].max() < certainty[long] - 1e-3
     reader.config.thresholds = [certainty[long].item() - 1e-4, math.inf]
-    outcomes = list(
-        Engine(4).run(reader.read, [[documents[k] for k in (short[0], long, short[1])]])
-    )
+    cohort = [documents[k] for k in (short[0], long, short[1])]
+    outcomes = list(Engine(4, count_macs=False).run(reader.read, [cohort]))
     assert [outcome.trace.exit for outcome in outcomes] == [2, 0, 2]
-    assert shapes == [(2, max(len(documents[k]) for k in short))]
+    assert lengths == [tuple(sorted((len(documents[k]) for k in short), reverse=True))]
 
 
 @pytest.mark.parametrize("cohort", [1, 3, 8])
@@ -234,10 +260,23 @@ def test_a_halt_saves_what_the_counters_say(random_words) -> None:
     T, D, inner, K = 11, 32, 48, 3
     layer = T * (4 * D * D + 2 * D * inner) + 2 * T * T * D
     answer = D * D + D * K
-    mean = T * D  # the exit's mean over tokens is a product with the mask
     assert early.exit == 0 and early.halted
-    assert early.cost.macs == layer + answer + mean
-    assert full == 3 * layer + 3 * answer + 2 * mean
+    assert early.cost.macs == layer + answer
+    # Of the last layer's feed-forward part the answer needs the first token alone.
+    assert full == 3 * layer + 3 * answer - (T - 1) * 2 * D * inner
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"deberta-v2"}))
+def test_each_text_is_charged_for_its_own_tokens_and_all_for_what_ran(family, random_words) -> None:
+    reader = make(family, exit_layers=[3])
+    documents = random_words((5, 23, 12))
+    together = list(Engine(4).run(reader.read, [documents]))
+    charged = [outcome.trace.cost.macs for outcome in together]
+    assert charged == [reader(doc).trace.cost.macs for doc in documents]
+    hidden = Packed.of([torch.randn(len(doc), 32) for doc in documents])
+    embeddings = sum(charged) - count_macs(reader.segments[0].fn, hidden)[1]
+    tables = {"electra": 16 * 32, "albert": 16 * 32}  # theirs are projected
+    assert embeddings == tables.get(family, 0) * sum(hidden.lengths)
 
 
 def test_long_documents_are_cut_at_the_encoders_positions(random_words) -> None:
@@ -367,7 +406,7 @@ def test_exits_are_every_layer_unless_chosen_and_end_with_the_last() -> None:
 def test_an_encoder_of_no_known_family_is_refused_by_name() -> None:
     config = GPT2Config(vocab_size=50, n_embd=8, n_layer=2, n_head=2, num_labels=2)
     classifier = AutoModelForSequenceClassification.from_config(config)
-    with pytest.raises(ValueError, match=r"model_type \('gpt2'\) must be one of \['bert'"):
+    with pytest.raises(ValueError, match=r"model_type \('gpt2'\) must be one of \['albert'"):
         EarlyExit.from_classifier(classifier)
 
 

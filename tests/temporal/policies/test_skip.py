@@ -11,10 +11,12 @@ from torch.nn import functional as F
 from temporal.policies.skip import (
     READ,
     SKIM,
+    accumulate_update,
     annealed_temperature,
     hard_decision,
     relaxed_decision,
     skim_loss,
+    tokens_to_next_read,
 )
 
 
@@ -92,3 +94,20 @@ def test_the_skim_loss_is_the_mean_surprise_of_skimming_over_real_tokens() -> No
     by_hand = -(math.log(0.5) + math.log(0.25) + math.log(0.1)) / 3
     assert skim_loss(logits, mask).item() == pytest.approx(by_hand)
     assert skim_loss(logits, torch.zeros_like(mask)).item() == 0  # not a division by zero
+
+
+def test_updates_fall_due_as_increments_add_up_and_start_anew_after_a_read() -> None:
+    due, read = torch.tensor([1.0, 0.2, 0.9]), torch.tensor([1.0, 0.0, 0.0])
+    got = accumulate_update(due, read, torch.tensor([0.3, 0.3, 0.3]))
+    torch.testing.assert_close(got, torch.tensor([0.3, 0.5, 1.0]))
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.25, 0.5, 1.0])
+def test_the_jump_is_where_the_increments_would_have_reached_the_threshold(threshold) -> None:
+    for increment in (0.9, 0.51, 0.33, 0.07, 0.011):
+        due, steps = torch.tensor([increment]), 1
+        while due < threshold:
+            due = accumulate_update(due, torch.zeros(1), torch.tensor([increment]))
+            steps += 1
+        assert tokens_to_next_read(torch.tensor([increment]), threshold).tolist() == [steps]
+    assert tokens_to_next_read(torch.tensor([0.0]), 0.5).isinf().all()

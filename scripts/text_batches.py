@@ -1,0 +1,77 @@
+"""Batches of tokenized texts for finetune_text.py, and how they are varied in training."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from transformers import Trainer
+
+
+def crop(ids: list[int], size: int, num_special: int) -> list[int]:
+    """A random chunk of `size` tokens, between the special tokens that begin and end the text.
+
+    [CLS] a b c d e f [SEP], size 5   ->   [CLS] c d e [SEP]
+    """
+    if len(ids) <= size:
+        return ids
+    body = size - num_special
+    first = num_special // 2
+    start = int(torch.randint(first, len(ids) - num_special + first - body + 1, ()))
+    return [*ids[:first], *ids[start : start + body], *ids[len(ids) - num_special + first :]]
+
+
+def collate(
+    rows: list[dict],
+    tokenizer: Any,
+    *,
+    max_length: int,
+    unknown_share: float = 0.0,
+    crop_size: int | None = None,
+    crop_share: float = 0.0,
+    num_special: int = 0,
+) -> dict[str, torch.Tensor]:
+    """Pad a batch, each text cut to `max_length`; or in training a random chunk of each.
+
+    A share of the tokens is replaced by [UNK] (word dropout). A batch has labels if all of its
+    rows have one.
+    """
+    ids = [row["input_ids"] for row in rows]
+    if crop_size and torch.rand(()) < crop_share:
+        ids = [crop(row, crop_size, num_special) for row in ids]
+    else:
+        closing = num_special - num_special // 2
+        ids = (
+            [
+                row if len(row) <= max_length else [*row[: max_length - closing], *row[-closing:]]
+                for row in ids
+            ]
+            if num_special
+            else [row[:max_length] for row in ids]
+        )
+    batch = tokenizer.pad({"input_ids": ids}, return_tensors="pt")
+    if unknown_share:
+        drop = torch.rand(batch["input_ids"].shape) < unknown_share
+        batch["input_ids"] = batch["input_ids"].masked_fill(
+            drop & batch["attention_mask"].bool(), tokenizer.unk_token_id
+        )
+    labels = [row["labels"] for row in rows]
+    if None not in labels:
+        batch["labels"] = torch.tensor(labels)
+    return dict(batch)
+
+
+class TextTrainer(Trainer):
+    """A Trainer whose training batches drop words and whose evaluation batches do not."""
+
+    def __init__(self, *args: Any, augment: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.augment = augment
+
+    def get_train_dataloader(self) -> Any:
+        whole = self.data_collator
+        self.data_collator = partial(whole, **self.augment)
+        loader = super().get_train_dataloader()
+        self.data_collator = whole
+        return loader

@@ -1,0 +1,16 @@
+"""The step and its gradient."""
+
+from __future__ import annotations
+
+import torch
+
+from temporal.policies.estimators import straight_through_step
+
+
+def test_the_step_is_hard_and_its_gradient_passes_straight_through() -> None:
+    x = torch.tensor([0.0, 0.1, 0.3, 0.5, 0.7, 1.0], requires_grad=True)
+    assert straight_through_step(x).tolist() == [0, 0, 0, 1, 1, 1]
+    assert straight_through_step(x, 0.2).tolist() == [0, 0, 1, 1, 1, 1]
+    weights = torch.arange(6.0)
+    (straight_through_step(x) * weights).sum().backward()
+    assert x.grad is not None and torch.equal(x.grad, weights)
