@@ -29,7 +29,7 @@ from temporal.models import EarlyExit, EarlyExitConfig
 from temporal.models.checks import NonFiniteError
 from temporal.packed import Packed
 from temporal.policies.halt import CRITERIA
-from temporal.training.calibration import exits_taken
+from temporal.training.exit_policies import certainties, exits_taken
 
 LENGTHS = (2, 31, 9, 17, 17, 5, 40, 12)
 _SIZES = {
@@ -139,7 +139,7 @@ def test_halting_answers_with_the_exit_of_the_dense_model(
         exit_logits = reader(*padded(documents)).exit_logits
     reader.config.thresholds = median_certainties(reader, exit_logits, "confidence")
     reader.config.thresholds = [threshold - 1e-4 for threshold in reader.config.thresholds]
-    taken = exits_taken(exit_logits, "confidence", reader.config.thresholds)
+    taken = exits_taken(certainties(reader.config, exit_logits), reader.config.thresholds)
     assert len(taken.unique()) > 1
     outcomes = read_all(reader, [documents[:3], documents[3:]])
     assert [outcome.trace.exit for outcome in outcomes] == taken.tolist()
@@ -158,9 +158,28 @@ def test_every_criterion_decides_as_on_the_dense_logits(
     thresholds = median_certainties(reader, exit_logits, criterion)
     # Halfway to the next value: rounding then decides nothing.
     reader.config.thresholds = [threshold - 1e-4 for threshold in thresholds]
-    taken = exits_taken(exit_logits, criterion, reader.config.thresholds)
+    taken = exits_taken(certainties(reader.config, exit_logits), reader.config.thresholds)
     outcomes = read_all(reader, [documents])
     assert [outcome.trace.exit for outcome in outcomes] == taken.tolist()
+
+
+def test_temperatures_move_halting_and_neither_answers_nor_scores(
+    random_words, padded, read_all
+) -> None:
+    reader = make("bert")
+    documents = random_words(LENGTHS)
+    with torch.no_grad():
+        exit_logits = reader(*padded(documents)).exit_logits
+    # The least certain half of the first exit's logits become as large as the others'.
+    reader.config.thresholds = median_certainties(reader, exit_logits, "confidence")
+    before = [outcome.trace.exit for outcome in read_all(reader, [documents])]
+    reader.config.temperatures = [0.01, 100.0]
+    outcomes = read_all(reader, [documents])
+    taken = exits_taken(certainties(reader.config, exit_logits), reader.config.thresholds)
+    assert [outcome.trace.exit for outcome in outcomes] == taken.tolist() != before
+    # All are certain at the first exit now, and it answers with the logits that it always had.
+    assert taken.tolist() == [0] * len(documents)
+    torch.testing.assert_close(values(outcomes), exit_logits[:, 0], atol=1e-5, rtol=0)
 
 
 def test_a_layer_runs_only_for_the_sources_that_did_not_halt_before(
