@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from ..handle import Handle
-from ..kernels import NUM_GATES, State
+from ..kernels import NUM_GATES, State, dense_states
 from ..kernels.steps import POOLING_CODES
 from ..kernels.tables import fits
 from ..kernels.threads import run_in_threads
 from .checks import check_finite, check_in, check_range, num_classes
+
+Dense = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass
@@ -42,7 +45,7 @@ class RecurrentOutput(ModelOutput):
 
 def classify_tokens(
     reader: Any,
-    dense: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+    dense: Dense,
     input_ids: Tensor,
     attention_mask: Tensor | None,
     labels: Tensor | None,
@@ -75,32 +78,57 @@ def classify_tokens(
 async def read_cohort(
     reader: Any,
     documents: Sequence[Handle],
-    lockstep: Callable[[Tensor, Tensor], Awaitable[tuple[Tensor, Tensor]]] | None = None,
+    elsewhere: Callable[[Tensor, Tensor], Awaitable[tuple[Tensor, Tensor]]] | None = None,
     *,
     looks_at_all: bool = True,
+    note: Callable[[Handle, Tensor], None] | None = None,
 ) -> list[Tensor]:
     """The `read` of a reader, from handles to the logits `[K]` of each.
 
     Args:
         reader: see the head of this file.
         documents: the cohort.
-        lockstep: takes the place of `run` where kernels do not apply; from ids `[B, T]` and
+        elsewhere: takes the place of `run` where kernels do not apply; from ids `[B, T]` and
             lengths `[B]` to pooled states `[B, H]` and a bool for each token, whether it was read.
         looks_at_all: tokens that were not read were skimmed; else they were not touched.
+        note: writes down what happened from the marks of a document, if not just that.
 
     Raises:
         NonFiniteError: a document has NaN or infinite logits.
     """
     limit, everyone = reader.config.max_tokens, range(len(documents))
     ids_BT, lengths_B = await padded_ids(documents, limit)
-    if lockstep is None or kernels_apply(reader):
+    if elsewhere is None or kernels_apply(reader):
         pooled_BH, read_BT = await reader.run(ids_BT, lengths_B, rows=everyone)
     else:
-        pooled_BH, read_BT = await lockstep(ids_BT, lengths_B)
+        pooled_BH, read_BT = await elsewhere(ids_BT, lengths_B)
     logits_BK = await reader.classify(pooled_BH, rows=everyone)
+    note = note or partial(note_tokens, looks_at_all=looks_at_all)
     for document, read_T, length in zip(documents, read_BT, lengths_B.tolist(), strict=True):
-        note_tokens(document, read_T[:length], limit=limit, looks_at_all=looks_at_all)
+        note(document, read_T[:length])
+        if len(document) > limit:
+            document.note(truncated=True)
     return checked_rows(logits_BK)
+
+
+def pool_densely(
+    reader: Any, dense: Dense, ids_BT: Tensor, lengths_B: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A reader's stage where kernels do not apply and lock-step gains nothing over `dense`.
+
+    Args:
+        reader: see the head of this file.
+        dense: as of `classify_tokens`.
+        ids_BT, lengths_B: as of `padded_ids`.
+
+    Returns:
+        Pooled states `[B, H]`, and a bool for each token `[B, T]`, whether it was read.
+    """
+    ids_BT, lengths_B = ids_BT.to(reader.device), lengths_B.to(reader.device)
+    mask_BT = (torch.arange(ids_BT.shape[1], device=reader.device) < lengths_B[:, None]).long()
+    states_BTH, weight_BT, _ = dense(reader.embedding(ids_BT), mask_BT)
+    pooled_BH = pool_states(states_BTH, mask_BT, reader.config.pooling)
+    return pooled_BH, (weight_BT > 0).cpu()
 
 
 def kernels_apply(reader: Any) -> bool:
@@ -120,6 +148,13 @@ def plain_macs(config: Any, units_total: int) -> int:
     """MACs of the plain recurrent network, which reads every token and decides nothing."""
     size, width = config.hidden_size, config.embedding_size
     return NUM_GATES[config.cell] * size * (size + width) * units_total + size * num_classes(config)
+
+
+def plain_states(reader: Any, x_BTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What `dense` of `classify_tokens` returns where every token is read: the plain network's."""
+    weights = reader.read_input.weight, reader.read_input.bias, reader.read_hidden.weight
+    states_BTH = dense_states(reader.config.cell, x_BTD, *weights)
+    return states_BTH, torch.ones_like(x_BTD[..., 0]), x_BTD.new_zeros(())
 
 
 def set_read_threshold(config: Any, name: str, threshold: float | None) -> None:
@@ -198,15 +233,12 @@ async def padded_ids(documents: Sequence[Handle], limit: int) -> tuple[Tensor, T
     return nn.utils.rnn.pad_sequence(ids, batch_first=True), lengths_B
 
 
-def note_tokens(
-    document: Handle, was_read_T: Tensor, *, limit: int, looks_at_all: bool = True, **facts: Any
-) -> None:
+def note_tokens(document: Handle, was_read_T: Tensor, *, looks_at_all: bool = True) -> None:
     """Write down which tokens were read and, of the others, that they were skimmed if looked at."""
+    was_read_T = was_read_T > 0  # some kernels mark by a weight
     positions = torch.arange(len(was_read_T))
     skimmed = positions[~was_read_T].tolist() if looks_at_all else []
-    document.note(read=positions[was_read_T].tolist(), skimmed=skimmed, **facts)
-    if len(document) > limit:
-        document.note(truncated=True)
+    document.note(read=positions[was_read_T].tolist(), skimmed=skimmed)
 
 
 def checked_rows(logits_BK: Tensor) -> list[Tensor]:
@@ -238,12 +270,23 @@ def run_kernel(
 
     Returns:
         Pooled states in the reader's type, marks `[B, T]`, 0 for padding, and MACs.
+
+    Raises:
+        IndexError: a token is not in the vocabulary.
     """
-    config = reader.config
-    pooled_BH = np.empty((len(ids_BT), config.hidden_size), np.float32)
+    vocab_size = reader.config.vocab_size
+    ids_BT = ids_BT.long()
+    low, high = int(ids_BT.min()), int(ids_BT.max())
+    if low < 0 or high >= vocab_size:  # a kernel would read beside its tables
+        wrong = low if low < 0 else high
+        raise IndexError(
+            f"token id ({wrong}) must be in 0..{vocab_size - 1}: is this the tokenizer that "
+            "the reader was trained with?"
+        )
+    pooled_BH = np.empty((len(ids_BT), reader.classifier.in_features), np.float32)
     marks_BT = np.zeros(ids_BT.shape, marks)
     macs_B = np.empty(len(ids_BT), np.int64)
-    filled = (POOLING_CODES[config.pooling], pooled_BH, marks_BT.reshape(-1), macs_B)
+    filled = (POOLING_CODES[reader.config.pooling], pooled_BH, marks_BT.reshape(-1), macs_B)
     run_sequences(kernel, ids_BT, lengths_B, *arguments, *filled)
     pooled = torch.from_numpy(pooled_BH).to(reader.dtype)
     return pooled, torch.from_numpy(marks_BT), torch.from_numpy(macs_B)

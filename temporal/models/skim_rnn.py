@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from ..handle import Handle
-from ..kernels import NUM_GATES, State, dense_states, read_cell, skim_cell
+from ..kernels import NUM_GATES, State, read_cell, skim_cell
 from ..kernels.skim_rnn import skim_sequences
 from ..kernels.steps import CELL_CODES
 from ..kernels.tables import TableCache, cell_tables
@@ -40,6 +40,7 @@ from .recurrent import (
     first_state,
     init_recurrent_weights,
     plain_macs,
+    plain_states,
     read_cohort,
     run_kernel,
     set_read_threshold,
@@ -132,9 +133,7 @@ class SkimRNN(Reader, PreTrainedModel):
                 read_BT,
                 self.config.skim_loss_weight * skim_loss(logits_BT2, mask_BT),
             )
-        weights = self.read_input.weight, self.read_input.bias, self.read_hidden.weight
-        states_BTH = dense_states(self.config.cell, x_BTD, *weights)
-        return states_BTH, torch.ones_like(x_BTD[..., 0]), x_BTD.new_zeros(())
+        return plain_states(self, x_BTD)
 
     def _mix_cells(self, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Run both cells on every token and mix them by the decision (equation 4).

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from ..handle import Handle
-from ..kernels import NUM_GATES, dense_states, read_cell
+from ..kernels import NUM_GATES, read_cell
 from ..kernels.skip_rnn import skip_sequences
 from ..kernels.steps import CELL_CODES
 from ..kernels.tables import TableCache, cell_tables
@@ -34,6 +34,7 @@ from .recurrent import (
     first_state,
     init_recurrent_weights,
     plain_macs,
+    plain_states,
     read_cohort,
     run_kernel,
     set_read_threshold,
@@ -116,9 +117,7 @@ class SkipRNN(Reader, PreTrainedModel):
     def _dense(self, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         cell, threshold = self.config.cell, self.config.read_threshold
         if threshold == 0:
-            weights = self.read_input.weight, self.read_input.bias, self.read_hidden.weight
-            states_BTH = dense_states(cell, x_BTD, *weights)
-            return states_BTH, torch.ones_like(x_BTD[..., 0]), x_BTD.new_zeros(())
+            return plain_states(self, x_BTD)
         state = first_state(self, len(x_BTD))
         due_B = x_BTD.new_ones(len(x_BTD))  # the first token is always read
         states, reads = [], []

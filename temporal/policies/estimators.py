@@ -15,3 +15,8 @@ def straight_through_step(x: Tensor, threshold: float = 0.5) -> Tensor:
     Rounding, for x in [0, 1] and the threshold 0.5.
     """
     return (x >= threshold).to(x) + (x - x.detach())
+
+
+def target_loss(share_BT: Tensor, mask_BT: Tensor, target: float) -> Tensor:
+    """The squared distance of a mean over the tokens that exist from its target. A scalar."""
+    return ((share_BT * mask_BT).sum() / mask_BT.sum() - target) ** 2

@@ -51,6 +51,14 @@ def booby_trap(pipe: Any) -> None:
             raise RuntimeError("boom")
 
     embedding.register_forward_pre_hook(raise_at_bomb)
+    if hasattr(module, "run"):  # a kernel looks words up by itself
+        run = module.run.fn
+
+        def raise_or_run(ids_BT: torch.Tensor, lengths_B: torch.Tensor) -> Any:
+            raise_at_bomb(module, (ids_BT,))
+            return run(ids_BT, lengths_B)
+
+        module.run.fn = raise_or_run
 
 
 def result(reading: Reading) -> tuple[Any, ...]:

@@ -170,6 +170,14 @@ def test_any_batch_and_any_order_equals_one_by_one(
         assert outcome.trace.read == alone[k].trace.read
 
 
+@pytest.mark.parametrize("token", [-1, 100])
+def test_a_token_outside_the_vocabulary_is_an_error_and_not_a_look_beside_the_tables(
+    token, words
+) -> None:
+    with pytest.raises(IndexError, match=rf"token id \({token}\) must be in 0..99"):
+        make()(words(torch.tensor([3, token, 4])))
+
+
 def test_the_same_inputs_twice_give_the_same_bits(random_words, read_all) -> None:
     reader = make()
     documents = random_words(LENGTHS)

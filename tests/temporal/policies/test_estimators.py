@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from temporal.policies.estimators import straight_through_step
+from temporal.policies.estimators import straight_through_step, target_loss
 
 
 def test_the_step_is_hard_and_its_gradient_passes_straight_through() -> None:
@@ -14,3 +15,9 @@ def test_the_step_is_hard_and_its_gradient_passes_straight_through() -> None:
     weights = torch.arange(6.0)
     (straight_through_step(x) * weights).sum().backward()
     assert x.grad is not None and torch.equal(x.grad, weights)
+
+
+def test_the_target_loss_counts_tokens_that_exist() -> None:
+    share = torch.tensor([[1.0, 0.0, 1.0], [0.5, 9.0, 9.0]])
+    mask = torch.tensor([[1, 1, 1], [1, 0, 0]])
+    assert target_loss(share, mask, 0.5).item() == pytest.approx((2.5 / 4 - 0.5) ** 2)
