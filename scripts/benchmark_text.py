@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import json
 import platform
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 import transformers
+from interleaved import clock
 from text_data import read_labelled_texts
 from transformers import AutoTokenizer, HfArgumentParser
 from video_data import interval
@@ -130,21 +130,6 @@ def baselines(
     }
 
 
-def clock(
-    contestants: dict[str, Contestant], texts: list[str], rounds: int
-) -> tuple[dict[str, float], dict[str, list[str]]]:
-    """Median seconds of interleaved rounds after a warm-up, and each contestant's labels."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    answers: dict[str, list[str]] = {}
-    for round_number in range(rounds + 1):
-        for name, run in contestants.items():
-            start = time.perf_counter()
-            answers[name] = run(texts)
-            if round_number:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}, answers
-
-
 def main() -> None:
     """Run all contestants on the same texts and print what each did."""
     (args,) = HfArgumentParser(BenchmarkArguments).parse_args_into_dataclasses()
@@ -170,7 +155,8 @@ def main() -> None:
         }
     }
     contestants = {"adaptive": lambda texts: [row["label"] for row in adaptive(texts)], **others}
-    medians, answers = clock(contestants, texts, args.rounds)
+    runs = {name: partial(run, texts) for name, run in contestants.items()}
+    medians, answers = clock(runs, args.rounds)
     report = {}
     for name, seconds in medians.items():
         given = [names.get(answer, answer) for answer in answers[name]]

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from datasets import List
 from safetensors.torch import load_file
 from text_batches import TextTrainer, collate
 from text_data import DataArguments, load_data
@@ -217,7 +218,8 @@ def main() -> None:
         model_args, data_args, args = parser.parse_args_into_dataclasses()
     set_seed(args.seed)
     train, validation = load_data(data_args, args.seed)
-    labels = sorted(set(train["label"]) - {None})
+    labelled = validation if isinstance(train.features["label"], List) else train
+    labels = sorted(set(labelled["label"]) - {None})
     ids = {label: k for k, label in enumerate(labels)}
     names = None if data_args.regression else [str(label) for label in labels]
     if names == ["0", "1"]:
@@ -231,9 +233,9 @@ def main() -> None:
     if data_args.crop_size:
         longest = max(longest, data_args.crop_from)
 
-    def target(label: Any) -> float | int | None:
-        if label is None:
-            return None
+    def target(label: Any) -> list[float] | float | int | None:
+        if label is None or isinstance(label, list):
+            return label
         return float(label) if data_args.regression else ids[label]
 
     def encode(batch: dict[str, list]) -> dict[str, list]:
@@ -254,6 +256,8 @@ def main() -> None:
         for rows in (train, validation)
     )
     reader = build_model(model_args, names, tokenizer.pad_token_id)
+    if hasattr(reader.config, "set_punctuation"):
+        reader.config.set_punctuation(tokenizer)
     args.remove_unused_columns = False
     args.dataloader_pin_memory &= torch.cuda.is_available()
     args.train_sampling_strategy = "group_by_length"

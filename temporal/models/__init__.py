@@ -8,15 +8,25 @@ from transformers import (
     AutoModelForVideoClassification,
 )
 
+from .adaptive_computation_time import AdaptiveComputationTime as AdaptiveComputationTime
+from .adaptive_computation_time import (
+    AdaptiveComputationTimeConfig as AdaptiveComputationTimeConfig,
+)
 from .configuration_early_exit import EarlyExitConfig as EarlyExitConfig
 from .configuration_frame_exit import FrameExitConfig as FrameExitConfig
 from .early_exit import EarlyExit as EarlyExit
 from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
+from .hm_rnn import HMRNN as HMRNN
+from .hm_rnn import HMRNNConfig as HMRNNConfig
+from .jumper import Jumper as Jumper
+from .jumper import JumperConfig as JumperConfig
 from .leap_lstm import LeapLSTM as LeapLSTM
 from .leap_lstm import LeapLSTMConfig as LeapLSTMConfig
 from .lstm_jump import LSTMJump as LSTMJump
 from .lstm_jump import LSTMJumpConfig as LSTMJumpConfig
+from .lstm_shuttle import LSTMShuttle as LSTMShuttle
+from .lstm_shuttle import LSTMShuttleConfig as LSTMShuttleConfig
 from .running_mean import ChunkReader as ChunkReader
 from .running_mean import ClipReader as ClipReader
 from .running_mean import RunningMeanPolicy as RunningMeanPolicy
@@ -24,12 +34,22 @@ from .skim_rnn import SkimRNN as SkimRNN
 from .skim_rnn import SkimRNNConfig as SkimRNNConfig
 from .skip_rnn import SkipRNN as SkipRNN
 from .skip_rnn import SkipRNNConfig as SkipRNNConfig
+from .structural_jump_lstm import StructuralJumpLSTM as StructuralJumpLSTM
+from .structural_jump_lstm import StructuralJumpLSTMConfig as StructuralJumpLSTMConfig
+from .variable_rnn import VariableRNN as VariableRNN
+from .variable_rnn import VariableRNNConfig as VariableRNNConfig
 
 READERS: dict[str, Any] = {
     SkimRNNConfig.model_type: SkimRNN,
     SkipRNNConfig.model_type: SkipRNN,
     LeapLSTMConfig.model_type: LeapLSTM,
+    VariableRNNConfig.model_type: VariableRNN,
+    HMRNNConfig.model_type: HMRNN,
     LSTMJumpConfig.model_type: LSTMJump,
+    LSTMShuttleConfig.model_type: LSTMShuttle,
+    StructuralJumpLSTMConfig.model_type: StructuralJumpLSTM,
+    JumperConfig.model_type: Jumper,
+    AdaptiveComputationTimeConfig.model_type: AdaptiveComputationTime,
     EarlyExitConfig.model_type: EarlyExit,
     FrameExitConfig.model_type: FrameExit,
 }

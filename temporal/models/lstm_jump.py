@@ -23,14 +23,13 @@ from ..policies.reinforce import right_or_wrong
 from ..stage import Stage
 from .checks import check_in, check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
-from .reader import Reader
 from .recurrent import (
     RecurrentOutput,
+    RecurrentReader,
     RunningPool,
     first_state,
     init_recurrent_weights,
     kernels_apply,
-    plain_macs,
     pool_states,
     read_cohort,
     run_kernel,
@@ -66,7 +65,7 @@ class LSTMJumpConfig(RecurrentConfig):
             check_range(name, getattr(self, name), fewest, _MOST)
 
 
-class LSTMJump(Reader, PreTrainedModel):
+class LSTMJump(RecurrentReader, PreTrainedModel):
     """Reads blocks of tokens and jumps between them; what it jumps over is never touched.
 
     After each block a softmax over jumps of 0 (stop) to K tokens decides. The reading also ends
@@ -81,11 +80,6 @@ class LSTMJump(Reader, PreTrainedModel):
 
     config_class = LSTMJumpConfig
     base_model_prefix = "lstm_jump"
-    _input_embed_layer = "embedding"  # where transformers finds the word embeddings
-    unit = "token"
-    reads_cohorts = True
-    uses_kernels = True
-    """False: read in lock-step on a CPU, too (to compare)."""
 
     def __init__(self, config: LSTMJumpConfig) -> None:
         super().__init__(config)
@@ -130,10 +124,8 @@ class LSTMJump(Reader, PreTrainedModel):
         config, cell = self.config, self.config.cell
         weights = self.read_input.weight, self.read_input.bias, self.read_hidden.weight
         decisions = Decisions(sampled=self.training)
-        rows_n, first_n = (
-            torch.arange(len(ids_BT), device=ids_BT.device),
-            torch.zeros_like(lengths_B),
-        )
+        rows_n = torch.arange(len(ids_BT), device=ids_BT.device)
+        first_n = torch.zeros_like(lengths_B)
         state = first_state(self, len(ids_BT))
         pool = RunningPool(config.pooling, state[0])
         marks_BT = torch.zeros_like(ids_BT, dtype=torch.int32)
@@ -160,7 +152,7 @@ class LSTMJump(Reader, PreTrainedModel):
             rows_n, first_n = rows_n[on_n], first_n[on_n]
             state = tuple(part[on_n] for part in state)
             h_nH = state[0]
-            action_n = decisions.take(rows_n, self.policy(h_nH), self.baseline(h_nH.detach()))
+            action_n = decisions.take(rows_n, self.policy(h_nH), h_nH, self.baseline)
             num_jumps_B[rows_n] += 1
             step_n = action_n - self.num_backward
             # Forward from the block's last token, backward from its first.
@@ -195,10 +187,6 @@ class LSTMJump(Reader, PreTrainedModel):
             raise ValueError(f"policy ({name!r}) needs a whole number, e.g. '{name}:10'")
         check_range(name, threshold, _FEWEST[name], _MOST)
         setattr(self.config, name, int(threshold))
-
-    def dense_macs(self, units_total: int) -> int | None:
-        """MACs of the plain recurrent network, which reads every token and decides nothing."""
-        return plain_macs(self.config, units_total)
 
     # Inference -----------------------------------------------------------------------------------
 

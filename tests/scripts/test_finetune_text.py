@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +13,6 @@ import torch
 from safetensors.torch import load_file
 
 from temporal.pipelines import pipeline
-
-from .conftest import SCRIPTS
 
 Run = Callable[..., dict[str, Any]]
 Reviews = Callable[[int, int], Path]
@@ -155,6 +150,43 @@ def test_skim_rnn_reads_all_and_then_learns_to_skim(
     assert chosen["policy"] == {"read_threshold": pytest.approx(chosen["policy"]["read_threshold"])}
 
 
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("lstm_jump", {"tokens_between_jumps": 2, "max_jump": 3, "max_jumps": 2}),
+        ("structural_jump_lstm", {"reading_cost": 0.3}),
+        ("jumper", {"tokens_between_decisions": 2}),
+    ],
+)
+def test_readers_that_jump_or_stop_go_on_from_a_plain_lstm(
+    model, options, tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
+) -> None:
+    files = (reviews(0, 320), reviews(1000, 1060))
+    sizes = {"hidden_size": 16, "pooling": "max"}
+    steps = ("--learning_rate", 2e-2, "--per_device_train_batch_size", 32)
+    plain = {**sizes, "read_threshold": 0}
+    train(
+        run_script,
+        encoder_path,
+        *files,
+        tmp_path / "lstm",
+        *("--model", "skim_rnn", "--reader_options", json.dumps(plain), *steps),
+    )
+    trained = train(
+        run_script,
+        encoder_path,
+        *files,
+        tmp_path / "jumps",
+        *("--model", model, "--reader_options", json.dumps({**sizes, **options}), *steps),
+        *("--init_from", tmp_path / "lstm", "--num_train_epochs", 4),
+    )
+    assert trained["eval_accuracy"] > 0.7 and trained["eval_read_share"] < 1
+    texts = [line.rsplit(",", 1)[0] for line in files[1].read_text().splitlines()[1:]]
+    readings = list(pipeline("text-classification", str(tmp_path / "jumps")).read(texts))
+    shares = [reading.trace.share_read for reading in readings if reading.trace]
+    assert sum(shares) / len(shares) == pytest.approx(trained["eval_read_share"], abs=1e-4)
+
+
 def test_resumed_training_equals_uninterrupted(
     tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
 ) -> None:
@@ -196,24 +228,3 @@ def test_calibration_finds_the_rows_that_training_left_out(
         assert len(trained) + len(validated) == 150 and not held & set(validated["text"])
     else:
         assert held == set(validated["text"])
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_reader(
-    tmp_path: Path, encoder_path: Path, reviews: Reviews
-) -> None:
-    out = tmp_path / "reader"
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
-        *(str(SCRIPTS / "finetune_text.py"), "--encoder", str(encoder_path), *QUICK, "--use_cpu"),
-        *("--train_file", str(reviews(0, 320)), "--validation_file", str(reviews(1000, 1060))),
-        *("--output_dir", str(out), "--num_train_epochs", "4", "--learning_rate", "2e-3"),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent)}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr[-2000:]
-    lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
-    assert len([line for line in lines if "output_dir" in line]) == 1  # the first process alone
-    assert json.loads(lines[-1])["eval_accuracy"] >= 0.95
-    (answer,) = pipeline("text-classification", str(out))("w1 lovely w2 w3")
-    assert answer["label"] == "positive"
