@@ -102,8 +102,7 @@ def main() -> None:
     held_out = read_held_out(args, pipe)
     if point["risk"] == "disagreement":
         held_out = HeldOut(held_out.inputs, None)
-    full = max(config.operating_points, key=lambda p: p["cost_share"])
-    policies = [full["policy"], point["policy"]]
+    policies = [config.operating_points[0]["policy"], point["policy"]]
     grid = read_grid(pipe, policies, held_out, point["cost_unit"])
     print(json.dumps({"promise": promise(point), **verdict(point, grid)}, indent=2))
 

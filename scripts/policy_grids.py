@@ -21,7 +21,7 @@ from temporal.data import Video, VideoError
 from temporal.models.operating_points import apply_point
 from temporal.policies.halt import CRITERIA
 from temporal.trace import Trace
-from temporal.training.calibration import OperatingPoint, PolicyGrid
+from temporal.training.calibration import OperatingPoint, PolicyGrid, worth_having
 from temporal.training.exit_policies import NEVER, ExitAnswers, certainties
 from temporal.training.temperature import fit_temperatures
 
@@ -92,16 +92,21 @@ def read_grid(
 def with_real_costs(
     pipe: Any, points: Sequence[OperatingPoint], inputs: Sequence[str]
 ) -> list[OperatingPoint]:
-    """The points with what they cost on these inputs when they are really read, in batches."""
+    """The points with what they cost on these inputs when they are really read, in batches.
+
+    Those that save nothing then are left out.
+    """
     costs = []
     for point in points:
         answers, spent = read_at(pipe, point.policy, inputs, point.cost_unit)
         read = [cost for answer, cost in zip(answers, spent, strict=True) if answer is not None]
         costs.append(statistics.fmean(read))
-    return [
-        replace(point, cost=cost, cost_share=min(1.0, cost / costs[0]))
-        for point, cost in zip(points, costs, strict=True)
-    ]
+    return worth_having(
+        [
+            replace(point, cost=cost, cost_share=cost / costs[0])
+            for point, cost in zip(points, costs, strict=True)
+        ]
+    )
 
 
 def family_of(config: Any) -> tuple[list[dict[str, Any]], bool]:

@@ -122,6 +122,8 @@ def operating_points(
 ) -> list[OperatingPoint]:
     """Choose a path through the policies on some sources and test it on others, safest first.
 
+    Points that save nothing are left out, but for the full reading.
+
     Args:
         grid: of all sources.
         choose_rows: int64 source numbers that the path is chosen on. None of them: the grid is
@@ -132,7 +134,15 @@ def operating_points(
         confidence: of the bounds, in (0, 1).
     """
     path = frontier(grid.take(rows=choose_rows), count) if len(choose_rows) else None
-    return certify(grid.take(path, test_rows), risk=risk, confidence=confidence)
+    return worth_having(certify(grid.take(path, test_rows), risk=risk, confidence=confidence))
+
+
+def worth_having(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
+    """The full reading, which comes first, and the points that cost less than it does.
+
+    Bounds stay what they are: they are of the whole path, and no loss has a say in this.
+    """
+    return [point for k, point in enumerate(points) if not k or point.cost < points[0].cost]
 
 
 def split_rows(num_rows: int, share: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -119,9 +119,17 @@ def test_searched_thresholds_and_temperatures_are_tested_on_other_rows(
     assert saved(exits)["temperatures"] is None
 
 
+OPTIONS = {
+    "skim_rnn": {"skim_size": 2},
+    "jumper": {"tokens_between_decisions": 2},
+}
+JUMPS = ["lstm_jump", "lstm_shuttle"]
+"""What these leave out depends on two fields, which have no order."""
+
+
 @pytest.fixture
 def saved_reader(tmp_path: Path, encoder_path: Path) -> Callable[[str], Any]:
-    """`saved_reader("skim_rnn")`: an untrained recurrent reader in tmp_path, with strong opinions."""
+    """`saved_reader("skim_rnn")`: an untrained recurrent reader, in `tmp_path`."""
 
     def save(name: str) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(encoder_path)
@@ -133,6 +141,7 @@ def saved_reader(tmp_path: Path, encoder_path: Path) -> Callable[[str], Any]:
                 vocab_size=len(tokenizer),
                 embedding_size=8,
                 hidden_size=8,
+                **OPTIONS.get(name, {}),
                 id2label=names,
                 label2id={label: k for k, label in names.items()},
             )
@@ -148,7 +157,8 @@ def saved_reader(tmp_path: Path, encoder_path: Path) -> Callable[[str], Any]:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, reader in READERS.items() if issubclass(reader, RecurrentReader)]
+    "name",
+    [k for k, reader in READERS.items() if issubclass(reader, RecurrentReader) and k not in JUMPS],
 )
 def test_recurrent_readers_are_calibrated(
     name: str,
@@ -159,23 +169,22 @@ def test_recurrent_readers_are_calibrated(
 ) -> None:
     saved_reader(name)
     command = ("calibrate", "--model", tmp_path, "--data_file", reviews(0, 40))
-    full = run_script(*command, "--budget", 1.0)["full"]
+    run_script(*command, "--budget", 1.0)
     points = saved(tmp_path)["operating_points"]
     shares = [point["cost_share"] for point in points]
     assert shares[0] == max(shares) == 1 > min(shares) and len(points) >= 3
     for point in (points[0], min(points, key=lambda point: point["cost_share"])):
         pipe = pipeline("text-classification", str(tmp_path), budget=point["cost_share"])
-        assert pipe.operating_point == point
+        assert pipe.operating_point["cost_share"] == pytest.approx(point["cost_share"], abs=0.005)
         texts = [line.rsplit(",", 1)[0] for line in reviews(0, 40).read_text().splitlines()[1:]]
         traces = [reading.trace for reading in pipe.read(texts)]
-        if point["policy"] == full["policy"]:
+        if point is points[0]:
             assert {trace.share_read for trace in traces} == {1.0}
-        if full["num_calibration"] == 40:  # no rows were set aside to choose on
-            macs = sum(trace.cost.macs for trace in traces) / 40
-            assert macs / full["cost"] == pytest.approx(point["cost_share"])
+        macs = sum(trace.cost.macs for trace in traces) / len(traces)
+        assert macs == pytest.approx(pipe.operating_point["cost"])
 
 
-@pytest.mark.parametrize("name", ["lstm_jump", "lstm_shuttle"])
+@pytest.mark.parametrize("name", JUMPS)
 def test_policies_without_an_order_are_sorted_first(
     name: str,
     tmp_path: Path,
