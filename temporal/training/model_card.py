@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def promise(point: Mapping[str, Any], units: str = "sources") -> str:
             "lose more."
         )
     bound = point["drop_bound_all"] if point["max_drop"] is None else point["max_drop"]
-    loses = _RISKS[point["risk"]].format(points=100 * bound, units=units)
+    loses = _RISKS[point["risk"]].format(points=100 * _rounded_up(bound), units=units)
     return (
         f"With {100 * point['confidence']:g} % confidence, {loses}: tested on {number} held-out "
         f"{units}, for {units} drawn like them."
@@ -119,10 +120,10 @@ def _table(points: list[dict[str, Any]], now: Mapping[str, Any] | None) -> str:
             f"**{_describe(point)}** (default)" if point is now else _describe(point),
             f"{point['cost_share']:.2f}",
             f"{point['accuracy']:.3f}",
-            f"{point['drop']:.3f}",
+            f"{round(point['drop'], 3) + 0.0:.3f}",  # never -0.000
         ]
         if bound:
-            cells.append(f"{point['drop_bound_all']:.3f}")
+            cells.append(f"{_rounded_up(point['drop_bound_all']):.3f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -138,6 +139,11 @@ def _describe(point: Mapping[str, Any]) -> str:
     levels = sorted({level for level in thresholds if level < NEVER})
     shown = f">= {levels[0]:.3g}" if len(levels) == 1 else "at a threshold for each exit"
     return f"{policy['criterion']} {shown}"
+
+
+def _rounded_up(bound: float) -> float:
+    """To three decimals: a bound that is shown must hold, too."""
+    return math.ceil(1000 * bound - 1e-6) / 1000
 
 
 def _wrap(text: str) -> str:

@@ -40,6 +40,7 @@ def test_a_promise_names_risk_level_confidence_and_number() -> None:
         "tested on 2,500 held-out reviews, for reviews drawn like them."
     )
     assert "at most 2.5 points below" in promise(point(0.5, 0.4, max_drop=0.025))
+    assert "at most 2.2 points below" in promise(point(0.5, 0.4, drop_bound_all=0.0211))
     other = promise(point(0.5, 0.4, risk="disagreement", confidence=0.9))
     assert other.startswith("With 90 % confidence, at most 3.1 % of sources are answered otherwise")
     lost = promise(point(0.5, 0.4, risk="lost_answers"))
