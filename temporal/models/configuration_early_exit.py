@@ -43,6 +43,9 @@ class EarlyExitConfig(PreTrainedConfig):
     """Regression with the criterion `"patience"`: outputs that differ by less than this agree."""
     thresholds: list[float] | None = None
     """Certainty at which each exit but the last answers; None: nothing halts."""
+    temperatures: list[float] | None = None
+    """What the logits of each exit but the last are divided by before the criterion sees them,
+    unless it is a learned one; None: all are 1. Scores are not scaled."""
     pruning: str | None = None
     """How tokens are dropped between layers: one of `temporal.models.token_pruning.PRUNERS`."""
     pruning_loss_weight: float = 0.1
@@ -58,7 +61,7 @@ class EarlyExitConfig(PreTrainedConfig):
     pruning_temperature: float = 5e-4
     """ltp: how soft the soft stage's thresholds are."""
     operating_points: list[dict] | None = None
-    """Calibrated ways to run; see `temporal.models.halting`."""
+    """Calibrated ways to run; see `temporal.models.operating_points`."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
