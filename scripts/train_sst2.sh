@@ -18,4 +18,4 @@ held_out=(--calibration_share 0.2 --seed 0)
     --logging_steps 200 --eval_strategy epoch --save_strategy no \
     --report_to none --disable_tqdm true --output_dir "$output/sst2"
 "${PYTHON:-python}" "$here/calibrate.py" --task text --model "$output/sst2" \
-    --data_file "$data/train.txt" "${held_out[@]}" --batch_size 32 --max_drop 0.005 --measured
+    --data_file "$data/train.txt" "${held_out[@]}" --batch_size 32 --max_drop 0.005

@@ -35,6 +35,7 @@ from .recurrent import (
     first_state,
     init_recurrent_weights,
     kernels_apply,
+    likeliest,
     read_cohort,
     run_kernel,
 )
@@ -124,7 +125,8 @@ class Jumper(RecurrentReader, PreTrainedModel):
         Args:
             input_ids: int64 `[B, T]`, padded at the end.
             attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
-            labels: int64 `[B]`.
+            labels: int64 `[B]`, or class probabilities `[B, K]`, of which rewards take the
+                likeliest.
 
         Returns:
             In training, the logits at the end of the text and the expected share.
@@ -159,7 +161,7 @@ class Jumper(RecurrentReader, PreTrainedModel):
         read_BT = torch.arange(1, ids_BT.shape[1] + 1, device=ids_BT.device) / lengths_B[:, None]
         loss = None
         if labels is not None:
-            labels_BT = labels[:, None].expand_as(ids_BT)
+            labels_BT = likeliest(labels)[:, None].expand_as(ids_BT)
             error_BT = F.cross_entropy(logits_BTK.transpose(1, 2), labels_BT, reduction="none")
             right_BT = logits_BTK.argmax(-1) == labels_BT
             reward_BT = right_BT * (1 - config.reading_cost * read_BT).clamp(min=0)

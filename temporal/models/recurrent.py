@@ -87,7 +87,7 @@ def classify_tokens(
             reading each token `[B, T]` and what the policy adds to the loss.
         input_ids: int64 `[B, T]`, padded at the end.
         attention_mask: `[B, T]`, 1 where a token exists; None: all exist.
-        labels: int64 `[B]`.
+        labels: int64 `[B]`, or class probabilities `[B, K]`.
     """
     mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     lengths_B = mask_BT.sum(1)
@@ -139,6 +139,11 @@ async def read_cohort(
         if len(document) > limit:
             document.note(truncated=True)
     return checked_rows(logits_BK)
+
+
+def likeliest(labels: Tensor) -> Tensor:
+    """Class numbers `[B]` of labels that are these already, or class probabilities `[B, K]`."""
+    return labels if labels.ndim == 1 else labels.argmax(-1)
 
 
 def pool_densely(

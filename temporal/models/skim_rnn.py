@@ -114,7 +114,7 @@ class SkimRNN(RecurrentReader, PreTrainedModel):
         Args:
             input_ids: int64 `[B, T]`, padded at the end.
             attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
-            labels: int64 `[B]`.
+            labels: int64 `[B]`, or class probabilities `[B, K]`.
         """
         return classify_tokens(self, self._dense, input_ids, attention_mask, labels)
 

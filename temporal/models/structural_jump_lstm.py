@@ -143,7 +143,8 @@ class StructuralJumpLSTM(RecurrentReader, PreTrainedModel):
         Args:
             input_ids: int64 `[B, T]`, padded at the end.
             attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
-            labels: int64 `[B]`.
+            labels: int64 `[B]`, or class probabilities `[B, K]`, of which rewards take the
+                likeliest.
         """
         return classify_walk(self, input_ids, attention_mask, labels)
 

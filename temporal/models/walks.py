@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from ..handle import Handle
 from ..policies.reinforce import baseline_loss, entropy, policy_loss, sample
-from .recurrent import RecurrentOutput
+from .recurrent import RecurrentOutput, likeliest
 
 
 class Decisions:
@@ -105,7 +105,7 @@ def classify_walk(
         reader: see the head of this file.
         input_ids: int64 `[B, T]`, padded at the end.
         attention_mask: `[B, T]`, 1 where a token exists; None: all exist.
-        labels: int64 `[B]`.
+        labels: int64 `[B]`, or class probabilities `[B, K]`; rewards are for the likeliest.
     """
     mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     lengths_B = mask_BT.sum(1)
@@ -122,7 +122,7 @@ def classify_walk(
         marks_BT = walk.marks_BT
         logits_BK = reader.classifier(reader.dropout(walk.pooled_BH))
         if labels is not None:
-            worth_B = reader.reward(logits_BK.detach(), labels)
+            worth_B = reader.reward(logits_BK.detach(), likeliest(labels))
             worth_B = worth_B if walk.cost_B is None else worth_B - walk.cost_B
             config = reader.config
             loss = F.cross_entropy(logits_BK, labels) + walk.decisions.loss(

@@ -14,6 +14,7 @@ from temporal.engine import Engine
 from temporal.models import READERS
 from temporal.models.checks import NonFiniteError
 from temporal.models.configuration_recurrent import POOLINGS
+from temporal.models.recurrent import RecurrentReader
 
 LENGTHS = (1, 7, 23, 2, 15, 15, 4, 30)
 SIZES = {"vocab_size": 100, "embedding_size": 12, "hidden_size": 16}
@@ -301,3 +302,21 @@ def test_a_budget_needs_calibration_and_then_sets_the_threshold(name) -> None:
     ]
     assert reader.set_budget(0.5) is reader.config.operating_points[0]
     assert reader.config.read_threshold == 0.7
+
+
+RECURRENT = [name for name, reader in READERS.items() if issubclass(reader, RecurrentReader)]
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_probabilities_that_are_certain_teach_as_class_numbers_do(name) -> None:
+    reader_class: Any = READERS[name]
+    reader = reader_class(reader_class.config_class(**SIZES, **OPTIONS.get(name, {})))
+    ids, labels = torch.randint(3, 100, (4, 20)), torch.tensor([0, 1, 1, 0])
+    losses = []
+    for given in (labels, torch.eye(2)[labels]):
+        torch.manual_seed(0)
+        losses.append(reader.train()(ids, labels=given).loss)
+    torch.testing.assert_close(*losses)
+    unsure = torch.full((4, 2), 0.5)
+    torch.manual_seed(0)
+    assert not torch.isclose(reader(ids, labels=unsure).loss, losses[0])
