@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from held_out import HeldOut, HeldOutArguments, read_held_out
 from policy_grids import (
+    ExitRun,
     exit_answers,
     exit_costs,
     family_of,
@@ -96,18 +97,29 @@ class CalibrationArguments(HeldOutArguments):
             raise ValueError("give one of --max_drop, --budget and --budget_cost")
 
 
-def exit_grid(
-    args: CalibrationArguments, pipe: Any, held_out: HeldOut
-) -> tuple[PolicyGrid, Tensor, Tensor]:
-    """Policies of a reader with exits, and the rows that choose among them and that test them.
+def measured_points(
+    args: CalibrationArguments, pipe: Any, held_out: HeldOut, risk: str
+) -> list[OperatingPoint]:
+    """Run the reader on the held-out rows; points with bounds.
 
-    Its configuration gets criterion and temperatures.
+    The configuration of a reader with exits gets criterion and temperatures.
     """
-    config = pipe.model.config
+    config, options = pipe.model.config, {"count": args.num_points, "confidence": args.confidence}
+    if not hasattr(config, "thresholds"):
+        return operating_points(*family_grid(args, pipe, held_out), risk=risk, **options)
     if getattr(config, "gate", False):
-        raise ValueError("gate (True) halts without thresholds: there is nothing to calibrate")
+        raise SystemExit("gate (True) halts without thresholds: there is nothing to calibrate")
     config.criterion = args.criterion or config.criterion
     run = run_exits(pipe, held_out)
+    points = operating_points(*exit_grid(args, pipe, run), risk=risk, **options)
+    return with_real_costs(pipe, points, run.held_out.inputs[: args.cost_samples])
+
+
+def exit_grid(
+    args: CalibrationArguments, pipe: Any, run: ExitRun
+) -> tuple[PolicyGrid, Tensor, Tensor]:
+    """Policies of a reader with exits, and the rows that choose among them and that test them."""
+    config = pipe.model.config
     num_exits, num_classes = run.logits_NEK.shape[1:]
     chooses = args.per_exit or args.temperature_scaling
     first, rest = split_rows(len(run.lengths_N), args.choose_share if chooses else 0.0, args.seed)
@@ -163,15 +175,7 @@ def main() -> None:
     if risk == "disagreement":
         held_out = HeldOut(held_out.inputs, None)
     config = pipe.model.config
-    has_exits = hasattr(config, "thresholds")
-    points = operating_points(
-        *(exit_grid if has_exits else family_grid)(args, pipe, held_out),
-        count=args.num_points,
-        risk=risk,
-        confidence=args.confidence,
-    )
-    if has_exits:
-        points = with_real_costs(pipe, points, held_out.inputs[: args.cost_samples])
+    points = measured_points(args, pipe, held_out, risk)
     try:
         chosen = choose(args, points)
     except ValueError as error:

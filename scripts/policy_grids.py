@@ -94,7 +94,7 @@ def with_real_costs(
 ) -> list[OperatingPoint]:
     """The points with what they cost on these inputs when they are really read, in batches.
 
-    Those that save nothing then are left out.
+    Those that cost no less than a safer one then are left out.
     """
     costs = []
     for point in points:

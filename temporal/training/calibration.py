@@ -122,7 +122,7 @@ def operating_points(
 ) -> list[OperatingPoint]:
     """Choose a path through the policies on some sources and test it on others, safest first.
 
-    Points that save nothing are left out, but for the full reading.
+    Points that cost no less than a safer one are left out.
 
     Args:
         grid: of all sources.
@@ -138,11 +138,15 @@ def operating_points(
 
 
 def worth_having(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
-    """The full reading, which comes first, and the points that cost less than it does.
+    """Those that cost less than all safer ones; the full reading, which comes first, is kept.
 
     Bounds stay what they are: they are of the whole path, and no loss has a say in this.
     """
-    return [point for k, point in enumerate(points) if not k or point.cost < points[0].cost]
+    kept = [points[0]]
+    for point in points[1:]:
+        if point.cost < kept[-1].cost:
+            kept.append(point)
+    return kept
 
 
 def split_rows(num_rows: int, share: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -100,19 +100,22 @@ def _is_current(config: PreTrainedConfig, point: Mapping[str, Any]) -> bool:
 def _calibration(full: Mapping[str, Any], units: str) -> str:
     counted = {"macs": f"{full['cost'] / 1e6:,.1f} M MACs", "ms": f"{full['cost']:.2f} ms"}
     cost = counted.get(full["cost_unit"], f"{full['cost']:,.4g} {full['cost_unit']}")
-    right = "agreement" if full["risk"] == "disagreement" else "accuracy"
     singular = units.removesuffix("s")
     return (
-        f"Cost against {right}, on {full['num_calibration']:,} held-out {units}. Reading "
+        f"Cost against {_right(full)}, on {full['num_calibration']:,} held-out {units}. Reading "
         f"everything costs {cost} a {singular}, which is 1 below."
     )
+
+
+def _right(full: Mapping[str, Any]) -> str:
+    return "agreement" if full.get("risk") == "disagreement" else "accuracy"
 
 
 def _table(points: list[dict[str, Any]], now: Mapping[str, Any] | None) -> str:
     confidence = points[0].get("confidence")
     bound = "" if confidence is None else f" | drop at most ({100 * confidence:g} %)"
     lines = [
-        f"| policy | cost | accuracy | drop{bound} |",
+        f"| policy | cost | {_right(points[0])} | drop{bound} |",
         "|---|---|---|---" + "|---" * bool(bound) + "|",
     ]
     for point in points:

@@ -20,6 +20,7 @@ from temporal.training.calibration import (
     operating_points,
     split_rows,
     within_drop,
+    worth_having,
 )
 from temporal.training.risk import RISKS, Change, upper_bound
 
@@ -97,7 +98,13 @@ def test_bounds_are_from_the_rows_that_did_not_choose() -> None:
     assert points[1].drop_bound == 1.0 and points[1].num_calibration == 20
     # A path whose order was fixed in advance is tested as it is.
     kept = operating_points(policies, first[:0], torch.arange(40))
-    assert [point.policy["read_threshold"] for point in kept] == [0.0, 1.0, 2.0]
+    assert kept == certify(policies)[:2]  # the last costs more than a safer one
+
+
+def test_points_that_cost_no_less_than_a_safer_one_are_not_worth_having() -> None:
+    points = measure(grid([[0]] * 6, [1.0, 1.1, 1.0, 0.5, 0.6, 0.4]))
+    kept = [point.cost_share for point in worth_having(points)]
+    assert kept == pytest.approx([1.0, 0.5, 0.4])
 
 
 def test_a_split_is_a_partition_by_seed() -> None:
