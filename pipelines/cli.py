@@ -45,6 +45,10 @@ def run(
     budget: Annotated[
         float | None, typer.Option(help="Share of the full cost to spend, 0 to 1.")
     ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="Accuracy that may be lost, 0 to 1, as certified by the calibration."),
+    ] = None,
     policy: Annotated[
         str | None, typer.Option(help="Reading policy, instead of the model's.")
     ] = None,
@@ -83,6 +87,7 @@ def run(
             output=output,
             model=model,
             budget=budget,
+            max_drop=max_drop,
             policy=policy,
             batch_size=batch_size,
             device=device,

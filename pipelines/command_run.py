@@ -47,6 +47,7 @@ class RunRequest:
     output: Path
     model: str | None
     budget: float | None
+    max_drop: float | None
     policy: str | None
     batch_size: int | None
     device: str | None
@@ -72,6 +73,7 @@ class RunRequest:
             "inputs": list(self.inputs),
             "column": self.column,
             "id_column": self.id_column,
+            "max_drop": self.max_drop,
             "policy": self.policy,
             "top_k": self.top_k,
             "format": self.format,
@@ -186,6 +188,7 @@ def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
     from .pipeline import pipeline
 
     options: dict[str, Any] = {
+        "max_drop": request.max_drop,
         "policy": request.policy,
         "batch_size": request.batch_size,
         "device": ranks.device(request.device),

@@ -7,37 +7,22 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
-import torch
-
-from temporal.data import Item, TextError, VideoError, collect
+from temporal.data import Item, collect
 from temporal.engine import Engine, Outcome
-from temporal.models.checks import NonFiniteError, check_in
+from temporal.models.checks import check_in
 from temporal.models.reader import Reader
 from temporal.trace import Trace
 
 from .device import pick_device
 from .loading import LoadedModel, load_model, with_own_policy
 from .reading import Reading, ReadingError
+from .reading_errors import describe_error
 from .scores import FunctionToApply, class_scores
 
 Order = Literal["input", "completed"]
 OnError = Literal["raise", "record", "skip"]
 
 TASKS = ("text-classification", "video-classification")
-
-_OPEN_REASONS = frozenset(
-    {
-        "not_media",
-        "not_video",
-        "no_video_stream",
-        "truncated_header",
-        "too_large",
-        "path_not_allowed",
-        "not_regular_file",
-        "not_found",
-        "unsupported_codec",
-    }
-)
 
 
 class ReadingFailed(RuntimeError):
@@ -54,6 +39,7 @@ def pipeline(
     model: Any = None,
     *,
     budget: float | None = None,
+    max_drop: float | None = None,
     policy: str | None = None,
     device: Any = None,
     batch_size: int | None = None,
@@ -66,9 +52,12 @@ def pipeline(
         model: None (the bundled default), a path or a hub id, or a loaded model: one of
             `temporal.models`, or any classifier of transformers for texts, videos or images (read
             frame by frame), which needs no training to be read adaptively.
-        budget: share of the full cost that may be spent, 0 to 1. A calibrated reader runs at its
-            most accurate operating point within it; an ordinary classifier is shown that share of
+        budget: share of the full cost that may be spent, 0 to 1. A calibrated reader runs at the
+            operating point that spends most of it; an ordinary classifier is shown that share of
             a source's pieces. None: the reader's own policy; an ordinary classifier reads all.
+        max_drop: instead of a budget: accuracy that may be lost against reading everything, 0 to 1.
+            A calibrated reader runs at its cheapest operating point that is certified for it; the
+            full reading is certified for any. `.operating_point` says which one it is.
         policy: `"criterion:threshold"`, e.g. `"confidence:0.95"` or `"patience:3"`, instead of the
             reader's own. Criteria are in `temporal.policies.halt.CRITERIA`.
         device: as in transformers; default: an accelerator where there is one.
@@ -90,6 +79,10 @@ def pipeline(
     check_in("task", task, TASKS)
     if budget is not None and not 0 <= budget <= 1:
         raise ValueError(f"budget ({budget}) must be between 0 and 1: a share of the full cost")
+    if max_drop is not None and (budget is not None or policy is not None):
+        raise ValueError(
+            f"max_drop ({max_drop}) chooses the policy and its cost: give no budget and no policy"
+        )
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size ({batch_size}) must be >= 1")
     kinds: dict[str, type[Pipeline]] = {
@@ -102,14 +95,19 @@ def pipeline(
         if name in options
     }
     loaded = load_model(task, model, needs_pieces=bool(policy) or budget is not None, **loading)
-    if policy is not None or budget is not None:  # the caller's model keeps its own
+    if (policy, budget, max_drop) != (None, None, None):  # the caller's model keeps its own
         loaded = with_own_policy(loaded)
     if policy is not None:
         name, _, threshold = policy.partition(":")
         loaded.reader.set_policy(name, _number(policy, threshold) if threshold else None)
+    point = None
     if budget is not None:
-        loaded.reader.set_budget(budget)
-    return kinds[task](loaded, device=device, batch_size=batch_size, **options)
+        point = loaded.reader.set_budget(budget)
+    if max_drop is not None:
+        point = loaded.reader.set_max_drop(max_drop)
+    pipe = kinds[task](loaded, device=device, batch_size=batch_size, **options)
+    pipe.operating_point = point
+    return pipe
 
 
 def _number(policy: str, text: str) -> float:
@@ -130,6 +128,9 @@ class Pipeline:
     default_top_k: int
     call_options: frozenset[str] = frozenset({"batch_size", "function_to_apply"})
     """Options that a call may set for itself."""
+    operating_point: dict[str, Any] | None = None
+    """What `budget=` or `max_drop=` chose of the calibrated points: its policy, cost share,
+    accuracy and bounds."""
 
     def __init__(
         self,
@@ -297,34 +298,6 @@ class Pipeline:
     def _partial(self, outcome: Outcome) -> ReadingError | None:
         """An error for a source that was read without fault, but not all of it was offered."""
         return None
-
-
-class InputFailed(Exception):
-    """An item that `collect` could not turn into an input."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-def describe_error(error: Exception) -> ReadingError:
-    """Say of any exception where it belongs, in one word and one sentence."""
-    message = " ".join(str(error).split()).removeprefix(f"{getattr(error, 'reason', None)}: ")
-    message = message[:500] or type(error).__name__
-    if isinstance(error, InputFailed):
-        return ReadingError(stage="input", reason=error.reason, message=message)
-    if isinstance(error, VideoError):
-        stage: Any = "open" if error.reason in _OPEN_REASONS else "decode"
-        return ReadingError(stage=stage, reason=error.reason, message=message)
-    if isinstance(error, TextError):
-        return ReadingError(stage="tokenize", reason=error.reason, message=message)
-    if isinstance(error, NonFiniteError):
-        return ReadingError(stage="model", reason="nonfinite", message=message)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return ReadingError(stage="model", reason="oom", message=message)
-    return ReadingError(
-        stage="model", reason="model_error", message=f"{type(error).__name__}: {message}"[:500]
-    )
 
 
 def _handle(reading: Reading, on_error: OnError) -> Iterator[Reading]:

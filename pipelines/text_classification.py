@@ -9,8 +9,9 @@ from typing import Any
 from temporal.data import Document, Item
 from temporal.engine import Engine, Outcome
 
-from .pipeline import InputFailed, Pipeline
+from .pipeline import Pipeline
 from .reading import ReadingError
+from .reading_errors import InputFailed
 
 _WINDOW_BATCHES = 8
 """Batches that are tokenized and sorted by length together, so that cohorts need little padding."""

@@ -13,8 +13,9 @@ from temporal.data.decode.remote.urls import AllowRemote, check_permission
 from temporal.engine import Engine
 from temporal.trace import Trace
 
-from .pipeline import InputFailed, Pipeline
+from .pipeline import Pipeline
 from .reading import Reading
+from .reading_errors import InputFailed
 
 _DECODE_THREADS = 2
 

@@ -1,242 +1,192 @@
-"""Choose when a reader halts (or how much it skims) from held-out data, and save it in its config.
+"""Choose how much a reader reads from held-out data, say what is certain, and save both.
 
     python scripts/calibrate.py --task text --model out/sst2 --data_file train.txt \
-        --calibration_share 0.1 --max_drop 0.005
+        --calibration_share 0.3 --max_drop 0.01
     python scripts/calibrate.py --task text --model out/skim --data_file imdb.parquet --budget 0.3
-    python scripts/calibrate.py --task video --model DIR --data_file CLIPS_DIR --max_drop 0.02
+    python scripts/calibrate.py --task text --model out/sst2 --data_file train.txt \
+        --calibration_share 0.3 --cost_unit ms --budget_cost 1.5
+    python scripts/calibrate.py --task video --model DIR --data_file CLIPS_DIR --budget 0.6
 
-The chosen policy becomes the reader's own; a frontier of operating points is stored beside it, so
-that `budget=` can pick another at call time. Prints one JSON line.
+The chosen policy becomes the reader's own; operating points with bounds are stored beside it, so
+that `budget=` and `max_drop=` can pick others at call time. `temporal.training.calibration` says
+what the bounds promise. Prints one JSON line, with the promise in a sentence.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from text_data import hold_out, read_labelled_texts
-from torch.nn.utils.rnn import pad_sequence
+from held_out import HeldOut, HeldOutArguments, read_held_out
+from policy_grids import exit_answers, family_of, read_grid, run_exits, with_real_costs
+from torch import Tensor
 from transformers import HfArgumentParser
 
-from temporal.data import Document, Video, VideoError, collect
-from temporal.pipelines.loading import load_model
+from temporal.models.operating_points import point_for_budget, point_for_drop
+from temporal.pipelines import pipeline
 from temporal.training.calibration import (
     OperatingPoint,
-    certified,
-    exit_frontier,
-    risk_bound,
+    PolicyGrid,
+    operating_points,
+    split_rows,
     within_drop,
 )
+from temporal.training.exit_policies import searched_thresholds, shared_thresholds
+from temporal.training.model_card import promise
 
 
 @dataclass
-class CalibrationArguments:
-    """What to calibrate, on what, to what."""
+class CalibrationArguments(HeldOutArguments):
+    """To what to calibrate."""
 
-    model: str = field(metadata={"help": "Folder of a saved reader; its config.json is updated."})
-    data_file: str = field(
-        metadata={"help": "Labelled texts (scripts/text_data.py), or a folder of videos."}
-    )
-    task: Literal["text", "video"] = field(default="text", metadata={"help": "What it reads."})
     max_drop: float | None = field(
-        default=None, metadata={"help": "Largest accuracy drop against reading everything, 0 to 1."}
+        default=None,
+        metadata={"help": "Largest accuracy drop against reading everything, 0 to 1, certified."},
+    )
+    measured: bool = field(
+        default=False,
+        metadata={"help": "With --max_drop: by the measured drop instead, which promises nothing."},
     )
     budget: float | None = field(
         default=None, metadata={"help": "Share of the full cost that may be spent, 0 to 1."}
     )
-    guarantee: bool = field(
-        default=False,
+    budget_cost: float | None = field(
+        default=None, metadata={"help": "Mean cost of a source that may be spent, in --cost_unit."}
+    )
+    cost_unit: Literal["macs", "ms"] = field(
+        default="macs",
+        metadata={"help": "Multiply-accumulates, or milliseconds on this machine at --batch_size."},
+    )
+    risk: Literal["accuracy_drop", "lost_answers", "disagreement"] = field(
+        default="accuracy_drop",
+        metadata={"help": "What the bounds bound; without labels it is disagreement."},
+    )
+    confidence: float = field(default=0.95, metadata={"help": "Of the bounds."})
+    criterion: str | None = field(default=None, metadata={"help": "Default: the reader's."})
+    per_exit: bool = field(
+        default=False, metadata={"help": "Search a threshold for each exit; default: one for all."}
+    )
+    temperature_scaling: bool = field(
+        default=False, metadata={"help": "Fit a temperature for each exit first."}
+    )
+    choose_share: float = field(
+        default=0.33,
         metadata={
-            "help": "With --max_drop: only what Learn-then-Test certifies, not the measured."
+            "help": "Share of the rows that thresholds are searched and temperatures fitted on; "
+            "the bounds are from the others. Without either, all rows test."
         },
     )
-    confidence: float = field(default=0.95, metadata={"help": "Of the bounds on the drop."})
-    criterion: str | None = field(default=None, metadata={"help": "Default: the reader's."})
-    calibration_share: float | None = field(
-        default=None,
-        metadata={"help": "Use the rows that finetune_text.py kept out of training this way."},
+    cost_samples: int = field(
+        default=256, metadata={"help": "Readers with exits: inputs that costs are measured on."}
     )
-    validation_share: float | None = field(
-        default=None, metadata={"help": "Use the rows that finetune_text.py held out to validate."}
-    )
-    train_phrases: bool = field(
-        default=False, metadata={"help": "Treebanks: the training used phrases."}
-    )
-    block_column: str | None = field(
-        default=None, metadata={"help": "As in the training: blocks that were held out whole."}
-    )
-    seed: int = field(default=0, metadata={"help": "Of the split; the one of the training."})
-    text_column: str = field(default="text", metadata={"help": "Column of the texts."})
-    label_column: str = field(default="label", metadata={"help": "Column of the labels."})
-    max_samples: int | None = field(default=None, metadata={"help": "Use so many."})
-    num_points: int = field(default=12, metadata={"help": "Operating points to store."})
+    num_points: int = field(default=20, metadata={"help": "Operating points to store at most."})
 
     def __post_init__(self) -> None:
-        if (self.max_drop is None) == (self.budget is None):
-            raise ValueError("give --max_drop or --budget, and not both")
+        goals = (self.max_drop, self.budget, self.budget_cost)
+        if sum(goal is not None for goal in goals) != 1:
+            raise ValueError("give one of --max_drop, --budget and --budget_cost")
 
 
-_READ_THRESHOLDS = (0.0, 0.2, 0.3, 0.36, *(k / 100 for k in range(40, 52)), 0.55, 0.6, 0.7, 0.8)
-"""Densest about 0.5, where most tokens' probabilities lie."""
+def exit_grid(
+    args: CalibrationArguments, pipe: Any, held_out: HeldOut
+) -> tuple[PolicyGrid, Tensor, Tensor]:
+    """Policies of a reader with exits, and the rows that choose among them and that test them.
 
-
-def labelled_documents(args: CalibrationArguments, loaded: Any) -> tuple[list[Any], torch.Tensor]:
-    """The held-out texts as documents, and their class numbers; texts that cannot be read go."""
-    rows = read_labelled_texts(
-        args.data_file,
-        args.text_column,
-        args.label_column,
-        phrases=args.train_phrases,
-        block_column=args.block_column,
+    Its configuration gets criterion and temperatures.
+    """
+    config = pipe.model.config
+    if getattr(config, "gate", False):
+        raise ValueError("gate (True) halts without thresholds: there is nothing to calibrate")
+    config.criterion = args.criterion or config.criterion
+    run = run_exits(pipe, held_out)
+    chooses = args.per_exit or args.temperature_scaling
+    first, rest = split_rows(len(run.lengths_N), args.choose_share if chooses else 0.0, args.seed)
+    answers = exit_answers(
+        pipe,
+        run,
+        args.cost_unit,
+        temperature_rows=first if args.temperature_scaling else None,
+        cost_samples=args.cost_samples,
     )
-    for share in (args.calibration_share, args.validation_share):
-        if share:
-            rows = hold_out(rows, share, args.seed)[1]
-    if args.train_phrases:  # the same split as in training, but whole sentences only
-        rows = rows.filter(lambda row: row["whole"])
-    if args.max_samples:
-        rows = rows.select(range(min(args.max_samples, len(rows))))
-    documents = Document.batch(
-        list(rows["text"]),
-        loaded.tokenizer,
-        max_tokens=loaded.max_tokens,
-        add_special_tokens=loaded.adds_special_tokens,
+    min_exit = getattr(config, "min_frames", 1) - 1
+    if args.per_exit:
+        thresholds = searched_thresholds(answers.take(first), min_exit=min_exit)
+        return answers.grid(config.criterion, thresholds), first, rest
+    num_exits, num_classes = run.logits_NEK.shape[1:]
+    thresholds = shared_thresholds(
+        config.criterion, num_exits, num_classes, count=args.num_points - 1, min_exit=min_exit
     )
-    names = loaded.reader.config.label2id
-    labels = [names.get(str(label), label) for label in rows["label"]]
-    good = [k for k, document in enumerate(documents) if isinstance(document, Document)]
-    return [documents[k] for k in good], torch.tensor([labels[k] for k in good])
+    return answers.grid(config.criterion, thresholds), first[:0], rest
 
 
-def batches(documents: list[Any], size: int = 64) -> Any:
-    """Document numbers in batches of similar length."""
-    order = sorted(range(len(documents)), key=lambda k: len(documents[k]))
-    return (order[start : start + size] for start in range(0, len(order), size))
+def family_grid(
+    args: CalibrationArguments, pipe: Any, held_out: HeldOut
+) -> tuple[PolicyGrid, Tensor, Tensor]:
+    """The same of any other reader: its policies have an order, so all rows test it."""
+    grid = read_grid(pipe, family_of(pipe.model.config), held_out, args.cost_unit)
+    rows = torch.arange(grid.losses_PN.shape[1])
+    return grid, rows[:0], rows
 
 
-@torch.inference_mode()
-def text_frontier(args: CalibrationArguments, loaded: Any) -> list[OperatingPoint]:
-    """Points of an early-exit encoder (halting) or of a Skim-RNN (its read threshold)."""
-    reader = loaded.reader.eval()
-    documents, labels = labelled_documents(args, loaded)
-    lengths = torch.tensor([len(document) for document in documents])
-
-    def run() -> dict[str, torch.Tensor]:
-        parts: dict[str, list[torch.Tensor]] = {}
-        order: list[int] = []
-        for batch in batches(documents):
-            ids = pad_sequence([documents[k].ids for k in batch], batch_first=True)
-            mask = (torch.arange(ids.shape[1]) < lengths[batch][:, None]).long()
-            for name, value in reader(ids, attention_mask=mask).items():
-                parts.setdefault(name, []).append(value)
-            order += batch
-        back = torch.tensor(order).argsort()
-        return {name: torch.cat(values)[back] for name, values in parts.items()}
-
-    if reader.config.model_type == "early_exit":
-        layers = reader.config.exit_layers
-        return exit_frontier(
-            run()["exit_logits"],
-            labels,
-            [layer / layers[-1] for layer in layers],
-            args.criterion or reader.config.criterion,
-            weights_N=lengths,
-            confidence=args.confidence,
-        )
-    # A Skim-RNN: the share of the full cost is the reading's share, plus the skimming's.
-    small = reader.config.skim_size / reader.config.hidden_size
-    points = []
-    for threshold in _READ_THRESHOLDS:
-        reader.config.read_threshold = threshold
-        outputs = run()
-        right = outputs["logits"].argmax(-1) == labels
-        if threshold == 0.0:  # the first: everything is read
-            full_right = right
-        read = float((outputs["read_share"] * lengths).sum() / lengths.sum())
-        lost = int((full_right & ~right).sum())
-        points.append(
-            OperatingPoint(
-                policy={"read_threshold": threshold},
-                cost_share=read + (1 - read) * small,
-                accuracy=right.double().mean().item(),
-                drop=(full_right.double().mean() - right.double().mean()).item(),
-                drop_bound=risk_bound(lost, len(labels), 1 - args.confidence),
-                confidence=args.confidence,
-                num_calibration=len(labels),
-            )
-        )
-    return points
-
-
-@torch.inference_mode()
-def video_frontier(args: CalibrationArguments, loaded: Any) -> list[OperatingPoint]:
-    """Points of a frame reader: agreement with its own full reading, so no labels are needed."""
-    reader = loaded.reader.eval()
-    exits = []
-    for item in collect(args.data_file, kind="video", limit=args.max_samples):
-        try:
-            with Video(item.value) as video:
-                frames = reader.plan(len(video), video.index.keyframes)
-                pixels = video.read(frames, size=(reader.config.image_size,) * 2)
-                times = torch.tensor([[frame / len(video) for frame in frames]])
-        except VideoError as error:
-            print(f"left out {item.id}: {error}")
-            continue
-        if len(frames) == reader.config.num_frames:
-            exits.append(reader(pixels[None], times=times).exit_logits)
-    count = reader.config.num_frames
-    return exit_frontier(
-        torch.cat(exits),
-        None,
-        [(k + 1) / count for k in range(count)],
-        args.criterion or reader.config.criterion,
-        min_exit=reader.config.min_frames - 1,
-        confidence=args.confidence,
-    )
-
-
-def spread(points: list[OperatingPoint], count: int) -> list[OperatingPoint]:
-    """About `count` points that no other beats, evenly over the costs, the full reading first."""
-    best: list[OperatingPoint] = []
-    for point in sorted(points, key=lambda p: (p.cost_share, -p.accuracy)):
-        if not best or point.accuracy > best[-1].accuracy:
-            best.append(point)
-    full = points[0]
-    if full not in best:
-        best.append(full)
-    if len(best) <= count:
-        return best[::-1]
-    steps = [round(k * (len(best) - 1) / (count - 1)) for k in range(count)]
-    return [best[k] for k in sorted(set(steps), reverse=True)]
+def choose(args: CalibrationArguments, points: list[OperatingPoint]) -> OperatingPoint:
+    """The point that was asked for."""
+    if args.max_drop is not None and args.measured:
+        return within_drop(points, args.max_drop)
+    stored = [point.to_dict() for point in points]
+    if args.max_drop is not None:
+        chosen = points[stored.index(point_for_drop(stored, args.max_drop))]
+        return replace(chosen, max_drop=args.max_drop)
+    budget = args.budget
+    if args.budget_cost is not None:
+        budget = min(1.0, args.budget_cost / points[0].cost)
+    assert budget is not None  # one of the three is given
+    return points[stored.index(point_for_budget(stored, budget))]
 
 
 def main() -> None:
-    """Calibrate and save."""
+    """Calibrate, save and print."""
     (args,) = HfArgumentParser(CalibrationArguments).parse_args_into_dataclasses()
-    task = f"{args.task}-classification"
-    loaded = load_model(task, args.model)
-    points = (text_frontier if args.task == "text" else video_frontier)(args, loaded)
-    if args.budget is not None:
-        affordable = [point for point in points if point.cost_share <= args.budget]
-        if not affordable:
-            cheapest = min(point.cost_share for point in points)
-            raise SystemExit(f"--budget ({args.budget}) must be at least {cheapest:.3f}")
-        # The budget is there to be spent: neighbours' accuracies differ by noise alone.
-        chosen = max(affordable, key=lambda point: point.cost_share)
-    else:
-        chosen = (certified if args.guarantee else within_drop)(points, args.max_drop)
+    pipe = pipeline(f"{args.task}-classification", args.model, batch_size=args.batch_size)
+    held_out = read_held_out(args, pipe)
+    risk = "disagreement" if held_out.labels is None else args.risk
+    if risk == "disagreement":
+        held_out = HeldOut(held_out.inputs, None)
+    config = pipe.model.config
+    has_exits = hasattr(config, "thresholds")
+    points = operating_points(
+        *(exit_grid if has_exits else family_grid)(args, pipe, held_out),
+        count=args.num_points,
+        risk=risk,
+        confidence=args.confidence,
+    )
+    if has_exits:
+        points = with_real_costs(pipe, points, held_out.inputs[: args.cost_samples])
+    try:
+        chosen = choose(args, points)
+    except ValueError as error:
+        raise SystemExit(f"--{error}") from error
 
+    stored = [(chosen if point.policy == chosen.policy else point).to_dict() for point in points]
     file = Path(args.model, "config.json")
-    config = json.loads(file.read_text())
-    config.update(chosen.policy)
-    stored = spread(points, args.num_points)
-    config["operating_points"] = [point.to_dict() for point in stored]
-    file.write_text(json.dumps(config, indent=2) + "\n")
-    full = points[0]
-    print(json.dumps({"chosen": chosen.to_dict(), "full": full.to_dict(), "stored": len(stored)}))
+    saved = json.loads(file.read_text())
+    saved.update(chosen.policy)
+    saved["operating_points"] = stored
+    if hasattr(config, "temperatures"):
+        saved["temperatures"] = config.temperatures
+    file.write_text(json.dumps(saved, indent=2) + "\n")
+    print(
+        json.dumps(
+            {
+                "chosen": chosen.to_dict(),
+                "full": points[0].to_dict(),
+                "stored": len(stored),
+                "promise": promise(chosen.to_dict()),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

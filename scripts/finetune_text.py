@@ -33,6 +33,7 @@ from transformers import (
 
 from temporal.models import READERS
 from temporal.models.regimes import REGIMES
+from temporal.models.token_pruning import PRUNERS
 from temporal.training.embeddings import reduce_embeddings
 from temporal.training.steps import TrainingStep
 
@@ -72,6 +73,19 @@ class ModelArguments:
             'learned_criteria of --reader_options, e.g. {"learned_criteria": ["consistency"]}.',
         },
     )
+    pruning: str | None = field(
+        default=None,
+        metadata={
+            "choices": sorted(PRUNERS),
+            "help": "early_exit: drop tokens between layers; temporal/models/token_pruning.py has "
+            "the papers. Default: as the saved reader. power and ltp first learn how many, with "
+            '--reader_options {"pruning_soft": true}; then train without, from that reader.',
+        },
+    )
+    pruning_learning_rate: float | None = field(
+        default=None,
+        metadata={"help": "Of what the pruning learns by; default: the learning rate."},
+    )
     reader_options: str = field(
         default="{}",
         metadata={"help": 'JSON: fields of the reader\'s configuration, e.g. {"skim_size": 10}.'},
@@ -93,8 +107,10 @@ class ModelArguments:
     def __post_init__(self) -> None:
         if self.model not in TEXT_READERS:
             raise ValueError(f"--model ({self.model!r}) must be one of {sorted(TEXT_READERS)}")
-        if self.regime and self.model != "early_exit":
-            raise ValueError(f"--regime ({self.regime}) needs --model early_exit")
+        for name in ("regime", "pruning"):
+            value = getattr(self, name)
+            if value and self.model != "early_exit":
+                raise ValueError(f"--{name} ({value}) needs --model early_exit")
 
 
 def encoder_path(name: str) -> str:
@@ -109,8 +125,9 @@ def encoder_path(name: str) -> str:
 def build_model(args: ModelArguments, names: list[str] | None, pad_token_id: int) -> Any:
     """The reader to train, with a class for each label name; None: a regression."""
     options, encoder_options = json.loads(args.reader_options), json.loads(args.encoder_options)
-    if args.regime:
-        options["regime"] = args.regime
+    options.update(
+        {name: getattr(args, name) for name in ("regime", "pruning") if getattr(args, name)}
+    )
     task = {"num_labels": 1, "problem_type": "regression"}
     if names is not None:
         task = {"num_labels": len(names)}
@@ -124,7 +141,11 @@ def build_model(args: ModelArguments, names: list[str] | None, pad_token_id: int
         reader = reader_class.from_pretrained(args.model_name_or_path, config=config)
     else:
         encoder = AutoModelForSequenceClassification.from_pretrained(
-            encoder_path(args.encoder), use_safetensors=True, **task, **encoder_options
+            encoder_path(args.encoder),
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # a head for other classes starts anew
+            **task,
+            **encoder_options,
         )
         if args.model == "early_exit":
             reader = reader_class.from_classifier(encoder, **options)
@@ -249,6 +270,7 @@ def main() -> None:
         ),
         compute_metrics=exit_scores,
         callbacks=[TrainingStep()],
+        pruning_learning_rate=model_args.pruning_learning_rate,
         augment={
             "unknown_share": model_args.word_dropout,
             "crop_size": data_args.crop_size,

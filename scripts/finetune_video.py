@@ -26,9 +26,15 @@ from video_data import Clip, balanced_accuracy, grouped_folds, interval, read_cl
 
 from temporal.data import Video
 from temporal.engine import Engine
-from temporal.models import EfficientNetLite0, FrameExit
+from temporal.models import EfficientNetLite0, FrameExit, FrameExitConfig
 from temporal.models.efficientnet_lite import load_imagenet_weights
-from temporal.training.calibration import exit_frontier, exits_taken
+from temporal.training.calibration import frontier, measure
+from temporal.training.exit_policies import (
+    ExitAnswers,
+    certainties,
+    exits_taken,
+    shared_thresholds,
+)
 from temporal.training.exits import PooledClips, fit_exits
 
 
@@ -164,25 +170,32 @@ class Protocol:
             readers.append(reader)
         return readers, logits
 
-    def store_frontier(self, reader: FrameExit, logits: Tensor) -> None:
-        """Store operating points for `budget=`, from answers to clips that were held out."""
-        if self.args.num_frames == self.args.min_frames:
-            return
-        points = exit_frontier(
-            logits,
-            self.labels,
-            [(k + 1) / self.args.num_frames for k in range(self.args.num_frames)],
-            "confidence",
-            class_balanced=True,
-            min_exit=self.args.min_frames - 1,
-        )
-        reader.config.operating_points = [
-            point.to_dict() for point in {p.cost_share: p for p in points[::12]}.values()
-        ]
+    def store_points(self, reader: FrameExit, logits: Tensor) -> None:
+        """Store operating points for `budget=`, from answers to clips that were held out.
 
-    def judge(self, thresholds: Sequence[float], logits: Tensor) -> dict[str, Any]:
+        Balanced accuracy, without bounds: these clips were answered by the readers of the folds.
+        """
+        args = self.args
+        if args.num_frames == args.min_frames:
+            return
+        answers = ExitAnswers(
+            certainties=certainties(reader.config, logits),
+            losses_NE=logits.argmax(-1) != self.labels[:, None],
+            costs_NE=torch.arange(1.0, args.num_frames + 1).expand(len(logits), -1),
+            cost_unit="frames",
+        )
+        thresholds = shared_thresholds(
+            reader.config.criterion, *logits.shape[1:], min_exit=args.min_frames - 1
+        )
+        grid = answers.grid(reader.config.criterion, thresholds)
+        counts = torch.bincount(self.labels).double()
+        shares = 1 / (counts[self.labels] * (counts > 0).sum())
+        points = measure(grid.take(frontier(grid, 12)), shares)
+        reader.config.operating_points = [point.to_dict() for point in points]
+
+    def judge(self, config: FrameExitConfig, logits: Tensor) -> dict[str, Any]:
         """Accuracy and frames read, of every clip by the reader of its fold."""
-        taken = exits_taken(logits, "confidence", thresholds)
+        taken = exits_taken(certainties(config, logits), config.thresholds or [])
         chosen = logits[torch.arange(len(logits)), taken].argmax(-1)
         accuracy = (chosen == self.labels).double().mean().item()
         return {
@@ -230,16 +243,16 @@ def main() -> None:
     labels, groups = [clip.label for clip in clips], [clip.group for clip in clips]
     folds = grouped_folds(labels, groups, args.num_folds, training.seed)
     readers, logits = protocol.cross_validate(folds)
-    thresholds = readers[0].config.thresholds
-    result = {"by_group": protocol.judge(thresholds, logits)}
+    config = readers[0].config
+    result = {"by_group": protocol.judge(config, logits)}
     for k, reader in enumerate(readers):
         reader.save_pretrained(output / f"fold{k}")
     cameras = sorted({clip.camera for clip in clips})
     if len(cameras) >= 2:
         held = [[k for k, clip in enumerate(clips) if clip.camera == name] for name in cameras]
-        result["cameras_held_out"] = protocol.judge(thresholds, protocol.cross_validate(held)[1])
+        result["cameras_held_out"] = protocol.judge(config, protocol.cross_validate(held)[1])
     final = protocol.train(range(len(clips)))
-    protocol.store_frontier(final, logits)
+    protocol.store_points(final, logits)
     final.save_pretrained(output / "final")
     paths = [[clips[row].path for row in fold] for fold in folds]
     (output / "folds.json").write_text(json.dumps(paths, indent=1))

@@ -63,11 +63,35 @@ def collate(
 
 
 class TextTrainer(Trainer):
-    """A Trainer whose training batches drop words and whose evaluation batches do not."""
+    """A Trainer whose training batches drop words and whose evaluation batches do not.
 
-    def __init__(self, *args: Any, augment: dict[str, Any], **kwargs: Any) -> None:
+    Args:
+        augment: options of `collate` for training batches.
+        pruning_learning_rate: of the reader's `pruner`; None: as of everything.
+        *args, **kwargs: of `Trainer`.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        augment: dict[str, Any],
+        pruning_learning_rate: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.augment = augment
+        self.pruning_learning_rate = pruning_learning_rate
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if is_new and self.pruning_learning_rate is not None:
+            own = [p for p in self.model.pruner.parameters() if p.requires_grad]
+            for group in optimizer.param_groups:
+                group["params"] = [p for p in group["params"] if all(p is not q for q in own)]
+            rate = {"lr": self.pruning_learning_rate, "weight_decay": 0.0}
+            optimizer.add_param_group({"params": own, **rate})
+        return optimizer
 
     def get_train_dataloader(self) -> Any:
         whole = self.data_collator

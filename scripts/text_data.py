@@ -116,7 +116,7 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
     for path in data.unlabelled_files:
         texts = _read_lines(path)
         rows = Dataset.from_dict({"text": texts, "label": [None] * len(texts)})
-        extra.append(rows.cast_column("label", train.features["label"]))
+        extra.append(rows.cast(train.select_columns(["text", "label"]).features))
     if extra:
         train = concatenate_datasets([train.select_columns(["text", "label"]), *extra])
     if data.max_train_samples:

@@ -70,9 +70,29 @@ def dense_states(
     Returns:
         `[B, T, H]`.
     """
-    state_1BH = x_BTD.new_zeros(1, len(x_BTD), hidden_weight.shape[1])
+    zeros_BH = x_BTD.new_zeros(len(x_BTD), hidden_weight.shape[1])
+    state = (zeros_BH, zeros_BH) if cell == "lstm" else (zeros_BH,)
+    return read_block(cell, x_BTD, state, input_weight, input_bias, hidden_weight)[0]
+
+
+def read_block(
+    cell: str,
+    x_BTD: Tensor,
+    state: State,
+    input_weight: Tensor,
+    input_bias: Tensor,
+    hidden_weight: Tensor,
+) -> tuple[Tensor, State]:
+    """Read some tokens of each source, from a state on, by torch's fused kernel.
+
+    Returns:
+        The states after each token, `[B, T, H]`, and the last.
+    """
     weights = [input_weight, hidden_weight, input_bias, torch.zeros_like(input_bias)]
     options = (weights, True, 1, 0.0, False, False, True)  # biases, layers, dropout, ..., B first
+    first = tuple(part[None] for part in state)
     if cell == "lstm":
-        return torch.lstm(x_BTD, (state_1BH, state_1BH), *options)[0]
-    return torch.gru(x_BTD, state_1BH, *options)[0]
+        states_BTH, *last = torch.lstm(x_BTD, first, *options)
+    else:
+        states_BTH, *last = torch.gru(x_BTD, first[0], *options)
+    return states_BTH, tuple(part[0] for part in last)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import kernel, tanh
+from .compiled import add_rows, kernel, tanh
 
 LSTM, GRU = 0, 1
 CELL_CODES = {"lstm": LSTM, "gru": GRU}
@@ -41,6 +41,22 @@ def update(cell: Any, gates: Any, columns: Any, h: Any, c: Any, size: Any) -> No
         for i in range(size):
             new = tanh(gates[columns + i] + gates[i] * gates[2 * size + i])
             h[i] = new + gates[size + i] * (h[i] - new)
+
+
+@kernel
+def read_token(cell: Any, token: Any, inputs: Any, hidden: Any, gates: Any, h: Any, c: Any) -> None:
+    """Update all of a state by one token: `H x gates x H` multiply-accumulates.
+
+    Args:
+        cell: `LSTM` or `GRU`.
+        token: its number in the vocabulary.
+        inputs, hidden: the cell's `CellTables`.
+        gates: float32 of `inputs`' width, overwritten.
+        h, c: float32 `[H]`, updated.
+    """
+    gates[:] = inputs[token]
+    add_rows(gates, h, hidden, 0, len(h))
+    update(cell, gates, hidden.shape[1], h, c, len(h))
 
 
 @kernel

@@ -75,6 +75,15 @@ def cell_tables(
         )
 
 
+def layer_tables(layer: nn.Linear) -> tuple[Floats, Floats]:
+    """A layer of the state as kernels want it: weight `[H, G]` and bias `[G]`, G whole vectors."""
+    with torch.no_grad():
+        padding = [0, -layer.out_features % LANES]
+        parts = (layer.weight.T.float(), layer.bias.float())
+        weight, bias = (nn.functional.pad(part, padding).contiguous().numpy() for part in parts)
+        return weight, bias
+
+
 def _columns(cell: str, gates: Tensor, size: int) -> Tensor:
     """Gates in the kernels' order, the sigmoid ones halved."""
     if cell == "gru":

@@ -15,6 +15,8 @@ from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
 from .leap_lstm import LeapLSTM as LeapLSTM
 from .leap_lstm import LeapLSTMConfig as LeapLSTMConfig
+from .lstm_jump import LSTMJump as LSTMJump
+from .lstm_jump import LSTMJumpConfig as LSTMJumpConfig
 from .running_mean import ChunkReader as ChunkReader
 from .running_mean import ClipReader as ClipReader
 from .running_mean import RunningMeanPolicy as RunningMeanPolicy
@@ -27,6 +29,7 @@ READERS: dict[str, Any] = {
     SkimRNNConfig.model_type: SkimRNN,
     SkipRNNConfig.model_type: SkipRNN,
     LeapLSTMConfig.model_type: LeapLSTM,
+    LSTMJumpConfig.model_type: LSTMJump,
     EarlyExitConfig.model_type: EarlyExit,
     FrameExitConfig.model_type: FrameExit,
 }

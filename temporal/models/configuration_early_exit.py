@@ -43,6 +43,9 @@ class EarlyExitConfig(PreTrainedConfig):
     """Regression with the criterion `"patience"`: outputs that differ by less than this agree."""
     thresholds: list[float] | None = None
     """Certainty at which each exit but the last answers; None: nothing halts."""
+    temperatures: list[float] | None = None
+    """What the logits of each exit but the last are divided by before the criterion sees them,
+    unless it is a learned one; None: all are 1. Scores are not scaled."""
     pruning: str | None = None
     """How tokens are dropped between layers: one of `temporal.models.token_pruning.PRUNERS`."""
     pruning_loss_weight: float = 0.1
@@ -58,7 +61,7 @@ class EarlyExitConfig(PreTrainedConfig):
     pruning_temperature: float = 5e-4
     """ltp: how soft the soft stage's thresholds are."""
     operating_points: list[dict] | None = None
-    """Calibrated ways to run; see `temporal.models.halting`."""
+    """Calibrated ways to run; see `temporal.models.operating_points`."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
@@ -75,8 +78,23 @@ class EarlyExitConfig(PreTrainedConfig):
                 f"{num_layers} layers"
             )
         self.exit_layers = layers
+        self.criterion = self.criterion or ("confidence" if num_classes(self) > 1 else "window")
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError unless the fields fit each other.
+
+        The model asks too: `from_pretrained(path, regime=...)` sets fields of a finished
+        configuration.
+        """
         check_in("exit_pooling", self.exit_pooling, ("mean", "first"))
-        self._check_learning()
+        check_in("regime", self.regime, REGIMES)
+        for name in self.learned_criteria or []:
+            check_in("learned_criteria", name, LEARNED_CRITERIA)
+        if self.window_size < 2:
+            raise ValueError(f"window_size ({self.window_size}) must be >= 2 exits")
+        num_exits = len(self.exit_layers or [])
+        check_halting(self, num_exits)
         if self.problem_type == "multi_label_classification" or (
             self.problem_type == "regression" and num_classes(self) > 1
         ):
@@ -85,27 +103,17 @@ class EarlyExitConfig(PreTrainedConfig):
                 "single_label_classification, or regression with one: an exit tells how certain "
                 "it is of one answer"
             )
-        if self.window_size < 2:
-            raise ValueError(f"window_size ({self.window_size}) must be >= 2 exits")
-        self.criterion = self.criterion or ("confidence" if num_classes(self) > 1 else "window")
-        check_halting(self, len(layers))
-        self._check_pruning(num_layers)
-
-    def _check_learning(self) -> None:
-        check_in("regime", self.regime, REGIMES)
-        for name in self.learned_criteria or []:
-            check_in("learned_criteria", name, LEARNED_CRITERIA)
         trains = REGIMES[self.regime].trains
-        has = {"classifier", *(self.learned_criteria or [])}
-        if len(self.exit_layers or []) > 1:
-            has.add("exits")
+        has = {"classifier", *(["exits"] if num_exits > 1 else []), *(self.learned_criteria or [])}
         if not trains & has:
             raise ValueError(
                 f"regime ({self.regime!r}) trains {sorted(trains)}, and of these the reader has "
                 "none: give it exit_layers before the last, or learned_criteria"
             )
+        self._check_pruning()
 
-    def _check_pruning(self, num_layers: int) -> None:
+    def _check_pruning(self) -> None:
+        num_layers = max(self.exit_layers or [])  # the last layer is always an exit
         if self.pruning is not None:
             check_in("pruning", self.pruning, PRUNERS)
         kept = self.kept_tokens

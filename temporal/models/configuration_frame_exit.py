@@ -55,8 +55,11 @@ class FrameExitConfig(PreTrainedConfig):
     """One of `temporal.policies.halt.CRITERIA`; not used with `gate`."""
     thresholds: list[float] | None = None
     """Certainty at which each exit but the last answers; None: nothing halts."""
+    temperatures: list[float] | None = None
+    """What the logits of each exit but the last are divided by before the criterion sees them;
+    None: all are 1. Scores are not scaled."""
     operating_points: list[dict] | None = None
-    """Calibrated ways to run; see `temporal.models.halting`."""
+    """Calibrated ways to run; see `temporal.models.operating_points`."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)

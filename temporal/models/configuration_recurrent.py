@@ -26,7 +26,7 @@ class RecurrentConfig(PreTrainedConfig):
     pooling: str = "last"
     """What the classifier sees: the last state (the papers), or the max or mean over all states."""
     operating_points: list[dict] | None = None
-    """Calibrated ways to run; see `temporal.models.halting`."""
+    """Calibrated ways to run; see `temporal.models.operating_points`."""
     dropout: float = 0.0
     """On embeddings and on the pooled state, in training."""
     max_tokens: int = 4096

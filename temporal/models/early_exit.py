@@ -83,6 +83,7 @@ class EarlyExit(Reader, PreTrainedModel):
 
     def __init__(self, config: EarlyExitConfig) -> None:
         super().__init__(config)
+        config.check()
         self.classifier = AutoModelForSequenceClassification.from_config(config.encoder_config())
         assert config.exit_layers is not None  # __post_init__ filled it
         # The last exit is the classifier's own head, so it is no copy.
@@ -187,38 +188,34 @@ class EarlyExit(Reader, PreTrainedModel):
             seen.append(seen_BD)
             if self.regime.separates:
                 hidden_BTD = hidden_BTD.detach()
-        logits_EBK = torch.stack(logits)
         if labels is None and self.training and "classifier" not in self.regime.trains:
             labels = answers(logits[-1])
-        loss = None if labels is None else self._loss(logits_EBK, seen, labels)
+        loss = None if labels is None else self._loss(logits, seen, labels)
         if loss is not None and encoder.penalty is not None:
             loss = loss + encoder.penalty
         return EarlyExitOutput(
             loss=loss,
             logits=logits[-1],
-            exit_logits=logits_EBK.transpose(0, 1),
-            certainties=None if self.training else self._certainties(logits_EBK, seen),
+            exit_logits=torch.stack(logits, 1),
+            certainties=None if self.training else self._certainties(torch.stack(logits), seen),
             exit_states=None if self.training else torch.stack(seen, 1),
         )
 
-    def _loss(self, logits_EBK: Tensor, seen: list[Tensor], labels_B: Tensor) -> Tensor:
-        """The regime's loss, a scalar."""
-        regime, num_exits = self.regime, len(logits_EBK)
+    def _loss(self, logits: list[Tensor], seen: list[Tensor], labels_B: Tensor) -> Tensor:
+        """The regime's loss, a scalar, of the exits' logits `[B, K]` and what they saw."""
+        regime, last = self.regime, len(logits) - 1
         step = self.training_step if self.training else 1  # evaluation is the same at every step
-        weights = regime.weights(num_exits, step)
         terms = []
-        for k, weight in enumerate(weights):
+        for k, weight in enumerate(regime.weights(len(logits), step)):
             if not weight:
-                continue
+                continue  # 0 times a loss has gradients, by which an optimizer decays weights
             if regime.trains & {"classifier", "exits"}:
-                loss = exit_loss(regime, logits_EBK[k], logits_EBK[-1], labels_B)
-                terms.append(weight * loss)
+                terms.append(weight * exit_loss(regime, logits[k], logits[-1], labels_B))
             for name, module in self.learned.items():
                 learned = cast(LearnedCriterion, module)
-                if name in regime.trains and k < num_exits - 1:
-                    said_B = learned(logits_EBK[: k + 1], seen[k])
-                    loss = learned.loss(said_B, logits_EBK[k], logits_EBK[-1], labels_B)
-                    terms.append(weight * loss)
+                if name in regime.trains and k < last:
+                    said_B = learned(torch.stack(logits[: k + 1]), seen[k])
+                    terms.append(weight * learned.loss(said_B, logits[k], logits[-1], labels_B))
         return torch.stack(terms).sum()
 
     def _certainties(self, logits_EBK: Tensor, seen: list[Tensor]) -> Tensor:

@@ -253,15 +253,17 @@ class FrameExit(Reader, PreTrainedModel):
         target_BS = (loss_BS[:, : gates_BS.shape[1]] <= bar_S).to(gates_BS.dtype)
         return F.binary_cross_entropy_with_logits(gates_BS, target_BS)
 
-    def set_budget(self, budget: float) -> None:
+    def set_budget(self, budget: float) -> dict[str, Any] | None:
         """As `Reader.set_budget`; uncalibrated and training-free, it reads that share of frames."""
         if self.config.head == "classifier" and not self.config.operating_points:
             check_range("budget", budget, 0.0, 1.0)
             self.config.num_frames = max(1, int(budget * self.config.num_frames))
-            if self.config.thresholds is not None:
-                self.config.thresholds = self.config.thresholds[: self.config.num_frames - 1]
-            return
-        super().set_budget(budget)
+            for name in ("thresholds", "temperatures"):
+                values = getattr(self.config, name)
+                if values is not None:
+                    setattr(self.config, name, values[: self.config.num_frames - 1])
+            return None
+        return super().set_budget(budget)
 
     def dense_macs(self, units_total: int) -> int | None:
         """MACs of reading all `num_frames` frames."""

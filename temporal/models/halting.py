@@ -1,31 +1,29 @@
-"""The part of a configuration that says when a reader halts, and the budgets it was calibrated to.
-
-An operating point is one way to run a reader: values for its policy fields, with the cost and the
-accuracy that were measured with them on held-out data. `calibrate` stores a frontier of points in
-the configuration; `budget=` picks one at call time.
-"""
+"""The part of a configuration that says when a reader halts, and how certain it then is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedConfig
 
 from ..policies.halt import CRITERIA, FOR_REGRESSION, criterion
-from .checks import check_in, check_range, num_classes
+from .checks import check_in, num_classes
 from .learned_criteria import LEARNED_CRITERIA
 
 
 def check_halting(config: PreTrainedConfig, num_exits: int) -> None:
-    """Raise ValueError unless `criterion` and `thresholds` fit a reader with so many exits."""
+    """Raise ValueError unless criterion, thresholds and temperatures fit so many exits."""
     check_criterion(config, config.criterion)
-    if config.thresholds is not None and len(config.thresholds) != num_exits - 1:
-        raise ValueError(
-            f"thresholds ({config.thresholds}) must hold one number for each of the "
-            f"{num_exits - 1} exits before the last"
-        )
+    for name in ("thresholds", "temperatures"):
+        values = getattr(config, name)
+        if values is not None and len(values) != num_exits - 1:
+            raise ValueError(
+                f"{name} ({values}) must hold one number for each of the "
+                f"{num_exits - 1} exits before the last"
+            )
+    if config.temperatures is not None and min(config.temperatures, default=1.0) <= 0:
+        raise ValueError(f"temperatures ({config.temperatures}) must be > 0")
 
 
 def check_criterion(config: PreTrainedConfig, name: str, parameter: str = "criterion") -> None:
@@ -55,10 +53,18 @@ def check_criterion(config: PreTrainedConfig, name: str, parameter: str = "crite
 def certainty(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
     """How certain the newest exit is, by the configuration's criterion, not a learned one: `[B]`.
 
+    Each exit's logits are divided by its temperature first, so that one threshold asks the same of
+    all exits (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2).
+    That moves no answer, and only the criterion sees it: what the reader returns is the exit's
+    own, so that with nothing halted it stays the dense model's.
+
     Args:
-        config: with `criterion` and the settings of it.
+        config: with `criterion` and the settings of it, and `temperatures`.
         logits_EBK: the exits so far, E >= 1, the newest of which is not the last one.
     """
+    if config.temperatures is not None:
+        temperatures = config.temperatures[: len(logits_EBK)]
+        logits_EBK = logits_EBK / logits_EBK.new_tensor(temperatures)[:, None, None]
     return criterion(config.criterion, **vars(config))(logits_EBK)
 
 
@@ -75,45 +81,6 @@ def certainty_reached(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
         logits_EBK: the exits so far, E >= 1.
     """
     return certainty(config, logits_EBK) >= threshold_of(config.thresholds, len(logits_EBK) - 1)
-
-
-def choose_point(points: list[dict[str, Any]] | None, budget: float) -> dict[str, Any]:
-    """The most accurate operating point whose cost share is within the budget.
-
-    Args:
-        points: `{"cost_share": float, "accuracy": float, "policy": {field: value}}` each.
-        budget: share of the full cost that may be spent, 0 to 1.
-
-    Raises:
-        ValueError: the budget is not in [0, 1], nothing was calibrated, or no point is so cheap.
-    """
-    check_range("budget", budget, 0.0, 1.0)
-    if not points:
-        raise ValueError(
-            f"budget ({budget}) needs a calibrated reader, and this one stores no operating "
-            "points: run scripts/calibrate.py on held-out data first, or leave budget=None"
-        )
-    # Half a percent of grace: the shares were measured on other inputs.
-    affordable = [point for point in points if point["cost_share"] <= budget + 0.005]
-    if not affordable:
-        cheapest = min(point["cost_share"] for point in points)
-        raise ValueError(
-            f"budget ({budget}) must be at least {cheapest:.3f}, "
-            "the cheapest operating point that was calibrated"
-        )
-    return max(affordable, key=lambda point: (point["accuracy"], -point["cost_share"]))
-
-
-def apply_budget(config: PreTrainedConfig, budget: float) -> dict[str, Any]:
-    """Set the policy fields of a configuration to the operating point for a budget.
-
-    Returns:
-        The point that was chosen.
-    """
-    point = choose_point(config.operating_points, budget)
-    for field, value in point["policy"].items():
-        setattr(config, field, value)
-    return point
 
 
 def set_criterion(config: PreTrainedConfig, name: str, threshold: float | None) -> None:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..engine import run_alone
 from ..source import Source
-from .halting import apply_budget, set_criterion
+from .halting import set_criterion
+from .operating_points import apply_point, point_for_budget, point_for_drop
 
 
 class Reader:
@@ -39,17 +40,44 @@ class Reader:
             raise outcome.error
         return outcome
 
-    def set_budget(self, budget: float) -> None:
-        """Run at the most accurate calibrated operating point within a budget.
+    def set_budget(self, budget: float) -> dict[str, Any] | None:
+        """Run at the calibrated operating point that spends most of a budget.
 
         Args:
             budget: share of the full cost that may be spent, 0 to 1.
+
+        Returns:
+            The operating point; None where the reader has a way of its own to keep to a budget.
 
         Raises:
             ValueError: the budget is not in [0, 1], the reader is not calibrated, or no point is
                 so cheap.
         """
-        apply_budget(self.config, budget)  # type: ignore[attr-defined]
+        return self._run_at(point_for_budget(self._points(), budget))
+
+    def set_max_drop(self, max_drop: float) -> dict[str, Any]:
+        """Run at the cheapest operating point that is certified to lose at most so much accuracy.
+
+        Args:
+            max_drop: accuracy that may be lost against reading everything, 0 to 1; see
+                `temporal.training.calibration` for what is promised.
+
+        Returns:
+            The operating point, with the confidence.
+
+        Raises:
+            ValueError: the drop is not in [0, 1], or the reader is not calibrated.
+        """
+        return self._run_at(point_for_drop(self._points(), max_drop))
+
+    def _points(self) -> list[dict[str, Any]] | None:
+        # A classifier of transformers, read in pieces, has no field for them.
+        config = self.config  # type: ignore[attr-defined]  # every reader has it
+        return getattr(config, "operating_points", None)
+
+    def _run_at(self, point: dict[str, Any]) -> dict[str, Any]:
+        apply_point(self.config, point)  # type: ignore[attr-defined]
+        return point
 
     def set_policy(self, name: str, threshold: float | None) -> None:
         """Halt by a criterion at one threshold for all exits, instead of the calibrated policy.

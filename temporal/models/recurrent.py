@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,10 @@ def classify_tokens(
 async def read_cohort(
     reader: Any,
     documents: Sequence[Handle],
-    elsewhere: Callable[[Tensor, Tensor], Awaitable[tuple[Tensor, Tensor]]],
+    elsewhere: Callable[[Tensor, Tensor], Awaitable[tuple[Tensor, Tensor]]] | None = None,
     *,
     looks_at_all: bool = True,
+    note: Callable[[Handle, Tensor], None] | None = None,
 ) -> list[Tensor]:
     """The `read` of a reader, from handles to the logits `[K]` of each.
 
@@ -89,19 +91,23 @@ async def read_cohort(
         elsewhere: takes the place of `run` where kernels do not apply; from ids `[B, T]` and
             lengths `[B]` to pooled states `[B, H]` and a bool for each token, whether it was read.
         looks_at_all: tokens that were not read were skimmed; else they were not touched.
+        note: writes down what happened from the marks of a document, if not just that.
 
     Raises:
         NonFiniteError: a document has NaN or infinite logits.
     """
     limit, everyone = reader.config.max_tokens, range(len(documents))
     ids_BT, lengths_B = await padded_ids(documents, limit)
-    if kernels_apply(reader):
+    if elsewhere is None or kernels_apply(reader):
         pooled_BH, read_BT = await reader.run(ids_BT, lengths_B, rows=everyone)
     else:
         pooled_BH, read_BT = await elsewhere(ids_BT, lengths_B)
     logits_BK = await reader.classify(pooled_BH, rows=everyone)
+    note = note or partial(note_tokens, looks_at_all=looks_at_all)
     for document, read_T, length in zip(documents, read_BT, lengths_B.tolist(), strict=True):
-        note_tokens(document, read_T[:length] > 0, limit=limit, looks_at_all=looks_at_all)
+        note(document, read_T[:length])
+        if len(document) > limit:
+            document.note(truncated=True)
     return checked_rows(logits_BK)
 
 
@@ -227,15 +233,12 @@ async def padded_ids(documents: Sequence[Handle], limit: int) -> tuple[Tensor, T
     return nn.utils.rnn.pad_sequence(ids, batch_first=True), lengths_B
 
 
-def note_tokens(
-    document: Handle, was_read_T: Tensor, *, limit: int, looks_at_all: bool = True, **facts: Any
-) -> None:
+def note_tokens(document: Handle, was_read_T: Tensor, *, looks_at_all: bool = True) -> None:
     """Write down which tokens were read and, of the others, that they were skimmed if looked at."""
+    was_read_T = was_read_T > 0  # some kernels mark by a weight
     positions = torch.arange(len(was_read_T))
     skimmed = positions[~was_read_T].tolist() if looks_at_all else []
-    document.note(read=positions[was_read_T].tolist(), skimmed=skimmed, **facts)
-    if len(document) > limit:
-        document.note(truncated=True)
+    document.note(read=positions[was_read_T].tolist(), skimmed=skimmed)
 
 
 def checked_rows(logits_BK: Tensor) -> list[Tensor]:

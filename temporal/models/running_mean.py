@@ -58,7 +58,7 @@ class _RunningMeanReader(Reader):
     policy: RunningMeanPolicy
 
     def set_budget(self, budget: float) -> None:
-        """Read at most this share of the pieces."""
+        """Read at most this share of the pieces; that needs no calibration."""
         self.policy = replace(self.policy, budget=budget)
 
     def set_policy(self, name: str, threshold: float | None) -> None:

@@ -1,19 +1,41 @@
-"""Thresholds from held-out data: to a budget, or to a largest accuracy drop, certified or not.
+"""Operating points from held-out data, with what is certain about their accuracy.
 
-N sources, E exits, K classes.
+Any family of policies is calibrated in the same way: it was run on held-out sources, and for each
+policy and source it is known whether the answer was wrong and what it cost (`PolicyGrid`). One part
+of the sources chooses a path through the policies, from the full reading to the cheapest; the other
+part, which nothing was chosen on, tests it in that order (`operating_points`).
+
+What is promised is Learn-then-Test with fixed-sequence testing (Angelopoulos et al., "Learn then
+Test", arXiv 2110.01052, section 3 and appendix C), for sources that are drawn independently like
+those that tested:
+
+- A drop that is named before the results are seen. `drop_bound` is the largest of the bounds on the
+  path up to a point, each at full confidence, so the cheapest point with `drop_bound <= max_drop`
+  is where testing "the risk is at least max_drop" from the safest point on, until a test fails,
+  would have stopped. With probability `confidence` its risk is at most `max_drop`: only the first
+  point of the path whose risk is too large could be passed by mistake, and that is one test. This
+  holds for every `max_drop`, but for one: of several that are tried, one may be wrong more often.
+- Anything else, such as the point for a budget, or one that was picked because it looked good.
+  `drop_bound_all` holds for all points at once with probability `confidence` (each point's bound
+  at its part of the error, Bonferroni), so it may be looked at first and chosen by.
+
+Rows that resemble each other (sentences of one review, clips of one session) count for less than
+their number, and the bounds do not know that.
+
+P policies, N sources.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..policies.halt import criterion as halting_criterion
+from ..models.checks import check_in, check_range
+from .risk import RISKS, Change, upper_bound
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,203 +46,191 @@ class OperatingPoint:
     """Configuration fields to set, e.g. `{"criterion": "confidence", "thresholds": [...]}`."""
     cost_share: float
     """Cost over the cost of reading everything, 0 to 1."""
+    cost: float
+    """Mean cost of a source, in `cost_unit`."""
+    cost_unit: str
+    """`"macs"`, `"ms"` (on the machine that calibrated, one thread or more as it was set), or
+    another word for what was counted."""
     accuracy: float
     """Share of right answers; agreement with the full reading where there were no labels."""
     drop: float
     """Accuracy of the full reading minus this accuracy; may be negative."""
-    drop_bound: float
-    """Upper bound on the share of sources that the full reading gets right and this does not, at
-    `confidence`, for this point alone (Hoeffding-Bentkus)."""
-    confidence: float
-    """Confidence of `drop_bound`."""
     num_calibration: int
     """N, held-out sources it was measured on."""
+    risk: str | None = None
+    """One of `temporal.training.risk.RISKS`; None: nothing was tested, and there are no bounds."""
+    confidence: float | None = None
+    """Of the bounds."""
+    drop_bound: float | None = None
+    """Upper bound on the risk of this point and all safer ones, for a drop named in advance."""
+    drop_bound_all: float | None = None
+    """Upper bound on the risk that holds for all stored points at once."""
+    max_drop: float | None = None
+    """The drop that was named in advance, of the point that was chosen for it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a configuration file."""
         return asdict(self)
 
 
-def exits_taken(logits_NEK: Tensor, criterion: str, thresholds: Sequence[float]) -> Tensor:
-    """The exit at which each source would halt: int64 `[N]`.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyGrid:
+    """What some policies did on the same held-out sources; the first reads everything."""
 
-    Args:
-        logits_NEK: all exits' logits.
-        criterion: one of `temporal.policies.halt.CRITERIA`.
-        thresholds: for each exit but the last; it always answers.
-    """
-    num_exits = logits_NEK.shape[1]
-    if len(thresholds) != num_exits - 1:
-        raise ValueError(f"thresholds ({len(thresholds)}) must be as many as exits - 1")
-    return _first_certain(_certainties(logits_NEK, criterion), thresholds)
+    policies: Sequence[dict[str, Any]]
+    """P, configuration fields to set."""
+    losses_PN: Tensor
+    """Bool, true where the answer is wrong (or differs from the full reading's)."""
+    costs_PN: Tensor
+    """Cost of each reading, in `cost_unit`."""
+    cost_unit: str
+    """See `OperatingPoint.cost_unit`."""
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.losses_PN.shape)
+        if len(shape) != 2 or len(self.policies) != shape[0] or not min(shape):
+            raise ValueError(
+                f"losses {shape} must be [policies ({len(self.policies)}), sources], at least one "
+                "of each"
+            )
+        if self.losses_PN.dtype != torch.bool or tuple(self.costs_PN.shape) != shape:
+            raise ValueError(
+                f"losses ({self.losses_PN.dtype}) must be bool, and costs "
+                f"{tuple(self.costs_PN.shape)} of the same shape {shape}"
+            )
+
+    def take(self, policies: Sequence[int] | None = None, rows: Tensor | None = None) -> PolicyGrid:
+        """Some of the policies, in that order, on some of the sources; default: all."""
+        kept = list(range(len(self.policies)) if policies is None else policies)
+        rows = torch.arange(self.losses_PN.shape[1]) if rows is None else rows
+        return replace(
+            self,
+            policies=[self.policies[k] for k in kept],
+            losses_PN=self.losses_PN[kept][:, rows],
+            costs_PN=self.costs_PN[kept][:, rows],
+        )
 
 
-def _certainties(logits_NEK: Tensor, criterion: str) -> Tensor:
-    """How certain each exit but the last is, given the exits before it: `[N, E - 1]`."""
-    certainty = halting_criterion(criterion)
-    logits_ENK = logits_NEK.transpose(0, 1)
-    columns = [certainty(logits_ENK[: k + 1]) for k in range(len(logits_ENK) - 1)]
-    return torch.stack(columns, 1) if columns else logits_NEK.new_zeros(len(logits_NEK), 0)
-
-
-def _first_certain(certainty_NE: Tensor, thresholds: Sequence[float]) -> Tensor:
-    """The first exit that reaches its threshold, else the last, which none precedes."""
-    last_N1 = torch.ones(len(certainty_NE), 1, dtype=torch.bool)
-    halts_NE = torch.cat([certainty_NE >= certainty_NE.new_tensor(list(thresholds)), last_N1], 1)
-    return halts_NE.int().argmax(1)
-
-
-def exit_frontier(
-    logits_NEK: Tensor,
-    labels_N: Tensor | None,
-    exit_costs: Sequence[float],
-    criterion: str,
+def operating_points(
+    grid: PolicyGrid,
+    choose_rows: Tensor,
+    test_rows: Tensor,
     *,
-    weights_N: Tensor | None = None,
-    min_exit: int = 0,
-    class_balanced: bool = False,
-    grid_size: int = 100,
+    count: int = 20,
+    risk: str = "accuracy_drop",
     confidence: float = 0.95,
 ) -> list[OperatingPoint]:
-    """Operating points over a grid of thresholds, one threshold for all exits, safest first.
+    """Choose a path through the policies on some sources and test it on others, safest first.
 
     Args:
-        logits_NEK: all exits' logits on held-out sources.
-        labels_N: int64; None: the full reading's answers stand in for them.
-        exit_costs: share of the full cost that is spent when exit e answers, `[E]`.
-        criterion: one of `temporal.policies.halt.CRITERIA`.
-        weights_N: full cost of each source (its length, say); default: all alike.
-        min_exit: exits before this one never answer.
-        class_balanced: accuracy is the mean over the labels' classes, so that rare ones count.
-        grid_size: thresholds that are tried, at quantiles of the certainty.
-        confidence: of each point's `drop_bound`.
-
-    Raises:
-        ValueError: no sources, or shapes do not fit.
+        grid: of all sources.
+        choose_rows: int64 source numbers that the path is chosen on. None of them: the grid is
+            the path, its order having been fixed in advance.
+        test_rows: int64 source numbers that nothing was chosen on.
+        count: operating points at most, at least 2.
+        risk: one of `temporal.training.risk.RISKS`.
+        confidence: of the bounds, in (0, 1).
     """
-    num_sources, num_exits, _ = logits_NEK.shape
-    if not 0 <= min_exit < num_exits - 1:
-        raise ValueError(f"min_exit ({min_exit}) must be >= 0 and < exits - 1 ({num_exits - 1})")
-    if not num_sources or len(exit_costs) != num_exits:
-        raise ValueError(
-            f"logits {tuple(logits_NEK.shape)} must hold at least one source and as many exits as "
-            f"exit_costs ({len(exit_costs)})"
+    path = frontier(grid.take(rows=choose_rows), count) if len(choose_rows) else None
+    return certify(grid.take(path, test_rows), risk=risk, confidence=confidence)
+
+
+def split_rows(num_rows: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Row numbers of a random share, to choose on, and of the rest, to test on."""
+    check_range("share", share, 0.0, 1.0)
+    order = torch.randperm(num_rows, generator=torch.Generator().manual_seed(seed))
+    cut = round(share * num_rows)
+    return order[:cut].sort().values, order[cut:].sort().values
+
+
+def frontier(grid: PolicyGrid, count: int) -> list[int]:
+    """Policies that no other beats in both cost and losses, evenly over the costs, safest first.
+
+    Returns:
+        At most `count` policy numbers, the full reading first.
+    """
+    costs, losses = (
+        grid.costs_PN.double().mean(1).tolist(),
+        grid.losses_PN.double().mean(1).tolist(),
+    )
+    best: list[int] = []
+    for k in sorted(range(1, len(costs)), key=lambda k: (costs[k], losses[k])):
+        if costs[k] < costs[0] and (not best or losses[k] < losses[best[-1]]):
+            best.append(k)
+    if len(best) >= count:
+        wanted = torch.linspace(costs[best[0]], costs[best[-1]], count - 1).tolist()
+        nearest = {min(best, key=lambda k: abs(costs[k] - cost)) for cost in wanted}
+        best = [k for k in best if k in nearest]
+    return [0, *reversed(best)]
+
+
+def measure(grid: PolicyGrid, shares_N: Tensor | None = None) -> list[OperatingPoint]:
+    """Operating points with what was measured and no bounds.
+
+    Args:
+        grid: the full reading first.
+        shares_N: each source's share of the accuracy, summing to 1; default: all alike.
+    """
+    num_sources = grid.losses_PN.shape[1]
+    if shares_N is None:
+        shares_N = torch.full((num_sources,), 1 / num_sources, dtype=torch.float64)
+    accuracies = ((~grid.losses_PN).double() @ shares_N.double()).tolist()
+    costs = grid.costs_PN.double().mean(1).tolist()
+    return [
+        OperatingPoint(
+            policy=policy,
+            cost_share=cost / costs[0],
+            cost=cost,
+            cost_unit=grid.cost_unit,
+            accuracy=accuracy,
+            drop=accuracies[0] - accuracy,
+            num_calibration=num_sources,
         )
-    answers_NE = logits_NEK.argmax(-1)
-    labels_N = answers_NE[:, -1] if labels_N is None else labels_N
-    weights_N = torch.ones(num_sources) if weights_N is None else weights_N.float()
-    right_NE = answers_NE == labels_N[:, None]
-    shares_N = torch.full((num_sources,), 1 / num_sources, dtype=torch.float64)
-    if class_balanced:
-        counts = torch.bincount(labels_N).double()
-        shares_N = 1 / (counts[labels_N] * (counts > 0).sum())
-    full_accuracy = (right_NE[:, -1] * shares_N).sum().item()
-    costs_E = torch.tensor(list(exit_costs), dtype=torch.float64)
-    certainty_NE = _certainties(logits_NEK, criterion)
-    grid = torch.linspace(1, 0, grid_size, dtype=torch.float64)
-    levels = torch.quantile(certainty_NE[:, min_exit:].double().flatten(), grid)
-    points = []
-    for level in [math.inf, *levels.unique().flip(0).tolist()]:
-        thresholds = [math.inf] * min_exit + [level] * (num_exits - 1 - min_exit)
-        taken_N = _first_certain(certainty_NE, thresholds)
-        right_N = right_NE[torch.arange(num_sources), taken_N]
-        lost = int((right_NE[:, -1] & ~right_N).sum())
-        cost_N = costs_E[taken_N] * weights_N
-        accuracy = (right_N * shares_N).sum().item()
+        for policy, cost, accuracy in zip(grid.policies, costs, accuracies, strict=True)
+    ]
+
+
+def certify(
+    grid: PolicyGrid, *, risk: str = "accuracy_drop", confidence: float = 0.95
+) -> list[OperatingPoint]:
+    """Operating points with bounds on their risk; see the module for what these promise.
+
+    Args:
+        grid: a path that was not chosen on these sources, safest first.
+        risk: one of `temporal.training.risk.RISKS`; for `"disagreement"` the full reading has no
+            losses.
+        confidence: of the bounds, in (0, 1).
+    """
+    check_in("risk", risk, RISKS)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence ({confidence}) must be > 0 and < 1, e.g. 0.95")
+    if risk == "disagreement" and bool(grid.losses_PN[0].any()):
+        raise ValueError("risk ('disagreement') needs losses against the full reading itself")
+    delta = 1 - confidence
+    bound, points = 0.0, []
+    for point, losses_N in zip(measure(grid), grid.losses_PN, strict=True):
+        change = Change.between(grid.losses_PN[0], losses_N)
+        bound_all = 0.0  # the full reading loses nothing against itself
+        if points:
+            bound = max(bound, upper_bound(risk, change, delta))
+            bound_all = max(0.0, upper_bound(risk, change, delta / (len(grid.policies) - 1)))
         points.append(
-            OperatingPoint(
-                policy={
-                    "criterion": criterion,
-                    "thresholds": [_finite(value) for value in thresholds],
-                },
-                cost_share=(cost_N.sum() / weights_N.sum()).item(),
-                accuracy=accuracy,
-                drop=full_accuracy - accuracy,
-                drop_bound=risk_bound(lost, num_sources, 1 - confidence),
+            replace(
+                point,
+                risk=risk,
                 confidence=confidence,
-                num_calibration=num_sources,
+                drop_bound=bound,
+                drop_bound_all=bound_all,
             )
         )
     return points
 
 
 def within_drop(points: Sequence[OperatingPoint], max_drop: float) -> OperatingPoint:
-    """The cheapest point whose measured drop is within `max_drop`."""
+    """The cheapest point whose measured drop is within `max_drop`. That promises nothing.
+
+    Of many points some look better than they are, and this picks among those:
+    `temporal.models.operating_points.point_for_drop` does not.
+    """
     safe = [point for point in points if point.drop <= max_drop + 1e-12]
     return min(safe, key=lambda point: point.cost_share)
-
-
-def certified(points: Sequence[OperatingPoint], max_drop: float) -> OperatingPoint:
-    """The cheapest point that is certified to lose at most `max_drop`.
-
-    Learn-then-Test with fixed-sequence testing (Angelopoulos et al., arXiv 2110.01052, section
-    3.2): points are tested from the safest on, each at full level, until one fails. With the
-    probability `confidence` over the held-out data, the point returned loses at most `max_drop`.
-
-    Args:
-        points: safest first; the first reads everything and is safe by definition.
-        max_drop: share of sources that the full reading gets right and the point may not.
-    """
-    chosen = points[0]
-    for point in points[1:]:
-        if point.drop_bound > max_drop:
-            break
-        chosen = point
-    return chosen
-
-
-def risk_bound(num_losses: int, num_sources: int, delta: float) -> float:
-    """The smallest risk that the test rejects: an upper bound on it with confidence 1 - delta.
-
-    Inverts the Hoeffding-Bentkus p-value (Bates et al., "Distribution-free, Risk-controlling
-    Prediction Sets", 2021, Theorem 3) by bisection.
-    """
-    low, high = num_losses / num_sources, 1.0
-    if hoeffding_bentkus(num_losses, num_sources, high - 1e-12) > delta:
-        return 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if hoeffding_bentkus(num_losses, num_sources, middle) > delta:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def hoeffding_bentkus(num_losses: int, num_sources: int, risk: float) -> float:
-    """p-value for "the true risk is at least `risk`", given so many losses among the sources."""
-    mean = num_losses / num_sources
-    if mean >= risk:
-        return 1.0
-    hoeffding = math.exp(-num_sources * _binary_kl(mean, risk))
-    bentkus = math.e * _binomial_cdf(num_losses, num_sources, risk)
-    return min(hoeffding, bentkus, 1.0)
-
-
-def _binary_kl(a: float, b: float) -> float:
-    first = 0.0 if a == 0 else a * math.log(a / b)
-    second = 0.0 if a == 1 else (1 - a) * math.log((1 - a) / (1 - b))
-    return first + second
-
-
-def _binomial_cdf(k: int, n: int, p: float) -> float:
-    """P(X <= k) for X ~ Binomial(n, p), summed in logs."""
-    if p <= 0:
-        return 1.0
-    if p >= 1:
-        return float(k >= n)
-    terms = [
-        math.lgamma(n + 1)
-        - math.lgamma(i + 1)
-        - math.lgamma(n - i + 1)
-        + i * math.log(p)
-        + (n - i) * math.log1p(-p)
-        for i in range(k + 1)
-    ]
-    largest = max(terms)
-    return min(1.0, math.exp(largest) * sum(math.exp(term - largest) for term in terms))
-
-
-def _finite(value: float) -> float:
-    """JSON has no infinity; no certainty reaches this."""
-    return 1e9 if value == math.inf else value

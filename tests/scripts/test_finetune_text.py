@@ -80,6 +80,35 @@ def test_early_exit_from_files_to_a_budget(
         run_script(*command, "--budget", 0.1)  # the first of two layers is half of the cost
 
 
+def test_pruning_learns_how_many_tokens_to_keep_and_then_to_do_without_the_others(
+    tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
+) -> None:
+    files = (reviews(0, 320), reviews(1000, 1060))
+    soft, hard = tmp_path / "soft", tmp_path / "hard"
+    steps = ("--learning_rate", 2e-3, "--per_device_train_batch_size", 16)
+    train(
+        run_script,
+        encoder_path,
+        *files,
+        soft,
+        *(*steps, "--num_train_epochs", 4, "--pruning", "power"),
+        *("--reader_options", '{"pruning_soft": true, "pruning_loss_weight": 1.0}'),
+        *("--pruning_learning_rate", 2e-2),
+    )
+    again = ("--model_name_or_path", soft, "--reader_options", '{"pruning_soft": false}')
+    result = train(
+        run_script, encoder_path, *files, hard, *(*steps, "--num_train_epochs", 1, *again)
+    )
+    assert result["eval_accuracy"] >= 0.95
+    learned = load_file(soft / "model.safetensors")["pruner.retention_LR"].clamp(0, 1)
+    kept = load_file(hard / "model.safetensors")["pruner.retention_LR"].clamp(0, 1)
+    assert torch.equal(kept, learned) and learned.mean() < 0.8
+    text = "it was a wonderful film and so was everything else about this evening"
+    (reading,) = pipeline("text-classification", str(hard)).read([text])
+    units = reading.trace.units_total
+    assert units < reading.trace.token_layers < 2 * units
+
+
 def test_skim_rnn_reads_all_and_then_learns_to_skim(
     tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
 ) -> None:

@@ -133,3 +133,23 @@ def read_all() -> Callable[..., list[Outcome]]:
         return outcomes
 
     return run
+
+
+@pytest.fixture
+def plain_logits() -> Callable[[Any, Tensor], Tensor]:
+    """`plain_logits(reader, ids)`: torch's own LSTM or GRU on one document, with its weights."""
+
+    @torch.no_grad()
+    def run(reader: Any, ids: Tensor) -> Tensor:
+        config = reader.config
+        kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[config.cell]
+        plain = kind(config.embedding_size, config.hidden_size, batch_first=True)
+        plain.weight_ih_l0.copy_(reader.read_input.weight)
+        plain.weight_hh_l0.copy_(reader.read_hidden.weight)
+        plain.bias_ih_l0.copy_(reader.read_input.bias)
+        plain.bias_hh_l0.zero_()
+        states_TH = plain(reader.embedding(ids)[None])[0][0]
+        pooled = {"last": states_TH[-1], "max": states_TH.amax(0), "mean": states_TH.mean(0)}
+        return reader.classifier(pooled[config.pooling])
+
+    return run

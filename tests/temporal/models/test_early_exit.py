@@ -2,114 +2,30 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from pathlib import Path
+from random import Random
 
 import pytest
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from transformers import (
-    AlbertConfig,
-    AutoModelForSequenceClassification,
-    BertConfig,
-    DebertaV2Config,
-    DistilBertConfig,
-    ElectraConfig,
-    GPT2Config,
-    ModernBertConfig,
-    PreTrainedConfig,
-    RobertaConfig,
-)
 
 from temporal.engine import Engine
 from temporal.macs import count_macs
-from temporal.models import EarlyExit, EarlyExitConfig
+from temporal.models import EarlyExit
 from temporal.models.checks import NonFiniteError
+from temporal.models.learned_criteria import LEARNED_CRITERIA
 from temporal.packed import Packed
-from temporal.policies.halt import CRITERIA
-from temporal.training.calibration import exits_taken
+from temporal.policies.halt import CRITERIA, FOR_REGRESSION
 
-LENGTHS = (2, 31, 9, 17, 17, 5, 40, 12)
-_SIZES = {
-    "vocab_size": 100,
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 64,
-    "num_labels": 3,
-    "pad_token_id": 0,
-}
-FAMILIES: dict[str, PreTrainedConfig] = {
-    "bert": BertConfig(**_SIZES),
-    "roberta": RobertaConfig(**_SIZES),
-    "electra": ElectraConfig(embedding_size=16, **_SIZES),
-    "albert": AlbertConfig(
-        embedding_size=16,
-        num_hidden_groups=2,
-        inner_group_num=2,
-        classifier_dropout_prob=0.0,
-        **_SIZES,
-    ),
-    "distilbert": DistilBertConfig(
-        vocab_size=100,
-        dim=32,
-        n_layers=3,
-        n_heads=4,
-        hidden_dim=48,
-        max_position_embeddings=64,
-        num_labels=3,
-    ),
-    "deberta-v2": DebertaV2Config(
-        relative_attention=True,
-        position_buckets=8,
-        pos_att_type=["p2c", "c2p"],
-        conv_kernel_size=3,
-        **_SIZES,
-    ),
-    "modernbert": ModernBertConfig(
-        global_attn_every_n_layers=2,
-        local_attention=8,
-        cls_token_id=1,
-        sep_token_id=2,
-        bos_token_id=1,
-        eos_token_id=2,
-        **_SIZES,
-    ),
-}
-
-
-@torch.no_grad()
-def make_classifier(family: str) -> torch.nn.Module:
-    """A random classifier whose answers differ between inputs."""
-    torch.manual_seed(0)
-    classifier = AutoModelForSequenceClassification.from_config(copy.deepcopy(FAMILIES[family]))
-    for parameter in classifier.parameters():
-        parameter.add_(torch.randn_like(parameter) * 0.1)
-    return classifier.eval()
-
-
-@torch.no_grad()
-def make(family: str = "bert", exit_layers=(1, 2, 3), **config) -> EarlyExit:
-    """A reader whose exits all answer differently."""
-    reader = EarlyExit.from_classifier(make_classifier(family), exit_layers, **config).eval()
-    for parameter in reader.exits.parameters():
-        parameter.add_(torch.randn_like(parameter) * 0.1)
-    return reader
-
-
-def values(outcomes) -> Tensor:
-    return torch.stack([outcome.value for outcome in outcomes])
-
-
-@torch.no_grad()
-def median_certainties(reader: EarlyExit, exit_logits_BEK: Tensor, criterion: str) -> list[float]:
-    """Thresholds at which about half of the sources halt at each exit."""
-    certainty = CRITERIA[criterion]
-    exits = range(1, exit_logits_BEK.shape[1])
-    return [certainty(exit_logits_BEK[:, :e].transpose(0, 1)).median().item() for e in exits]
+from .encoder_families import (
+    FAMILIES,
+    LENGTHS,
+    exits_taken,
+    make,
+    make_classifier,
+    random_fields,
+    thresholds_between,
+    values,
+)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -129,6 +45,25 @@ def test_without_halting_it_is_the_classifier(family, random_words, padded, read
     assert all(outcome.trace.exit == 2 and not outcome.trace.halted for outcome in outcomes)
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_small_configuration_and_any_batch_of_it_is_the_classifier(
+    family, seed, random_words, padded, read_all
+) -> None:
+    random = Random(f"{family} {seed}")
+    classifier = make_classifier(family, **random_fields(family, random))
+    num_layers = classifier.config.num_hidden_layers
+    layers = sorted(random.sample(range(1, num_layers + 1), random.randint(1, num_layers)))
+    reader = EarlyExit.from_classifier(classifier, layers).eval()
+    documents = random_words([random.randint(1, 60) for _ in range(random.randint(1, 9))])
+    ids, mask = padded(documents)
+    with torch.no_grad():
+        want = classifier(input_ids=ids, attention_mask=mask).logits
+        torch.testing.assert_close(reader(ids, mask).logits, want, atol=1e-5, rtol=0)
+    outcomes = read_all(reader, [documents])
+    torch.testing.assert_close(values(outcomes), want, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_halting_answers_with_the_exit_of_the_dense_model(
     family, random_words, padded, read_all
@@ -136,31 +71,58 @@ def test_halting_answers_with_the_exit_of_the_dense_model(
     reader = make(family)
     documents = random_words(LENGTHS)
     with torch.no_grad():
-        exit_logits = reader(*padded(documents)).exit_logits
-    reader.config.thresholds = median_certainties(reader, exit_logits, "confidence")
-    reader.config.thresholds = [threshold - 1e-4 for threshold in reader.config.thresholds]
-    taken = exits_taken(exit_logits, "confidence", reader.config.thresholds)
-    assert len(taken.unique()) > 1
+        dense = reader(*padded(documents))
+    reader.config.thresholds = thresholds_between(dense.certainties)
+    taken = exits_taken(dense.certainties, reader.config.thresholds)
+    assert len(set(taken)) > 1
     outcomes = read_all(reader, [documents[:3], documents[3:]])
-    assert [outcome.trace.exit for outcome in outcomes] == taken.tolist()
-    want = exit_logits[torch.arange(len(taken)), taken]
+    assert [outcome.trace.exit for outcome in outcomes] == taken
+    want = dense.exit_logits[torch.arange(len(taken)), taken]
     torch.testing.assert_close(values(outcomes), want, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("criterion", sorted(CRITERIA))
-def test_every_criterion_decides_as_on_the_dense_logits(
-    criterion, random_words, padded, read_all
+@pytest.mark.parametrize(
+    ("criterion", "num_labels"),
+    [
+        *((name, 3) for name in [*CRITERIA, *LEARNED_CRITERIA]),
+        *((name, 1) for name in [*FOR_REGRESSION, *LEARNED_CRITERIA]),
+    ],
+)
+def test_every_criterion_decides_as_on_the_dense_model(
+    criterion, num_labels, random_words, padded, read_all
 ) -> None:
-    reader = make(criterion=criterion)
+    learned = [criterion] if criterion in LEARNED_CRITERIA else None
+    reader = make(
+        num_labels=num_labels,
+        criterion=criterion,
+        learned_criteria=learned,
+        window_size=2,
+        tolerance=0.3,
+    )
     documents = random_words(LENGTHS)
     with torch.no_grad():
-        exit_logits = reader(*padded(documents)).exit_logits
-    thresholds = median_certainties(reader, exit_logits, criterion)
-    # Halfway to the next value: rounding then decides nothing.
-    reader.config.thresholds = [threshold - 1e-4 for threshold in thresholds]
-    taken = exits_taken(exit_logits, criterion, reader.config.thresholds)
-    outcomes = read_all(reader, [documents])
-    assert [outcome.trace.exit for outcome in outcomes] == taken.tolist()
+        dense = reader(*padded(documents))
+    assert dense.certainties.shape == (len(documents), 2)
+    assert dense.certainties.std() > 0  # else one threshold would decide for all
+    reader.config.thresholds = thresholds_between(dense.certainties)
+    taken = exits_taken(dense.certainties, reader.config.thresholds)
+    outcomes = read_all(reader, [documents[:5], documents[5:]])
+    assert [outcome.trace.exit for outcome in outcomes] == taken
+    want = dense.exit_logits[torch.arange(len(taken)), taken]
+    torch.testing.assert_close(values(outcomes), want, atol=1e-5, rtol=0)
+
+
+def test_certainties_are_the_criterions_of_the_exits_so_far(random_words, padded) -> None:
+    inputs = padded(random_words(LENGTHS))
+    for name, criterion in CRITERIA.items():
+        reader = make(criterion=name)
+        with torch.no_grad():
+            output = reader(*inputs)
+        logits_EBK = output.exit_logits.transpose(0, 1)
+        for k in range(2):
+            torch.testing.assert_close(output.certainties[:, k], criterion(logits_EBK[: k + 1]))
+    assert reader.train()(*inputs).certainties is None
+    assert make(exit_layers=[3])(*inputs).certainties.shape == (len(LENGTHS), 0)
 
 
 def test_a_layer_runs_only_for_the_sources_that_did_not_halt_before(
@@ -169,8 +131,7 @@ def test_a_layer_runs_only_for_the_sources_that_did_not_halt_before(
     reader = make()
     documents = random_words(LENGTHS)
     with torch.no_grad():
-        exit_logits = reader(*padded(documents)).exit_logits
-    reader.config.thresholds = median_certainties(reader, exit_logits, "confidence")
+        reader.config.thresholds = thresholds_between(reader(*padded(documents)).certainties)
     outcomes = read_all(reader, [documents[:3], documents[3:]])
     exits = [outcome.trace.exit for outcome in outcomes]
     assert 0 in exits and max(exits) > 0
@@ -232,9 +193,7 @@ def test_any_batch_and_any_order_equals_one_by_one(
     reader = make()
     documents = random_words(LENGTHS)
     with torch.no_grad():
-        exit_logits = reader(*padded(documents)).exit_logits
-    thresholds = median_certainties(reader, exit_logits, "confidence")
-    reader.config.thresholds = [threshold - 1e-4 for threshold in thresholds]
+        reader.config.thresholds = thresholds_between(reader(*padded(documents)).certainties)
     alone = [reader(doc) for doc in documents]
     order = torch.randperm(len(documents)).tolist()
     items = [[documents[k] for k in order[i : i + cohort]] for i in range(0, len(order), cohort)]
@@ -300,75 +259,6 @@ def test_only_the_document_with_nan_fails(random_words) -> None:
     assert [type(o.error) for o in outcomes] == [type(None), NonFiniteError, type(None)]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_saving_keeps_outputs_and_policy(family, tmp_path: Path, random_words, padded) -> None:
-    reader = make(family, exit_layers=[2], exit_pooling="first")
-    reader.config.thresholds, reader.config.criterion = [0.4], "margin"
-    reader.save_pretrained(tmp_path)
-    loaded = EarlyExit.from_pretrained(tmp_path).eval()
-    config = loaded.config
-    assert (config.exit_layers, config.exit_pooling) == ([2, 3], "first")
-    assert (config.thresholds, config.criterion) == ([0.4], "margin")
-    inputs = padded(random_words(LENGTHS))
-    with torch.no_grad():
-        a, b = reader(*inputs), loaded(*inputs)
-    torch.testing.assert_close(a.exit_logits, b.exit_logits, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_weights_missing_from_a_checkpoint_start_sane_and_the_others_stay(
-    family, tmp_path: Path
-) -> None:
-    reader = make(family)
-    heads = {f"classifier.{name}" for name in reader.exits[0].names}
-    kept = {
-        name: value
-        for name, value in reader.state_dict().items()
-        if not name.startswith(("exits.", *heads))
-    }
-    reader.save_pretrained(tmp_path, state_dict=dict(kept))  # it empties what it is given
-    loaded = EarlyExit.from_pretrained(tmp_path)
-    missing = 0
-    for name, value in loaded.state_dict().items():
-        if name in kept:
-            assert torch.equal(value, kept[name]), name
-        else:
-            missing += 1
-            assert torch.isfinite(value).all() and value.abs().max() < 2, name
-            if name.endswith("weight") and value.dim() == 2:
-                assert 0.001 < value.std() < 0.5, name
-    assert missing
-
-
-def test_exits_start_as_the_classifiers_own_head(random_words, padded) -> None:
-    classifier = make_classifier("bert")
-    reader = EarlyExit.from_classifier(classifier, [1, 2, 3])
-    for branch in reader.exits:
-        torch.testing.assert_close(
-            branch.parts[0].dense.weight, classifier.bert.pooler.dense.weight
-        )
-        torch.testing.assert_close(branch.parts[2].weight, classifier.classifier.weight)
-        assert branch.parts[2] is not reader.classifier.classifier
-
-
-def test_loss_weighs_exits_by_their_depth(random_words, padded) -> None:
-    reader = make()
-    ids, mask = padded(random_words((5, 9)))
-    labels = torch.tensor([2, 0])
-    output = reader(ids, mask, labels=labels)
-    losses = [F.cross_entropy(output.exit_logits[:, e], labels) for e in range(3)]
-    torch.testing.assert_close(output.loss, (losses[0] + 2 * losses[1] + 3 * losses[2]) / 6)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_gradients_reach_every_parameter(family, random_words, padded) -> None:
-    reader = make(family).train()
-    ids, mask = padded(random_words((9, 14)))
-    reader(ids, mask, labels=torch.tensor([0, 2])).loss.backward()
-    for name, parameter in reader.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
-
-
 def test_mean_pooled_exits_see_no_padding(random_words, padded) -> None:
     reader = make(exit_pooling="mean")
     documents = random_words((4, 20))
@@ -376,45 +266,3 @@ def test_mean_pooled_exits_see_no_padding(random_words, padded) -> None:
         both = reader(*padded(documents)).exit_logits[0]
         alone = reader(documents[0].ids[None]).exit_logits[0]
     torch.testing.assert_close(both, alone, atol=1e-5, rtol=0)
-
-
-def fields(family: str = "bert") -> dict:
-    return {**FAMILIES[family].to_dict(), "model_type": family}
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"exit_layers": [0, 2]}, r"exit_layers \(\[0, 2\]\) must lie between 1 and .* 3 layers"),
-        ({"exit_layers": [4]}, r"exit_layers \(\[4\]\) must lie between"),
-        ({"exit_pooling": "max"}, r"exit_pooling \('max'\) must be one of \['first', 'mean'\]"),
-        ({"criterion": "hope"}, r"criterion \('hope'\) must be one of"),
-        ({"exit_layers": [1], "thresholds": [0.5, 0.5]}, "one number for each of the 1 exits"),
-    ],
-)
-def test_a_wrong_configuration_names_parameter_value_and_rule(config, message) -> None:
-    with pytest.raises(Exception, match=message):
-        EarlyExitConfig(encoder=fields(), **config)
-
-
-def test_exits_are_every_layer_unless_chosen_and_end_with_the_last() -> None:
-    assert EarlyExitConfig(encoder=fields()).exit_layers == [1, 2, 3]
-    assert EarlyExitConfig(encoder=fields(), exit_layers=[2, 1]).exit_layers == [1, 2, 3]
-    assert EarlyExitConfig(encoder=fields(), exit_layers=[3]).exit_layers == [3]
-
-
-def test_an_encoder_of_no_known_family_is_refused_by_name() -> None:
-    config = GPT2Config(vocab_size=50, n_embd=8, n_layer=2, n_head=2, num_labels=2)
-    classifier = AutoModelForSequenceClassification.from_config(config)
-    with pytest.raises(ValueError, match=r"model_type \('gpt2'\) must be one of \['albert'"):
-        EarlyExit.from_classifier(classifier)
-
-
-def test_a_policy_sets_one_threshold_for_all_exits() -> None:
-    reader = make()
-    reader.set_policy("patience", 2)
-    assert (reader.config.criterion, reader.config.thresholds) == ("patience", [2.0, 2.0])
-    reader.set_policy("patience", None)
-    assert reader.config.thresholds is None
-    with pytest.raises(ValueError, match=r"policy \('read'\) must be one of"):
-        reader.set_policy("read", 0.5)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from temporal.policies.halt import (
     CRITERIA,
+    FOR_REGRESSION,
     LearnedGate,
     confidence,
     criterion,
@@ -19,6 +20,7 @@ from temporal.policies.halt import (
     margin,
     patience,
     stability,
+    window,
 )
 
 
@@ -79,6 +81,59 @@ def test_a_patience_of_two_halts_after_two_exits_agreed_with_the_one_before() ->
 def test_patience_counts_each_source_by_itself() -> None:
     batch = torch.cat([answers(0, 0, 0), answers(1, 0, 0), answers(0, 0, 1)], dim=1)
     assert patience(batch).tolist() == [3, 2, 1]
+
+
+def test_the_window_is_as_sure_as_its_least_sure_exit_was_of_the_newest_answer() -> None:
+    three = exits(
+        [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]],
+        [[0.6, 0.4], [0.7, 0.3], [0.2, 0.8]],
+        [[0.8, 0.2], [0.6, 0.4], [0.9, 0.1]],
+    )
+    torch.testing.assert_close(window(three, window_size=3).tolist(), [0.6, 0.4, 0.2])
+    torch.testing.assert_close(window(three, window_size=2).tolist(), [0.6, 0.6, 0.2])
+    torch.testing.assert_close(window(three[:2], window_size=2).tolist(), [0.6, 0.4, 0.8])
+    assert window(three[:2], window_size=3).tolist() == [0, 0, 0]  # not yet so many exits
+    # ELBERT: both exits of the window lean to one side by a margin of 0.05.
+    halts = window(three, window_size=2) >= 0.5 + 0.05
+    assert halts.tolist() == [True, True, False]
+
+
+def outputs(*values: float) -> Tensor:
+    """One source's exits in regression."""
+    return torch.tensor(values)[:, None, None]
+
+
+def test_in_regression_patience_counts_outputs_that_stayed_within_the_tolerance() -> None:
+    run = outputs(2.0, 1.0, 1.4, 1.1, 1.2)
+    counts = [int(patience(run[: k + 1], tolerance=0.35)) for k in range(5)]
+    assert counts == [1, 1, 1, 2, 3]
+    assert int(patience(outputs(1.0, 1.3, 1.6, 1.9), tolerance=0.35)) == 4  # each to the one before
+    assert int(patience(outputs(1.0, 1.5), tolerance=0.5)) == 1  # less than, not up to
+
+
+def test_in_regression_the_window_says_how_far_its_outputs_lie_apart() -> None:
+    run = outputs(2.0, 1.0, 1.5, 1.25)
+    assert window(run, window_size=3).item() == pytest.approx(1 / 1.5)
+    assert window(run, window_size=2).item() == pytest.approx(1 / 1.25)
+    assert window(run[:2], window_size=3).item() == 0
+    tau = 0.4  # moved by less than tau: over the threshold
+    assert [bool(window(run, window_size=size) > 1 / (1 + tau)) for size in (2, 3)] == [True, False]
+
+
+def test_only_some_criteria_tell_regressions_apart() -> None:
+    torch.manual_seed(0)
+    logits_EBK = torch.randn(4, 20, 1)
+    for name in FOR_REGRESSION:
+        told = criterion(name, tolerance=0.5, window_size=2)(logits_EBK)
+        assert told.unique().numel() > 1, name
+    for name in ("confidence", "stability"):  # the others even fail
+        assert CRITERIA[name](logits_EBK).unique().numel() == 1, name
+
+
+def test_a_criterion_takes_the_settings_that_it_knows() -> None:
+    told = criterion("window", window_size=2, tolerance=0.3, hidden_size=8)
+    assert told(TWO).tolist() == window(TWO, window_size=2).tolist() != window(TWO).tolist()
+    assert criterion("margin", window_size=2) is margin
 
 
 @given(

@@ -1,0 +1,54 @@
+"""Say of any exception that ended a reading where it belongs, in one word and one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from temporal.data import TextError, VideoError
+from temporal.models.checks import NonFiniteError
+
+from .reading import ReadingError
+
+_OPEN_REASONS = frozenset(
+    {
+        "not_media",
+        "not_video",
+        "no_video_stream",
+        "truncated_header",
+        "too_large",
+        "path_not_allowed",
+        "not_regular_file",
+        "not_found",
+        "unsupported_codec",
+    }
+)
+
+
+class InputFailed(Exception):
+    """An item that `collect` could not turn into an input."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def describe_error(error: Exception) -> ReadingError:
+    """Say of any exception where it belongs, in one word and one sentence."""
+    message = " ".join(str(error).split()).removeprefix(f"{getattr(error, 'reason', None)}: ")
+    message = message[:500] or type(error).__name__
+    if isinstance(error, InputFailed):
+        return ReadingError(stage="input", reason=error.reason, message=message)
+    if isinstance(error, VideoError):
+        stage: Any = "open" if error.reason in _OPEN_REASONS else "decode"
+        return ReadingError(stage=stage, reason=error.reason, message=message)
+    if isinstance(error, TextError):
+        return ReadingError(stage="tokenize", reason=error.reason, message=message)
+    if isinstance(error, NonFiniteError):
+        return ReadingError(stage="model", reason="nonfinite", message=message)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return ReadingError(stage="model", reason="oom", message=message)
+    return ReadingError(
+        stage="model", reason="model_error", message=f"{type(error).__name__}: {message}"[:500]
+    )

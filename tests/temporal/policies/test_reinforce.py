@@ -1,0 +1,69 @@
+"""Estimators of the gradient of an expected return, against the exact one."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from temporal.policies.reinforce import (
+    baseline_loss,
+    entropy,
+    policy_loss,
+    right_or_wrong,
+    sample,
+)
+
+
+def test_a_sample_follows_the_softmax_and_knows_its_probability() -> None:
+    logits = torch.tensor([0.7, 0.1, 0.2]).log() + 3
+    action, log_p = sample(logits.expand(20_000, 3))
+    counts = torch.bincount(action, minlength=3) / 20_000
+    assert counts.tolist() == pytest.approx([0.7, 0.1, 0.2], abs=0.015)
+    assert log_p.exp().tolist() == pytest.approx(
+        torch.tensor([0.7, 0.1, 0.2])[action].tolist(), abs=1e-6
+    )
+
+
+def test_entropy_of_known_distributions() -> None:
+    logits = torch.tensor([[0.0, 0.0, 0.0, 0.0], [50.0, 0.0, 0.0, 0.0]])
+    assert entropy(logits).tolist() == pytest.approx([math.log(4), 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("baseline", [0.0, 0.4, -7.0])
+def test_over_two_actions_the_estimate_is_the_exact_gradient(baseline) -> None:
+    """p = sigmoid(w): the expected return is p r_1 + (1 - p) r_0, its gradient p(1-p)(r_1-r_0)."""
+    w = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    returns = torch.tensor([-1.0, 2.0], dtype=torch.float64)
+    log_p = torch.stack([torch.zeros_like(w), w]).log_softmax(-1)
+    estimate = 0.0
+    for action in (0, 1):
+        loss = policy_loss(
+            log_p[action : action + 1],
+            returns[action : action + 1],
+            torch.tensor([baseline], dtype=torch.float64),
+            1,
+        )
+        (gradient,) = torch.autograd.grad(loss, w, retain_graph=True)
+        estimate += log_p[action].exp().item() * gradient.item()
+    p = torch.sigmoid(w).item()
+    assert estimate == pytest.approx(-p * (1 - p) * 3.0)
+
+
+def test_a_baseline_learns_the_mean_return_and_takes_nothing_from_the_policy() -> None:
+    baseline = torch.zeros(4, requires_grad=True)
+    returns = torch.tensor([1.0, -1.0, 1.0, 1.0], requires_grad=True)
+    baseline_loss(baseline, returns).backward()
+    assert baseline.grad.tolist() == [-0.5, 0.5, -0.5, -0.5]
+    assert returns.grad is None
+    log_p = torch.zeros(4, requires_grad=True)
+    policy_loss(log_p, returns, baseline, 2).backward()
+    assert log_p.grad.tolist() == [-0.5, 0.5, -0.5, -0.5]
+    assert baseline.grad.tolist() == [-0.5, 0.5, -0.5, -0.5] and returns.grad is None
+    assert baseline_loss(baseline[:0], returns[:0]) == 0
+
+
+def test_an_answer_is_right_or_wrong() -> None:
+    logits = torch.tensor([[2.0, 1.0], [2.0, 1.0], [0.0, 1.0]])
+    assert right_or_wrong(logits, torch.tensor([0, 1, 1])).tolist() == [1.0, -1.0, 1.0]
