@@ -8,6 +8,10 @@ from transformers import (
     AutoModelForVideoClassification,
 )
 
+from .chunk_reader import ChunkReader as ChunkReader
+from .clip_reader import ClipReader as ClipReader
+from .clip_reader import RunningMeanPolicy as RunningMeanPolicy
+from .configuration_chunk_reader import ChunkReaderConfig as ChunkReaderConfig
 from .configuration_early_exit import EarlyExitConfig as EarlyExitConfig
 from .configuration_frame_exit import FrameExitConfig as FrameExitConfig
 from .early_exit import EarlyExit as EarlyExit
@@ -17,9 +21,6 @@ from .leap_lstm import LeapLSTM as LeapLSTM
 from .leap_lstm import LeapLSTMConfig as LeapLSTMConfig
 from .lstm_jump import LSTMJump as LSTMJump
 from .lstm_jump import LSTMJumpConfig as LSTMJumpConfig
-from .running_mean import ChunkReader as ChunkReader
-from .running_mean import ClipReader as ClipReader
-from .running_mean import RunningMeanPolicy as RunningMeanPolicy
 from .skim_rnn import SkimRNN as SkimRNN
 from .skim_rnn import SkimRNNConfig as SkimRNNConfig
 from .skip_rnn import SkipRNN as SkipRNN
@@ -31,6 +32,7 @@ READERS: dict[str, Any] = {
     LeapLSTMConfig.model_type: LeapLSTM,
     LSTMJumpConfig.model_type: LSTMJump,
     EarlyExitConfig.model_type: EarlyExit,
+    ChunkReaderConfig.model_type: ChunkReader,
     FrameExitConfig.model_type: FrameExit,
 }
 """Readers by the `model_type` of their configuration. A new reader gets one line here."""

@@ -11,9 +11,12 @@ B texts, N tokens of all texts, V vocabulary entries, H buckets, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from ..packed import Packed
 
@@ -81,6 +84,20 @@ class BagOfTokens(nn.Module):
         starts_B = counts_B.cumsum(0) - counts_B
         summed_BK = F.embedding_bag(torch.cat(entries), self.scores.weight, starts_B, mode="sum")
         return summed_BK / counts_B[:, None].sqrt() + self.bias
+
+
+def chunk_sums(scores: Packed, chunks: Sequence[Sequence[range]]) -> Tensor:
+    """What the tokens of each chunk add to the logits: `[B, C, K]`, zeros where there is no chunk.
+
+    Args:
+        scores: `[N, K]`, as `BagOfTokens` returns them.
+        chunks: of each text, ranges of its tokens.
+    """
+    sums = [
+        torch.stack([scores_TK[chunk.start : chunk.stop].sum(0) for chunk in parts])
+        for scores_TK, parts in zip(scores.sequences(), chunks, strict=True)
+    ]
+    return pad_sequence(sums, batch_first=True)
 
 
 def _rows(ids: Packed) -> Tensor:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import initialization as init
 
 
@@ -35,8 +36,8 @@ class MeanPooling(nn.Module):
     """The running mean of probabilities, which needs no training.
 
     Without classes to choose one from (a regression, several labels at a time) outputs are
-    averaged as they are. What the skim said counts as one more chunk. The state is the sum, the
-    number of votes, and the newest vote: as long as it is the only one, it is the answer itself.
+    averaged as they are. What the skim said counts as one more chunk. The state is the number of
+    votes and their sum; a vote that is the only one is the answer itself.
     """
 
     def __init__(self, num_labels: int, *, one_answer: bool = True) -> None:
@@ -46,20 +47,21 @@ class MeanPooling(nn.Module):
     def start(self, skim_BK: Tensor | None, num_documents: int) -> Tensor:
         """The state `[B, S]` before the first chunk."""
         state_BS = torch.zeros(num_documents, 1 + self.num_labels)
-        return state_BS if skim_BK is None else self._add(state_BS.to(skim_BK), skim_BK)
+        return state_BS if skim_BK is None else self.vote(state_BS.to(skim_BK), skim_BK)[0]
 
     def forward(self, state_BS: Tensor, evidence: Evidence) -> tuple[Tensor, Tensor]:
         """Returns the new state `[B, S]` and logits `[B, K]`."""
-        state_BS = self._add(state_BS, evidence.logits_BK)
+        return self.vote(state_BS, evidence.logits_BK)
+
+    def vote(self, state_BS: Tensor, logits_BK: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, for logits alone."""
+        vote_BK = logits_BK.softmax(-1) if self.one_answer else logits_BK
+        state_BS = state_BS + F.pad(vote_BK, (1, 0), value=1.0)
         votes_B1, sum_BK = state_BS[:, :1], state_BS[:, 1:]
         mean_BK = sum_BK / votes_B1
         if self.one_answer:
             mean_BK = mean_BK.clamp(min=1e-12).log()
-        return state_BS, torch.where(votes_B1 == 1, evidence.logits_BK, mean_BK)
-
-    def _add(self, state_BS: Tensor, logits_BK: Tensor) -> Tensor:
-        vote_BK = logits_BK.softmax(-1) if self.one_answer else logits_BK
-        return state_BS + torch.cat([vote_BK.new_ones(len(vote_BK), 1), vote_BK], -1)
+        return state_BS, torch.where(votes_B1 == 1, logits_BK, mean_BK)
 
 
 class LearnedPooling(nn.Module):

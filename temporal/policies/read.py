@@ -89,6 +89,11 @@ def snap(units: Sequence[int], cheap: Sequence[int], reach: float) -> list[int]:
     return taken
 
 
+def num_allowed(num_units: int, share: float) -> int:
+    """How many of so many units may be read if a share of them may: at least one."""
+    return max(1, int(share * num_units + 1e-9))
+
+
 def even_pieces(num_units: int, size: int) -> list[range]:
     """As few pieces as possible of at most `size` units, all about as long.
 
