@@ -20,6 +20,8 @@ class ChunkReaderConfig(PreTrainedConfig):
     """The encoder's own configuration, how a document is cut and pooled, and when it may answer."""
 
     model_type = "chunk_reader"
+    # A Trainer that evaluates would join these, and batches differ in how many answers they have.
+    keys_to_ignore_at_inference = ["exit_logits"]
 
     encoder: dict | None = None
     """Configuration of what reads a chunk, with its `model_type`: an `EarlyExit`, or any sequence

@@ -50,30 +50,25 @@ class ChunkEvidence:
     def __len__(self) -> int:
         return len(self.counts_N)
 
+    def padded(self, values_M: Tensor, documents: Sequence[int]) -> Tensor:
+        """Values of some documents' chunks, `[B, C, ...]`, zeros where there is no chunk."""
+        counts = self.counts_N[list(documents)]
+        starts = (self.counts_N.cumsum(0) - self.counts_N)[list(documents)]
+        spans = zip(starts.tolist(), (starts + counts).tolist(), strict=True)
+        return pad_sequence([values_M[a:b] for a, b in spans], batch_first=True)
+
     def batch(self, documents: Sequence[int]) -> dict[str, Tensor]:
         """Arguments of `ChunkReader.forward` for some documents, padded to their longest."""
-        counts = self.counts_N[list(documents)]
-        first = (self.counts_N.cumsum(0) - self.counts_N)[list(documents)]
-        spans = list(zip(first.tolist(), (first + counts).tolist(), strict=True))
-
-        def padded(values_M: Tensor) -> Tensor:
-            return pad_sequence([values_M[a:b] for a, b in spans], batch_first=True)
-
+        counts_B = self.counts_N[list(documents)]
         arguments = {
-            "chunk_logits": padded(self.logits_MEK),
-            "chunk_states": padded(self.states_MED),
-            "chunk_mask": torch.arange(int(counts.max())) < counts[:, None],
+            "chunk_logits": self.padded(self.logits_MEK, documents),
+            "chunk_states": self.padded(self.states_MED, documents),
+            "chunk_mask": torch.arange(int(counts_B.max())) < counts_B[:, None],
         }
         if self.skim_logits_NK is not None and self.skim_scores_MK is not None:
             arguments["skim_logits"] = self.skim_logits_NK[list(documents)]
-            arguments["skim_scores"] = padded(self.skim_scores_MK)
+            arguments["skim_scores"] = self.padded(self.skim_scores_MK, documents)
         return arguments
-
-    def certainties(self, documents: Sequence[int]) -> Tensor:
-        """The certainties of some documents' chunks, `[B, C, E - 1]`."""
-        ends = self.counts_N.cumsum(0).tolist()
-        parts = [self.certainties_ME[ends[k] - int(self.counts_N[k]) : ends[k]] for k in documents]
-        return pad_sequence(parts, batch_first=True)
 
     def chunks(self) -> list[list[range]]:
         """The chunks of each document, ranges of its tokens."""
@@ -82,6 +77,11 @@ class ChunkEvidence:
             starts = [0, *stops_C[:-1].tolist()]
             chunks.append([range(a, b) for a, b in zip(starts, stops_C.tolist(), strict=True)])
         return chunks
+
+    def with_skim(self, said: Sequence[tuple[Tensor, Tensor]]) -> ChunkEvidence:
+        """The same with what skimming says of each document and its chunks (`skim_chunks`)."""
+        logits, sums = zip(*said, strict=True)
+        return replace(self, skim_logits_NK=torch.stack(logits), skim_scores_MK=torch.cat(sums))
 
     def save(self, path: Path) -> None:
         """Write it to a file of safetensors."""
@@ -96,15 +96,21 @@ class ChunkEvidence:
 
 @torch.inference_mode()
 def ask_exits(
-    reader: ChunkReader, documents: Sequence[Source], *, batch_tokens: int = 8192
+    reader: ChunkReader,
+    documents: Sequence[Source],
+    *,
+    batch_tokens: int = 8192,
+    autocast: torch.dtype | None = None,
 ) -> ChunkEvidence:
-    """Run all exits on all chunks; the skim is not asked (see `with_skim`).
+    """Run all exits on all chunks; the skim is asked apart (`skim_chunks`).
 
     Args:
         reader: in evaluation mode.
         documents: with no special tokens of their own.
         batch_tokens: tokens computed at a time, about.
+        autocast: what the encoder computes in, e.g. `torch.bfloat16`; default: its own dtype.
     """
+    kind = reader.device.type
     cuts = [reader.cut(document) for document in documents]
     where = [(k, chunk) for k, parts in enumerate(cuts) for chunk in parts]
     special = len(reader.before) + len(reader.after)
@@ -121,10 +127,11 @@ def ask_exits(
         ]
         lengths_B = torch.tensor([len(row) for row in ids])
         mask_BT = torch.arange(int(lengths_B.max())) < lengths_B[:, None]
-        outputs = reader.encoder(
-            input_ids=pad_sequence(ids, batch_first=True).to(reader.device),
-            attention_mask=mask_BT.long().to(reader.device),
-        )
+        with torch.autocast(kind, autocast, enabled=autocast is not None):
+            outputs = reader.encoder(
+                input_ids=pad_sequence(ids, batch_first=True).to(kind),
+                attention_mask=mask_BT.long().to(kind),
+            )
         logits.append(outputs.exit_logits.float().cpu())
         certainties.append(outputs.certainties.float().cpu())
         states.append(outputs.exit_states.half().cpu())
@@ -140,26 +147,17 @@ def ask_exits(
 
 
 @torch.inference_mode()
-def with_skim(
-    evidence: ChunkEvidence, skim: BagOfTokens, texts: Sequence[Tensor]
-) -> ChunkEvidence:
-    """The evidence with what skimming these texts says.
-
-    Args:
-        evidence: of the same documents.
-        skim: a reader's.
-        texts: the documents' ids.
-    """
-    logits, sums = [], []
-    for text, chunks in zip(texts, evidence.chunks(), strict=True):
+def skim_chunks(
+    skim: BagOfTokens, texts: Sequence[Tensor], chunks: Sequence[Sequence[range]]
+) -> list[tuple[Tensor, Tensor]]:
+    """What skimming says of each text, logits `[K]`, and what each chunk adds to them, `[C, K]`."""
+    said = []
+    for text, parts in zip(texts, chunks, strict=True):
         logits_1K, scores = skim(Packed.of([text]))
-        logits.append(logits_1K)
-        sums += [scores.values[chunk.start : chunk.stop].sum(0) for chunk in chunks]
-    return replace(
-        evidence,
-        skim_logits_NK=torch.cat(logits).clone(),
-        skim_scores_MK=torch.stack(sums).clone(),
-    )
+        said.append(
+            (logits_1K[0], torch.stack([scores.values[r.start : r.stop].sum(0) for r in parts]))
+        )
+    return said
 
 
 def first_certain(certainties_BCE: Tensor, thresholds: Sequence[float] | None) -> Tensor:
@@ -169,13 +167,10 @@ def first_certain(certainties_BCE: Tensor, thresholds: Sequence[float] | None) -
         certainties_BCE: of each exit but the last.
         thresholds: one for each of these; None: the last exit always answers.
     """
-    num_before = certainties_BCE.shape[-1]
     if thresholds is None:
-        return torch.full(certainties_BCE.shape[:-1], num_before)
+        return torch.full(certainties_BCE.shape[:-1], certainties_BCE.shape[-1])
     reached_BCE = certainties_BCE >= certainties_BCE.new_tensor(list(thresholds))
-    last_BC1 = torch.ones_like(reached_BCE[..., :1]) if num_before else reached_BCE.new_ones(())
-    if not num_before:
-        return torch.zeros(certainties_BCE.shape[:-1], dtype=torch.long)
+    last_BC1 = reached_BCE.new_ones(*reached_BCE.shape[:-1], 1)
     return torch.cat([reached_BCE, last_BC1], -1).int().argmax(-1)
 
 
@@ -208,7 +203,7 @@ class ChunkedTexts(Dataset):
         """A whole batch at once, which leaves nothing to collate."""
         batch = self.evidence.batch(documents)
         if self.draws and torch.rand(()) >= _FULL_DEPTH_SHARE:
-            certainties_BCE = self.evidence.certainties(documents)
+            certainties_BCE = self.evidence.padded(self.evidence.certainties_ME, documents)
             there_M = certainties_BCE[batch["chunk_mask"]].flatten()
             level = there_M[torch.randint(len(there_M), ())].item() if len(there_M) else 0.0
             thresholds = [level] * certainties_BCE.shape[-1]

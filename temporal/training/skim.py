@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from torch.nn import functional as F
 
 from ..models.bag_of_tokens import BagOfTokens
 from ..packed import Packed
-from .chunk_evidence import ChunkEvidence, with_skim
+from .chunk_evidence import skim_chunks
 
 
 def fit_skim(
@@ -61,46 +60,39 @@ def fit_skim(
 
 
 def cross_fitted(
-    evidence: ChunkEvidence,
     skim: BagOfTokens,
     texts: Sequence[Tensor],
     labels_N: Tensor,
+    chunks: Sequence[Sequence[range]],
     *,
     num_folds: int = 5,
     seed: int = 0,
-) -> ChunkEvidence:
-    """The evidence with what skims say that were fitted on the other texts.
+) -> list[tuple[Tensor, Tensor]]:
+    """What is said of each text, and of its chunks, by a skim that was fitted on other texts.
 
     A skim is surer of the texts that it was fitted on than of others, and a pooling that was
     trained on such scores would trust it too much.
 
     Args:
-        evidence: of the same N documents.
         skim: its sizes count.
-        texts: the documents' ids.
-        labels_N: of the documents.
+        texts: ids without special tokens.
+        labels_N: of the texts.
+        chunks: of each text, ranges of its tokens.
         num_folds: parts, each of which is skimmed by a bag fitted on the others.
         seed: of the folds.
+
+    Returns:
+        As `skim_chunks` does.
     """
     fold_N = torch.randperm(len(texts), generator=torch.Generator().manual_seed(seed)) % num_folds
-    scored = None
-    chunk_fold_M = fold_N.repeat_interleave(evidence.counts_N)
+    said: list[tuple[Tensor, Tensor]] = [(torch.empty(0), torch.empty(0))] * len(texts)
     for fold in range(num_folds):
-        rest = (fold_N != fold).nonzero().squeeze(1)
+        inside, rest = (fold_N == fold).nonzero()[:, 0], (fold_N != fold).nonzero()[:, 0]
         bag = fit_skim(
             copy.deepcopy(skim), [texts[k] for k in rest.tolist()], labels_N[rest], seed=seed
         )
-        said = with_skim(evidence, bag, texts)
-        if scored is None:
-            scored = said
-            continue
-        assert said.skim_logits_NK is not None and said.skim_scores_MK is not None
-        assert scored.skim_logits_NK is not None and scored.skim_scores_MK is not None
-        here_N1, here_M1 = (fold_N == fold)[:, None], (chunk_fold_M == fold)[:, None]
-        scored = replace(
-            scored,
-            skim_logits_NK=torch.where(here_N1, said.skim_logits_NK, scored.skim_logits_NK),
-            skim_scores_MK=torch.where(here_M1, said.skim_scores_MK, scored.skim_scores_MK),
-        )
-    assert scored is not None
-    return scored
+        here = inside.tolist()
+        found = skim_chunks(bag, [texts[k] for k in here], [chunks[k] for k in here])
+        for k, what in zip(here, found, strict=True):
+            said[k] = what
+    return said

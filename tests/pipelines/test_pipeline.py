@@ -314,7 +314,7 @@ def test_a_video_classifier_reads_clips(video_mae_path: Path, videos: list[Path]
     for policy, clips in (("confidence:0", 1), (None, 4)):
         pipe: Any = pipeline("video-classification", model=video_mae_path, policy=policy)
         (reading,) = pipe.read(videos[:1])
-        assert reading.status == "ok" and pipe.reader.encoder.classify.rows == clips
+        assert reading.status == "ok" and pipe.reader.classify.rows == clips
         assert (reading.trace.exit, reading.trace.num_exits) == (clips - 1, 4)
 
 
