@@ -94,23 +94,33 @@ class Document:
         import torch  # here: decode workers import this package and never need it
 
         self.id = id
-        tokens = torch.as_tensor(ids, dtype=torch.int64)
-        spans = None if offsets is None else np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
-        if tokens.ndim != 1:
-            raise ValueError(f"ids must have one dimension, not {tokens.ndim}")
-        if len(tokens) == 0:
+        self.ids = torch.as_tensor(ids, dtype=torch.int64)
+        self._offsets = offsets
+        if self.ids.ndim != 1:
+            raise ValueError(f"ids must have one dimension, not {self.ids.ndim}")
+        total = len(self)
+        if total == 0:
             raise TextError("empty_input", "the text has no token")
-        if spans is not None and len(spans) != len(tokens):
-            raise ValueError(f"offsets ({len(spans)}) must be as many as ids ({len(tokens)})")
-        if max_tokens is not None and len(tokens) > max_tokens:
+        if offsets is not None and len(offsets) != total:
+            raise ValueError(f"offsets ({len(offsets)}) must be as many as ids ({total})")
+        if max_tokens is not None and total > max_tokens:
             # A closing [SEP] stays at the end, as tokenizers leave it there when they truncate.
-            closing = _num_closing_specials(spans)
-            kept = [*range(max_tokens - closing), *range(len(tokens) - closing, len(tokens))]
-            tokens, self.truncated = tokens[kept], True
-            spans = None if spans is None else spans[kept]
-        self.ids = tokens
-        self.offsets = spans
+            closing = _num_closing_specials(self.offsets)
+            kept = [*range(max_tokens - closing), *range(total - closing, total)]
+            self._offsets = None if self.offsets is None else self.offsets[kept]
+            self.ids, self.truncated = self.ids[kept], True
         self._spent = Cost(decode_seconds=seconds)
+
+    @property
+    def offsets(self) -> NDArray[np.int64] | None:
+        """`[T, 2]` character span of each token in `text`, half-open; None: not known.
+
+        Made when they are first asked for: reading needs none.
+        """
+        if self._offsets is not None and not isinstance(self._offsets, np.ndarray):
+            spans = getattr(self._offsets, "offsets", self._offsets)  # a tokenizer's encoding
+            self._offsets = np.asarray(spans, dtype=np.int64).reshape(-1, 2)
+        return self._offsets
 
     @classmethod
     def batch(
@@ -166,7 +176,7 @@ class Document:
         return results  # type: ignore[return-value]  # every place is filled
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self.ids.shape[0]
 
     def read(self, units: Sequence[int], **options: Any) -> torch.Tensor:
         """Return the token ids at these places, int64 [K], in the order asked for.
@@ -261,6 +271,7 @@ def _clean(text: str, max_tokens: int | None) -> tuple[str, bool]:
 
 
 def _tokenize(texts: list[str], tokenizer: Any, add_special_tokens: bool) -> list[Any]:
+    """Token ids of each text, and what its offsets can be taken from, if anything."""
     if not texts:
         return []
     fast = bool(getattr(tokenizer, "is_fast", False))
@@ -269,8 +280,7 @@ def _tokenize(texts: list[str], tokenizer: Any, add_special_tokens: bool) -> lis
         add_special_tokens=add_special_tokens,
         return_attention_mask=False,
         return_token_type_ids=False,
-        return_offsets_mapping=fast,
         verbose=False,
     )
-    spans = encoded["offset_mapping"] if fast else [None] * len(texts)
+    spans = encoded.encodings if fast else [None] * len(texts)
     return list(zip(encoded["input_ids"], spans, strict=True))

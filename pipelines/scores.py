@@ -43,4 +43,5 @@ def class_scores(
             f"function_to_apply ({function_to_apply!r}) must be one of {sorted(functions)}"
         )
     scores = functions[name](logits_K).tolist()
-    return {config.id2label[k]: score for k, score in enumerate(scores)}
+    names = config.id2label  # once: a configuration's attributes are slow
+    return {names[k]: score for k, score in enumerate(scores)}

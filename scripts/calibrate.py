@@ -21,7 +21,14 @@ from typing import Any, Literal
 
 import torch
 from held_out import HeldOut, HeldOutArguments, read_held_out
-from policy_grids import exit_answers, family_of, read_grid, run_exits, with_real_costs
+from policy_grids import (
+    chunk_policies,
+    exit_answers,
+    family_of,
+    read_grid,
+    run_exits,
+    with_real_costs,
+)
 from torch import Tensor
 from transformers import HfArgumentParser
 
@@ -82,6 +89,9 @@ class CalibrationArguments(HeldOutArguments):
     cost_samples: int = field(
         default=256, metadata={"help": "Readers with exits: inputs that costs are measured on."}
     )
+    num_levels: int = field(
+        default=8, metadata={"help": "chunk_reader: thresholds of each kind that are combined."}
+    )
     num_points: int = field(default=20, metadata={"help": "Operating points to store at most."})
 
     def __post_init__(self) -> None:
@@ -131,6 +141,17 @@ def family_grid(
     return grid, rows[:0], rows
 
 
+def chunk_grid(
+    args: CalibrationArguments, pipe: Any, held_out: HeldOut
+) -> tuple[PolicyGrid, Tensor, Tensor]:
+    """The same of a ChunkReader: thresholds of three kinds have no order, so some rows find one."""
+    if args.per_exit or args.temperature_scaling:
+        raise ValueError("--per_exit and --temperature_scaling are for readers with fixed exits")
+    pipe.model.config.criterion = args.criterion or pipe.model.config.criterion
+    grid = chunk_policies(pipe, held_out, args.cost_unit, args.num_levels)
+    return grid, *split_rows(grid.losses_PN.shape[1], args.choose_share, args.seed)
+
+
 def choose(args: CalibrationArguments, points: list[OperatingPoint]) -> OperatingPoint:
     """The point that was asked for."""
     if args.max_drop is not None and args.measured:
@@ -156,8 +177,11 @@ def main() -> None:
         held_out = HeldOut(held_out.inputs, None)
     config = pipe.model.config
     has_exits = hasattr(config, "thresholds")
+    make_grid = exit_grid if has_exits else family_grid
+    if config.model_type == "chunk_reader":
+        make_grid = chunk_grid
     points = operating_points(
-        *(exit_grid if has_exits else family_grid)(args, pipe, held_out),
+        *make_grid(args, pipe, held_out),
         count=args.num_points,
         risk=risk,
         confidence=args.confidence,

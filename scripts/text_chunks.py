@@ -103,7 +103,13 @@ def _evidence(
     file = folder / f"{_digest(reader, documents)}.safetensors"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        ask_exits(reader, documents, autocast=torch.bfloat16 if args.bf16 else None).save(file)
+        evidence = ask_exits(
+            reader,
+            documents,
+            autocast=torch.bfloat16 if args.bf16 else None,
+            state_dtype=torch.float16,
+        )
+        evidence.save(file)
     return documents, ChunkEvidence.load(file)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 from .source import Source
@@ -136,12 +136,12 @@ class Handle:
             macs=round(self._macs),
             model_seconds=self._model_seconds,
         )
-        trace = Trace(
+        facts = {"truncated": bool(getattr(self.source, "truncated", False)), **self._notes}
+        return Trace(
             unit=self.source.unit,
             units_total=units_total,
             read=tuple(self._read),
             skimmed=tuple(self._skimmed),
-            truncated=bool(getattr(self.source, "truncated", False)),
             cost=cost,
+            **facts,
         )
-        return replace(trace, **self._notes)

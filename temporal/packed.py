@@ -32,7 +32,7 @@ class Packed:
     @staticmethod
     def of(sequences: Sequence[Tensor]) -> Packed:
         """Put tensors `[T, ...]` of different lengths end to end."""
-        return Packed(torch.cat(list(sequences)), tuple(map(len, sequences)))
+        return Packed(torch.cat(list(sequences)), tuple(row.shape[0] for row in sequences))
 
     @staticmethod
     def join(parts: Sequence[Packed]) -> Packed:

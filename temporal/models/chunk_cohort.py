@@ -47,14 +47,11 @@ class ChunkCohort:
         self._token_layers = [0] * len(documents)
         self._passed_over: list[set[int]] = [set() for _ in documents]  # inside chunks, by a pruner
 
-    async def next_ids(self, before: Tensor, after: Tensor) -> list[Tensor]:
-        """The ids of the next chunk of each document that reads, between special tokens."""
-        chunks = [self.chunks[k][self._chunks_read] for k in self.reading]
-        ids = [
-            await self.documents[k].peek(chunk)
-            for k, chunk in zip(self.reading, chunks, strict=True)
+    async def next_chunks(self) -> list[Tensor]:
+        """The ids of the next chunk of each document that reads, int64 `[T]` each."""
+        return [
+            await self.documents[k].peek(self.chunks[k][self._chunks_read]) for k in self.reading
         ]
-        return [torch.cat([before, row, after]) for row in ids]
 
     def note_chunks(self, answers: Sequence[DepthAnswer], num_before: int) -> None:
         """Write down that these chunks were read, and how."""

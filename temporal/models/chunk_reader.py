@@ -107,8 +107,7 @@ class ChunkReader(Reader, PreTrainedModel):
         if config.skim_buckets is not None:
             vocab_size = getattr(own, "vocab_size", None) or own.encoder_config().vocab_size
             self.skim = BagOfTokens(vocab_size, config.skim_buckets, labels)
-        before, after = config.special_tokens or ((), ())
-        self.before, self.after = (torch.tensor(ids, dtype=torch.long) for ids in (before, after))
+        self.before, self.after = config.special_tokens or ([], [])
         self.chunk_tokens = config.num_tokens  # of the document, in one chunk
         self.look = Stage(self._look, name="skim")
         self.pool = Stage(self._pool, name="pool")
@@ -157,6 +156,10 @@ class ChunkReader(Reader, PreTrainedModel):
             sentences: Any = document
             return read_policies.grouped(sentences.sentences(), self.chunk_tokens)
         return read_policies.even_pieces(len(document), self.chunk_tokens)
+
+    def dress(self, ids_T: Tensor) -> Tensor:
+        """Put the special tokens around the ids of a chunk."""
+        return torch.cat([ids_T.new_tensor(self.before), ids_T, ids_T.new_tensor(self.after)])
 
     def order(self, counts: Sequence[int], skim: Skim | None) -> list[list[int]]:
         """The numbers of the chunks of each document, in the order in which they are read.
@@ -292,7 +295,7 @@ class ChunkReader(Reader, PreTrainedModel):
             state_RS = state_RS[cohort.settle(skim.logits_BK, self.halts)]
         step = 0
         while cohort.reading:
-            ids = await cohort.next_ids(self.before, self.after)
+            ids = [self.dress(chunk) for chunk in await cohort.next_chunks()]
             said = await self.encoder.deepen(ids, cohort.reading, self.config.depth_thresholds)
             cohort.note_chunks(said, len(self.before))
             logits_RK = torch.stack([answer.logits_K for answer in said]).float()

@@ -300,7 +300,8 @@ class EarlyExit(Reader, PreTrainedModel):
             What the exit that answered said, for each sequence.
         """
         # Sorted by length, so that texts of equal length lie side by side.
-        alive = sorted(range(len(ids)), key=lambda k: -len(ids[k]))
+        lengths = [row.shape[0] for row in ids]
+        alive = sorted(range(len(ids)), key=lambda k: -lengths[k])
         tokens = Packed.of([ids[k] for k in alive])
         tokens = Packed(tokens.values.to(self.device), tokens.lengths)
         state = await self.embed(tokens, rows=[owners[k] for k in alive])
@@ -316,14 +317,16 @@ class EarlyExit(Reader, PreTrainedModel):
             if k < last:
                 certainty_B = self.certainty(past_EBK, seen_BD)
                 halts = (certainty_B >= threshold_of(thresholds, k)).tolist()
-            lengths = [len(ids[source]) for source in alive]
-            token_layers = self.layers.token_layers(lengths, self.config.exit_layers[k], state)
-            for row, source in enumerate(alive):
-                if halts[row]:
-                    logits_K = check_finite(logits_BK[row])
-                    answers[source] = DepthAnswer(
-                        logits_K, k, token_layers[row], skimmed[source], seen_BD[row]
-                    )
+            check_finite(logits_BK[halts])
+            computed = self.layers.token_layers(
+                [lengths[source] for source in alive], self._between(k).stop, state
+            )
+            for source, halt, logits_K, seen_D, tokens_computed in zip(
+                alive, halts, logits_BK.unbind(), seen_BD.unbind(), computed, strict=True
+            ):
+                if halt:
+                    answer = DepthAnswer(logits_K, k, tokens_computed, skimmed[source], seen_D)
+                    answers[source] = answer
             keep = [row for row, halt in enumerate(halts) if not halt]
             if not keep:
                 break

@@ -184,9 +184,8 @@ class LeapLSTM(Reader, PreTrainedModel):
         back_BTR = dense_states(self.config.cell, x_turned_BTD, *weights)
         back_BTR = back_BTR.gather(1, turned_BT1.expand_as(back_BTR)) * mask_BT[..., None]
         next_BDT = F.pad(x_BTD, [0, 0, 0, 1])[:, 1:].transpose(1, 2)
-        outputs = [
-            layer(F.pad(next_BDT, [0, layer.kernel_size[0] - 1])).relu() for layer in self.filters
-        ]
+        layers: list[Any] = list(self.filters)
+        outputs = [layer(F.pad(next_BDT, [0, layer.kernel_size[0] - 1])).relu() for layer in layers]
         follow = [F.pad(back_BTR, [0, 0, 0, 1])[:, 1:], torch.cat(outputs, 1).transpose(1, 2)]
         weight = self.look.weight[:, : -self.config.hidden_size]
         return F.linear(torch.cat([x_BTD, *follow], -1), weight, self.look.bias)
@@ -224,11 +223,12 @@ class LeapLSTM(Reader, PreTrainedModel):
     @torch.no_grad()
     def _make_tables(self) -> tuple[Any, ...]:
         cell, words_VD = self.config.cell, self.embedding.weight
-        offsets = max(layer.kernel_size[0] for layer in self.filters)
+        layers: list[Any] = list(self.filters)
+        offsets = max(layer.kernel_size[0] for layer in layers)
         # [C, D, offsets], where narrow filters see nothing at the last offsets.
-        filters = [F.pad(f.weight, [0, offsets - f.kernel_size[0]]) for f in self.filters]
+        filters = [F.pad(f.weight, [0, offsets - f.kernel_size[0]]) for f in layers]
         by_offset = torch.einsum("vd,cdo->voc", words_VD, torch.cat(filters))
-        filter_bias = torch.cat([layer.bias for layer in self.filters])
+        filter_bias = torch.cat([layer.bias for layer in layers])
         width, back = self.config.embedding_size, self.config.backward_size
         parts = [width, back, len(filter_bias), self.config.hidden_size]
         of_word, of_back, of_filters, of_hidden = self.look.weight.split(parts, 1)
@@ -236,12 +236,12 @@ class LeapLSTM(Reader, PreTrainedModel):
         follow = torch.cat([of_back.T, _padded(of_filters).T])
         second = self.policy.weight[READ] - self.policy.weight[SKIM]
         bias = self.policy.bias[READ] - self.policy.bias[SKIM]
-        layers = (_array(part) for part in (words, follow, of_hidden.T, second))
+        looks = tuple(_array(part) for part in (words, follow, of_hidden.T, second))
         return (
             tuple(cell_tables(cell, words_VD, self.read_input, self.read_hidden)),
             tuple(cell_tables(cell, words_VD, self.backward_input, self.backward_hidden)),
             (_array(by_offset), _array(filter_bias)),
-            (*layers, np.float32(bias.item())),
+            (*looks, np.float32(bias.item())),
         )
 
 

@@ -41,7 +41,7 @@ class ChunkEvidence:
     certainties_ME: Tensor
     """How certain the encoder's criterion calls each exit but the last (E - 1 columns)."""
     states_MED: Tensor
-    """What the exits saw, float16."""
+    """What the exits saw."""
     skim_logits_NK: Tensor | None = None
     """What skimming says of each document; None: there was none."""
     skim_scores_MK: Tensor | None = None
@@ -101,6 +101,7 @@ def ask_exits(
     *,
     batch_tokens: int = 8192,
     autocast: torch.dtype | None = None,
+    state_dtype: torch.dtype = torch.float32,
 ) -> ChunkEvidence:
     """Run all exits on all chunks; the skim is asked apart (`skim_chunks`).
 
@@ -109,6 +110,7 @@ def ask_exits(
         documents: with no special tokens of their own.
         batch_tokens: tokens computed at a time, about.
         autocast: what the encoder computes in, e.g. `torch.bfloat16`; default: its own dtype.
+        state_dtype: what the states are kept in; there are E x D numbers of them for each chunk.
     """
     kind = reader.device.type
     cuts = [reader.cut(document) for document in documents]
@@ -121,10 +123,7 @@ def ask_exits(
     while len(rows) < len(order):
         batch = order[len(rows) : len(rows) + max(1, batch_tokens // tokens[order[len(rows)]])]
         rows += batch
-        ids = [
-            torch.cat([reader.before, documents[k].read(chunk), reader.after])
-            for k, chunk in (where[m] for m in batch)
-        ]
+        ids = [reader.dress(documents[k].read(chunk)) for k, chunk in (where[m] for m in batch)]
         lengths_B = torch.tensor([len(row) for row in ids])
         mask_BT = torch.arange(int(lengths_B.max())) < lengths_B[:, None]
         with torch.autocast(kind, autocast, enabled=autocast is not None):
@@ -134,7 +133,7 @@ def ask_exits(
             )
         logits.append(outputs.exit_logits.float().cpu())
         certainties.append(outputs.certainties.float().cpu())
-        states.append(outputs.exit_states.half().cpu())
+        states.append(outputs.exit_states.to("cpu", state_dtype))
     back = torch.tensor(rows).argsort()
     return ChunkEvidence(
         counts_N=torch.tensor([len(parts) for parts in cuts]),

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,8 +14,6 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from temporal.pipelines import pipeline
-
-from .conftest import SCRIPTS
 
 Run = Callable[..., dict[str, Any]]
 Reviews = Callable[[int, int], Path]
@@ -208,24 +203,3 @@ def test_calibration_is_to_a_drop_or_to_a_budget(
 ) -> None:
     with pytest.raises(ValueError, match="give --max_drop or --budget, and not both"):
         script("calibrate").CalibrationArguments(model="-", data_file="-", **given)
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_reader(
-    tmp_path: Path, encoder_path: Path, reviews: Reviews
-) -> None:
-    out = tmp_path / "reader"
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
-        *(str(SCRIPTS / "finetune_text.py"), "--encoder", str(encoder_path), *QUICK, "--use_cpu"),
-        *("--train_file", str(reviews(0, 320)), "--validation_file", str(reviews(1000, 1060))),
-        *("--output_dir", str(out), "--num_train_epochs", "4", "--learning_rate", "2e-3"),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent)}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr[-2000:]
-    lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
-    assert len([line for line in lines if "output_dir" in line]) == 1  # the first process alone
-    assert json.loads(lines[-1])["eval_accuracy"] >= 0.95
-    (answer,) = pipeline("text-classification", str(out))("w1 lovely w2 w3")
-    assert answer["label"] == "positive"
