@@ -43,7 +43,7 @@ class ChunkCohort:
         self.reading = list(range(len(documents)))
         self.answers: list[Tensor] = [torch.empty(0)] * len(documents)
         self._chunks_read = 0
-        self._past_ARK: list[Tensor] = []
+        self._past_ARK: Tensor | None = None
         self._token_layers = [0] * len(documents)
         self._passed_over: list[set[int]] = [set() for _ in documents]  # inside chunks, by a pruner
 
@@ -57,10 +57,13 @@ class ChunkCohort:
         """Write down that these chunks were read, and how."""
         for k, answer in zip(self.reading, answers, strict=True):
             chunk = self.chunks[k][self._chunks_read]
-            places = [place - num_before for place in answer.skimmed]
-            over = {chunk[place] for place in places if 0 <= place < len(chunk)}
-            self.documents[k].note(read=[unit for unit in chunk if unit not in over])
-            self._passed_over[k] |= over
+            read: Sequence[int] = chunk
+            if answer.skimmed:
+                places = [place - num_before for place in answer.skimmed]
+                over = {chunk[place] for place in places if 0 <= place < len(chunk)}
+                read = [unit for unit in chunk if unit not in over]
+                self._passed_over[k] |= over
+            self.documents[k].note(read=read)
             self._token_layers[k] += answer.token_layers
         self._chunks_read += 1
 
@@ -74,20 +77,25 @@ class ChunkCohort:
         Returns:
             Which of the R rows go on.
         """
-        self._past_ARK.append(logits_RK)
-        halts_R = halts(torch.stack(self._past_ARK)).tolist()
+        newest_1RK = check_finite(logits_RK)[None]
+        past_ARK = newest_1RK
+        if self._past_ARK is not None:
+            past_ARK = torch.cat([self._past_ARK, newest_1RK])
+        halts_R = halts(past_ARK).tolist()
         keep = []
         for row, k in enumerate(self.reading):
-            self.answers[k] = check_finite(logits_RK[row])
+            self.answers[k] = logits_RK[row]
             if halts_R[row] or self._chunks_read == self.most[k]:
-                self._leave(k)
+                self._leave(k, len(past_ARK) - 1)
             else:
                 keep.append(row)
-        self.reading = [self.reading[row] for row in keep]
-        self._past_ARK = [answer_RK[keep] for answer_RK in self._past_ARK]
+        if len(keep) < len(self.reading):
+            self.reading = [self.reading[row] for row in keep]
+            past_ARK = past_ARK[:, keep]
+        self._past_ARK = past_ARK
         return keep
 
-    def _leave(self, k: int) -> None:
+    def _leave(self, k: int, exit: int) -> None:
         document, chunks, count = self.documents[k], self.chunks[k], self._chunks_read
         unread = sorted(unit for chunk in chunks[count:] for unit in chunk)
         if unread and count:
@@ -95,7 +103,7 @@ class ChunkCohort:
         skimmed = [*self._passed_over[k], *(unread if self.skims else [])]
         document.note(
             skimmed=sorted(skimmed),
-            exit=len(self._past_ARK) - 1,
+            exit=exit,
             num_exits=len(chunks) + self.skims,
             token_layers=self._token_layers[k],
         )
