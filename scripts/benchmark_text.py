@@ -2,10 +2,11 @@
 
     python scripts/benchmark_text.py --model out/sst2 --data_file dev.txt --batch_size 32
 
-Baselines: transformers' own pipeline with the same weights (its dense classifier); the same with
-the texts sorted by length; the classifier on the first tokens only and the classifier cut to fewer
-layers, each at about the adaptive reader's cost. Everything is timed in the same run, interleaved
-A B A B, tokenizer included; medians. Prints JSON.
+Baselines: transformers' own pipeline with the same weights (its dense classifier), in batches, with
+the texts sorted by length, and one by one, which on a CPU pads nothing and is often its fastest;
+the classifier on the first tokens only and the classifier cut to fewer layers, each at about the
+adaptive reader's cost; the skim alone where there is one. Everything is timed in the same run,
+interleaved A B A B, tokenizer included; medians. Prints JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import transformers
@@ -24,7 +26,7 @@ from text_data import read_labelled_texts
 from transformers import AutoTokenizer, HfArgumentParser
 from video_data import interval
 
-from temporal.models import EarlyExit
+from temporal.models import ChunkReader, EarlyExit
 from temporal.pipelines import pipeline
 
 
@@ -32,7 +34,7 @@ from temporal.pipelines import pipeline
 class BenchmarkArguments:
     """What to measure, on what."""
 
-    model: str = field(metadata={"help": "Folder of a saved EarlyExit or SkimRNN."})
+    model: str = field(metadata={"help": "Folder of a saved reader of texts."})
     data_file: str = field(metadata={"help": "Labelled texts; see scripts/text_data.py."})
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
@@ -53,8 +55,8 @@ def dense_pipeline(model: EarlyExit, tokenizer: Any, args: BenchmarkArguments) -
     )
 
     def run(texts: list[str], **options: Any) -> list[str]:
-        options = {"truncation": True, "max_length": args.max_length, **options}
-        return [row["label"] for row in pipe(texts, batch_size=args.batch_size, **options)]
+        defaults = {"max_length": args.max_length, "batch_size": args.batch_size}
+        return [row["label"] for row in pipe(texts, **{"truncation": True, **defaults, **options})]
 
     return run
 
@@ -95,8 +97,10 @@ def shallow_pipeline(
 def baselines(
     args: BenchmarkArguments, adaptive: Any, readings: Sequence[Any]
 ) -> tuple[dict[str, Contestant], dict[str, Any]]:
-    """What the adaptive reader is measured against, and how deep it went (early exit only)."""
+    """What the adaptive reader is measured against, and how deep it went (where it has exits)."""
     model = adaptive.model
+    if isinstance(model, ChunkReader):
+        model = model.encoder
     if not isinstance(model, EarlyExit):
         kept = model.config.read_threshold
 
@@ -110,39 +114,69 @@ def baselines(
         return {"reads_everything": read_all}, {}
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)
-    exits = [reading.trace.exit for reading in readings]
     layers = model.config.exit_layers or []
-    mean_layers = sum(layers[k] for k in exits) / len(exits)
+    traces = [reading.trace for reading in readings]
+    num_tokens = sum(trace.units_total for trace in traces)
+    mean_layers = sum(trace.token_layers for trace in traces) / num_tokens
     near = min(range(len(layers)), key=lambda k: abs(layers[k] - mean_layers))
-    lengths = [reading.trace.units_total for reading in readings]
-    first = max(4, int(sum(lengths) / len(lengths) * mean_layers / layers[-1]))
+    first = max(4, int(num_tokens / len(traces) * mean_layers / layers[-1]))
     dense = dense_pipeline(model, tokenizer, args)
+    shorter: Any = partial(dense, max_length=first)
+    alone: Any = partial(dense, batch_size=1)
+    exits = [trace.exit for trace in traces]
     return {
         "transformers": dense,
         "transformers_sorted": sorted_by_length(dense),
+        "transformers_one_by_one": alone,
         f"fixed_{layers[near]}_layers": shallow_pipeline(model, tokenizer, near, args),
-        f"first_{first}_tokens": sorted_by_length(
-            lambda texts: dense(texts, max_length=first)  # type: ignore[call-arg]  # dense takes it
-        ),
+        f"first_{first}_tokens": sorted_by_length(shorter),
+        **({} if adaptive.model.config.model_type == "early_exit" else skim_alone(adaptive)),
     }, {
         "mean_layers": mean_layers,
-        "exits_taken": [exits.count(k) / len(exits) for k in range(len(layers))],
+        "exits_taken": [exits.count(k) / len(exits) for k in range(max(exits) + 1)],
     }
 
 
-def clock(
-    contestants: dict[str, Contestant], texts: list[str], rounds: int
-) -> tuple[dict[str, float], dict[str, list[str]]]:
-    """Median seconds of interleaved rounds after a warm-up, and each contestant's labels."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    answers: dict[str, list[str]] = {}
-    for round_number in range(rounds + 1):
+def skim_alone(adaptive: Any) -> dict[str, Contestant]:
+    """A ChunkReader that answers whatever its skim says; nothing, if it does not skim."""
+    config = adaptive.model.config
+    if adaptive.model.skim is None:
+        return {}
+
+    def run(texts: list[str]) -> list[str]:
+        kept, config.thresholds = config.thresholds, [-1.0]
+        try:
+            return [row["label"] for row in adaptive(texts)]
+        finally:
+            config.thresholds = kept
+
+    return {"skim_alone": run}
+
+
+class Clocked(NamedTuple):
+    """What a contestant took and said."""
+
+    seconds: float
+    """Median of the rounds, on the wall."""
+    cpu_seconds: float
+    """Median of the rounds, of this process: where others share the machine, with one thread."""
+    labels: list[str]
+    """Of the last round."""
+
+
+def clock(contestants: dict[str, Contestant], texts: list[str], rounds: int) -> dict[str, Clocked]:
+    """Run the contestants in turn, round after round, the first of which warms up."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
+    labels: dict[str, list[str]] = {}
+    for _ in range(rounds + 1):
         for name, run in contestants.items():
-            start = time.perf_counter()
-            answers[name] = run(texts)
-            if round_number:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}, answers
+            start = time.perf_counter(), time.process_time()
+            labels[name] = run(texts)
+            times[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    return {
+        name: Clocked(*map(statistics.median, zip(*values[1:], strict=True)), labels[name])
+        for name, values in times.items()
+    }
 
 
 def main() -> None:
@@ -170,17 +204,18 @@ def main() -> None:
         }
     }
     contestants = {"adaptive": lambda texts: [row["label"] for row in adaptive(texts)], **others}
-    medians, answers = clock(contestants, texts, args.rounds)
+    clocked = clock(contestants, texts, args.rounds)
     report = {}
-    for name, seconds in medians.items():
-        given = [names.get(answer, answer) for answer in answers[name]]
+    for name, took in clocked.items():
+        given = [names.get(answer, answer) for answer in took.labels]
         accuracy = sum(a == b for a, b in zip(given, labels, strict=True)) / len(labels)
         report[name] = {
             "accuracy": accuracy,
             "accuracy_interval": interval(accuracy, len(labels)),
-            "seconds": seconds,
-            "texts_per_second": len(texts) / seconds,
-            "adaptive_speedup": seconds / medians["adaptive"],
+            "seconds": took.seconds,
+            "texts_per_second": len(texts) / took.seconds,
+            "adaptive_speedup": took.seconds / clocked["adaptive"].seconds,
+            "adaptive_cpu_speedup": took.cpu_seconds / clocked["adaptive"].cpu_seconds,
             **details.get(name, {}),
         }
     print(

@@ -64,10 +64,11 @@ def test_early_exit_from_files_to_a_budget(
     scores = timed["results"]
     adaptive, dense = scores["adaptive"], scores["transformers"]
     assert adaptive["accuracy"] == chosen["chosen"]["accuracy"]
-    assert adaptive["mean_layers"] == pytest.approx(sum(layers) / len(layers))
+    assert adaptive["mean_layers"] == pytest.approx(2 * cost)
     assert dense["accuracy"] == scores["transformers_sorted"]["accuracy"]
     assert dense["accuracy"] == chosen["full"]["accuracy"]
-    assert len(scores) == 5  # two static ones of about the same cost are beside them
+    assert dense["accuracy"] == scores["transformers_one_by_one"]["accuracy"]
+    assert len(scores) == 6  # two static ones of about the same cost are beside them
 
     half = run_script(*command, "--budget", 0.6)["chosen"]
     assert half["cost_share"] <= 0.6

@@ -31,9 +31,9 @@ def shaken(module: Any, scale: float = 0.3) -> Any:
     return module.eval()
 
 
-def classifier() -> Any:
+def classifier(**sizes: Any) -> Any:
     """A random BERT of three classes and twelve positions."""
-    return shaken(BertForSequenceClassification(BertConfig(num_labels=3, **SIZES)))
+    return shaken(BertForSequenceClassification(BertConfig(num_labels=3, **{**SIZES, **sizes})))
 
 
 def plain(**config: Any) -> ChunkReader:
@@ -41,10 +41,10 @@ def plain(**config: Any) -> ChunkReader:
     return ChunkReader.from_classifier(classifier(), ([CLS], [SEP]), **config).eval()
 
 
-def make(**config: Any) -> ChunkReader:
+def make(*, positions: int = 12, **config: Any) -> ChunkReader:
     """Around an EarlyExit, with a pooling and a skim whose weights are random."""
     torch.manual_seed(0)
-    early_exit = EarlyExit.from_classifier(classifier())
+    early_exit = EarlyExit.from_classifier(classifier(max_position_embeddings=positions))
     shaken(early_exit.exits)
     reader = ChunkReader.from_classifier(early_exit, ([CLS], [SEP]), **config)
     shaken(reader.pooling)
