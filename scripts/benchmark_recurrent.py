@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import json
 import platform
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import transformers
+from interleaved import clock
 from text_data import read_labelled_texts
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -75,18 +73,6 @@ class Plain(nn.Module):
         return self.classifier(pool_states(states_BTH, mask_BT, self.pooling))
 
 
-def medians(contestants: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median seconds of interleaved rounds after a warm-up."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(rounds + 1):
-        for name, run in contestants.items():
-            start = time.perf_counter()
-            run()
-            if number:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
 def batches(ids: list[Tensor], size: int) -> list[tuple[Tensor, Tensor]]:
     """Padded batches of similar length: ids and mask, int64 `[B, T]` each."""
     ordered = sorted(ids, key=len)
@@ -129,7 +115,8 @@ def measure(reader: Any, ids: list[Tensor], args: BenchmarkArguments) -> dict[st
     )
     for name, num_threads, dense, adaptive in settings:
         torch.set_num_threads(num_threads)
-        seconds = medians({"dense": dense, "adaptive": adaptive}, args.rounds)
+        clocked = clock({"dense": dense, "adaptive": adaptive}, args.rounds)
+        seconds = {name: took.seconds for name, took in clocked.items()}
         tokens = sum(map(len, ids))
         results[name] = {
             "dense_us_per_token": 1e6 * seconds["dense"] / tokens,

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import json
 import platform
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import transformers
+from interleaved import clock
 from text_data import read_labelled_texts
 from transformers import AutoTokenizer, HfArgumentParser
 from video_data import interval
@@ -48,7 +47,7 @@ class BenchmarkArguments:
 Contestant = Callable[[list[str]], list[str]]
 
 
-def dense_pipeline(model: EarlyExit, tokenizer: Any, args: BenchmarkArguments) -> Contestant:
+def dense_pipeline(model: Any, tokenizer: Any, args: BenchmarkArguments) -> Contestant:
     """transformers' pipeline around the classifier inside the reader."""
     pipe = transformers.pipeline(
         "text-classification", model=model.classifier, tokenizer=tokenizer, device="cpu"
@@ -101,7 +100,7 @@ def baselines(
     model = adaptive.model
     if isinstance(model, ChunkReader):
         model = model.encoder
-    if not isinstance(model, EarlyExit):
+    if not hasattr(model, "classifier"):
         kept = model.config.read_threshold
 
         def read_all(texts: list[str]) -> list[str]:
@@ -114,33 +113,36 @@ def baselines(
         return {"reads_everything": read_all}, {}
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)
-    layers = model.config.exit_layers or []
     traces = [reading.trace for reading in readings]
     num_tokens = sum(trace.units_total for trace in traces)
     mean_layers = sum(trace.token_layers for trace in traces) / num_tokens
-    near = min(range(len(layers)), key=lambda k: abs(layers[k] - mean_layers))
-    first = max(4, int(num_tokens / len(traces) * mean_layers / layers[-1]))
+    share = mean_layers / model.classifier.config.num_hidden_layers
+    first = max(4, int(num_tokens / len(traces) * share))
     dense = dense_pipeline(model, tokenizer, args)
     shorter: Any = partial(dense, max_length=first)
     alone: Any = partial(dense, batch_size=1)
-    exits = [trace.exit for trace in traces]
-    return {
+    found = {
         "transformers": dense,
         "transformers_sorted": sorted_by_length(dense),
         "transformers_one_by_one": alone,
-        f"fixed_{layers[near]}_layers": shallow_pipeline(model, tokenizer, near, args),
         f"first_{first}_tokens": sorted_by_length(shorter),
-        **({} if adaptive.model.config.model_type == "early_exit" else skim_alone(adaptive)),
-    }, {
+        **skim_alone(adaptive),
+    }
+    if isinstance(model, EarlyExit):
+        layers = model.config.exit_layers or []
+        near = min(range(len(layers)), key=lambda k: abs(layers[k] - mean_layers))
+        found[f"fixed_{layers[near]}_layers"] = shallow_pipeline(model, tokenizer, near, args)
+    exits = [trace.exit for trace in traces]
+    return found, {
         "mean_layers": mean_layers,
         "exits_taken": [exits.count(k) / len(exits) for k in range(max(exits) + 1)],
     }
 
 
 def skim_alone(adaptive: Any) -> dict[str, Contestant]:
-    """A ChunkReader that answers whatever its skim says; nothing, if it does not skim."""
+    """A ChunkReader that answers whatever its skim says; nothing for a reader without one."""
     config = adaptive.model.config
-    if adaptive.model.skim is None:
+    if getattr(adaptive.model, "skim", None) is None:
         return {}
 
     def run(texts: list[str]) -> list[str]:
@@ -151,32 +153,6 @@ def skim_alone(adaptive: Any) -> dict[str, Contestant]:
             config.thresholds = kept
 
     return {"skim_alone": run}
-
-
-class Clocked(NamedTuple):
-    """What a contestant took and said."""
-
-    seconds: float
-    """Median of the rounds, on the wall."""
-    cpu_seconds: float
-    """Median of the rounds, of this process: where others share the machine, with one thread."""
-    labels: list[str]
-    """Of the last round."""
-
-
-def clock(contestants: dict[str, Contestant], texts: list[str], rounds: int) -> dict[str, Clocked]:
-    """Run the contestants in turn, round after round, the first of which warms up."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
-    labels: dict[str, list[str]] = {}
-    for _ in range(rounds + 1):
-        for name, run in contestants.items():
-            start = time.perf_counter(), time.process_time()
-            labels[name] = run(texts)
-            times[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
-    return {
-        name: Clocked(*map(statistics.median, zip(*values[1:], strict=True)), labels[name])
-        for name, values in times.items()
-    }
 
 
 def main() -> None:
@@ -204,10 +180,10 @@ def main() -> None:
         }
     }
     contestants = {"adaptive": lambda texts: [row["label"] for row in adaptive(texts)], **others}
-    clocked = clock(contestants, texts, args.rounds)
+    clocked = clock({name: partial(run, texts) for name, run in contestants.items()}, args.rounds)
     report = {}
     for name, took in clocked.items():
-        given = [names.get(answer, answer) for answer in took.labels]
+        given = [names.get(answer, answer) for answer in took.answer]
         accuracy = sum(a == b for a, b in zip(given, labels, strict=True)) / len(labels)
         report[name] = {
             "accuracy": accuracy,

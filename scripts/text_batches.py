@@ -42,14 +42,12 @@ def collate(
         ids = [crop(row, crop_size, num_special) for row in ids]
     else:
         closing = num_special - num_special // 2
-        ids = (
-            [
-                row if len(row) <= max_length else [*row[: max_length - closing], *row[-closing:]]
-                for row in ids
-            ]
-            if num_special
-            else [row[:max_length] for row in ids]
-        )
+        ids = [
+            row
+            if len(row) <= max_length
+            else [*row[: max_length - closing], *row[len(row) - closing :]]
+            for row in ids
+        ]
     batch = tokenizer.pad({"input_ids": ids}, return_tensors="pt")
     if unknown_share:
         drop = torch.rand(batch["input_ids"].shape) < unknown_share

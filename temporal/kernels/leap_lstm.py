@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .compiled import add_rows, kernel
-from .steps import finish_pool, pool, start_pool, update
+from .steps import finish_pool, num_gates, pool, read_token, start_pool, update
 
 
 @kernel
@@ -64,13 +64,12 @@ def leap_sequences(
         macs: int64 `[B]`, written: multiply-accumulates that ran.
     """
     inputs, hidden = tables
-    size, columns = hidden.shape
+    size = hidden.shape[0]
     backward_inputs, backward_hidden = backward
     backward_size, backward_columns = backward_hidden.shape
     by_offset, convolution_bias = convolution
     word_share, follow_share, hidden_share, second, second_bias = policy
     num_r, num_c, num_p = sizes
-    num_gates = 4 if cell == 0 else 3
     longest = 0
     for s in sequences:
         longest = max(longest, ends[s] - starts[s])
@@ -101,7 +100,7 @@ def leap_sequences(
             backward_gates[:] = backward_inputs[ids[t]]
             add_rows(backward_gates, follow, backward_hidden, 0, backward_size)
             update(cell, backward_gates, backward_columns, follow, backward_c, backward_size)
-        work = (end - begin) * (num_r * num_gates * num_r + (num_r + num_c) * num_p + num_p)
+        work = (end - begin) * (num_r * num_gates(cell) * num_r + (num_r + num_c) * num_p + num_p)
 
         h[:] = 0
         c[:] = 0
@@ -114,12 +113,10 @@ def leap_sequences(
                 logit += second[i] * _relu(row[i] + kept[i])
             was_read[t] = not logit <= threshold  # what is NaN is read, and answers NaN
             if was_read[t]:
-                gates[:] = inputs[ids[t]]
-                add_rows(gates, h, hidden, 0, size)
-                update(cell, gates, columns, h, c, size)
+                read_token(cell, ids[t], inputs, hidden, gates, h, c)
                 kept[:] = 0
                 add_rows(kept, h, hidden_share, 0, size)
-                work += size * (num_gates * size + num_p)
+                work += size * (num_gates(cell) * size + num_p)
             pool(pooling, pooled[s], h)
         finish_pool(pooling, pooled[s], h, end - begin)
         macs[s] = work

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .compiled import add_rows, kernel
-from .steps import finish_pool, pool, read_token, start_pool
+from .steps import finish_pool, num_gates, pool, read_token, start_pool
 
 
 @kernel
@@ -86,4 +86,4 @@ def jump_sequences(
             if action == backward or first < starts[s] or first >= ends[s]:
                 break
         finish_pool(pooling, pooled[s], h, num_read)
-        macs[s] = num_read * size * (4 if cell == 0 else 3) * size + jumps * size * num_actions
+        macs[s] = num_read * size * num_gates(cell) * size + jumps * size * num_actions

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .compiled import add_rows, kernel
-from .steps import finish_pool, pool, start_pool, update
+from .steps import finish_pool, num_gates, pool, read_token, start_pool, update
 
 
 @kernel
@@ -50,9 +50,9 @@ def skim_sequences(
     """
     big_inputs, big_hidden = big
     small_inputs, small_hidden = small
-    size, big_columns = big_hidden.shape
+    size = big_hidden.shape[0]
     small_columns = small_hidden.shape[1]
-    policy = (4 if cell == 0 else 3) * skim_size
+    policy = num_gates(cell) * skim_size
     big_gates = np.empty(big_inputs.shape[1], np.float32)
     small_gates = np.empty(small_inputs.shape[1], np.float32)
     kept = np.empty(small_columns, np.float32)  # the share of the entries that skimming keeps
@@ -82,10 +82,8 @@ def skim_sequences(
                 work += skim_size * (policy + 1)
             if logit > threshold:
                 was_read[t] = True
-                big_gates[:] = big_inputs[token]
-                add_rows(big_gates, h, big_hidden, 0, size)
-                update(cell, big_gates, big_columns, h, c, size)
-                work += size * (4 if cell == 0 else 3) * size
+                read_token(cell, token, big_inputs, big_hidden, big_gates, h, c)
+                work += size * num_gates(cell) * size
                 kept_is_old = True
             else:
                 was_read[t] = False

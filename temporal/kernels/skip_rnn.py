@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import add_rows, kernel
-from .steps import finish_pool, pool, start_pool, update
+from .compiled import kernel
+from .steps import LSTM, finish_pool, num_gates, pool, read_token, start_pool
 
 
 @kernel
@@ -47,11 +47,11 @@ def skip_sequences(
         macs: int64 `[B]`, written: multiply-accumulates that ran.
     """
     inputs, hidden = tables
-    size, columns = hidden.shape
+    size = hidden.shape[0]
     gates = np.empty(inputs.shape[1], np.float32)
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
-    seen = c if cell == 0 else h  # by the policy
+    seen = c if cell == LSTM else h  # by the policy
     for s in sequences:
         h[:] = 0
         c[:] = 0
@@ -60,13 +60,11 @@ def skip_sequences(
         t = starts[s]
         while t < ends[s]:
             was_read[t] = True
-            gates[:] = inputs[ids[t]]
-            add_rows(gates, h, hidden, 0, size)
-            update(cell, gates, columns, h, c, size)
+            read_token(cell, ids[t], inputs, hidden, gates, h, c)
             logit = policy_bias
             for i in range(size):
                 logit += policy[i] * seen[i]
-            work += size * (4 if cell == 0 else 3) * size + size
+            work += size * num_gates(cell) * size + size
             # threshold / sigmoid(logit). A state of NaN must not end the loop: it answers NaN.
             jump = np.ceil(threshold * (np.float32(1) + np.exp(-logit)))
             left = ends[s] - t

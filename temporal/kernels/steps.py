@@ -44,6 +44,12 @@ def update(cell: Any, gates: Any, columns: Any, h: Any, c: Any, size: Any) -> No
 
 
 @kernel
+def num_gates(cell: Any) -> Any:
+    """Gates of a cell, by its code: `cells.NUM_GATES` for kernels."""
+    return 4 if cell == LSTM else 3
+
+
+@kernel
 def read_token(cell: Any, token: Any, inputs: Any, hidden: Any, gates: Any, h: Any, c: Any) -> None:
     """Update all of a state by one token: `H x gates x H` multiply-accumulates.
 

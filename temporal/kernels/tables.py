@@ -55,41 +55,50 @@ def cell_tables(
         policy_input_V, policy_hidden_H: the two shares of the logit.
     """
     with torch.no_grad():
-        inputs = input_layer(embedding_VD).float()
-        hidden = hidden_layer.weight.T.float()
-        size = hidden.shape[1] // NUM_GATES[cell]
-        columns = _columns(cell, inputs, size), _columns(cell, hidden, size)
-        new_VS = inputs[:, 2 * size :] if cell == "gru" else inputs[:, :0]
-        if cell == "gru":
-            columns[0][:, 2 * size :] = 0  # the new gate's hidden share: it has no bias
-        if policy_input_V is not None and policy_hidden_H is not None:
-            columns = (
-                torch.cat([columns[0], policy_input_V.float()[:, None]], 1),
-                torch.cat([columns[1], policy_hidden_H.float()[:, None]], 1),
-            )
-        padding = -columns[0].shape[1] % LANES
-        inputs, hidden = (nn.functional.pad(part, [0, padding]) for part in columns)
-        return CellTables(
-            np.ascontiguousarray(torch.cat([inputs, new_VS], 1).numpy()),
-            np.ascontiguousarray(hidden.numpy()),
-        )
+        gates = input_layer(embedding_VD).float()
+        size = hidden_layer.weight.shape[0] // NUM_GATES[cell]
+        new_VS = gates[:, :0]
+        if cell == "gru":  # its new gate's column is for the hidden share, which has no bias
+            new_VS = gates[:, 2 * size :].clone()
+            gates[:, 2 * size :] = 0
+        inputs = columns(cell, gates, policy_input_V)
+        hidden = columns(cell, hidden_layer.weight.T.float(), policy_hidden_H)
+        inputs = torch.cat([inputs, new_VS], 1)
+        return CellTables(inputs.contiguous().numpy(), hidden.contiguous().numpy())
 
 
 def layer_tables(layer: nn.Linear) -> tuple[Floats, Floats]:
     """A layer of the state as kernels want it: weight `[H, G]` and bias `[G]`, G whole vectors."""
-    with torch.no_grad():
-        padding = [0, -layer.out_features % LANES]
-        parts = (layer.weight.T.float(), layer.bias.float())
-        weight, bias = (nn.functional.pad(part, padding).contiguous().numpy() for part in parts)
-        return weight, bias
+    return table(layer.weight.T), table(layer.bias)
 
 
-def _columns(cell: str, gates: Tensor, size: int) -> Tensor:
-    """Gates in the kernels' order, the sigmoid ones halved."""
+def table(part: Tensor) -> Floats:
+    """A tensor as kernels want it: float32, contiguous, its last dimension whole vectors."""
+    return whole_vectors(part.detach()).float().contiguous().numpy()
+
+
+def whole_vectors(part: Tensor) -> Tensor:
+    """With zeros at the end of the last dimension, to a multiple of `LANES`."""
+    return nn.functional.pad(part, [0, -part.shape[-1] % LANES])
+
+
+def columns(cell: str, gates: Tensor, logit: Tensor | None = None) -> Tensor:
+    """Gates in the kernels' order, the sigmoid ones halved, and the padding.
+
+    Args:
+        cell: `"lstm"` or `"gru"`.
+        gates: float32 `[n, gates x S]`, in torch's order.
+        logit: `[n]`, for the column after the gates.
+    """
     if cell == "gru":
-        return torch.cat([gates[:, : 2 * size] / 2, gates[:, 2 * size :]], 1)
-    i, f, g, o = gates.split(size, dim=1)
-    return torch.cat([i / 2, f / 2, o / 2, g], 1)
+        size = gates.shape[1] // 3
+        parts = [gates[:, : 2 * size] / 2, gates[:, 2 * size :]]
+    else:
+        i, f, g, o = gates.chunk(4, dim=1)
+        parts = [i / 2, f / 2, o / 2, g]
+    if logit is not None:
+        parts.append(logit.float()[:, None])
+    return whole_vectors(torch.cat(parts, 1))
 
 
 def fits(vocab_size: int, hidden_size: int) -> bool:
@@ -99,6 +108,9 @@ def fits(vocab_size: int, hidden_size: int) -> bool:
 
 class TableCache:
     """Tables that are made once and made anew when a weight has changed.
+
+    torch counts the changes of a weight, but not those of fused optimizers; so a `forward` that may
+    be followed by an optimizer's step calls `forget`.
 
     Copies of a model share them, since they are a function of weights that the copies share;
     a pickled model leaves them behind.
@@ -118,6 +130,10 @@ class TableCache:
             self._made.clear()
             self._made[key] = made
         return self._made[key]
+
+    def forget(self) -> None:
+        """Make them anew next time."""
+        self._made.clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TableCache:
         return self

@@ -17,6 +17,8 @@ from .configuration_frame_exit import FrameExitConfig as FrameExitConfig
 from .early_exit import EarlyExit as EarlyExit
 from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
+from .hm_rnn import HMRNN as HMRNN
+from .hm_rnn import HMRNNConfig as HMRNNConfig
 from .leap_lstm import LeapLSTM as LeapLSTM
 from .leap_lstm import LeapLSTMConfig as LeapLSTMConfig
 from .lstm_jump import LSTMJump as LSTMJump
@@ -25,11 +27,15 @@ from .skim_rnn import SkimRNN as SkimRNN
 from .skim_rnn import SkimRNNConfig as SkimRNNConfig
 from .skip_rnn import SkipRNN as SkipRNN
 from .skip_rnn import SkipRNNConfig as SkipRNNConfig
+from .variable_rnn import VariableRNN as VariableRNN
+from .variable_rnn import VariableRNNConfig as VariableRNNConfig
 
 READERS: dict[str, Any] = {
     SkimRNNConfig.model_type: SkimRNN,
     SkipRNNConfig.model_type: SkipRNN,
     LeapLSTMConfig.model_type: LeapLSTM,
+    VariableRNNConfig.model_type: VariableRNN,
+    HMRNNConfig.model_type: HMRNN,
     LSTMJumpConfig.model_type: LSTMJump,
     EarlyExitConfig.model_type: EarlyExit,
     ChunkReaderConfig.model_type: ChunkReader,

@@ -21,27 +21,24 @@ from transformers import initialization as init
 
 from ..handle import Handle
 from ..kernels import NUM_GATES, dense_states, read_cell
-from ..kernels.compiled import LANES
 from ..kernels.leap_lstm import leap_sequences
 from ..kernels.steps import CELL_CODES
-from ..kernels.tables import TableCache, cell_tables
+from ..kernels.tables import TableCache, cell_tables, table, whole_vectors
 from ..policies.estimators import target_loss
-from ..policies.skip import READ, SKIM, hard_decision, read_logit, relaxed_decision
+from ..policies.skip import READ, hard_decision, read_logit, read_over_skim, relaxed_decision
 from ..stage import Stage
 from .checks import check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
-from .reader import Reader
 from .recurrent import (
     RecurrentOutput,
+    RecurrentReader,
     classify_tokens,
     first_state,
     init_recurrent_weights,
-    plain_macs,
     plain_states,
     pool_densely,
     read_cohort,
     run_kernel,
-    set_read_threshold,
 )
 
 
@@ -79,7 +76,7 @@ class LeapLSTMConfig(RecurrentConfig):
         check_range("target_skip_rate", self.target_skip_rate, 0.0, 1.0)
 
 
-class LeapLSTM(Reader, PreTrainedModel):
+class LeapLSTM(RecurrentReader, PreTrainedModel):
     """Decides on each token before it reads it, knowing the words that follow.
 
     What follows a token is summed up by filters over the next words and by a small cell that reads
@@ -94,11 +91,6 @@ class LeapLSTM(Reader, PreTrainedModel):
 
     config_class = LeapLSTMConfig
     base_model_prefix = "leap_lstm"
-    _input_embed_layer = "embedding"  # where transformers finds the word embeddings
-    unit = "token"
-    reads_cohorts = True
-    uses_kernels = True
-    """False: compute every token on a CPU, too (to compare)."""
 
     def __init__(self, config: LeapLSTMConfig) -> None:
         super().__init__(config)
@@ -173,10 +165,8 @@ class LeapLSTM(Reader, PreTrainedModel):
     def _look_ahead(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """All of the policy's first layer that does not depend on the state: `[B, T, P]`."""
         x_BTD = x_BTD * mask_BT[..., None]  # past the end, nothing follows
-        lengths_B1, positions_T = (
-            mask_BT.sum(1, keepdim=True),
-            torch.arange(x_BTD.shape[1]).to(mask_BT),
-        )
+        lengths_B1 = mask_BT.sum(1, keepdim=True)
+        positions_T = torch.arange(x_BTD.shape[1]).to(mask_BT)
         # a b c 0 0  ->  c b a 0 0, and back by the same places.
         turned_BT1 = torch.where(mask_BT > 0, lengths_B1 - 1 - positions_T, positions_T)[..., None]
         weights = self.backward_input.weight, self.backward_input.bias, self.backward_hidden.weight
@@ -189,18 +179,6 @@ class LeapLSTM(Reader, PreTrainedModel):
         follow = [F.pad(back_BTR, [0, 0, 0, 1])[:, 1:], torch.cat(outputs, 1).transpose(1, 2)]
         weight = self.look.weight[:, : -self.config.hidden_size]
         return F.linear(torch.cat([x_BTD, *follow], -1), weight, self.look.bias)
-
-    def set_policy(self, name: str, threshold: float | None) -> None:
-        """Set the probability of reading above which a token is read: `set_policy("read", 0.6)`.
-
-        Raises:
-            ValueError: the name is not `"read"`, or the threshold is not in [0, 1].
-        """
-        set_read_threshold(self.config, name, threshold)
-
-    def dense_macs(self, units_total: int) -> int | None:
-        """MACs of the plain recurrent network, which reads every token and decides nothing."""
-        return plain_macs(self.config, units_total)
 
     # Inference -----------------------------------------------------------------------------------
 
@@ -233,22 +211,12 @@ class LeapLSTM(Reader, PreTrainedModel):
         parts = [width, back, len(filter_bias), self.config.hidden_size]
         of_word, of_back, of_filters, of_hidden = self.look.weight.split(parts, 1)
         words = F.linear(words_VD, of_word, self.look.bias)
-        follow = torch.cat([of_back.T, _padded(of_filters).T])
-        second = self.policy.weight[READ] - self.policy.weight[SKIM]
-        bias = self.policy.bias[READ] - self.policy.bias[SKIM]
-        looks = tuple(_array(part) for part in (words, follow, of_hidden.T, second))
+        follow = torch.cat([of_back.T, whole_vectors(of_filters).T])
+        second, bias = read_over_skim(self.policy)
+        looks = tuple(table(part) for part in (words, follow, of_hidden.T, second))
         return (
             tuple(cell_tables(cell, words_VD, self.read_input, self.read_hidden)),
             tuple(cell_tables(cell, words_VD, self.backward_input, self.backward_hidden)),
-            (_array(by_offset), _array(filter_bias)),
+            (table(by_offset), table(filter_bias)),
             (*looks, np.float32(bias.item())),
         )
-
-
-def _padded(part: Tensor) -> Tensor:
-    """With zeros at the end of the last dimension, to whole vectors."""
-    return F.pad(part, [0, -part.shape[-1] % LANES])
-
-
-def _array(part: Tensor) -> Any:
-    return np.ascontiguousarray(_padded(part).float().numpy())

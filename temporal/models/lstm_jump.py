@@ -23,14 +23,13 @@ from ..policies.reinforce import right_or_wrong
 from ..stage import Stage
 from .checks import check_in, check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
-from .reader import Reader
 from .recurrent import (
     RecurrentOutput,
+    RecurrentReader,
     RunningPool,
     first_state,
     init_recurrent_weights,
     kernels_apply,
-    plain_macs,
     pool_states,
     read_cohort,
     run_kernel,
@@ -66,7 +65,7 @@ class LSTMJumpConfig(RecurrentConfig):
             check_range(name, getattr(self, name), fewest, _MOST)
 
 
-class LSTMJump(Reader, PreTrainedModel):
+class LSTMJump(RecurrentReader, PreTrainedModel):
     """Reads blocks of tokens and jumps between them; what it jumps over is never touched.
 
     After each block a softmax over jumps of 0 (stop) to K tokens decides. The reading also ends
@@ -81,11 +80,6 @@ class LSTMJump(Reader, PreTrainedModel):
 
     config_class = LSTMJumpConfig
     base_model_prefix = "lstm_jump"
-    _input_embed_layer = "embedding"  # where transformers finds the word embeddings
-    unit = "token"
-    reads_cohorts = True
-    uses_kernels = True
-    """False: read in lock-step on a CPU, too (to compare)."""
 
     def __init__(self, config: LSTMJumpConfig) -> None:
         super().__init__(config)
@@ -195,10 +189,6 @@ class LSTMJump(Reader, PreTrainedModel):
             raise ValueError(f"policy ({name!r}) needs a whole number, e.g. '{name}:10'")
         check_range(name, threshold, _FEWEST[name], _MOST)
         setattr(self.config, name, int(threshold))
-
-    def dense_macs(self, units_total: int) -> int | None:
-        """MACs of the plain recurrent network, which reads every token and decides nothing."""
-        return plain_macs(self.config, units_total)
 
     # Inference -----------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from ..kernels.steps import POOLING_CODES
 from ..kernels.tables import fits
 from ..kernels.threads import run_in_threads
 from .checks import check_finite, check_in, check_range, num_classes
+from .reader import Reader
 
 Dense = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -41,6 +42,28 @@ class RecurrentOutput(ModelOutput):
     """`[B, K]`."""
     read_share: Tensor | None = None
     """Tokens read in full over all tokens, expected in training and counted otherwise: `[B]`."""
+
+
+class RecurrentReader(Reader):
+    """Mixed into a recurrent reader of tokens: what all are, and the knob that most have."""
+
+    _input_embed_layer = "embedding"  # where transformers finds the word embeddings
+    unit = "token"
+    reads_cohorts = True
+    uses_kernels = True
+    """False: read without the compiled kernel on a CPU, too (to compare)."""
+
+    def set_policy(self, name: str, threshold: float | None) -> None:
+        """Set the configuration's `read_threshold`: `set_policy("read", 0.6)`.
+
+        Raises:
+            ValueError: the name is not `"read"`, or the threshold is not in [0, 1].
+        """
+        set_read_threshold(self.config, name, threshold)  # type: ignore[attr-defined]
+
+    def dense_macs(self, units_total: int) -> int | None:
+        """MACs of the plain recurrent network, which reads every token and decides nothing."""
+        return plain_macs(self.config, units_total)  # type: ignore[attr-defined]
 
 
 def classify_tokens(
@@ -63,6 +86,7 @@ def classify_tokens(
     mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     lengths_B = mask_BT.sum(1)
     if reader.training or torch.is_grad_enabled() or not kernels_apply(reader):
+        reader.tables.forget()
         x_BTD = reader.dropout(reader.embedding(input_ids))
         states_BTH, weight_BT, penalty = dense(x_BTD, mask_BT)
         pooled_BH = pool_states(states_BTH, mask_BT, reader.config.pooling)

@@ -22,28 +22,26 @@ from ..kernels.steps import CELL_CODES
 from ..kernels.tables import TableCache, cell_tables
 from ..policies.skip import (
     READ,
-    SKIM,
     annealed_temperature,
     hard_decision,
     read_logit,
+    read_over_skim,
     relaxed_decision,
     skim_loss,
 )
 from ..stage import Stage
 from .checks import check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
-from .reader import Reader
 from .recurrent import (
     RecurrentOutput,
+    RecurrentReader,
     RunningPool,
     classify_tokens,
     first_state,
     init_recurrent_weights,
-    plain_macs,
     plain_states,
     read_cohort,
     run_kernel,
-    set_read_threshold,
 )
 
 
@@ -68,7 +66,7 @@ class SkimRNNConfig(RecurrentConfig):
         check_range("skim_size", self.skim_size, 0, self.hidden_size)
 
 
-class SkimRNN(Reader, PreTrainedModel):
+class SkimRNN(RecurrentReader, PreTrainedModel):
     """Reads a document token by token, each with the big or the small cell.
 
     `forward` trains it: both cells run and a Gumbel-softmax sample mixes them (equation 4). With
@@ -80,11 +78,6 @@ class SkimRNN(Reader, PreTrainedModel):
 
     config_class = SkimRNNConfig
     base_model_prefix = "skim_rnn"
-    _input_embed_layer = "embedding"  # where transformers finds the word embeddings
-    unit = "token"
-    reads_cohorts = True
-    uses_kernels = True
-    """False: read in lock-step on a CPU, too (to compare)."""
 
     def __init__(self, config: SkimRNNConfig) -> None:
         super().__init__(config)
@@ -173,18 +166,6 @@ class SkimRNN(Reader, PreTrainedModel):
             reads.append(read_B1[:, 0])
         return torch.stack(states, 1), torch.stack(logits, 1), torch.stack(reads, 1)
 
-    def set_policy(self, name: str, threshold: float | None) -> None:
-        """Set the probability of reading above which a token is read: `set_policy("read", 0.6)`.
-
-        Raises:
-            ValueError: the name is not `"read"`, or the threshold is not in [0, 1].
-        """
-        set_read_threshold(self.config, name, threshold)
-
-    def dense_macs(self, units_total: int) -> int | None:
-        """MACs of the plain recurrent network, which reads every token and decides nothing."""
-        return plain_macs(self.config, units_total)
-
     # Inference -----------------------------------------------------------------------------------
 
     async def read(self, documents: list[Handle]) -> list[Tensor]:
@@ -204,10 +185,8 @@ class SkimRNN(Reader, PreTrainedModel):
 
     def _make_tables(self) -> tuple[Any, Any]:
         cell, words = self.config.cell, self.embedding.weight
-        # A decision needs one logit: how much more there is to say for reading than for skimming.
-        policy = self.policy.weight[READ] - self.policy.weight[SKIM]
+        policy, bias = read_over_skim(self.policy)
         width = self.config.embedding_size
-        bias = self.policy.bias[READ] - self.policy.bias[SKIM]
         big = cell_tables(cell, words, self.read_input, self.read_hidden)
         small = cell_tables(
             cell,

@@ -26,18 +26,16 @@ from ..policies.skip import accumulate_update, tokens_to_next_read
 from ..stage import Stage
 from .checks import check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
-from .reader import Reader
 from .recurrent import (
     RecurrentOutput,
+    RecurrentReader,
     RunningPool,
     classify_tokens,
     first_state,
     init_recurrent_weights,
-    plain_macs,
     plain_states,
     read_cohort,
     run_kernel,
-    set_read_threshold,
 )
 
 
@@ -58,7 +56,7 @@ class SkipRNNConfig(RecurrentConfig):
         check_range("read_threshold", self.read_threshold, 0.0, 1.0)
 
 
-class SkipRNN(Reader, PreTrainedModel):
+class SkipRNN(RecurrentReader, PreTrainedModel):
     """Reads a token, then jumps to the next one that its state asks for.
 
     Each state (of an LSTM, its cell) has an increment; these add up over the tokens, and the token
@@ -73,11 +71,6 @@ class SkipRNN(Reader, PreTrainedModel):
 
     config_class = SkipRNNConfig
     base_model_prefix = "skip_rnn"
-    _input_embed_layer = "embedding"  # where transformers finds the word embeddings
-    unit = "token"
-    reads_cohorts = True
-    uses_kernels = True
-    """False: read in lock-step on a CPU, too (to compare)."""
 
     def __init__(self, config: SkipRNNConfig) -> None:
         super().__init__(config)
@@ -139,18 +132,6 @@ class SkipRNN(Reader, PreTrainedModel):
     def _increment(self, state: tuple[Tensor, ...]) -> Tensor:
         """What each token adds after this state, `[n]` in (0, 1) (equation 3)."""
         return self.policy(state[-1]).squeeze(-1).sigmoid()  # an LSTM's cell, a GRU's state
-
-    def set_policy(self, name: str, threshold: float | None) -> None:
-        """Set the sum of increments at which a token is read: `set_policy("read", 0.8)`.
-
-        Raises:
-            ValueError: the name is not `"read"`, or the threshold is not in [0, 1].
-        """
-        set_read_threshold(self.config, name, threshold)
-
-    def dense_macs(self, units_total: int) -> int | None:
-        """MACs of the plain recurrent network, which reads every token and decides nothing."""
-        return plain_macs(self.config, units_total)
 
     # Inference -----------------------------------------------------------------------------------
 

@@ -110,6 +110,7 @@ def classify_walk(
         if labels is not None:
             loss = F.cross_entropy(logits_BK, labels)
     else:
+        reader.tables.forget()
         walk = reader.walk(input_ids, lengths_B)
         marks_BT = walk.marks_BT
         logits_BK = reader.classifier(reader.dropout(walk.pooled_BH))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 READ, SKIM = 0, 1
@@ -42,6 +42,14 @@ def hard_decision(logits_B2: Tensor, read_threshold: float = 0.5) -> Tensor:
 def annealed_temperature(step: int, *, rate: float = 1e-4, floor: float = 0.5) -> float:
     """`max(floor, exp(-rate * step))`, the schedule of Skim-RNN (section 4)."""
     return max(floor, math.exp(-rate * step))
+
+
+def read_over_skim(layer: nn.Linear) -> tuple[Tensor, Tensor]:
+    """The one logit that a decision needs, of a layer `[D -> 2]`: weight `[D]` and bias `[]`.
+
+    How much more there is to say for reading than for skimming.
+    """
+    return layer.weight[READ] - layer.weight[SKIM], layer.bias[READ] - layer.bias[SKIM]
 
 
 def read_logit(probability: float) -> float:
@@ -90,6 +98,7 @@ __all__ = [
     "annealed_temperature",
     "hard_decision",
     "read_logit",
+    "read_over_skim",
     "relaxed_decision",
     "skim_loss",
     "tokens_to_next_read",

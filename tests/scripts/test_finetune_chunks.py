@@ -1,4 +1,4 @@
-"""A reader of long documents from files: its encoder, then its skim and pooling, then its budget."""
+"""A reader of long documents from files: its encoder, its skim and pooling, then its budget."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from temporal.engine import Engine, Outcome
 from temporal.trace import Cost
@@ -118,6 +118,23 @@ def padded() -> Callable[[list[Words]], tuple[Tensor, Tensor]]:
         return pad_sequence(ids, batch_first=True), pad_sequence(mask, batch_first=True)
 
     return pad
+
+
+@pytest.fixture
+def run_plain() -> Callable[..., Tensor]:
+    """`run_plain(cell, x_TD, input_layer, hidden_layer)`: torch's own states, `[T, H]`."""
+
+    def run(cell: str, x_TD: Tensor, input_layer: nn.Linear, hidden_layer: nn.Linear) -> Tensor:
+        kind = {"lstm": nn.LSTM, "gru": nn.GRU}[cell]
+        network = kind(x_TD.shape[1], hidden_layer.in_features, batch_first=True)
+        with torch.no_grad():
+            network.weight_ih_l0.copy_(input_layer.weight)
+            network.weight_hh_l0.copy_(hidden_layer.weight)
+            network.bias_ih_l0.copy_(input_layer.bias)
+            network.bias_hh_l0.zero_()
+            return network(x_TD[None])[0][0]
+
+    return run
 
 
 @pytest.fixture

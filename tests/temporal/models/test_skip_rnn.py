@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
 
 from temporal.models import SkipRNN, SkipRNNConfig
@@ -30,38 +28,6 @@ def make(*, kernels: bool = True, **config) -> SkipRNN:
         reader.policy.weight.mul_(6)
         reader.policy.bias.fill_(-1.5)
     return reader
-
-
-def plain_states(reader: SkipRNN, x_TD: Tensor) -> Tensor:
-    """torch's own LSTM or GRU with the reader's weights."""
-    config = reader.config
-    kind = {"lstm": nn.LSTM, "gru": nn.GRU}[config.cell]
-    dense = kind(config.embedding_size, config.hidden_size, batch_first=True)
-    with torch.no_grad():
-        dense.weight_ih_l0.copy_(reader.read_input.weight)
-        dense.weight_hh_l0.copy_(reader.read_hidden.weight)
-        dense.bias_ih_l0.copy_(reader.read_input.bias)
-        dense.bias_hh_l0.zero_()
-        return dense(x_TD[None])[0][0]
-
-
-@WAYS
-@CELLS
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_reading_everything_is_the_plain_network(
-    pooling, cell, kernels, random_words, padded, read_all
-) -> None:
-    reader = make(pooling=pooling, cell=cell, kernels=kernels, read_threshold=0.0)
-    documents = random_words(LENGTHS)
-    pool = {"last": lambda s: s[-1], "max": lambda s: s.amax(0), "mean": lambda s: s.mean(0)}
-    with torch.no_grad():
-        states = [plain_states(reader, reader.embedding(doc.ids)) for doc in documents]
-        want = torch.stack([reader.classifier(pool[pooling](s)) for s in states])
-    torch.testing.assert_close(reader(*padded(documents)).logits, want, atol=1e-5, rtol=0)
-    outcomes = read_all(reader, [documents[:3], documents[3:]])
-    got = torch.stack([outcome.value for outcome in outcomes])
-    torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
-    assert all(outcome.trace.share_read == 1 for outcome in outcomes)
 
 
 @WAYS
@@ -152,21 +118,6 @@ def test_in_lockstep_there_are_as_many_steps_as_the_longest_path_has_reads(
     assert reader.read_stage.calls == max(outcome.trace.units_read for outcome in outcomes) < 30
 
 
-@pytest.mark.parametrize("cohort", [1, 3, 8])
-@pytest.mark.parametrize("max_in_flight", [1, 64])
-def test_any_batch_and_any_order_equals_one_by_one(
-    cohort, max_in_flight, random_words, read_all
-) -> None:
-    reader = make(pooling="mean")
-    documents = random_words(LENGTHS)
-    alone = [reader(doc) for doc in documents]
-    order = torch.randperm(len(documents)).tolist()
-    items = [[documents[k] for k in order[i : i + cohort]] for i in range(0, len(order), cohort)]
-    for k, outcome in zip(order, read_all(reader, items, max_in_flight), strict=True):
-        torch.testing.assert_close(outcome.value, alone[k].value, atol=1e-5, rtol=0)
-        assert outcome.trace.read == alone[k].trace.read
-
-
 @WAYS
 @pytest.mark.parametrize(("threshold", "jump"), [(0.0, 1), (0.2, 1), (0.3, 2), (0.5, 3), (1.0, 5)])
 def test_the_threshold_is_what_the_increments_must_add_up_to(
@@ -191,16 +142,6 @@ def test_loss_is_cross_entropy_plus_lambda_for_each_token_read() -> None:
     torch.testing.assert_close(output.loss, want)
 
 
-@CELLS
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_gradients_reach_every_parameter(pooling, cell) -> None:
-    reader = make(pooling=pooling, cell=cell).train()
-    mask = (torch.arange(12) < torch.tensor([[12], [7], [3], [9]])).long()
-    reader(torch.randint(1, 100, (4, 12)), mask, labels=torch.tensor([0, 1, 1, 0])).loss.backward()
-    for name, parameter in reader.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
-
-
 def test_paying_for_reads_teaches_to_skip() -> None:
     """Untrained, nearly every token is read; the straight-through gradient must undo that."""
     torch.manual_seed(0)
@@ -213,44 +154,3 @@ def test_paying_for_reads_teaches_to_skip() -> None:
         reader(ids, labels=labels).loss.backward()
         optimizer.step()
     assert before > 0.9 and reader(ids).read_share.mean() < 0.3
-
-
-def test_padding_changes_nothing_in_training(random_words, padded) -> None:
-    reader = make(pooling="max").train()
-    documents = random_words((4, 9))
-    ids, mask = padded(documents)
-    ids[0, 4:] = 77
-    alone, both = reader(documents[0].ids[None]), reader(ids, mask)
-    torch.testing.assert_close(both.logits[0], alone.logits[0], atol=1e-6, rtol=0)
-    assert both.read_share[0] == alone.read_share[0]
-
-
-def test_saving_keeps_outputs_and_policy(tmp_path: Path, random_words, read_all) -> None:
-    reader = make(pooling="max", id2label={0: "bad", 1: "fair", 2: "good"})
-    reader.set_policy("read", 0.6)
-    reader.save_pretrained(tmp_path)
-    loaded = SkipRNN.from_pretrained(tmp_path)
-    documents = random_words(LENGTHS)
-    assert loaded.config.read_threshold == 0.6 and loaded.config.id2label[2] == "good"
-    for a, b in zip(read_all(reader, [documents]), read_all(loaded, [documents]), strict=True):
-        torch.testing.assert_close(a.value, b.value, atol=1e-6, rtol=0)
-        assert a.trace.read == b.trace.read
-
-
-def test_weights_missing_from_a_checkpoint_start_sane_and_the_others_stay(tmp_path: Path) -> None:
-    reader = make()
-    kept = {k: v for k, v in reader.state_dict().items() if k.startswith(("embedding", "read"))}
-    reader.save_pretrained(tmp_path, state_dict=dict(kept))  # it empties what it is given
-    loaded = SkipRNN.from_pretrained(tmp_path)
-    for name, value in kept.items():
-        assert torch.equal(loaded.state_dict()[name], value), name
-    assert loaded.policy.bias.tolist() == [1.0]
-    assert 0.01 < loaded.policy.weight.std() < 1 and 0.01 < loaded.classifier.weight.std() < 1
-    assert not loaded.classifier.bias.any()
-
-
-def test_a_wrong_threshold_is_refused() -> None:
-    with pytest.raises(Exception, match=r"read_threshold \(1.5\) must be between 0"):
-        SkipRNNConfig(**SIZES, read_threshold=1.5)
-    with pytest.raises(ValueError, match=r"threshold \(2.0\) must be between"):
-        make().set_policy("read", 2.0)
