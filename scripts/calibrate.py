@@ -19,11 +19,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from held_out import HeldOut, HeldOutArguments, read_held_out
 from policy_grids import (
     chunk_policies,
     exit_answers,
+    exit_costs,
     family_of,
     read_grid,
     run_exits,
@@ -82,8 +82,8 @@ class CalibrationArguments(HeldOutArguments):
     choose_share: float = field(
         default=0.33,
         metadata={
-            "help": "Share of the rows that thresholds are searched and temperatures fitted on; "
-            "the bounds are from the others. Without either, all rows test."
+            "help": "Share of the rows that thresholds are searched, temperatures fitted or "
+            "unordered policies sorted on; the bounds are from the others. Else all rows test."
         },
     )
     cost_samples: int = field(
@@ -112,20 +112,19 @@ def exit_grid(
         raise ValueError("gate (True) halts without thresholds: there is nothing to calibrate")
     config.criterion = args.criterion or config.criterion
     run = run_exits(pipe, held_out)
+    num_exits, num_classes = run.logits_NEK.shape[1:]
     chooses = args.per_exit or args.temperature_scaling
     first, rest = split_rows(len(run.lengths_N), args.choose_share if chooses else 0.0, args.seed)
-    answers = exit_answers(
-        pipe,
-        run,
-        args.cost_unit,
-        temperature_rows=first if args.temperature_scaling else None,
-        cost_samples=args.cost_samples,
-    )
+    costs = [float(k + 1) for k in range(num_exits)]  # the search needs to know them better
+    if args.per_exit:
+        sample = run.held_out.inputs[: args.cost_samples]
+        costs = exit_costs(pipe, sample, num_exits, args.cost_unit)
+    scaled_on = first if args.temperature_scaling else None
+    answers = exit_answers(pipe, run, costs, args.cost_unit, temperature_rows=scaled_on)
     min_exit = getattr(config, "min_frames", 1) - 1
     if args.per_exit:
         thresholds = searched_thresholds(answers.take(first), min_exit=min_exit)
         return answers.grid(config.criterion, thresholds), first, rest
-    num_exits, num_classes = run.logits_NEK.shape[1:]
     thresholds = shared_thresholds(
         config.criterion, num_exits, num_classes, count=args.num_points - 1, min_exit=min_exit
     )
@@ -135,10 +134,11 @@ def exit_grid(
 def family_grid(
     args: CalibrationArguments, pipe: Any, held_out: HeldOut
 ) -> tuple[PolicyGrid, Tensor, Tensor]:
-    """The same of any other reader: its policies have an order, so all rows test it."""
-    grid = read_grid(pipe, family_of(pipe.model.config), held_out, args.cost_unit)
-    rows = torch.arange(grid.losses_PN.shape[1])
-    return grid, rows[:0], rows
+    """The same of any other reader. Where its policies have an order, all rows test it."""
+    policies, ordered = family_of(pipe.model.config)
+    grid = read_grid(pipe, policies, held_out, args.cost_unit)
+    num_rows = grid.losses_PN.shape[1]
+    return grid, *split_rows(num_rows, 0.0 if ordered else args.choose_share, args.seed)
 
 
 def chunk_grid(
@@ -171,6 +171,8 @@ def main() -> None:
     """Calibrate, save and print."""
     (args,) = HfArgumentParser(CalibrationArguments).parse_args_into_dataclasses()
     pipe = pipeline(f"{args.task}-classification", args.model, batch_size=args.batch_size)
+    if pipe.model.config.num_labels == 1:
+        raise SystemExit("num_labels (1): the answers of a regression are not right or wrong")
     held_out = read_held_out(args, pipe)
     risk = "disagreement" if held_out.labels is None else args.risk
     if risk == "disagreement":

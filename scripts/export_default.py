@@ -1,6 +1,9 @@
-"""Store a trained reader and its tokenizer small enough to ship: float16 weights, safetensors.
+"""Store a trained reader and its tokenizer small enough to ship, with a model card.
 
-python scripts/export_default.py out/skim pipelines/defaults/review-skim-rnn
+    python scripts/export_default.py out/skim pipelines/defaults/review-skim-rnn \\
+        scripts/cards/review-skim-rnn.json
+
+Weights become float16, in safetensors.
 """
 
 from __future__ import annotations
@@ -9,14 +12,16 @@ import sys
 
 import torch
 from transformers import AutoTokenizer
+from write_card import write_card
 
 from temporal.pipelines.loading import load_model
 
 if __name__ == "__main__":
-    source, target = sys.argv[1:3]
+    source, target, facts_file = sys.argv[1:4]
     loaded = load_model("text-classification", source)
     loaded.module.config.architectures = [type(loaded.module).__name__]
     loaded.module.to(torch.float16).save_pretrained(target)
     tokenizer = AutoTokenizer.from_pretrained(source)
     tokenizer.backend_tokenizer.no_truncation()  # training's limit is not the reader's
     tokenizer.save_pretrained(target)
+    write_card(target, facts_file)

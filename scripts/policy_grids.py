@@ -6,6 +6,7 @@ under each policy of its family, through the pipeline that users call.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,11 +27,11 @@ from temporal.training.chunk_policies import chunk_grid
 from temporal.training.exit_policies import NEVER, ExitAnswers, certainties
 from temporal.training.temperature import fit_temperatures
 
-READ_THRESHOLDS = (0.0, 0.2, 0.3, 0.36, *(k / 100 for k in range(40, 52)), 0.55, 0.6, 0.7, 0.8)
+_ABOUT_HALF = (0.4, 0.43, 0.46, 0.48, 0.5, 0.52, 0.55)
+READ_THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.35, *_ABOUT_HALF, 0.6, 0.65, 0.7, 0.8, 0.9)
 """Densest about 0.5, where most tokens' probabilities lie."""
-
-FAMILIES: dict[str, tuple[Any, ...]] = {"read_threshold": READ_THRESHOLDS}
-"""A policy field and its values from reading everything on, for readers that have no exits."""
+BLOCKS, JUMPS = (40, 20, 10, 5), (40, 20, 10, 5, 2)
+"""Tokens between jumps, and jumps in a text."""
 
 _TIMED_ROUNDS = 3
 
@@ -88,24 +89,29 @@ def with_real_costs(
     pipe: Any, points: Sequence[OperatingPoint], inputs: Sequence[str]
 ) -> list[OperatingPoint]:
     """The points with what they cost on these inputs when they are really read, in batches."""
-    costs = [
-        statistics.fmean(read_at(pipe, point.policy, inputs, point.cost_unit)[1])
-        for point in points
-    ]
+    costs = []
+    for point in points:
+        answers, spent = read_at(pipe, point.policy, inputs, point.cost_unit)
+        read = [cost for answer, cost in zip(answers, spent, strict=True) if answer is not None]
+        costs.append(statistics.fmean(read))
     return [
         replace(point, cost=cost, cost_share=min(1.0, cost / costs[0]))
         for point, cost in zip(points, costs, strict=True)
     ]
 
 
-def family_of(config: Any) -> list[dict[str, Any]]:
-    """The policies of a reader without exits, safest first."""
-    for name, values in FAMILIES.items():
-        if hasattr(config, name):
-            return [{name: value} for value in values]
-    raise ValueError(
-        f"model_type ({config.model_type}) must have exits, or one of {list(FAMILIES)}"
-    )
+def family_of(config: Any) -> tuple[list[dict[str, Any]], bool]:
+    """The policies of a reader without exits, the one that reads everything first.
+
+    Returns:
+        Values for its policy fields, and whether they are in an order, each reading less.
+    """
+    if hasattr(config, "read_threshold"):
+        return [{"read_threshold": value} for value in READ_THRESHOLDS], True
+    if hasattr(config, "max_jumps"):
+        pairs = [(config.max_tokens, 0), *itertools.product(BLOCKS, JUMPS)]
+        return [{"tokens_between_jumps": block, "max_jumps": n} for block, n in pairs], False
+    raise ValueError(f"model_type ({config.model_type}) must have exits, or a family of policies")
 
 
 def chunk_policies(pipe: Any, held_out: HeldOut, unit: str, count: int) -> PolicyGrid:
@@ -159,22 +165,19 @@ def run_exits(pipe: Any, held_out: HeldOut) -> ExitRun:
 def exit_answers(
     pipe: Any,
     run: ExitRun,
+    costs_E: Sequence[float],
     unit: str,
     *,
     temperature_rows: Tensor | None = None,
-    cost_samples: int,
 ) -> ExitAnswers:
-    """What every exit says of the inputs, and what reading until there costs.
-
-    The cost is a model, to choose by: that of exit e where all answer there, by the input's length.
-    Where some go on and others do not, batches are less full.
+    """What every exit says of the inputs, and about what reading until there costs.
 
     Args:
         pipe: its reader's configuration names the criterion, and gets the temperatures.
         run: of `run_exits`.
-        unit: `"macs"` or `"ms"`.
+        costs_E: mean cost of an input that exit e answers; each input's is by its length.
+        unit: of the costs.
         temperature_rows: fit a temperature for each exit on these inputs; None: none.
-        cost_samples: inputs that are read to measure it.
     """
     config = pipe.model.config
     answers_NE = run.logits_NEK.argmax(-1)
@@ -186,18 +189,20 @@ def exit_answers(
     learned = config.criterion not in CRITERIA
     certainty_NE = run.certainties if learned else certainties(config, run.logits_NEK)
     assert certainty_NE is not None  # readers with learned criteria tell them
-    sample = run.held_out.inputs[:cost_samples]
-    costs_E = torch.tensor(exit_costs(pipe, sample, answers_NE.shape[1], unit)).double()
+    lengths_N = run.lengths_N / run.lengths_N.mean()
     return ExitAnswers(
         certainties=certainty_NE,
         losses_NE=answers_NE != labels_N[:, None],
-        costs_NE=costs_E * (run.lengths_N / run.lengths_N[: len(sample)].mean())[:, None],
+        costs_NE=lengths_N[:, None] * torch.tensor(costs_E).double(),
         cost_unit=unit,
     )
 
 
 def exit_costs(pipe: Any, inputs: Sequence[str], num_exits: int, unit: str) -> list[float]:
-    """Mean cost of an input when all answer at exit e: `[E]`, measured on this machine."""
+    """Mean cost of an input when all answer at exit e: `[E]`, measured on this machine.
+
+    A model to choose by. Where some inputs go on and others do not, batches are less full.
+    """
     first = getattr(pipe.model.config, "min_frames", 1) - 1  # no exit before it is asked
     costs = []
     for exit in range(first, num_exits):

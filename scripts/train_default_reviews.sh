@@ -25,4 +25,4 @@ common=(
     --learning_rate 7e-4 --num_train_epochs 4 --output_dir "$output/skim"
 "${PYTHON:-python}" "$here/calibrate.py" --task text --model "$output/skim" \
     --data_file "$data/imdb/train.parquet" --block_column id --validation_share 0.1 \
-    --budget 0.45 --num_points 13
+    --budget 0.45

@@ -172,9 +172,9 @@ def measure(grid: PolicyGrid, shares_N: Tensor | None = None) -> list[OperatingP
         shares_N: each source's share of the accuracy, summing to 1; default: all alike.
     """
     num_sources = grid.losses_PN.shape[1]
-    if shares_N is None:
-        shares_N = torch.full((num_sources,), 1 / num_sources, dtype=torch.float64)
-    accuracies = ((~grid.losses_PN).double() @ shares_N.double()).tolist()
+    right_PN = (~grid.losses_PN).double()
+    accuracies_P = right_PN.mean(1) if shares_N is None else right_PN @ shares_N.double()
+    accuracies = accuracies_P.tolist()
     costs = grid.costs_PN.double().mean(1).tolist()
     return [
         OperatingPoint(

@@ -82,10 +82,11 @@ def render_card(config: PreTrainedConfig, facts: CardFacts) -> str:
     if points[0].get("risk") is not None:
         parts.append(
             _wrap(
-                "The bounds of the table hold for all of its rows at once. `pipeline(..., "
-                "budget=0.5)` picks the row that spends most of the budget; `pipeline(..., "
-                "max_drop=0.01)` the cheapest that is certified for that drop, for which one drop, "
-                "named before the table was seen, need not pay for the others."
+                "The bounds of the table hold for all of its rows at once; `pipeline(..., "
+                "budget=0.5)` picks the row that spends most of the budget. A drop that is named "
+                "before the table is seen is tested alone: `pipeline(..., max_drop=0.01)` picks "
+                "the cheapest row that is certified for it, which may lie further down than the "
+                "last column says."
             )
         )
     return "\n\n".join(parts) + "\n"

@@ -82,9 +82,10 @@ def drop_p_value(change: Change, limit: float) -> float:
     highest = _highest_share(lost + gained, n, _NUISANCE_DELTA)
     if highest <= abs(limit):  # so large a drop changes more answers than were changed
         return _NUISANCE_DELTA
-    changed_Q = torch.linspace(abs(limit), highest, _NUISANCE_STEPS + 1, dtype=torch.float64)[1:]
-    changed_Q = changed_Q.clamp(max=1 - 1e-12)
-    lost_Q, gained_Q = (changed_Q + limit) / 2, (changed_Q - limit) / 2
+    changed_Q = torch.linspace(abs(limit), highest, _NUISANCE_STEPS, dtype=torch.float64)
+    changed_Q = changed_Q.clamp(max=1 - 1e-11)
+    lost_Q = ((changed_Q + limit) / 2).clamp(min=1e-12)  # their logs are taken
+    gained_Q = ((changed_Q - limit) / 2).clamp(min=1e-12)
     lost_L1 = torch.arange(_largest_count(lost_Q, n) + 1, dtype=torch.float64)[:, None]
     gained_1G = torch.arange(_largest_count(gained_Q, n) + 1, dtype=torch.float64)[None]
     score_LG = _score(lost_L1, gained_1G, n, limit)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer
 
 from temporal.pipelines import pipeline
 
@@ -43,10 +42,12 @@ def test_early_exit_from_files_to_a_budget(
 
     held_out = reviews(2000, 2100)
     command = ("calibrate", "--model", out, "--data_file", held_out)
-    chosen = run_script(*command, "--max_drop", 0.0)
+    chosen = run_script(*command, "--max_drop", 0.05)
     # Attention over one telling word is learnt by the first layer already, so halting is free.
     assert chosen["chosen"]["drop"] <= 0 and chosen["chosen"]["cost_share"] < 1
+    assert chosen["chosen"]["drop_bound"] <= chosen["chosen"]["max_drop"] == 0.05
     assert chosen["full"]["cost_share"] == 1 and chosen["full"]["num_calibration"] == 100
+    assert chosen["promise"].startswith("With 95 % confidence, accuracy is at most 5.0 points")
     config = json.loads((out / "config.json").read_text())
     assert config["thresholds"] == chosen["chosen"]["policy"]["thresholds"]
     assert len(config["operating_points"]) == chosen["stored"] >= 2
@@ -54,17 +55,19 @@ def test_early_exit_from_files_to_a_budget(
     texts = [line.rsplit(",", 1)[0] for line in held_out.read_text().splitlines()[1:]]
     readings = list(pipeline("text-classification", str(out), batch_size=8).read(texts))
     assert {reading.predictions[0]["label"] for reading in readings} == {"negative", "positive"}
-    # The pipeline halts where the calibration said that it would.
-    layers = [reading.trace.exit + 1 for reading in readings if reading.trace]
-    lengths = [reading.trace.units_total for reading in readings if reading.trace]
-    cost = sum(a * b for a, b in zip(layers, lengths, strict=True)) / (2 * sum(lengths))
-    assert cost == pytest.approx(chosen["chosen"]["cost_share"], abs=1e-6)
+    # The pipeline halts where the calibration said that it would, and spends what it said.
+    traces = [reading.trace for reading in readings if reading.trace]
+    layers = [(trace.exit + 1) * trace.units_total for trace in traces]
+    macs = sum(trace.cost.macs for trace in traces) / len(traces)
+    assert macs == pytest.approx(chosen["chosen"]["cost"], rel=0.1)  # other batches, other padding
 
     timed = run_script("benchmark_text", *command[1:], "--batch_size", 8, "--rounds", 1)
     scores = timed["results"]
     adaptive, dense = scores["adaptive"], scores["transformers"]
     assert adaptive["accuracy"] == chosen["chosen"]["accuracy"]
-    assert adaptive["mean_layers"] == pytest.approx(2 * cost)
+    assert adaptive["mean_layers"] == pytest.approx(
+        sum(layers) / sum(trace.units_total for trace in traces)
+    )
     assert dense["accuracy"] == scores["transformers_sorted"]["accuracy"]
     assert dense["accuracy"] == chosen["full"]["accuracy"]
     assert dense["accuracy"] == scores["transformers_one_by_one"]["accuracy"]
@@ -142,11 +145,11 @@ def test_skim_rnn_reads_all_and_then_learns_to_skim(
     scores = run_script("benchmark_text", *command[1:], "--rounds", 1)["results"]
     assert scores["adaptive"]["accuracy"] == chosen["accuracy"]
     assert scores["reads_everything"]["accuracy"] >= chosen["accuracy"] - 0.05
-    readings = list(pipeline("text-classification", str(tmp_path / "skim")).read(texts))
-    traces = [reading.trace for reading in readings if reading.trace]
-    share = sum(t.units_read for t in traces) / sum(t.units_total for t in traces)
-    # The small cell updates 2 of 16 entries of the state: an eighth of a read token's cost.
-    assert share + (1 - share) / 8 == pytest.approx(chosen["cost_share"], abs=1e-6)
+    macs = []
+    for options in ({}, {"max_drop": 0.0}):  # the chosen point, and the full reading
+        pipe = pipeline("text-classification", str(tmp_path / "skim"), **options)
+        macs.append(sum(reading.trace.cost.macs for reading in pipe.read(texts) if reading.trace))
+    assert macs[0] / macs[1] == pytest.approx(chosen["cost_share"], abs=1e-6)
     assert chosen["policy"] == {"read_threshold": pytest.approx(chosen["policy"]["read_threshold"])}
 
 
@@ -175,32 +178,19 @@ def test_resumed_training_equals_uninterrupted(
 def test_calibration_finds_the_rows_that_training_left_out(
     script: Callable[[str], Any], encoder_path: Path, reviews: Reviews, share_of: str
 ) -> None:
-    finetune, calibrate = script("finetune_text"), script("calibrate")
+    finetune = script("finetune_text")
     path = str(reviews(0, 200))
     shares = {"calibration_share": 0.25} if share_of == "calibration_share" else {}
     trained, validated = finetune.load_data(finetune.DataArguments(train_file=path, **shares), 7)
     share = {"calibration_share": 0.25} if shares else {"validation_share": 0.1}
-    args = calibrate.CalibrationArguments(model="-", data_file=path, max_drop=0.0, seed=7, **share)
+    rows = script("held_out")
+    args = rows.HeldOutArguments(model="-", data_file=path, seed=7, **share)
     config = SimpleNamespace(label2id={"negative": 0, "positive": 1})
-    loaded = SimpleNamespace(
-        tokenizer=AutoTokenizer.from_pretrained(encoder_path),
-        max_tokens=None,
-        adds_special_tokens=False,
-        reader=SimpleNamespace(config=config),
-    )
-    documents, labels = calibrate.labelled_documents(args, loaded)
-    held = {document.text for document in documents}
-    assert len(documents) == (50 if shares else 20) and set(labels.tolist()) == {0, 1}
+    found = rows.read_held_out(args, SimpleNamespace(model=SimpleNamespace(config=config)))
+    held = set(found.inputs)
+    assert len(found.inputs) == (50 if shares else 20) and set(found.labels.tolist()) == {0, 1}
     assert not held & set(trained["text"])
     if shares:
         assert len(trained) + len(validated) == 150 and not held & set(validated["text"])
     else:
         assert held == set(validated["text"])
-
-
-@pytest.mark.parametrize("given", [{}, {"max_drop": 0.01, "budget": 0.5}], ids=["neither", "both"])
-def test_calibration_is_to_a_drop_or_to_a_budget(
-    script: Callable[[str], Any], given: dict[str, float]
-) -> None:
-    with pytest.raises(ValueError, match="give --max_drop or --budget, and not both"):
-        script("calibrate").CalibrationArguments(model="-", data_file="-", **given)

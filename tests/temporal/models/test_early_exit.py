@@ -125,6 +125,27 @@ def test_certainties_are_the_criterions_of_the_exits_so_far(random_words, padded
     assert make(exit_layers=[3])(*inputs).certainties.shape == (len(LENGTHS), 0)
 
 
+def test_temperatures_move_halting_and_neither_answers_nor_scores(
+    random_words, padded, read_all
+) -> None:
+    reader = make()
+    documents = random_words(LENGTHS)
+    with torch.no_grad():
+        dense = reader(*padded(documents))
+    reader.config.thresholds = thresholds_between(dense.certainties)
+    before = [outcome.trace.exit for outcome in read_all(reader, [documents])]
+    reader.config.temperatures = [0.01, 100.0]
+    with torch.no_grad():
+        scaled = reader(*padded(documents))
+    torch.testing.assert_close(scaled.exit_logits, dense.exit_logits)
+    outcomes = read_all(reader, [documents])
+    taken = exits_taken(scaled.certainties, reader.config.thresholds)
+    assert [outcome.trace.exit for outcome in outcomes] == taken != before
+    # All are certain at the first exit now, and it answers with the logits that it always had.
+    assert taken == [0] * len(documents)
+    torch.testing.assert_close(values(outcomes), dense.exit_logits[:, 0], atol=1e-5, rtol=0)
+
+
 def test_a_layer_runs_only_for_the_sources_that_did_not_halt_before(
     random_words, padded, read_all
 ) -> None:

@@ -20,7 +20,7 @@ from temporal.engine import Engine
 from temporal.models import FrameExit, FrameExitConfig
 from temporal.models.checks import NonFiniteError
 from temporal.models.pooling import POOLINGS
-from temporal.training.calibration import exits_taken
+from temporal.training.exit_policies import certainties, exits_taken
 
 VIT = ViTConfig(
     hidden_size=16,
@@ -96,7 +96,7 @@ def test_halting_answers_with_the_exit_of_the_dense_model(criterion, frames, rea
     level = {"confidence": 0.0, "stability": 0.5, "patience": 2.0}[criterion]
     level = level or exits[:, 0].softmax(-1).amax(-1).median().item() - 1e-4
     reader.set_policy(criterion, level)
-    taken = exits_taken(exits, criterion, [level] * 4)
+    taken = exits_taken(certainties(reader.config, exits), [level] * 4)
     assert len(taken.unique()) > 1
     outcomes = read_all(reader, videos)
     assert [outcome.trace.exit for outcome in outcomes] == taken.tolist()
