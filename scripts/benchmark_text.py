@@ -97,10 +97,8 @@ def baselines(
     args: BenchmarkArguments, adaptive: Any, readings: Sequence[Any]
 ) -> tuple[dict[str, Contestant], dict[str, Any]]:
     """What the adaptive reader is measured against, and how deep it went (where it has exits)."""
-    model = adaptive.model
-    if isinstance(model, ChunkReader):
-        model = model.encoder
-    if not hasattr(model, "classifier"):
+    model: Any = adaptive.model
+    if hasattr(model.config, "read_threshold"):
         kept = model.config.read_threshold
 
         def read_all(texts: list[str]) -> list[str]:
@@ -112,6 +110,8 @@ def baselines(
 
         return {"reads_everything": read_all}, {}
 
+    if isinstance(model, ChunkReader):
+        model = model.encoder
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     traces = [reading.trace for reading in readings]
     num_tokens = sum(trace.units_total for trace in traces)

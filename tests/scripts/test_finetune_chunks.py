@@ -60,7 +60,7 @@ def test_a_chunk_reader_from_files_to_a_budget(
         *("finetune_text", "--model", "chunk_reader", *files, *QUICK),
         *("--encoder", tmp_path / "encoder", "--output_dir", tmp_path / "reader"),
         *("--reader_options", json.dumps(OPTIONS), "--learning_rate", 1e-2),
-        *("--num_train_epochs", 3, "--per_device_train_batch_size", 32),
+        *("--num_train_epochs", 8, "--per_device_train_batch_size", 16),
     )
     result = run_script(*train)
     assert result["eval_accuracy"] >= 0.95
