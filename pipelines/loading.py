@@ -150,10 +150,11 @@ def _text_model(
     model: Any, name: str, tokenizer: Any, needs_pieces: bool, chunk_size: int | None
 ) -> LoadedModel:
     if isinstance(model, Reader) and model.unit == "token":
-        config = model.config
+        reader: Any = model
+        config = reader.config
         return LoadedModel(
-            reader=model,
-            module=model,
+            reader=reader,
+            module=reader,
             name=name,
             tokenizer=tokenizer,
             adds_special_tokens=config.model_type == "early_exit",

@@ -107,6 +107,8 @@ class ChunkReader(Reader, PreTrainedModel):
         if config.skim_buckets is not None:
             vocab_size = getattr(own, "vocab_size", None) or own.encoder_config().vocab_size
             self.skim = BagOfTokens(vocab_size, config.skim_buckets, labels)
+        self.before: list[int]
+        self.after: list[int]
         self.before, self.after = config.special_tokens or ([], [])
         self.chunk_tokens = config.num_tokens  # of the document, in one chunk
         self.look = Stage(self._look, name="skim")

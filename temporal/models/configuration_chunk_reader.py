@@ -70,12 +70,12 @@ class ChunkReaderConfig(PreTrainedConfig):
         encoder = self.encoder_config()
         self.id2label, self.label2id = encoder.id2label, encoder.label2id
         self.problem_type = encoder.problem_type
-        self.criterion = self.criterion or ("confidence" if num_classes(self) > 1 else "window")
         self.check()
 
     def check(self) -> None:
         """Raise ValueError unless the fields fit each other; the model asks too."""
         encoder = self.encoder_config()
+        self.criterion = self.criterion or ("confidence" if num_classes(self) > 1 else "window")
         check_in("split", self.split, ("tokens", "sentences"))
         check_in("order", self.order, [*ORDERS, "skim"])
         check_in("pooling", self.pooling, POOLINGS)

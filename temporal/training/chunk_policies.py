@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..models.checks import num_classes
 from ..models.chunk_reader import ChunkReader, Skim
 from ..policies.halt import criterion
 from .calibration import PolicyGrid
@@ -102,12 +103,12 @@ def chunk_grid(
     Returns:
         The full reading first.
     """
-    num_classes = len(reader.config.id2label)
-    levels = _levels(reader.config.criterion, num_classes, count)
+    num_labels = num_classes(reader.config)
+    levels = _levels(reader.config.criterion, num_labels, count)
     depths: list[list[float] | None] = [None]
     num_before = evidence.certainties_ME.shape[1]
     if num_before:
-        of_encoder = _levels(reader.encoder.config.criterion, num_classes, count)[1:]
+        of_encoder = _levels(reader.encoder.config.criterion, num_labels, count)[1:]
         depths += [[level] * num_before for level in of_encoder]
     policies, losses, costs = [], [], []
     for depth in depths:
