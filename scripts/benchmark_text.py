@@ -26,6 +26,7 @@ from transformers import AutoTokenizer, HfArgumentParser
 from video_data import interval
 
 from temporal.models import ChunkReader, EarlyExit
+from temporal.models.whole_classifier import WholeClassifier
 from temporal.pipelines import pipeline
 
 
@@ -112,6 +113,8 @@ def baselines(
 
     if isinstance(model, ChunkReader):
         model = model.encoder
+    if not isinstance(model, EarlyExit | WholeClassifier):
+        return {}, {}
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     traces = [reading.trace for reading in readings]
     num_tokens = sum(trace.units_total for trace in traces)

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from datasets import List
 from safetensors.torch import load_file
 from text_batches import TextTrainer, collate
 from text_chunks import build_chunk_reader, chunk_trainer
@@ -228,7 +229,7 @@ def text_trainer(
     data_args: DataArguments,
     args: TrainingArguments,
     rows: tuple[Any, Any],
-    target: Callable[[Any], float | int | None],
+    target: Callable[[Any], list[float] | float | int | None],
     names: list[str] | None,
     tokenizer: Any,
 ) -> TextTrainer:
@@ -255,6 +256,8 @@ def text_trainer(
         part.map(encode, batched=True, remove_columns=part.column_names) for part in rows
     )
     reader = build_model(model_args, names, tokenizer.pad_token_id)
+    if hasattr(reader.config, "set_punctuation"):
+        reader.config.set_punctuation(tokenizer)
     args.train_sampling_strategy = "group_by_length"
     return TextTrainer(
         model=reader,
@@ -287,7 +290,8 @@ def main() -> None:
         model_args, data_args, args = parser.parse_args_into_dataclasses()
     set_seed(args.seed)
     train, validation = load_data(data_args, args.seed)
-    labels = sorted(set(train["label"]) - {None})
+    labelled = validation if isinstance(train.features["label"], List) else train
+    labels = sorted(set(labelled["label"]) - {None})
     ids = {label: k for k, label in enumerate(labels)}
     names = None if data_args.regression else [str(label) for label in labels]
     if names == ["0", "1"]:
@@ -296,9 +300,9 @@ def main() -> None:
     source = model_args.model_name_or_path or encoder_path(model_args.encoder)
     tokenizer = AutoTokenizer.from_pretrained(source)
 
-    def target(label: Any) -> float | int | None:
-        if label is None:
-            return None
+    def target(label: Any) -> list[float] | float | int | None:
+        if label is None or isinstance(label, list):
+            return label
         return float(label) if data_args.regression else ids[label]
 
     args.remove_unused_columns = False
@@ -306,11 +310,11 @@ def main() -> None:
     trainer: Any
     if model_args.model == "chunk_reader":
         reader = build_chunk_reader(source, tokenizer, json.loads(model_args.reader_options))
-        labelled = [
+        texts = [
             (list(part["text"]), torch.tensor([target(label) for label in part["label"]]))
             for part in (train, validation)
         ]
-        trainer = chunk_trainer(reader, tokenizer, *labelled, args, compute_metrics=exit_scores)
+        trainer = chunk_trainer(reader, tokenizer, *texts, args, compute_metrics=exit_scores)
     else:
         trainer = text_trainer(
             model_args, data_args, args, (train, validation), target, names, tokenizer

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets import Dataset, Value, concatenate_datasets, load_dataset
+from datasets import Dataset, List, Value, concatenate_datasets, load_dataset
 
 _TREE_TOKEN = re.compile(r"\(|\)|[^\s()]+")
 
@@ -52,7 +52,13 @@ class DataArguments:
         metadata={"help": "Do not train on phrases that occur in this file's texts."},
     )
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
-    label_column: str = field(default="label", metadata={"help": "Column of the labels."})
+    label_column: str = field(
+        default="label",
+        metadata={
+            "help": "Column of the labels. In the training file they may be lists of class "
+            "probabilities (scripts/label_with_teacher.py writes such)."
+        },
+    )
     train_phrases: bool = field(
         default=False, metadata={"help": "Treebank files: also train on every labelled phrase."}
     )
@@ -105,6 +111,11 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
         train, _ = hold_out(train, data.calibration_share, seed)
     if data.validation_file:
         validation = read_labelled_texts(data.validation_file, *columns)
+    elif isinstance(train.features["label"], List):
+        raise ValueError(
+            f"--train_file ({data.train_file}) has class probabilities as labels: give texts with "
+            "class names as --validation_file"
+        )
     else:
         train, validation = hold_out(train, 0.1, seed)
     if data.train_on_held_out:
@@ -117,6 +128,9 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
         texts = _read_lines(path)
         rows = Dataset.from_dict({"text": texts, "label": [None] * len(texts)})
         extra.append(rows.cast(train.select_columns(["text", "label"]).features))
+    if isinstance(train.features["label"], List):  # class probabilities
+        names = sorted(set(validation["label"]))
+        extra = [_with_probabilities(rows, names) for rows in extra]
     if extra:
         train = concatenate_datasets([train.select_columns(["text", "label"]), *extra])
     if data.max_train_samples:
@@ -124,6 +138,12 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
     if data.max_eval_samples:
         validation = validation.select(range(min(data.max_eval_samples, len(validation))))
     return train, validation
+
+
+def _with_probabilities(rows: Dataset, names: list) -> Dataset:
+    """Rows whose label is a name, with 1 for it and 0 for the other names instead."""
+    labels = [[float(label == name) for name in names] for label in rows["label"]]
+    return Dataset.from_dict({"text": rows["text"], "label": labels})
 
 
 def read_labelled_texts(
@@ -167,7 +187,7 @@ def read_labelled_texts(
         rows = rows.select_columns([text_column, label_column]).add_column("group", groups)
     else:
         rows = rows.select_columns([text_column, label_column])
-    if str(rows.features[label_column].dtype).startswith(("int", "uint")):
+    if isinstance(rows[label_column][0] if len(rows) else None, int):
         rows = rows.cast_column(label_column, Value("int64"))  # files differ; tables must agree
     return rows.rename_columns(
         {old: new for old, new in ((text_column, "text"), (label_column, "label")) if old != new}

@@ -8,6 +8,10 @@ from transformers import (
     AutoModelForVideoClassification,
 )
 
+from .adaptive_computation_time import AdaptiveComputationTime as AdaptiveComputationTime
+from .adaptive_computation_time import (
+    AdaptiveComputationTimeConfig as AdaptiveComputationTimeConfig,
+)
 from .chunk_reader import ChunkReader as ChunkReader
 from .clip_reader import ClipReader as ClipReader
 from .clip_reader import RunningMeanPolicy as RunningMeanPolicy
@@ -19,14 +23,20 @@ from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
 from .frame_exit import FrameExit as FrameExit
 from .hm_rnn import HMRNN as HMRNN
 from .hm_rnn import HMRNNConfig as HMRNNConfig
+from .jumper import Jumper as Jumper
+from .jumper import JumperConfig as JumperConfig
 from .leap_lstm import LeapLSTM as LeapLSTM
 from .leap_lstm import LeapLSTMConfig as LeapLSTMConfig
 from .lstm_jump import LSTMJump as LSTMJump
 from .lstm_jump import LSTMJumpConfig as LSTMJumpConfig
+from .lstm_shuttle import LSTMShuttle as LSTMShuttle
+from .lstm_shuttle import LSTMShuttleConfig as LSTMShuttleConfig
 from .skim_rnn import SkimRNN as SkimRNN
 from .skim_rnn import SkimRNNConfig as SkimRNNConfig
 from .skip_rnn import SkipRNN as SkipRNN
 from .skip_rnn import SkipRNNConfig as SkipRNNConfig
+from .structural_jump_lstm import StructuralJumpLSTM as StructuralJumpLSTM
+from .structural_jump_lstm import StructuralJumpLSTMConfig as StructuralJumpLSTMConfig
 from .variable_rnn import VariableRNN as VariableRNN
 from .variable_rnn import VariableRNNConfig as VariableRNNConfig
 
@@ -37,6 +47,10 @@ READERS: dict[str, Any] = {
     VariableRNNConfig.model_type: VariableRNN,
     HMRNNConfig.model_type: HMRNN,
     LSTMJumpConfig.model_type: LSTMJump,
+    LSTMShuttleConfig.model_type: LSTMShuttle,
+    StructuralJumpLSTMConfig.model_type: StructuralJumpLSTM,
+    JumperConfig.model_type: Jumper,
+    AdaptiveComputationTimeConfig.model_type: AdaptiveComputationTime,
     EarlyExitConfig.model_type: EarlyExit,
     ChunkReaderConfig.model_type: ChunkReader,
     FrameExitConfig.model_type: FrameExit,

@@ -219,7 +219,7 @@ class ChunkReader(Reader, PreTrainedModel):
         exits: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> ChunkReaderOutput:
-        """Pool what the encoder's exits said of all chunks: `temporal.training.chunks` asks them.
+        """Pool what the encoder's exits said of all chunks (`temporal.training.chunk_evidence`).
 
         All arguments are in the order of the text.
 
@@ -229,7 +229,7 @@ class ChunkReader(Reader, PreTrainedModel):
             chunk_mask: bool `[B, C]`, true where there is a chunk; the first ones are there.
             skim_logits, skim_scores: `[B, K]` and `[B, C, K]`, of a reader that skims.
             exits: int64 `[B, C]`, the exit that answers for each chunk; default: the last one.
-            labels: int64 `[B]`; floats in regression.
+            labels: int64 `[B]`, or probabilities `[B, K]`; floats `[B]` in regression.
         """
         counts = chunk_mask.sum(1).tolist()
         num_documents, longest, num_exits = chunk_logits.shape[:3]
@@ -264,7 +264,7 @@ class ChunkReader(Reader, PreTrainedModel):
         if labels is not None:
             chunk_answers_BCK = exit_logits_BAK[:, -longest:]
             told = chunk_answers_BCK[chunk_mask]
-            labels_M = labels[:, None].expand_as(chunk_mask)[chunk_mask]
+            labels_M = labels.repeat_interleave(chunk_mask.sum(1), 0)
             loss = (
                 F.mse_loss(told.squeeze(-1), labels_M)
                 if told.shape[-1] == 1

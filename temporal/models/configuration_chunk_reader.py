@@ -80,8 +80,8 @@ class ChunkReaderConfig(PreTrainedConfig):
         check_in("order", self.order, [*ORDERS, "skim"])
         check_in("pooling", self.pooling, POOLINGS)
         check_range("max_share", self.max_share, 0.0, 1.0)
-        if self.order == "skim" and self.skim_buckets is None:
-            raise ValueError("order ('skim') needs a reader that skims: set skim_buckets")
+        if self.order == "skim" and (self.skim_buckets is None or num_classes(self) == 1):
+            raise ValueError("order ('skim') needs classes, and a reader that skims: skim_buckets")
         if self.num_tokens < 1:
             raise ValueError(
                 f"chunk_size ({self.chunk_size}) must leave room for at least one token beside the "

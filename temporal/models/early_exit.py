@@ -230,7 +230,8 @@ class EarlyExit(Reader, PreTrainedModel):
             seen_BD: what the newest exit saw.
         """
         if self.config.criterion in self.learned:
-            return self.learned[self.config.criterion](logits_EBK, seen_BD).float().sigmoid()
+            learned = self.learned[self.config.criterion]
+            return learned(logits_EBK.to(seen_BD.dtype), seen_BD).float().sigmoid()
         return certainty(self.config, logits_EBK.float())
 
     def _between(self, k: int) -> range:

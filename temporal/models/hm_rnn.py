@@ -25,16 +25,15 @@ from ..policies.estimators import annealed_slope, hard_sigmoid, straight_through
 from ..stage import Stage
 from .checks import check_in, check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
-from .reader import Reader
 from .recurrent import (
     RecurrentOutput,
+    RecurrentReader,
     classify_tokens,
     init_recurrent_weights,
     plain_macs,
     pool_densely,
     read_cohort,
     run_kernel,
-    set_read_threshold,
 )
 
 
@@ -62,7 +61,7 @@ class HMRNNConfig(RecurrentConfig):
         check_range("read_threshold", self.read_threshold, 0.0, 1.0)
 
 
-class HMRNN(Reader, PreTrainedModel):
+class HMRNN(RecurrentReader, PreTrainedModel):
     """Reads every token in its bottom layer, and whole segments in the upper ones.
 
     Each layer but the top detects where a segment ends. At such a boundary the layer above takes
@@ -80,11 +79,6 @@ class HMRNN(Reader, PreTrainedModel):
 
     config_class = HMRNNConfig
     base_model_prefix = "hm_rnn"
-    _input_embed_layer = "embedding"  # where transformers finds the word embeddings
-    unit = "token"
-    reads_cohorts = True
-    uses_kernels = True
-    """False: compute every layer at every token on a CPU, too (to compare)."""
 
     def __init__(self, config: HMRNNConfig) -> None:
         super().__init__(config)
@@ -180,14 +174,6 @@ class HMRNN(Reader, PreTrainedModel):
         threshold = self.config.read_threshold
         ends = {0.0: -math.inf, 1.0: math.inf}  # all, none
         return ends.get(threshold, 2 * threshold - 1)
-
-    def set_policy(self, name: str, threshold: float | None) -> None:
-        """Set where a boundary is: `set_policy("read", 0.6)` has the upper layers compute less.
-
-        Raises:
-            ValueError: the name is not `"read"`, or the threshold is not in [0, 1].
-        """
-        set_read_threshold(self.config, name, threshold)
 
     def dense_macs(self, units_total: int) -> int | None:
         """MACs of a plain LSTM of as many layers, which updates all of them at every token."""

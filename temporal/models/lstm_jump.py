@@ -124,10 +124,8 @@ class LSTMJump(RecurrentReader, PreTrainedModel):
         config, cell = self.config, self.config.cell
         weights = self.read_input.weight, self.read_input.bias, self.read_hidden.weight
         decisions = Decisions(sampled=self.training)
-        rows_n, first_n = (
-            torch.arange(len(ids_BT), device=ids_BT.device),
-            torch.zeros_like(lengths_B),
-        )
+        rows_n = torch.arange(len(ids_BT), device=ids_BT.device)
+        first_n = torch.zeros_like(lengths_B)
         state = first_state(self, len(ids_BT))
         pool = RunningPool(config.pooling, state[0])
         marks_BT = torch.zeros_like(ids_BT, dtype=torch.int32)
@@ -154,7 +152,7 @@ class LSTMJump(RecurrentReader, PreTrainedModel):
             rows_n, first_n = rows_n[on_n], first_n[on_n]
             state = tuple(part[on_n] for part in state)
             h_nH = state[0]
-            action_n = decisions.take(rows_n, self.policy(h_nH), self.baseline(h_nH.detach()))
+            action_n = decisions.take(rows_n, self.policy(h_nH), h_nH, self.baseline)
             num_jumps_B[rows_n] += 1
             step_n = action_n - self.num_backward
             # Forward from the block's last token, backward from its first.

@@ -52,14 +52,20 @@ class RecurrentReader(Reader):
     reads_cohorts = True
     uses_kernels = True
     """False: read without the compiled kernel on a CPU, too (to compare)."""
+    policy_name = "read"
+    """The policy that `set_policy` knows; the configuration has its threshold."""
 
     def set_policy(self, name: str, threshold: float | None) -> None:
-        """Set the configuration's `read_threshold`: `set_policy("read", 0.6)`.
+        """Set the configuration's threshold: `set_policy("read", 0.6)` for `read_threshold`.
 
         Raises:
-            ValueError: the name is not `"read"`, or the threshold is not in [0, 1].
+            ValueError: the name is not `policy_name`, or the threshold is not in [0, 1].
         """
-        set_read_threshold(self.config, name, threshold)  # type: ignore[attr-defined]
+        check_in("policy", name, (self.policy_name,))
+        if threshold is None:
+            raise ValueError(f"policy {name!r} needs a threshold in [0, 1], e.g. '{name}:0.6'")
+        check_range("threshold", threshold, 0.0, 1.0)
+        setattr(self.config, f"{name}_threshold", threshold)  # type: ignore[attr-defined]
 
     def dense_macs(self, units_total: int) -> int | None:
         """MACs of the plain recurrent network, which reads every token and decides nothing."""
@@ -179,19 +185,6 @@ def plain_states(reader: Any, x_BTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     weights = reader.read_input.weight, reader.read_input.bias, reader.read_hidden.weight
     states_BTH = dense_states(reader.config.cell, x_BTD, *weights)
     return states_BTH, torch.ones_like(x_BTD[..., 0]), x_BTD.new_zeros(())
-
-
-def set_read_threshold(config: Any, name: str, threshold: float | None) -> None:
-    """The `set_policy` of a reader whose `read_threshold` says how little it reads.
-
-    Raises:
-        ValueError: the name is not `"read"`, or the threshold is not in [0, 1].
-    """
-    check_in("policy", name, ("read",))
-    if threshold is None:
-        raise ValueError("policy 'read' needs a threshold in [0, 1], e.g. 'read:0.6'")
-    check_range("threshold", threshold, 0.0, 1.0)
-    config.read_threshold = threshold
 
 
 def pool_states(states_BTH: Tensor, mask_BT: Tensor, pooling: str) -> Tensor:

@@ -28,18 +28,16 @@ from ..policies.skip import read_logit
 from ..stage import Stage
 from .checks import check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
-from .reader import Reader
 from .recurrent import (
     RecurrentOutput,
+    RecurrentReader,
     classify_tokens,
     first_state,
     init_recurrent_weights,
-    plain_macs,
     plain_states,
     pool_densely,
     read_cohort,
     run_kernel,
-    set_read_threshold,
 )
 
 
@@ -69,7 +67,7 @@ class VariableRNNConfig(RecurrentConfig):
         check_range("target_share", self.target_share, 0.0, 1.0)
 
 
-class VariableRNN(Reader, PreTrainedModel):
+class VariableRNN(RecurrentReader, PreTrainedModel):
     """Reads every token, and updates only as much of the state as it asks for.
 
     A share m of the state, `m = sigmoid(u.h + v.x + b)`, is taken for each token; the first `ceil(m
@@ -88,11 +86,6 @@ class VariableRNN(Reader, PreTrainedModel):
 
     config_class = VariableRNNConfig
     base_model_prefix = "variable_rnn"
-    _input_embed_layer = "embedding"  # where transformers finds the word embeddings
-    unit = "token"
-    reads_cohorts = True
-    uses_kernels = True
-    """False: compute whole updates on a CPU, too (to compare)."""
 
     def __init__(self, config: VariableRNNConfig) -> None:
         super().__init__(config)
@@ -157,18 +150,6 @@ class VariableRNN(Reader, PreTrainedModel):
         share_BT = torch.stack(shares, 1)
         penalty = config.share_loss_weight * target_loss(share_BT, mask_BT, config.target_share)
         return torch.stack(states, 1), share_BT, penalty
-
-    def set_policy(self, name: str, threshold: float | None) -> None:
-        """Move how much each token updates: `set_policy("read", 0.6)` a little less than trained.
-
-        Raises:
-            ValueError: the name is not `"read"`, or the threshold is not in [0, 1].
-        """
-        set_read_threshold(self.config, name, threshold)
-
-    def dense_macs(self, units_total: int) -> int | None:
-        """MACs of the plain recurrent network, which updates everything and decides nothing."""
-        return plain_macs(self.config, units_total)
 
     # Inference -----------------------------------------------------------------------------------
 

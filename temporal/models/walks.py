@@ -7,7 +7,7 @@ read; `reward(logits_BK, labels_B)`; and in its configuration `policy_weight` an
 Marks say what became of a token: 0, it was not touched; -1, it was looked at and skipped; above 0,
 it was read, as which of all reads (as the last of several).
 
-B sources, T tokens, D embedding width, H state size, K classes, A actions, n rows or decisions.
+B sources, T tokens, H state size, K classes, A actions, F features, n rows or decisions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..handle import Handle
@@ -32,14 +32,20 @@ class Decisions:
         self._taken: list[tuple[Tensor, ...]] = []
 
     def take(
-        self, rows_n: Tensor, logits_nA: Tensor, baseline_n1: Tensor, spent_n: Tensor | None = None
+        self,
+        rows_n: Tensor,
+        logits_nA: Tensor,
+        features_nF: Tensor,
+        baseline: nn.Module,
+        spent_n: Tensor | None = None,
     ) -> Tensor:
         """Choose an action for each of some rows.
 
         Args:
             rows_n: whose decisions these are.
             logits_nA: of the actions.
-            baseline_n1: the return that was to be expected.
+            features_nF: what the baseline sees; it learns nothing into them.
+            baseline: from features to the return that was to be expected, `[n, 1]`.
             spent_n: what the row's reading had cost before; None: reading costs nothing.
 
         Returns:
@@ -48,7 +54,7 @@ class Decisions:
         if not self.sampled:
             return logits_nA.argmax(-1)
         action_n, log_p_n = sample(logits_nA)
-        baseline_n = baseline_n1.squeeze(1)
+        baseline_n = baseline(features_nF.detach()).squeeze(1)
         spent_n = torch.zeros_like(baseline_n) if spent_n is None else spent_n
         self._taken.append((rows_n, log_p_n, entropy(logits_nA), baseline_n, spent_n))
         return action_n
@@ -106,6 +112,7 @@ def classify_walk(
     loss = None
     if not reader.training and not torch.is_grad_enabled():
         pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)
+        marks_BT = marks_BT.to(lengths_B.device)
         logits_BK = reader.classifier(pooled_BH)
         if labels is not None:
             loss = F.cross_entropy(logits_BK, labels)

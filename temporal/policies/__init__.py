@@ -4,4 +4,5 @@ from . import estimators as estimators
 from . import halt as halt
 from . import keep as keep
 from . import read as read
+from . import reinforce as reinforce
 from . import skip as skip

@@ -56,3 +56,48 @@ def baseline_loss(baseline_n: Tensor, returns_n: Tensor) -> Tensor:
 def right_or_wrong(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
     """The reward of an answer: 1 where it is right, else -1 (Yu et al., ACL 2017). `[B]`."""
     return 2.0 * (logits_BK.argmax(-1) == labels_B) - 1.0
+
+
+def right_or_likely(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
+    """The reward of an answer: 1 where it is right, else the probability of the right one, `[B]`.
+
+    Hansen et al. (ICLR 2019), section 3.3: a wrong answer is worth more the closer it was.
+    """
+    right_B = logits_BK.argmax(-1) == labels_B
+    likely_B = logits_BK.softmax(-1).gather(1, labels_B[:, None]).squeeze(1)
+    return torch.where(right_B, torch.ones_like(likely_B), likely_B)
+
+
+def stop_log_probabilities(stop_BE: Tensor, may_stop_BE: Tensor, last_B: Tensor) -> Tensor:
+    """The log of the probability of stopping at each point, `[B, E]`; minus infinity for none.
+
+    A reading stops at a point if it does so there and did not at any before.
+
+    Args:
+        stop_BE: logits of stopping at each point, once it is reached.
+        may_stop_BE: bool, the points at which it may stop.
+        last_B: int64, the point at which each stops in any case.
+    """
+    points_E = torch.arange(stop_BE.shape[1], device=stop_BE.device)
+    is_last_BE = points_E == last_B[:, None]
+    before_BE = points_E < last_B[:, None]
+    goes_on_BE = F.logsigmoid(-stop_BE) * (may_stop_BE & before_BE)
+    reached_BE = goes_on_BE.cumsum(1) - goes_on_BE
+    stops_BE = torch.where(is_last_BE, 0.0, F.logsigmoid(stop_BE))
+    return (reached_BE + stops_BE).masked_fill(~(is_last_BE | may_stop_BE & before_BE), -torch.inf)
+
+
+def contrastive_stop_loss(log_p_BE: Tensor, reward_BE: Tensor) -> Tensor:
+    """Policy gradient over all points at which a reading may stop, against the source's own mean.
+
+    Shen et al., "ReasoNet: Learning to Stop Reading in Machine Comprehension" (KDD 2017), equation
+    7: `sum over e of p_e * grad log p_e * (r_e / b - 1)` with the baseline `b = sum of p_e r_e` of
+    the same source. As the p_e add up to 1, that is the gradient of `log b`, whose negative this
+    is: no stop needs to be sampled.
+
+    Args:
+        log_p_BE: of stopping at each point.
+        reward_BE: of stopping there, >= 0; gets no gradient.
+    """
+    mean_B = (log_p_BE.exp() * reward_BE.detach()).sum(1)
+    return -mean_B.clamp(min=1e-6).log().mean()

@@ -33,7 +33,7 @@ def fit_skim(
     Args:
         skim: it is changed and returned.
         texts: ids without special tokens.
-        labels_N: int64, or floats in regression.
+        labels_N: int64, probabilities `[N, K]`, or floats in regression.
         num_epochs, batch_size, learning_rate, weight_decay: as usual; 22,500 reviews liked these.
         seed: of the order.
     """

@@ -89,6 +89,8 @@ def test_a_chunk_reader_from_files_to_a_budget(
     spent = sum(reading.trace.cost.macs for reading in readings if reading.trace)
     everything = pipeline("text-classification", str(tmp_path / "reader"), budget=1.0, batch_size=8)
     full = sum(reading.trace.cost.macs for reading in everything.read(texts) if reading.trace)
+    (long,) = everything.read([" ".join(["w1"] * 3000)])  # fifty times the positions
+    assert long.trace and long.trace.units_read == 3000 and not long.trace.truncated
     assert spent / full == pytest.approx(chosen["chosen"]["cost_share"], abs=0.05)
 
     timed = run_script("benchmark_text", *command[1:], "--batch_size", 8, "--rounds", 1)

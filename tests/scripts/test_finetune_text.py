@@ -153,6 +153,43 @@ def test_skim_rnn_reads_all_and_then_learns_to_skim(
     assert chosen["policy"] == {"read_threshold": pytest.approx(chosen["policy"]["read_threshold"])}
 
 
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("lstm_jump", {"tokens_between_jumps": 2, "max_jump": 3, "max_jumps": 2}),
+        ("structural_jump_lstm", {"reading_cost": 0.3}),
+        ("jumper", {"tokens_between_decisions": 2}),
+    ],
+)
+def test_readers_that_jump_or_stop_go_on_from_a_plain_lstm(
+    model, options, tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
+) -> None:
+    files = (reviews(0, 320), reviews(1000, 1060))
+    sizes = {"hidden_size": 16, "pooling": "max"}
+    steps = ("--learning_rate", 2e-2, "--per_device_train_batch_size", 32)
+    plain = {**sizes, "read_threshold": 0}
+    train(
+        run_script,
+        encoder_path,
+        *files,
+        tmp_path / "lstm",
+        *("--model", "skim_rnn", "--reader_options", json.dumps(plain), *steps),
+    )
+    trained = train(
+        run_script,
+        encoder_path,
+        *files,
+        tmp_path / "jumps",
+        *("--model", model, "--reader_options", json.dumps({**sizes, **options}), *steps),
+        *("--init_from", tmp_path / "lstm", "--num_train_epochs", 4),
+    )
+    assert trained["eval_accuracy"] > 0.7 and trained["eval_read_share"] < 1
+    texts = [line.rsplit(",", 1)[0] for line in files[1].read_text().splitlines()[1:]]
+    readings = list(pipeline("text-classification", str(tmp_path / "jumps")).read(texts))
+    shares = [reading.trace.share_read for reading in readings if reading.trace]
+    assert sum(shares) / len(shares) == pytest.approx(trained["eval_read_share"], abs=1e-4)
+
+
 def test_resumed_training_equals_uninterrupted(
     tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
 ) -> None:

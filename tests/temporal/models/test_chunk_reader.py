@@ -24,6 +24,7 @@ from temporal.engine import Engine
 from temporal.models import ChunkReader, ChunkReaderConfig, EarlyExit
 from temporal.models.checks import NonFiniteError
 from temporal.models.chunk_pooling import POOLINGS
+from temporal.models.chunk_reader import Skim
 from temporal.models.encoders import max_positions
 from temporal.policies.halt import CRITERIA
 from temporal.training.chunk_evidence import first_certain
@@ -119,8 +120,6 @@ def test_it_halts_over_depth_and_chunks_as_the_dense_reference_would(
 
 
 def skim_of(evidence: Any, skims: int) -> Any:
-    from temporal.models.chunk_reader import Skim
-
     if not skims:
         return None
     batch = evidence.batch(range(len(evidence)))
@@ -279,6 +278,8 @@ def test_the_loss_is_the_mean_over_the_answers_that_exist(random_words) -> None:
     told = [*output.exit_logits[0, 1:4], output.exit_logits[1, 1]]
     losses = [-row.log_softmax(-1)[k] for row, k in zip(told, (2, 2, 2, 0), strict=True)]
     torch.testing.assert_close(output.loss, torch.stack(losses).mean())
+    soft = dense(reader, documents, labels=torch.eye(3)[labels])  # probabilities, as of a teacher
+    torch.testing.assert_close(soft.loss, output.loss)
 
 
 # Without training ------------------------------------------------------------------------------
@@ -397,7 +398,7 @@ def test_a_chunk_is_never_longer_than_the_models_positions() -> None:
     [
         ({"split": "words"}, r"split \('words'\) must be one of \['sentences', 'tokens'\]"),
         ({"order": "backwards"}, r"order \('backwards'\) must be one of"),
-        ({"order": "skim"}, r"order \('skim'\) needs a reader that skims: set skim_buckets"),
+        ({"order": "skim"}, r"order \('skim'\) needs classes, and a reader that skims"),
         ({"pooling": "max"}, r"pooling \('max'\) must be one of"),
         ({"pooling": "recurrent"}, r"pooling \('recurrent'\) needs an encoder that tells what"),
         ({"chunk_size": 2}, r"chunk_size \(2\) must leave room for at least one token"),

@@ -90,6 +90,13 @@ def test_a_reader_keeps_what_it_learned(name, tmp_path: Path, random_words, padd
     assert want.certainties.std() > 0 and ((want.certainties > 0) & (want.certainties < 1)).all()
 
 
+@pytest.mark.parametrize("name", LEARNED_CRITERIA)
+def test_a_reader_in_half_precision_asks_it_too(name, random_words, read_all) -> None:
+    reader = make(learned_criteria=[name], criterion=name, thresholds=[0.0, 0.0])
+    outcomes = read_all(reader.to(torch.bfloat16), [random_words(LENGTHS)])
+    assert all(outcome.trace.exit == 0 for outcome in outcomes)
+
+
 @pytest.mark.parametrize("family", ["bert", "modernbert", "deberta-v2"])
 def test_a_saved_reader_can_be_given_a_criterion_to_learn(
     family, tmp_path: Path, random_words, padded

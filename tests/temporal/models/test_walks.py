@@ -20,6 +20,14 @@ SIZES = {"vocab_size": 100, "embedding_size": 12, "hidden_size": 16}
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "lstm_jump": {"tokens_between_jumps": 3, "max_jump": 6, "max_jumps": 4},
+    "lstm_shuttle": {"tokens_between_jumps": 3, "max_jump": 6, "max_back": 4, "max_jumps": 5},
+    "structural_jump_lstm": {
+        "agent_size": 5,
+        "clause_token_ids": [10, 11, 12, 13, 14],
+        "sentence_token_ids": [15, 16, 17, 18],
+        "reading_cost": 0.5,
+    },
+    "jumper": {"tokens_between_decisions": 4, "stop_threshold": 0.6},
 }
 """Of each reader, so that untrained it reads some tokens and leaves others out."""
 
@@ -36,8 +44,8 @@ def make(name: str, *, kernels: bool = True, **config: Any) -> Any:
     with torch.no_grad():
         reader.embedding.weight.mul_(10)
         for part, weight in reader.named_parameters():
-            if "policy" in part and weight.dim() > 1:
-                weight.mul_(3)
+            if "policy" in part:
+                weight.mul_(3 if weight.dim() > 1 else 0)
     return reader
 
 
@@ -162,14 +170,15 @@ def test_only_the_document_with_nan_fails(name, kernels, random_words) -> None:
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_gradients_reach_every_parameter(name, cell, pooling) -> None:
     reader = make(name, pooling=pooling, cell=cell).train()
-    mask = (torch.arange(12) < torch.tensor([[12], [7], [3], [9]])).long()
-    ids = torch.randint(3, 100, (4, 12))
-    reader(ids, mask, labels=torch.tensor([0, 1, 1, 0])).loss.backward()
+    lengths = torch.randint(3, 31, (32, 1))
+    ids = torch.randint(3, 100, (32, 30))
+    mask = (torch.arange(30) < lengths).long()
+    reader(ids, mask, labels=torch.arange(32) % 2).loss.backward()
     for part, parameter in reader.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, part
 
 
-@EACH
+@pytest.mark.parametrize("name", ["lstm_jump", "lstm_shuttle", "structural_jump_lstm"])
 def test_training_takes_other_ways_each_time(name) -> None:
     reader = make(name).train()
     ids = torch.randint(3, 100, (8, 30))
@@ -218,7 +227,7 @@ def test_weights_missing_from_a_checkpoint_start_sane_and_the_others_stay(
         if part in kept:
             assert torch.equal(value, kept[part]), part
         else:
-            assert torch.isfinite(value).all() and value.abs().max() <= 2, part
+            assert torch.isfinite(value).all() and value.abs().max() <= 7, part
             assert "weight" not in part or value.std() > 0.01, part
     assert not loaded.classifier.bias.any()
 

@@ -9,10 +9,13 @@ import torch
 
 from temporal.policies.reinforce import (
     baseline_loss,
+    contrastive_stop_loss,
     entropy,
     policy_loss,
+    right_or_likely,
     right_or_wrong,
     sample,
+    stop_log_probabilities,
 )
 
 
@@ -67,3 +70,32 @@ def test_a_baseline_learns_the_mean_return_and_takes_nothing_from_the_policy() -
 def test_an_answer_is_right_or_wrong() -> None:
     logits = torch.tensor([[2.0, 1.0], [2.0, 1.0], [0.0, 1.0]])
     assert right_or_wrong(logits, torch.tensor([0, 1, 1])).tolist() == [1.0, -1.0, 1.0]
+
+
+def test_a_wrong_answer_is_worth_the_probability_of_the_right_one() -> None:
+    logits = torch.tensor([[0.6, 0.4], [0.6, 0.4]]).log()
+    assert right_or_likely(logits, torch.tensor([0, 1])).tolist() == pytest.approx([1.0, 0.4])
+
+
+def test_where_a_reading_stops() -> None:
+    """Points 0, 2 and the last, which is 3 in the first row and 1 in the second."""
+    stop = torch.tensor([0.2, 0.9, 0.5, 0.1]).logit().expand(2, 4)
+    may_stop = torch.tensor([True, False, True, False]).expand(2, 4)
+    log_p = stop_log_probabilities(stop, may_stop, torch.tensor([3, 1]))
+    want = [[0.2, 0.0, 0.8 * 0.5, 0.8 * 0.5], [0.2, 0.8, 0.0, 0.0]]
+    assert log_p.exp().tolist() == [pytest.approx(row) for row in want]
+
+
+def test_the_contrastive_loss_is_reinforce_over_all_endings() -> None:
+    stop = torch.tensor([[0.3, -0.4, 0.0], [1.0, 0.2, 0.0]], requires_grad=True)
+    reward = torch.tensor([[0.0, 0.9, 0.8], [0.7, 0.0, 0.0]])
+    every = torch.ones(2, 3, dtype=torch.bool)
+    log_p = stop_log_probabilities(stop, every, torch.tensor([2, 2]))
+    (got,) = torch.autograd.grad(contrastive_stop_loss(log_p, reward), stop, retain_graph=True)
+    p = log_p.exp().detach()
+    baseline = (p * reward).sum(1, keepdim=True)
+    reinforce = -(p * log_p * (reward / baseline - 1)).sum(1).mean()
+    (want,) = torch.autograd.grad(reinforce, stop, retain_graph=True)
+    torch.testing.assert_close(got, want)
+    nothing_right = contrastive_stop_loss(log_p, torch.zeros(2, 3))
+    assert not torch.autograd.grad(nothing_right, stop)[0].any()

@@ -1,0 +1,122 @@
+"""Label texts with what a trained reader says of them, for a smaller one to learn from.
+
+    python scripts/label_with_teacher.py --teacher out/imdb --data_file imdb/train.parquet \
+        --block_column id --chunk_size 62 --output_dir out/soft
+    python scripts/finetune_text.py --model skim_rnn --train_file out/soft/train.parquet \
+        --validation_file out/soft/validation.parquet ...
+
+Distillation (Hinton, Vinyals & Dean, 2015, arXiv 1503.02531): the label of a text becomes a mixture
+of its own and of the teacher's probabilities. A chunk of a text has the teacher's alone: what it
+says need not be what the whole text says. Prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from text_data import hold_out, read_labelled_texts
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedModel
+
+from temporal.models import READERS
+
+
+def chunk_bounds(length: int, size: int) -> list[tuple[int, int]]:
+    """Where equal chunks of at most `size` tokens begin and end."""
+    count = max(1, -(-length // size))
+    edges = [length * k // count for k in range(count + 1)]
+    return list(zip(edges, edges[1:], strict=False))
+
+
+@torch.inference_mode()
+def teach(
+    teacher: PreTrainedModel, tokenizer, texts: list[str], *, max_length: int, tokens_per_batch: int
+) -> Tensor:
+    """The teacher's probabilities of texts, `[N, K]`."""
+    ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+    order = sorted(range(len(ids)), key=lambda k: len(ids[k]))
+    answers = torch.empty(len(ids), teacher.config.num_labels)
+    while order:
+        count = max(1, tokens_per_batch // len(ids[order[-1]]))
+        rows, order = order[-count:], order[:-count]
+        padded = tokenizer.pad({"input_ids": [ids[k] for k in rows]}, return_tensors="pt")
+        batch = padded.to(teacher.device)
+        with torch.autocast(teacher.device.type, torch.bfloat16):
+            output = teacher(batch["input_ids"], batch["attention_mask"])
+        answers[rows] = output.logits.float().softmax(-1).cpu()
+    return answers
+
+
+def main() -> None:
+    """Write train.parquet, its labels probabilities, and validation.parquet, as it was."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--teacher", required=True, help="a saved reader with its tokenizer")
+    parser.add_argument("--data_file", required=True, help="as --train_file of finetune_text.py")
+    parser.add_argument("--text_column", default="text")
+    parser.add_argument("--label_column", default="label")
+    parser.add_argument("--block_column", help="hold out whole blocks of this number column")
+    parser.add_argument("--validation_share", type=float, default=0.1)
+    parser.add_argument(
+        "--hard_share", type=float, default=0.4, help="weight of a text's own label in the mixture"
+    )
+    parser.add_argument(
+        "--chunk_size", type=int, help="also label chunks of at most so many tokens"
+    )
+    parser.add_argument("--max_length", type=int, default=512, help="the teacher sees so many")
+    parser.add_argument("--tokens_per_batch", type=int, default=8192)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output_dir", required=True)
+    args = parser.parse_args()
+
+    rows = read_labelled_texts(
+        args.data_file, args.text_column, args.label_column, block_column=args.block_column
+    )
+    train, validation = hold_out(rows, args.validation_share, args.seed)
+    names = sorted(set(train["label"]))
+    tokenizer = AutoTokenizer.from_pretrained(args.teacher)
+    config = json.loads(Path(args.teacher, "config.json").read_text(encoding="utf-8"))
+    teacher = READERS[config["model_type"]].from_pretrained(args.teacher).eval()
+    if torch.cuda.is_available():
+        teacher.to("cuda")
+    if len(names) != teacher.config.num_labels:
+        raise ValueError(
+            f"--data_file ({args.data_file}) has {len(names)} labels, and the teacher "
+            f"{teacher.config.num_labels}: they must be the same, in sorted order"
+        )
+
+    texts = list(train["text"])
+    sizes = {"max_length": args.max_length, "tokens_per_batch": args.tokens_per_batch}
+    soft = teach(teacher, tokenizer, texts, **sizes)
+    own = torch.eye(len(names))[[names.index(label) for label in train["label"]]]
+    labels = (args.hard_share * own + (1 - args.hard_share) * soft).tolist()
+    agreement = (soft.argmax(1) == own.argmax(1)).float().mean().item()
+    if args.chunk_size:
+        ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        chunks = [
+            tokenizer.decode(row[start:end]).removeprefix("##")
+            for row in ids
+            for start, end in chunk_bounds(len(row), args.chunk_size)
+        ]
+        labels += teach(teacher, tokenizer, chunks, **sizes).tolist()
+        texts += chunks
+
+    folder = Path(args.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    Dataset.from_dict({"text": texts, "label": labels}).to_parquet(folder / "train.parquet")
+    validation.select_columns(["text", "label"]).to_parquet(folder / "validation.parquet")
+    result = {
+        "texts": len(train),
+        "chunks": len(texts) - len(train),
+        "teacher_right": round(agreement, 4),
+        "held_out": len(validation),
+        "output_dir": args.output_dir,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
