@@ -63,7 +63,7 @@ def chunk_trainer(
         args: of the training.
         **options: of `Trainer`.
     """
-    reader.eval()
+    reader.eval().encoder.to(args.device)
     # One process computes, and the others read what it kept.
     with args.main_process_first(desc="exits of all chunks"):
         documents, evidence = zip(

@@ -200,12 +200,15 @@ class ChunkReader(Reader, PreTrainedModel):
     def set_policy(self, name: str, threshold: float | None) -> None:
         """Halt by a criterion at one threshold for all answers, instead of the calibrated policy.
 
+        Every chunk that is read then goes through all layers.
+
         Raises:
             ValueError: the name is not a criterion.
         """
         check_criterion(self.config, name, "policy")
         self.config.criterion = name
         self.config.thresholds = None if threshold is None else [float(threshold)]
+        self.config.depth_thresholds = None
 
     # Training, and the dense reference for `read` -----------------------------------------------
 

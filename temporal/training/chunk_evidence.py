@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from ..models.bag_of_tokens import BagOfTokens
+from ..models.bag_of_tokens import BagOfTokens, chunk_sums
 from ..models.chunk_reader import ChunkReader
 from ..packed import Packed
 from ..source import Source
@@ -112,7 +112,7 @@ def ask_exits(
         autocast: what the encoder computes in, e.g. `torch.bfloat16`; default: its own dtype.
         state_dtype: what the states are kept in; there are E x D numbers of them for each chunk.
     """
-    kind = reader.device.type
+    device = next(reader.encoder.parameters()).device
     cuts = [reader.cut(document) for document in documents]
     where = [(k, chunk) for k, parts in enumerate(cuts) for chunk in parts]
     special = len(reader.before) + len(reader.after)
@@ -126,10 +126,10 @@ def ask_exits(
         ids = [reader.dress(documents[k].read(chunk)) for k, chunk in (where[m] for m in batch)]
         lengths_B = torch.tensor([len(row) for row in ids])
         mask_BT = torch.arange(int(lengths_B.max())) < lengths_B[:, None]
-        with torch.autocast(kind, autocast, enabled=autocast is not None):
+        with torch.autocast(device.type, autocast, enabled=autocast is not None):
             outputs = reader.encoder(
-                input_ids=pad_sequence(ids, batch_first=True).to(kind),
-                attention_mask=mask_BT.long().to(kind),
+                input_ids=pad_sequence(ids, batch_first=True).to(device),
+                attention_mask=mask_BT.long().to(device),
             )
         logits.append(outputs.exit_logits.float().cpu())
         certainties.append(outputs.certainties.float().cpu())
@@ -152,10 +152,8 @@ def skim_chunks(
     """What skimming says of each text, logits `[K]`, and what each chunk adds to them, `[C, K]`."""
     said = []
     for text, parts in zip(texts, chunks, strict=True):
-        logits_1K, scores = skim(Packed.of([text]))
-        said.append(
-            (logits_1K[0], torch.stack([scores.values[r.start : r.stop].sum(0) for r in parts]))
-        )
+        logits_1K, scores = skim(Packed.of([text.to(skim.bias.device)]))
+        said.append((logits_1K[0].cpu(), chunk_sums(scores, [parts])[0].cpu()))
     return said
 
 

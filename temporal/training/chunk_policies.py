@@ -56,7 +56,8 @@ def answers_at_depth(
         exits_BC = first_certain(
             evidence.padded(evidence.certainties_ME, documents), depth_thresholds
         )
-        logits_BAK = reader(**batch, exits=exits_BC).exit_logits
+        there = {name: value.to(reader.device) for name, value in batch.items()}
+        logits_BAK = reader(**there, exits=exits_BC.to(reader.device)).exit_logits.cpu()
         costs_BC = evidence.padded(evidence.tokens_M, documents) * layers[exits_BC]
         counts = batch["chunk_mask"].sum(1).tolist()
         skim = None

@@ -332,6 +332,10 @@ def test_a_budget_reads_that_share_of_the_chunks(random_words, read_all) -> None
 
 
 def test_it_halts_when_the_running_mean_is_certain(random_words, read_all) -> None:
+    reader = make()
+    reader.config.depth_thresholds = [0.0, 0.0]
+    reader.set_policy("confidence", 0.5)
+    assert reader.config.depth_thresholds is None
     reader = plain()
     documents = random_words([50] * 12)
     scores = torch.stack([chunk_scores(reader, document.ids) for document in documents])
