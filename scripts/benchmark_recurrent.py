@@ -159,6 +159,14 @@ def judge(path: str, texts: list[str], labels: list[Any], args: BenchmarkArgumen
     }
 
 
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+
+
 def main() -> None:
     """Judge all readers on the same texts and print what each did."""
     (args,) = HfArgumentParser(BenchmarkArguments).parse_args_into_dataclasses()
@@ -172,8 +180,7 @@ def main() -> None:
         "batch_size": args.batch_size,
         "threads": args.num_threads,
         "rounds": args.rounds,
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        **machine(),
         "results": {path: judge(path, texts, labels, args) for path in paths},
     }
     print(json.dumps(report, indent=2))

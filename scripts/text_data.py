@@ -160,8 +160,8 @@ def read_labelled_texts(
     Args:
         path: .parquet, .csv, .json(l), .tsv with a header, a text<TAB>label file without one, or
             .txt with the trees of the Stanford Sentiment Treebank, one a line (as SST-2: neutral
-            trees are dropped, 0-1 is negative and 3-4 positive), or .pos and .neg with a text of
-            that label on each line.
+            trees are dropped, 0-1 is negative and 3-4 positive), .pos and .neg with a text of that
+            label on each line, or .label as TREC has it, `COARSE:fine question` on each line.
         text_column, label_column: names in the file.
         phrases: trees only: also every labelled phrase inside them (column `whole` is false).
         block_column: a number column; rows of one label whose numbers fall into the same block of
@@ -171,13 +171,20 @@ def read_labelled_texts(
     if suffix in (".pos", ".neg"):
         texts = _read_lines(path)
         return Dataset.from_dict({"text": texts, "label": [int(suffix == ".pos")] * len(texts)})
+    if suffix == ".label":
+        pairs = [line.split(maxsplit=1) for line in _read_lines(path)]
+        labels = [label.partition(":")[0] for label, _ in pairs]
+        return Dataset.from_dict({"text": [text for _, text in pairs], "label": labels})
     if suffix == ".txt":
         return _read_trees(path, phrases)
     if suffix == ".tsv":
         return _read_tsv(path, text_column, label_column)
     kind = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}.get(suffix)
     if kind is None:
-        raise ValueError(f"{path}: the suffix must be .parquet, .csv, .tsv, .json, .jsonl or .txt")
+        raise ValueError(
+            f"{path}: the suffix must be .parquet, .csv, .tsv, .json, .jsonl, .txt, "
+            ".pos, .neg or .label"
+        )
     rows = load_dataset(kind, data_files=path, split="train")
     if block_column is not None:
         groups = [

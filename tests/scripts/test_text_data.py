@@ -109,3 +109,10 @@ def test_hold_out_keeps_equal_texts_on_one_side(text_data: Any) -> None:
 def test_hold_out_takes_a_share(text_data: Any, share: float) -> None:
     with pytest.raises(ValueError, match=r"share \(.*\) must be between 0 and 1"):
         text_data.hold_out(Dataset.from_dict({"text": ["a"]}), share, 0)
+
+
+def test_questions_have_the_coarse_label(text_data: Any, tmp_path: Path) -> None:
+    path = write(tmp_path, "q.label", "NUM:dist How far is it ?\nLOC:city What is it called ?\n")
+    rows = text_data.read_labelled_texts(path)
+    assert rows["text"] == ["How far is it ?", "What is it called ?"]
+    assert rows["label"] == ["NUM", "LOC"]
