@@ -28,8 +28,14 @@ from temporal.training.exit_policies import NEVER, ExitAnswers, certainties
 from temporal.training.temperature import fit_temperatures
 
 _ABOUT_HALF = (0.4, 0.43, 0.46, 0.48, 0.5, 0.52, 0.55)
-READ_THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.35, *_ABOUT_HALF, 0.6, 0.65, 0.7, 0.8, 0.9)
-"""Densest about 0.5, where most tokens' probabilities lie."""
+_FROM_SURE = (1.0, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.0)
+THRESHOLDS = {
+    "read_threshold": (0.0, 0.1, 0.2, 0.3, 0.35, *_ABOUT_HALF, 0.6, 0.65, 0.7, 0.8, 0.9),
+    "stop_threshold": _FROM_SURE,
+    "halt_threshold": _FROM_SURE,
+}
+"""By the field that they go into, from reading everything on, each reading less. Those of reading
+are densest about 0.5, where most tokens' probabilities lie."""
 BLOCKS, JUMPS = (40, 20, 10, 5), (40, 20, 10, 5, 2)
 """Tokens between jumps, and jumps in a text."""
 
@@ -106,8 +112,9 @@ def family_of(config: Any) -> tuple[list[dict[str, Any]], bool]:
     Returns:
         Values for its policy fields, and whether they are in an order, each reading less.
     """
-    if hasattr(config, "read_threshold"):
-        return [{"read_threshold": value} for value in READ_THRESHOLDS], True
+    for name, values in THRESHOLDS.items():
+        if hasattr(config, name):
+            return [{name: value} for value in values], True
     if hasattr(config, "max_jumps"):
         pairs = [(config.max_tokens, 0), *itertools.product(BLOCKS, JUMPS)]
         return [{"tokens_between_jumps": block, "max_jumps": n} for block, n in pairs], False

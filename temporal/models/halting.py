@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -32,7 +33,8 @@ def check_criterion(config: PreTrainedConfig, name: str, parameter: str = "crite
     if name in LEARNED_CRITERIA and name not in learned:
         raise ValueError(
             f"{parameter} ({name!r}) is learned, and this reader's learned_criteria are {learned}: "
-            f"train it with scripts/finetune_text.py --learned_criteria {name}"
+            "train it with scripts/finetune_text.py --regime criteria --reader_options "
+            f"'{json.dumps({'learned_criteria': [*learned, name]})}'"
         )
     check_in(parameter, name, [*CRITERIA, *learned])
     if num_classes(config) > 1 or name in learned:

@@ -53,7 +53,7 @@ class Reader:
             ValueError: the budget is not in [0, 1], the reader is not calibrated, or no point is
                 so cheap.
         """
-        return self._run_at(point_for_budget(self._points(), budget))
+        return self._run_at(point_for_budget(self._stored_points(), budget))
 
     def set_max_drop(self, max_drop: float) -> dict[str, Any]:
         """Run at the cheapest operating point that is certified to lose at most so much accuracy.
@@ -68,9 +68,9 @@ class Reader:
         Raises:
             ValueError: the drop is not in [0, 1], or the reader is not calibrated.
         """
-        return self._run_at(point_for_drop(self._points(), max_drop))
+        return self._run_at(point_for_drop(self._stored_points(), max_drop))
 
-    def _points(self) -> list[dict[str, Any]] | None:
+    def _stored_points(self) -> list[dict[str, Any]] | None:
         # A classifier of transformers, read in pieces, has no field for them.
         config = self.config  # type: ignore[attr-defined]  # every reader has it
         return getattr(config, "operating_points", None)

@@ -207,7 +207,8 @@ def certify(
     if risk == "disagreement" and bool(grid.losses_PN[0].any()):
         raise ValueError("risk ('disagreement') needs losses against the full reading itself")
     delta = 1 - confidence
-    bound, points = 0.0, []
+    bound = 0.0
+    points: list[OperatingPoint] = []
     for point, losses_N in zip(measure(grid), grid.losses_PN, strict=True):
         change = Change.between(grid.losses_PN[0], losses_N)
         bound_all = 0.0  # the full reading loses nothing against itself

@@ -112,8 +112,8 @@ def shared_thresholds(
         levels = [float(exits) for exits in range(num_exits - 1, 0, -1)]
     else:
         lowest = 1 / max(num_classes, 2) if criterion == "confidence" else 0.01
-        logits = torch.linspace(*torch.logit(torch.tensor([0.999, lowest])).tolist(), count)
-        levels = logits.double().sigmoid().tolist()
+        first, last = torch.logit(torch.tensor([0.999, lowest])).tolist()
+        levels = torch.linspace(first, last, count).double().sigmoid().tolist()
     return [[NEVER] * min_exit + [level] * (num_exits - 1 - min_exit) for level in levels]
 
 

@@ -89,7 +89,7 @@ def drop_p_value(change: Change, limit: float) -> float:
     lost_L1 = torch.arange(_largest_count(lost_Q, n) + 1, dtype=torch.float64)[:, None]
     gained_1G = torch.arange(_largest_count(gained_Q, n) + 1, dtype=torch.float64)[None]
     score_LG = _score(lost_L1, gained_1G, n, limit)
-    observed = _score(*torch.tensor([[lost], [gained]], dtype=torch.float64), n, limit)
+    observed = _score(lost_L1.new_tensor(lost), lost_L1.new_tensor(gained), n, limit)
     inside = (score_LG <= observed + 1e-9) & (lost_L1 + gained_1G <= n)
     lost_R, gained_R = (counts.to(torch.float64) for counts in inside.nonzero(as_tuple=True))
     same_R = n - lost_R - gained_R

@@ -11,7 +11,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertForSequenceClassification
 
-from temporal.models import EarlyExit, LSTMJump, LSTMJumpConfig
+from temporal.models import READERS, EarlyExit
+from temporal.models.recurrent import RecurrentReader
 from temporal.pipelines import pipeline
 
 Run = Callable[..., dict[str, Any]]
@@ -118,18 +119,71 @@ def test_searched_thresholds_and_temperatures_are_tested_on_other_rows(
     assert saved(exits)["temperatures"] is None
 
 
-def test_policies_without_an_order_are_sorted_first(
-    tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
+@pytest.fixture
+def saved_reader(tmp_path: Path, encoder_path: Path) -> Callable[[str], Any]:
+    """`saved_reader("skim_rnn")`: an untrained recurrent reader in tmp_path, with strong opinions."""
+
+    def save(name: str) -> Any:
+        tokenizer = AutoTokenizer.from_pretrained(encoder_path)
+        torch.manual_seed(0)
+        reader_class = READERS[name]
+        names = {0: "negative", 1: "positive"}
+        reader = reader_class(
+            reader_class.config_class(
+                vocab_size=len(tokenizer),
+                embedding_size=8,
+                hidden_size=8,
+                id2label=names,
+                label2id={label: k for k, label in names.items()},
+            )
+        )
+        with torch.no_grad():
+            for parameter in reader.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        reader.save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        return reader
+
+    return save
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, reader in READERS.items() if issubclass(reader, RecurrentReader)]
+)
+def test_recurrent_readers_are_calibrated(
+    name: str,
+    tmp_path: Path,
+    run_script: Run,
+    saved_reader: Callable[[str], Any],
+    reviews: Reviews,
 ) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(encoder_path)
-    torch.manual_seed(0)
-    reader = LSTMJump(
-        LSTMJumpConfig(vocab_size=len(tokenizer), embedding_size=8, hidden_size=8, num_labels=2)
-    )
-    reader.config.id2label = {0: "negative", 1: "positive"}
-    reader.config.label2id = {"negative": 0, "positive": 1}
-    reader.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    saved_reader(name)
+    command = ("calibrate", "--model", tmp_path, "--data_file", reviews(0, 40))
+    full = run_script(*command, "--budget", 1.0)["full"]
+    points = saved(tmp_path)["operating_points"]
+    shares = [point["cost_share"] for point in points]
+    assert shares[0] == max(shares) == 1 > min(shares) and len(points) >= 3
+    for point in (points[0], min(points, key=lambda point: point["cost_share"])):
+        pipe = pipeline("text-classification", str(tmp_path), budget=point["cost_share"])
+        assert pipe.operating_point == point
+        texts = [line.rsplit(",", 1)[0] for line in reviews(0, 40).read_text().splitlines()[1:]]
+        traces = [reading.trace for reading in pipe.read(texts)]
+        if point["policy"] == full["policy"]:
+            assert {trace.share_read for trace in traces} == {1.0}
+        if full["num_calibration"] == 40:  # no rows were set aside to choose on
+            macs = sum(trace.cost.macs for trace in traces) / 40
+            assert macs / full["cost"] == pytest.approx(point["cost_share"])
+
+
+@pytest.mark.parametrize("name", ["lstm_jump", "lstm_shuttle"])
+def test_policies_without_an_order_are_sorted_first(
+    name: str,
+    tmp_path: Path,
+    run_script: Run,
+    saved_reader: Callable[[str], Any],
+    reviews: Reviews,
+) -> None:
+    reader = saved_reader(name)
     command = ("calibrate", "--model", tmp_path, "--data_file", reviews(0, 90))
     result = run_script(*command, "--budget", 1.0, "--choose_share", 0.3)
     assert result["full"]["num_calibration"] == 63

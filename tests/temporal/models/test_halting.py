@@ -52,3 +52,14 @@ def test_one_threshold_serves_all_exits() -> None:
     assert layers.thresholds is None
     with pytest.raises(ValueError, match="skim_rnn has none"):
         set_criterion(SkimRNNConfig(), "margin", 0.5)
+
+
+def test_a_learned_criterion_that_a_reader_lacks_comes_with_the_way_to_train_it() -> None:
+    encoder = {**BertConfig(num_hidden_layers=6).to_dict(), "model_type": "bert"}
+    config = EarlyExitConfig(encoder=encoder, learned_criteria=["certainty"])
+    with pytest.raises(ValueError, match="'consistency'.* is learned") as error:
+        set_criterion(config, "consistency", 0.5)
+    assert str(error.value).endswith(
+        "scripts/finetune_text.py --regime criteria --reader_options "
+        """'{"learned_criteria": ["certainty", "consistency"]}'"""
+    )

@@ -299,5 +299,5 @@ def test_a_budget_needs_calibration_and_then_sets_the_threshold(name) -> None:
         {"cost_share": 0.4, "accuracy": 0.8, "policy": {"read_threshold": 0.7}},
         {"cost_share": 0.9, "accuracy": 0.9, "policy": {"read_threshold": 0.1}},
     ]
-    reader.set_budget(0.5)
+    assert reader.set_budget(0.5) is reader.config.operating_points[0]
     assert reader.config.read_threshold == 0.7

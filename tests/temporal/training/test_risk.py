@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import math
 
+import numpy as np
 import pytest
-from sklearn.utils import check_random_state
+from mapie.risk_control._base_controller import ltt_procedure
+from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value
 
 from temporal.training.risk import (
     RISKS,
@@ -116,24 +118,21 @@ def test_p_values_and_testing_agree_with_mapie() -> None:
 
     And testing in a fixed sequence stops where the running maximum of our bounds passes the limit.
     """
-    methods = pytest.importorskip("mapie.risk_control.methods")
-    controller = pytest.importorskip("mapie.risk_control._base_controller")
-    numpy = pytest.importorskip("numpy")
     for lost, n, limit in ((0, 20, 0.1), (3, 100, 0.05), (40, 1000, 0.06), (7, 64, 0.2)):
-        given = numpy.array([lost / n]), n, limit
+        given = np.array([lost / n]), n, limit
         ours = share_p_value(change(lost, 0, n), limit)
-        theirs = methods.compute_hoeffding_bentkus_p_value(*given, binary=True)
+        theirs = compute_hoeffding_bentkus_p_value(*given, binary=True)
         assert ours == pytest.approx(float(theirs[0, 0]), rel=1e-6)
-        assert ours <= methods.compute_hoeffding_bentkus_p_value(*given)[0, 0] + 1e-12
-    random = check_random_state(0)
+        assert ours <= compute_hoeffding_bentkus_p_value(*given)[0, 0] + 1e-12
+    random = np.random.default_rng(0)
     accepted = []
     for _ in range(20):
-        losses = (random.rand(128)[None] < numpy.linspace(0, 0.3, 12)[:, None]).sum(1)
-        kept, _ = controller.ltt_procedure(
+        losses = (random.random(128)[None] < np.linspace(0, 0.3, 12)[:, None]).sum(1)
+        kept, _ = ltt_procedure(
             (losses / 128)[None],
-            numpy.array([[0.2]]),
+            np.array([[0.2]]),
             0.05,
-            numpy.full((1, 12), 128),
+            np.full((1, 12), 128),
             True,
             fwer_method="fixed_sequence",
         )
