@@ -150,11 +150,11 @@ def _text_model(
     model: Any, name: str, tokenizer: Any, needs_pieces: bool, chunk_size: int | None
 ) -> LoadedModel:
     if isinstance(model, Reader) and model.unit == "token":
-        module: Any = model.classifier if isinstance(model, ChunkReader) else model
-        config = module.config
+        reader: Any = model
+        config = reader.config
         return LoadedModel(
-            reader=model,
-            module=module,
+            reader=reader,
+            module=reader,
             name=name,
             tokenizer=tokenizer,
             adds_special_tokens=config.model_type == "early_exit",
@@ -164,15 +164,14 @@ def _text_model(
         raise ValueError(f"model ({name}) must be a text reader or a sequence classifier")
     if needs_pieces and chunk_size is None:
         chunk_size = _TRAINING_FREE_CHUNK
-    reader = ChunkReader(model, special_tokens(tokenizer), chunk_size=chunk_size)
-    longest = None if needs_pieces or chunk_size else reader.chunk_size
-    before, after = reader.special_tokens
+    before, after = special_tokens(tokenizer)
+    reader = ChunkReader.from_classifier(model, (before, after), chunk_size=chunk_size)
     return LoadedModel(
         reader=reader,
-        module=model,
+        module=reader,
         name=name,
         tokenizer=tokenizer,
-        max_tokens=None if longest is None else longest - len(before) - len(after),
+        max_tokens=None if needs_pieces or chunk_size else reader.chunk_tokens,
         num_added_tokens=len(before) + len(after),
     )
 

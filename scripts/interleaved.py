@@ -5,21 +5,35 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-def clock(
-    contestants: Mapping[str, Callable[[], T]], rounds: int
-) -> tuple[dict[str, float], dict[str, T]]:
-    """Median seconds of interleaved rounds after a warm-up, and what each returned last."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+@dataclass(frozen=True)
+class Clocked(Generic[T]):
+    """What a contestant took and gave."""
+
+    seconds: float
+    """Median of the rounds, on the wall."""
+    cpu_seconds: float
+    """Median of the rounds, of this process: tells more where others share the machine."""
+    answer: T
+    """Of the last round."""
+
+
+def clock(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, Clocked[T]]:
+    """Run the contestants in turn, round after round, the first of which warms up."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     answers: dict[str, T] = {}
-    for round_number in range(rounds + 1):
+    for _ in range(rounds + 1):
         for name, run in contestants.items():
-            start = time.perf_counter()
+            start = time.perf_counter(), time.process_time()
             answers[name] = run()
-            if round_number:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}, answers
+            times[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    medians = {
+        name: [statistics.median(column) for column in zip(*values[1:], strict=True)]
+        for name, values in times.items()
+    }
+    return {name: Clocked(*medians[name], answers[name]) for name in contestants}

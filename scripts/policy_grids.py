@@ -22,6 +22,8 @@ from temporal.models.operating_points import apply_point
 from temporal.policies.halt import CRITERIA
 from temporal.trace import Trace
 from temporal.training.calibration import OperatingPoint, PolicyGrid, worth_having
+from temporal.training.chunk_evidence import ask_exits, skim_chunks
+from temporal.training.chunk_policies import chunk_grid
 from temporal.training.exit_policies import NEVER, ExitAnswers, certainties
 from temporal.training.temperature import fit_temperatures
 
@@ -122,6 +124,20 @@ def family_of(config: Any) -> tuple[list[dict[str, Any]], bool]:
         pairs = [(config.max_tokens, 0), *itertools.product(BLOCKS, JUMPS)]
         return [{"tokens_between_jumps": block, "max_jumps": n} for block, n in pairs], False
     raise ValueError(f"model_type ({config.model_type}) must have exits, or a family of policies")
+
+
+def chunk_policies(pipe: Any, held_out: HeldOut, unit: str, count: int) -> PolicyGrid:
+    """Policies of a ChunkReader, from one pass that asks all exits about all chunks.
+
+    The costs are in proportion to tokens times layers, to choose by.
+    """
+    reader = pipe.model
+    documents = documents_of(held_out.inputs, pipe)
+    evidence = ask_exits(reader, documents)
+    if reader.skim is not None:
+        texts = [document.ids for document in documents]
+        evidence = evidence.with_skim(skim_chunks(reader.skim, texts, evidence.chunks()))
+    return chunk_grid(reader, evidence, held_out.labels, cost_unit=unit, count=count)
 
 
 @dataclass(frozen=True)

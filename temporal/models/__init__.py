@@ -12,6 +12,10 @@ from .adaptive_computation_time import AdaptiveComputationTime as AdaptiveComput
 from .adaptive_computation_time import (
     AdaptiveComputationTimeConfig as AdaptiveComputationTimeConfig,
 )
+from .chunk_reader import ChunkReader as ChunkReader
+from .clip_reader import ClipReader as ClipReader
+from .clip_reader import RunningMeanPolicy as RunningMeanPolicy
+from .configuration_chunk_reader import ChunkReaderConfig as ChunkReaderConfig
 from .configuration_early_exit import EarlyExitConfig as EarlyExitConfig
 from .configuration_frame_exit import FrameExitConfig as FrameExitConfig
 from .early_exit import EarlyExit as EarlyExit
@@ -27,9 +31,6 @@ from .lstm_jump import LSTMJump as LSTMJump
 from .lstm_jump import LSTMJumpConfig as LSTMJumpConfig
 from .lstm_shuttle import LSTMShuttle as LSTMShuttle
 from .lstm_shuttle import LSTMShuttleConfig as LSTMShuttleConfig
-from .running_mean import ChunkReader as ChunkReader
-from .running_mean import ClipReader as ClipReader
-from .running_mean import RunningMeanPolicy as RunningMeanPolicy
 from .skim_rnn import SkimRNN as SkimRNN
 from .skim_rnn import SkimRNNConfig as SkimRNNConfig
 from .skip_rnn import SkipRNN as SkipRNN
@@ -51,6 +52,7 @@ READERS: dict[str, Any] = {
     JumperConfig.model_type: Jumper,
     AdaptiveComputationTimeConfig.model_type: AdaptiveComputationTime,
     EarlyExitConfig.model_type: EarlyExit,
+    ChunkReaderConfig.model_type: ChunkReader,
     FrameExitConfig.model_type: FrameExit,
 }
 """Readers by the `model_type` of their configuration. A new reader gets one line here."""

@@ -20,6 +20,7 @@ class EarlyExitConfig(PreTrainedConfig):
     """
 
     model_type = "early_exit"
+    keys_to_ignore_at_inference = ["exit_states"]  # a Trainer that evaluates would collect them
 
     encoder: dict | None = None
     """Configuration of the wrapped classifier, with its `model_type`."""

@@ -49,6 +49,8 @@ class EarlyExitOutput(ModelOutput):
     certainties: Tensor | None = None
     """How certain the configuration's criterion calls each exit but the last: `[B, E - 1]`, what
     thresholds are compared with; None in training."""
+    exit_states: Tensor | None = None
+    """What each exit saw, `[B, E, D]`; None in training."""
 
 
 class DepthAnswer(NamedTuple):
@@ -62,6 +64,8 @@ class DepthAnswer(NamedTuple):
     """Tokens that layers computed, added up over the layers."""
     skimmed: tuple[int, ...]
     """Places of tokens that no layer computed: a pruner saw their embeddings, and dropped them."""
+    seen_D: Tensor
+    """What it saw, `[D]`."""
 
 
 class EarlyExit(Reader, PreTrainedModel):
@@ -194,6 +198,7 @@ class EarlyExit(Reader, PreTrainedModel):
             logits=logits[-1],
             exit_logits=torch.stack(logits, 1),
             certainties=None if self.training else self._certainties(torch.stack(logits), seen),
+            exit_states=None if self.training else torch.stack(seen, 1),
         )
 
     def _loss(self, logits: list[Tensor], seen: list[Tensor], labels_B: Tensor) -> Tensor:
@@ -269,7 +274,7 @@ class EarlyExit(Reader, PreTrainedModel):
         """
         spans = [range(min(len(doc), self.max_tokens or len(doc))) for doc in documents]
         ids = [await doc.peek(span) for doc, span in zip(documents, spans, strict=True)]
-        answers = await self.deepen(ids, range(len(ids)))
+        answers = await self.deepen(ids, range(len(ids)), self.config.thresholds)
         for doc, span, answer in zip(documents, spans, answers, strict=True):
             doc.note(exit=answer.exit, num_exits=len(self.segments))
             doc.note(token_layers=answer.token_layers)
@@ -282,12 +287,15 @@ class EarlyExit(Reader, PreTrainedModel):
                 doc.note(truncated=True)
         return [answer.logits_K for answer in answers]
 
-    async def deepen(self, ids: list[Tensor], owners: Sequence[int]) -> list[DepthAnswer]:
+    async def deepen(
+        self, ids: list[Tensor], owners: Sequence[int], thresholds: Sequence[float] | None
+    ) -> list[DepthAnswer]:
         """Run some sequences of tokens layer by layer, each until an exit is certain.
 
         Args:
             ids: int64 `[T]` each, special tokens included.
             owners: which member of the reader's cohort each sequence belongs to.
+            thresholds: certainty at which each exit but the last answers; None: none does.
 
         Returns:
             What the exit that answered said, for each sequence.
@@ -309,16 +317,16 @@ class EarlyExit(Reader, PreTrainedModel):
             halts = [True] * len(alive)
             if k < last:
                 certainty_B = self.certainty(past_EBK, seen_BD)
-                halts = (certainty_B >= threshold_of(self.config, k)).tolist()
+                halts = (certainty_B >= threshold_of(thresholds, k)).tolist()
             check_finite(logits_BK[halts])
             computed = self.layers.token_layers(
                 [lengths[source] for source in alive], self._between(k).stop, state
             )
-            for source, halt, logits_K, tokens_computed in zip(
-                alive, halts, logits_BK.unbind(), computed, strict=True
+            for source, halt, logits_K, seen_D, tokens_computed in zip(
+                alive, halts, logits_BK.unbind(), seen_BD.unbind(), computed, strict=True
             ):
                 if halt:
-                    answer = DepthAnswer(logits_K, k, tokens_computed, skimmed[source])
+                    answer = DepthAnswer(logits_K, k, tokens_computed, skimmed[source], seen_D)
                     answers[source] = answer
             keep = [row for row, halt in enumerate(halts) if not halt]
             if not keep:

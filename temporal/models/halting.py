@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from torch import Tensor
 from transformers import PreTrainedConfig
@@ -69,9 +70,9 @@ def certainty(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
     return criterion(config.criterion, **vars(config))(logits_EBK)
 
 
-def threshold_of(config: PreTrainedConfig, exit: int) -> float:
+def threshold_of(thresholds: Sequence[float] | None, exit: int) -> float:
     """The certainty at which an exit before the last answers; without thresholds none does."""
-    return float("inf") if config.thresholds is None else config.thresholds[exit]
+    return float("inf") if thresholds is None else thresholds[exit]
 
 
 def certainty_reached(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ def certainty_reached(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
         config: with `criterion` and `thresholds`.
         logits_EBK: the exits so far, E >= 1.
     """
-    return certainty(config, logits_EBK) >= threshold_of(config, len(logits_EBK) - 1)
+    return certainty(config, logits_EBK) >= threshold_of(config.thresholds, len(logits_EBK) - 1)
 
 
 def set_criterion(config: PreTrainedConfig, name: str, threshold: float | None) -> None:

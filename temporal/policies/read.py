@@ -1,7 +1,8 @@
-"""Which unit to read next: orders over the positions of a source. Pure functions of the length."""
+"""What to read at one time and what next: pieces of a source, and orders over its positions."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 
@@ -86,6 +87,41 @@ def snap(units: Sequence[int], cheap: Sequence[int], reach: float) -> list[int]:
         if chosen not in taken:
             taken.append(chosen)
     return taken
+
+
+def num_allowed(num_units: int, share: float) -> int:
+    """How many of so many units may be read if a share of them may: at least one."""
+    return max(1, int(share * num_units + 1e-9))
+
+
+def even_pieces(num_units: int, size: int) -> list[range]:
+    """As few pieces as possible of at most `size` units, all about as long.
+
+        10 units, at most 4:   . . . | . . . | . . . .
+
+    Pieces of exactly `size` would leave a crumb at the end, which tells little and costs a step.
+    """
+    _check(num_units, size)
+    count = -(-num_units // size)
+    cuts = [k * num_units // count for k in range(count + 1)]
+    return [range(start, stop) for start, stop in itertools.pairwise(cuts)]
+
+
+def grouped(parts: Sequence[range], size: int) -> list[range]:
+    """Join neighbouring parts (sentences, say) into pieces of at most `size` units.
+
+    A part that is longer than that is cut evenly; empty ones go.
+
+        parts of 2 3 1 9 2 units, at most 5:   2+3 | 1 | 4 | 5 | 2
+    """
+    pieces: list[range] = []
+    for part in parts:
+        if pieces and part.stop - pieces[-1].start <= size:
+            pieces[-1] = range(pieces[-1].start, part.stop)
+        elif len(part):
+            cut = even_pieces(len(part), size)
+            pieces += [range(part.start + r.start, part.start + r.stop) for r in cut]
+    return pieces
 
 
 def _check(num_units: int, num_reads: int) -> None:

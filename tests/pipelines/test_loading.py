@@ -55,8 +55,9 @@ def test_only_readers_of_whole_texts_get_special_tokens(
 def test_an_ordinary_classifier_takes_one_chunk_or_many(bert_path: Path) -> None:
     assert load_model("text-classification", bert_path).max_tokens == 62  # 64 positions less 2
     pieces = load_model("text-classification", bert_path, needs_pieces=True)
-    assert (pieces.max_tokens, pieces.reader.chunk_size) == (None, 64)  # 128, cut to the positions
-    assert load_model("text-classification", bert_path, chunk_size=20).reader.chunk_size == 20
+    # Chunks of 128, cut to the positions, have 62 tokens of the text.
+    assert (pieces.max_tokens, pieces.reader.chunk_tokens) == (None, 62)
+    assert load_model("text-classification", bert_path, chunk_size=20).reader.chunk_tokens == 18
 
 
 def test_special_tokens_of_a_tokenizer(tokenizer: Any) -> None:
@@ -67,7 +68,8 @@ def test_a_loaded_model_needs_its_tokenizer(bert_path: Path, tokenizer: Any) -> 
     model = BertForSequenceClassification.from_pretrained(bert_path)
     for given in (tokenizer, str(bert_path)):
         loaded = load_model("text-classification", model, tokenizer=given)
-        assert loaded.module is model and loaded.name == "BertForSequenceClassification"
+        assert loaded.module.encoder.classifier is model  # no copy
+        assert loaded.name == "BertForSequenceClassification"
     assert load_model("text-classification", model).tokenizer is not None  # it knows its path
     model.config.name_or_path = model.name_or_path = ""
     with pytest.raises(ValueError, match="needs its tokenizer: pass tokenizer="):

@@ -202,7 +202,7 @@ def test_a_budget_reads_that_share_of_the_chunks(
     assert long.trace.units_total == 100
     assert long.trace.halted_at == (None if read == 10 else 10 * read - 1)
     assert short.trace.read == (0, 1) and not short.trace.halted
-    assert pipe.reader.classify.rows == read + 1
+    assert pipe.reader.encoder.classify.rows == read + 1
 
 
 def test_a_budgeted_answer_is_the_mean_over_the_chunks_read(

@@ -57,7 +57,7 @@ def test_early_exit_from_files_to_a_budget(
     assert {reading.predictions[0]["label"] for reading in readings} == {"negative", "positive"}
     # The pipeline halts where the calibration said that it would, and spends what it said.
     traces = [reading.trace for reading in readings if reading.trace]
-    layers = [trace.exit + 1 for trace in traces]
+    layers = [(trace.exit + 1) * trace.units_total for trace in traces]
     macs = sum(trace.cost.macs for trace in traces) / len(traces)
     assert macs == pytest.approx(chosen["chosen"]["cost"], rel=0.1)  # other batches, other padding
 
@@ -65,10 +65,13 @@ def test_early_exit_from_files_to_a_budget(
     scores = timed["results"]
     adaptive, dense = scores["adaptive"], scores["transformers"]
     assert adaptive["accuracy"] == chosen["chosen"]["accuracy"]
-    assert adaptive["mean_layers"] == pytest.approx(sum(layers) / len(layers))
+    assert adaptive["mean_layers"] == pytest.approx(
+        sum(layers) / sum(trace.units_total for trace in traces)
+    )
     assert dense["accuracy"] == scores["transformers_sorted"]["accuracy"]
     assert dense["accuracy"] == chosen["full"]["accuracy"]
-    assert len(scores) == 5  # two static ones of about the same cost are beside them
+    assert dense["accuracy"] == scores["transformers_one_by_one"]["accuracy"]
+    assert len(scores) == 6  # two static ones of about the same cost are beside them
 
     half = run_script(*command, "--budget", 0.6)["chosen"]
     assert half["cost_share"] <= 0.6

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from temporal.policies import read
 from temporal.policies.read import (
     ORDERS,
     coarse_to_fine,
@@ -125,3 +126,27 @@ def test_snapping_stays_within_reach_and_keeps_the_order(
     assert all(any(abs(unit - moved) <= reach for unit in rest) for moved in snapped)
     if reach == 0:
         assert snapped == units
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "lengths"),
+    [(10, 4, [3, 3, 4]), (8, 4, [4, 4]), (3, 4, [3]), (1, 1, [1]), (9, 8, [4, 5])],
+)
+def test_even_pieces_are_few_and_alike(length, size, lengths) -> None:
+    pieces = read.even_pieces(length, size)
+    assert [len(piece) for piece in pieces] == lengths
+    assert [unit for piece in pieces for unit in piece] == list(range(length))
+
+
+def test_parts_are_joined_as_long_as_they_fit() -> None:
+    parts = [range(0, 2), range(2, 5), range(5, 6), range(6, 6), range(6, 15), range(15, 17)]
+    pieces = read.grouped(parts, 5)
+    assert pieces == [range(0, 5), range(5, 6), range(6, 10), range(10, 15), range(15, 17)]
+    assert read.grouped(parts, 100) == [range(17)]
+
+
+@pytest.mark.parametrize(
+    ("total", "share", "allowed"), [(10, 1.0, 10), (10, 0.3, 3), (10, 0.0, 1), (3, 0.5, 1)]
+)
+def test_a_share_allows_whole_units_and_at_least_one(total, share, allowed) -> None:
+    assert read.num_allowed(total, share) == allowed

@@ -1,0 +1,100 @@
+"""What a text reader is measured against: what a user would run otherwise, with the same weights.
+
+A contestant answers a list of texts with a label for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import transformers
+from transformers import AutoTokenizer
+
+from temporal.models import ChunkReader, EarlyExit
+from temporal.models.whole_classifier import WholeClassifier
+from temporal.training.exit_policies import NEVER
+
+Contestant = Callable[[list[str]], list[str]]
+
+
+@contextmanager
+def set_to(config: Any, **fields: Any) -> Iterator[None]:
+    """Fields of a configuration for a while."""
+    kept = {name: getattr(config, name) for name in fields}
+    vars(config).update(fields)
+    try:
+        yield
+    finally:
+        vars(config).update(kept)
+
+
+def adaptive(pipe: Any, **fields: Any) -> Contestant:
+    """The reader in our pipeline, perhaps with other settings of its policy."""
+
+    def run(texts: list[str]) -> list[str]:
+        with set_to(pipe.model.config, **fields):
+            return [row["label"] for row in pipe(texts)]
+
+    return run
+
+
+def dense_classifier(pipe: Any) -> Any:
+    """The plain classifier inside a reader; None: it has none that transformers can run."""
+    model: Any = pipe.model
+    if isinstance(model, ChunkReader):
+        model = model.encoder
+    return model.classifier if isinstance(model, EarlyExit | WholeClassifier) else None
+
+
+def transformers_pipeline(classifier: Any, path: str, **options: Any) -> Contestant:
+    """transformers' own pipeline.
+
+    Args:
+        classifier: of `dense_classifier`.
+        path: of its tokenizer.
+        **options: of the call, e.g. `batch_size` and `max_length`.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    pipe = transformers.pipeline(
+        "text-classification", model=classifier, tokenizer=tokenizer, device="cpu"
+    )
+    return lambda texts: [row["label"] for row in pipe(texts, truncation=True, **options)]
+
+
+def sorted_by_length(run: Contestant) -> Contestant:
+    """A contestant that gets the texts in the order of their length."""
+
+    def sorted_run(texts: list[str]) -> list[str]:
+        order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
+        labels = run([texts[k] for k in order])
+        back = dict(zip(order, labels, strict=True))
+        return [back[k] for k in range(len(texts))]
+
+    return sorted_run
+
+
+def all_of_it(pipe: Any) -> Contestant:
+    """The reader itself in our engine, with nothing skipped and nothing halted."""
+    names = ("thresholds", "depth_thresholds", "read_threshold", "stop_threshold")
+    fields = {name: None for name in names[:2] if hasattr(pipe.model.config, name)}
+    fields.update({name: 0.0 for name in names[2:3] if hasattr(pipe.model.config, name)})
+    fields.update({name: 1.0 for name in names[3:] if hasattr(pipe.model.config, name)})
+    return adaptive(pipe, **fields)
+
+
+def exits_of(pipe: Any) -> Sequence[int]:
+    """The layers after which a reader has an exit, if it is an `EarlyExit`."""
+    return (pipe.model.config.exit_layers or []) if isinstance(pipe.model, EarlyExit) else []
+
+
+def fixed_depth(pipe: Any, number: int) -> Contestant:
+    """Everything answers at one exit: a smaller static model from the same training."""
+    count = len(exits_of(pipe)) - 1
+    return adaptive(pipe, thresholds=[NEVER] * number + [-NEVER] * (count - number))
+
+
+def skim_alone(pipe: Any) -> Contestant:
+    """A `ChunkReader` that answers whatever its skim says."""
+    return adaptive(pipe, thresholds=[-NEVER])
