@@ -1,33 +1,62 @@
 """Measure a text reader against what a user would run otherwise, on one set of labelled texts.
 
-    python scripts/benchmark_text.py --model out/sst2 --data_file dev.txt --batch_size 32
+    python scripts/benchmark_text.py --model out/sst2 --data_file dev.txt --batch_size 1 32
+    python scripts/benchmark_text.py --model out/imdb --data_file test.parquet --frontier
 
-Baselines: transformers' own pipeline with the same weights (its dense classifier), in batches, with
+Contestants (scripts/text_contestants.py): the reader, in our pipeline; the same with nothing
+skipped and nothing halted; and around the same weights transformers' own pipeline in batches, with
 the texts sorted by length, and one by one, which on a CPU pads nothing and is often its fastest;
-the classifier on the first tokens only and the classifier cut to fewer layers, each at about the
-adaptive reader's cost; the skim alone where there is one. Everything is timed in the same run,
-interleaved A B A B, tokenizer included; medians. Prints JSON.
+its classifier on the first tokens only and cut to fewer layers, each at about the reader's cost; a
+ChunkReader's skim alone. `--frontier` runs all operating points that are stored, and many lengths
+and depths, for a plot of accuracy against time (scripts/plot_frontier.py).
+
+Everything is timed in one run, interleaved A B A B, tokenizer included; medians. Latencies are
+those of calls with `batch_size` texts. Peak memory is of a process that loads one contestant and
+runs it. `realised_share` is (1 - time / dense time) / (1 - MACs / dense MACs) against transformers'
+pipeline at the same batch size (`_own`: against our own engine reading everything). What padding
+costs does not count as MACs. Prints JSON.
 """
 
 from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
-from interleaved import clock
+from interleaved import Clocked, clock
+from text_contestants import (
+    Contestant,
+    adaptive,
+    all_of_it,
+    dense_classifier,
+    exits_of,
+    fixed_depth,
+    set_to,
+    skim_alone,
+    sorted_by_length,
+    transformers_pipeline,
+)
 from text_data import read_labelled_texts
-from transformers import AutoTokenizer, HfArgumentParser
+from transformers import HfArgumentParser
 from video_data import interval
 
-from temporal.models import ChunkReader, EarlyExit
-from temporal.models.whole_classifier import WholeClassifier
+from temporal.data import Document
+from temporal.macs import count_macs_by_length
 from temporal.pipelines import pipeline
+
+_LATENCY_CALLS = 200
+_FIRST = (32, 64, 128, 256, 512)
+"""Tokens of the truncated contestants of a frontier."""
 
 
 @dataclass
@@ -38,175 +67,217 @@ class BenchmarkArguments:
     data_file: str = field(metadata={"help": "Labelled texts; see scripts/text_data.py."})
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
-    batch_size: int = field(default=32, metadata={"help": "Of every contestant."})
+    batch_size: list[int] = field(
+        default_factory=lambda: [32], metadata={"help": "Of every contestant; several: in turn."}
+    )
     max_samples: int | None = field(default=None, metadata={"help": "Use the first so many."})
     rounds: int = field(default=5, metadata={"help": "Timed rounds, after one to warm up."})
     budget: float | None = field(default=None, metadata={"help": "Operating point to run."})
+    max_drop: float | None = field(default=None, metadata={"help": "Or the one certified for it."})
     max_length: int = field(default=512, metadata={"help": "Tokens that the dense model reads."})
-
-
-Contestant = Callable[[list[str]], list[str]]
-
-
-def dense_pipeline(model: Any, tokenizer: Any, args: BenchmarkArguments) -> Contestant:
-    """transformers' pipeline around the classifier inside the reader."""
-    pipe = transformers.pipeline(
-        "text-classification", model=model.classifier, tokenizer=tokenizer, device="cpu"
+    frontier: bool = field(default=False, metadata={"help": "Many points of each contestant."})
+    memory: bool = field(default=False, metadata={"help": "Also measure peak memory."})
+    only: str | None = field(
+        default=None, metadata={"help": "Run this contestant once, and print its peak memory."}
     )
 
-    def run(texts: list[str], **options: Any) -> list[str]:
-        defaults = {"max_length": args.max_length, "batch_size": args.batch_size}
-        return [row["label"] for row in pipe(texts, **{"truncation": True, **defaults, **options})]
 
-    return run
+@dataclass(frozen=True)
+class Texts:
+    """What all contestants answer."""
 
-
-def sorted_by_length(run: Contestant) -> Contestant:
-    """The same contestant with the texts in the order of their length."""
-
-    def sorted_run(texts: list[str]) -> list[str]:
-        order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
-        labels = run([texts[k] for k in order])
-        back = dict(zip(order, labels, strict=True))
-        return [back[k] for k in range(len(texts))]
-
-    return sorted_run
+    texts: list[str]
+    labels: list[Any]
+    lengths: list[int]
+    """Tokens of each, special tokens included, before anything is cut."""
 
 
-def shallow_pipeline(
-    model: EarlyExit, tokenizer: Any, exit_number: int, args: BenchmarkArguments
-) -> Contestant:
-    """Everything answers at one fixed exit: a smaller static model from the same training."""
-    pipe = pipeline(
-        "text-classification", model=model, tokenizer=tokenizer, batch_size=args.batch_size
-    )
-    assert model.config.exit_layers is not None
+class Bench:
+    """A reader and its contestants at one batch size."""
 
-    def run(texts: list[str]) -> list[str]:
-        kept = model.config.thresholds
-        count = len(model.config.exit_layers or []) - 1
-        model.config.thresholds = [1e9] * exit_number + [0.0] * (count - exit_number)
-        try:
-            return [row["label"] for row in pipe(texts)]
-        finally:
-            model.config.thresholds = kept
+    def __init__(self, args: BenchmarkArguments, batch_size: int) -> None:
+        self.args, self.batch_size = args, batch_size
+        self.pipe = pipeline(
+            "text-classification",
+            model=args.model,
+            budget=args.budget,
+            max_drop=args.max_drop,
+            batch_size=batch_size,
+        )
+        self.classifier = dense_classifier(self.pipe)
 
-    return run
+    def data(self) -> Texts:
+        """The texts, with the labels that the reader gives."""
+        args = self.args
+        rows = read_labelled_texts(args.data_file, args.text_column, args.label_column)
+        if args.max_samples:
+            rows = rows.select(range(min(args.max_samples, len(rows))))
+        texts, names = list(rows["text"]), self.pipe.model.config.label2id
+        whole = Document.batch(texts, self.pipe.tokenizer, add_special_tokens=True)
+        lengths = [len(row) if isinstance(row, Document) else 0 for row in whole]
+        return Texts(texts, [names.get(str(label), label) for label in rows["label"]], lengths)
+
+    def dense(self, **options: Any) -> Contestant:
+        """transformers' pipeline around the classifier inside the reader."""
+        settings = {"batch_size": self.batch_size, "max_length": self.args.max_length, **options}
+        return transformers_pipeline(self.classifier, self.args.model, **settings)
+
+    def contestants(self, mean_layers: float | None, data: Texts) -> dict[str, Contestant]:
+        """All of them; `mean_layers` is how deep the reader's tokens went on the average."""
+        found = {"adaptive": adaptive(self.pipe), "reads_everything": all_of_it(self.pipe)}
+        if getattr(self.pipe.model, "skim", None) is not None:
+            found["skim_alone"] = skim_alone(self.pipe)
+        if self.classifier is None:
+            return found
+        found["transformers"] = self.dense()
+        found["transformers_sorted"] = sorted_by_length(self.dense())
+        if self.batch_size > 1:
+            found["transformers_one_by_one"] = self.dense(batch_size=1)
+        assert mean_layers is not None  # what has a classifier has layers
+        layers = self.classifier.config.num_hidden_layers
+        mean_length = float(np.minimum(data.lengths, self.args.max_length).mean())
+        first = [max(4, round(mean_length * mean_layers / layers))]
+        depths: list[int] = []
+        if exits_of(self.pipe):
+            near = min(range(layers), key=lambda k: abs(exits_of(self.pipe)[k] - mean_layers))
+            depths = [near]
+        if self.args.frontier:
+            first = [*_FIRST, *first]
+            depths = list(range(len(exits_of(self.pipe))))
+        for count in sorted({min(count, self.args.max_length) for count in first}):
+            found[f"first_{count}_tokens"] = sorted_by_length(self.dense(max_length=count))
+        for k in depths:
+            found[f"fixed_{exits_of(self.pipe)[k]}_layers"] = fixed_depth(self.pipe, k)
+        if self.args.frontier:
+            for k, point in enumerate(self.pipe.model.config.operating_points or []):
+                found[f"point_{k}"] = adaptive(self.pipe, **point["policy"])
+        return found
+
+    def dense_macs(self, data: Texts) -> int:
+        """MACs of the dense classifier on these texts without padding, or of reading everything."""
+        if self.classifier is None:
+            with set_to(self.pipe.model.config, read_threshold=0.0):
+                return sum(row.trace.cost.macs for row in self.pipe.read(data.texts) if row.trace)
+        classifier = self.classifier
+        one = torch.ones(1, 1, dtype=torch.long)
+        with torch.inference_mode():
+            of_length = count_macs_by_length(lambda n: classifier(input_ids=one.expand(1, n)))
+        return sum(of_length(min(n, self.args.max_length)) for n in data.lengths if n)
 
 
-def baselines(
-    args: BenchmarkArguments, adaptive: Any, readings: Sequence[Any]
-) -> tuple[dict[str, Contestant], dict[str, Any]]:
-    """What the adaptive reader is measured against, and how deep it went (where it has exits)."""
-    model: Any = adaptive.model
-    if hasattr(model.config, "read_threshold"):
-        kept = model.config.read_threshold
+def latencies(run: Contestant, texts: list[str], batch_size: int) -> dict[str, float]:
+    """Milliseconds of calls with a batch of texts: their median and 95th percentile."""
+    starts = range(0, min(len(texts), _LATENCY_CALLS * batch_size), batch_size)
+    run(texts[:batch_size])
+    took = []
+    for start in starts:
+        before = time.perf_counter()
+        run(texts[start : start + batch_size])
+        took.append(1000 * (time.perf_counter() - before))
+    return {"p50_ms": float(np.quantile(took, 0.5)), "p95_ms": float(np.quantile(took, 0.95))}
 
-        def read_all(texts: list[str]) -> list[str]:
-            model.config.read_threshold = 0.0
-            try:
-                return [row["label"] for row in adaptive(texts)]
-            finally:
-                model.config.read_threshold = kept
 
-        return {"reads_everything": read_all}, {}
-
-    if isinstance(model, ChunkReader):
-        model = model.encoder
-    if not isinstance(model, EarlyExit | WholeClassifier):
-        return {}, {}
-    tokenizer = AutoTokenizer.from_pretrained(args.model)
-    traces = [reading.trace for reading in readings]
-    num_tokens = sum(trace.units_total for trace in traces)
-    mean_layers = sum(trace.token_layers for trace in traces) / num_tokens
-    share = mean_layers / model.classifier.config.num_hidden_layers
-    first = max(4, int(num_tokens / len(traces) * share))
-    dense = dense_pipeline(model, tokenizer, args)
-    shorter: Any = partial(dense, max_length=first)
-    alone: Any = partial(dense, batch_size=1)
-    found = {
-        "transformers": dense,
-        "transformers_sorted": sorted_by_length(dense),
-        "transformers_one_by_one": alone,
-        f"first_{first}_tokens": sorted_by_length(shorter),
-        **skim_alone(adaptive),
+def peak_memory(args: BenchmarkArguments, batch_size: int, name: str) -> float:
+    """MB that a process held at most which loads and runs one contestant and nothing else."""
+    options = {
+        "--model": args.model,
+        "--data_file": args.data_file,
+        "--text_column": args.text_column,
+        "--label_column": args.label_column,
+        "--batch_size": batch_size,
+        "--max_length": args.max_length,
+        "--max_samples": args.max_samples,
+        "--budget": args.budget,
+        "--max_drop": args.max_drop,
+        "--only": name,
     }
-    if isinstance(model, EarlyExit):
-        layers = model.config.exit_layers or []
-        near = min(range(len(layers)), key=lambda k: abs(layers[k] - mean_layers))
-        found[f"fixed_{layers[near]}_layers"] = shallow_pipeline(model, tokenizer, near, args)
-    exits = [trace.exit for trace in traces]
-    return found, {
-        "mean_layers": mean_layers,
-        "exits_taken": [exits.count(k) / len(exits) for k in range(max(exits) + 1)],
+    given = [str(part) for pair in options.items() if pair[1] is not None for part in pair]
+    command = [sys.executable, __file__, *given]
+    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(found.strip().splitlines()[-1])["peak_mb"]
+
+
+def what_was_read(bench: Bench, data: Texts) -> dict[str, Any]:
+    """Units and MACs of the reader's own pass over the texts, from its traces."""
+    traces = [row.trace for row in bench.pipe.read(data.texts) if row.trace]
+    units = sum(trace.units_total for trace in traces)
+    facts: dict[str, Any] = {
+        "units_total": units,
+        "units_read": sum(trace.units_read for trace in traces),
+        "macs": sum(trace.cost.macs for trace in traces),
     }
+    if bench.classifier is not None:
+        facts["mean_layers"] = sum(trace.token_layers for trace in traces) / units
+        exits = [trace.exit for trace in traces]
+        facts["exits_taken"] = [exits.count(k) / len(exits) for k in range(max(exits) + 1)]
+    return facts
 
 
-def skim_alone(adaptive: Any) -> dict[str, Contestant]:
-    """A ChunkReader that answers whatever its skim says; nothing for a reader without one."""
-    config = adaptive.model.config
-    if getattr(adaptive.model, "skim", None) is None:
-        return {}
+def measure(args: BenchmarkArguments, batch_size: int) -> dict[str, Any]:
+    """All contestants at one batch size."""
+    bench = Bench(args, batch_size)
+    data = bench.data()
+    read = what_was_read(bench, data)
+    dense_macs = bench.dense_macs(data)
+    found = bench.contestants(read.get("mean_layers"), data)
+    runs: dict[str, Callable[[], list[str]]] = {
+        name: partial(run, data.texts) for name, run in found.items()
+    }
+    clocked = clock(runs, args.rounds)
+    names = bench.pipe.model.config.label2id
+    rows = {name: _row(took, data.labels, names) for name, took in clocked.items()}
+    seconds = {name: took.seconds for name, took in clocked.items()}
+    own = rows["adaptive"]
+    own.update(read, macs_share=read["macs"] / dense_macs)
+    saved = 1 - own["macs_share"]
+    beside = {"realised_share_own": "reads_everything", "realised_share": "transformers"}
+    for key, other in beside.items():
+        if other in seconds:
+            own[key] = (1 - seconds["adaptive"] / seconds[other]) / saved
+    for name in rows:
+        rows[name]["adaptive_speedup"] = seconds[name] / seconds["adaptive"]
+    for name in ("adaptive", "transformers"):
+        if name in found:
+            rows[name].update(latencies(found[name], data.texts, batch_size))
+            if args.memory:
+                rows[name]["peak_mb"] = peak_memory(args, batch_size, name)
+    return {"batch_size": batch_size, "dense_macs": dense_macs, "results": rows}
 
-    def run(texts: list[str]) -> list[str]:
-        kept, config.thresholds = config.thresholds, [-1.0]
-        try:
-            return [row["label"] for row in adaptive(texts)]
-        finally:
-            config.thresholds = kept
 
-    return {"skim_alone": run}
+def _row(took: Clocked[list[str]], labels: list[Any], names: dict[str, int]) -> dict[str, Any]:
+    given = [names.get(answer, answer) for answer in took.answer]
+    accuracy = sum(a == b for a, b in zip(given, labels, strict=True)) / len(labels)
+    return {
+        "accuracy": accuracy,
+        "accuracy_interval": interval(accuracy, len(labels)),
+        "seconds": took.seconds,
+        "cpu_seconds": took.cpu_seconds,
+        "texts_per_second": len(labels) / took.seconds,
+    }
 
 
 def main() -> None:
     """Run all contestants on the same texts and print what each did."""
     (args,) = HfArgumentParser(BenchmarkArguments).parse_args_into_dataclasses()
-    rows = read_labelled_texts(args.data_file, args.text_column, args.label_column)
-    if args.max_samples:
-        rows = rows.select(range(min(args.max_samples, len(rows))))
-    texts = list(rows["text"])
-    adaptive = pipeline(
-        "text-classification", model=args.model, budget=args.budget, batch_size=args.batch_size
-    )
-    names = adaptive.model.config.label2id
-    labels = [names.get(str(label), label) for label in rows["label"]]
-
-    readings = [reading for reading in adaptive.read(texts) if reading.trace]
-    traces = [reading.trace for reading in readings]
-    others, depth = baselines(args, adaptive, readings)
-    details = {
-        "adaptive": {
-            "macs": sum(trace.cost.macs for trace in traces),
-            "share_of_tokens_read": sum(trace.units_read for trace in traces)
-            / sum(trace.units_total for trace in traces),
-            **depth,
-        }
-    }
-    contestants = {"adaptive": lambda texts: [row["label"] for row in adaptive(texts)], **others}
-    clocked = clock({name: partial(run, texts) for name, run in contestants.items()}, args.rounds)
-    report = {}
-    for name, took in clocked.items():
-        given = [names.get(answer, answer) for answer in took.answer]
-        accuracy = sum(a == b for a, b in zip(given, labels, strict=True)) / len(labels)
-        report[name] = {
-            "accuracy": accuracy,
-            "accuracy_interval": interval(accuracy, len(labels)),
-            "seconds": took.seconds,
-            "texts_per_second": len(texts) / took.seconds,
-            "adaptive_speedup": took.seconds / clocked["adaptive"].seconds,
-            "adaptive_cpu_speedup": took.cpu_seconds / clocked["adaptive"].cpu_seconds,
-            **details.get(name, {}),
-        }
+    if args.only:
+        bench = Bench(args, args.batch_size[0])
+        {"adaptive": adaptive(bench.pipe), "transformers": bench.dense()}[args.only](
+            bench.data().texts
+        )
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+        print(json.dumps({"peak_mb": round(peak, 1)}))
+        return
+    runs = [measure(args, batch_size) for batch_size in args.batch_size]
     print(
         json.dumps(
             {
-                "texts": len(texts),
-                "batch_size": args.batch_size,
+                "model": args.model,
+                "data_file": args.data_file,
                 "rounds": args.rounds,
                 "threads": torch.get_num_threads(),
                 "machine": f"{platform.machine()}, Python {platform.python_version()}",
                 "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-                "results": report,
+                "runs": runs,
             },
             indent=2,
         )

@@ -94,7 +94,7 @@ def test_a_chunk_reader_from_files_to_a_budget(
     assert spent / full == pytest.approx(chosen["chosen"]["cost_share"], abs=0.05)
 
     timed = run_script("benchmark_text", *command[1:], "--batch_size", 8, "--rounds", 1)
-    scores = timed["results"]
+    scores = timed["runs"][0]["results"]
     assert {"adaptive", "transformers", "transformers_one_by_one", "skim_alone"} <= scores.keys()
     labels = [reading.predictions[0]["label"] for reading in readings]
     right = [label == ("negative", "positive")[k % 2] for k, label in enumerate(labels)]

@@ -62,7 +62,8 @@ def test_early_exit_from_files_to_a_budget(
     assert macs == pytest.approx(chosen["chosen"]["cost"], rel=0.1)  # other batches, other padding
 
     timed = run_script("benchmark_text", *command[1:], "--batch_size", 8, "--rounds", 1)
-    scores = timed["results"]
+    (at_8,) = timed["runs"]
+    scores = at_8["results"]
     adaptive, dense = scores["adaptive"], scores["transformers"]
     assert adaptive["accuracy"] == chosen["chosen"]["accuracy"]
     assert adaptive["mean_layers"] == pytest.approx(
@@ -71,7 +72,22 @@ def test_early_exit_from_files_to_a_budget(
     assert dense["accuracy"] == scores["transformers_sorted"]["accuracy"]
     assert dense["accuracy"] == chosen["full"]["accuracy"]
     assert dense["accuracy"] == scores["transformers_one_by_one"]["accuracy"]
-    assert len(scores) == 6  # two static ones of about the same cost are beside them
+    assert dense["accuracy"] == scores["reads_everything"]["accuracy"]
+    assert len(scores) == 7  # two static ones of about the same cost are beside them
+    assert 0.3 < adaptive["macs_share"] < 1  # of the dense classifier on unpadded texts
+    saved = 1 - adaptive["macs_share"]
+    for name, other in (("", "transformers"), ("_own", "reads_everything")):
+        gained = 1 - adaptive["seconds"] / scores[other]["seconds"]
+        assert adaptive[f"realised_share{name}"] == pytest.approx(gained / saved)
+    assert 0 < adaptive["p50_ms"] <= adaptive["p95_ms"]
+    curves = run_script(
+        *("benchmark_text", *command[1:], "--rounds", 1, "--frontier", "--max_length", 16)
+    )["runs"][0]["results"]
+    assert {"fixed_1_layers", "fixed_2_layers", "first_16_tokens"} <= curves.keys()
+    assert curves["fixed_2_layers"]["accuracy"] == chosen["full"]["accuracy"]
+    points = config["operating_points"]
+    for k, point in enumerate(points):
+        assert curves[f"point_{k}"]["accuracy"] == pytest.approx(point["accuracy"])
 
     half = run_script(*command, "--budget", 0.6)["chosen"]
     assert half["cost_share"] <= 0.6
@@ -142,7 +158,7 @@ def test_skim_rnn_reads_all_and_then_learns_to_skim(
     command = ("calibrate", "--model", tmp_path / "skim", "--data_file", held_out)
     chosen = run_script(*command, "--max_drop", 0.05)["chosen"]
     texts = [line.rsplit(",", 1)[0] for line in held_out.read_text().splitlines()[1:]]
-    scores = run_script("benchmark_text", *command[1:], "--rounds", 1)["results"]
+    scores = run_script("benchmark_text", *command[1:], "--rounds", 1)["runs"][0]["results"]
     assert scores["adaptive"]["accuracy"] == chosen["accuracy"]
     assert scores["reads_everything"]["accuracy"] >= chosen["accuracy"] - 0.05
     macs = []
