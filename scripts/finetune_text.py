@@ -326,6 +326,9 @@ def main() -> None:
         tokenizer.save_pretrained(args.output_dir)
         Path(args.output_dir, "all_results.json").write_text(json.dumps(scores, indent=2))
         print(json.dumps({"model": model_args.model, "output_dir": args.output_dir, **scores}))
+    # A process that leaves while another still talks to it may take that one down.
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
 
 
 if __name__ == "__main__":

@@ -63,11 +63,22 @@ def finish(command: list[str]) -> dict[str, Any]:
     return json.loads(line)
 
 
+SKIM = {"hidden_size": 16, "skim_size": 2, "pooling": "max", "skim_loss_weight": 0.05}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--model", "skim_rnn", "--reader_options", json.dumps(SKIM), "--learning_rate", "2e-2"),
+    ],
+    ids=["early_exit", "skim_rnn"],
+)
 def test_two_processes_train_what_one_does(
-    tmp_path: Path, command: Callable[..., list[str]]
+    options: tuple[str, ...], tmp_path: Path, command: Callable[..., list[str]]
 ) -> None:
-    saving = ("--save_strategy", "no")
-    results = {n: finish(command(n, tmp_path / str(n), *saving)) for n in (1, 2)}
+    more = ("--save_strategy", "no", *options)
+    results = {n: finish(command(n, tmp_path / str(n), *more)) for n in (1, 2)}
     for result in results.values():
         assert result["eval_accuracy"] >= 0.95
     assert results[2]["eval_loss"] == pytest.approx(results[1]["eval_loss"], abs=0.1)
