@@ -46,7 +46,7 @@ from text_contestants import (
     sorted_by_length,
     transformers_pipeline,
 )
-from text_data import read_labelled_texts
+from text_data import hold_out, read_labelled_texts
 from transformers import HfArgumentParser
 from video_data import interval
 
@@ -69,6 +69,9 @@ class BenchmarkArguments:
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
     batch_size: list[int] = field(
         default_factory=lambda: [32], metadata={"help": "Of every contestant; several: in turn."}
+    )
+    validation_share: float | None = field(
+        default=None, metadata={"help": "Use the rows that finetune_text.py held out to validate."}
     )
     max_samples: int | None = field(default=None, metadata={"help": "Use the first so many."})
     rounds: int = field(default=5, metadata={"help": "Timed rounds, after one to warm up."})
@@ -110,6 +113,8 @@ class Bench:
         """The texts, with the labels that the reader gives."""
         args = self.args
         rows = read_labelled_texts(args.data_file, args.text_column, args.label_column)
+        if args.validation_share:
+            rows = hold_out(rows, args.validation_share, seed=0)[1]
         if args.max_samples:
             rows = rows.select(range(min(args.max_samples, len(rows))))
         texts, names = list(rows["text"]), self.pipe.model.config.label2id
@@ -186,6 +191,7 @@ def peak_memory(args: BenchmarkArguments, batch_size: int, name: str) -> float:
         "--label_column": args.label_column,
         "--batch_size": batch_size,
         "--max_length": args.max_length,
+        "--validation_share": args.validation_share,
         "--max_samples": args.max_samples,
         "--budget": args.budget,
         "--max_drop": args.max_drop,

@@ -161,12 +161,18 @@ def read_labelled_texts(
         path: .parquet, .csv, .json(l), .tsv with a header, a text<TAB>label file without one, or
             .txt with the trees of the Stanford Sentiment Treebank, one a line (as SST-2: neutral
             trees are dropped, 0-1 is negative and 3-4 positive), .pos and .neg with a text of that
-            label on each line, or .label as TREC has it, `COARSE:fine question` on each line.
+            label on each line or a folder of both, or .label as TREC has it, `COARSE:fine question`
+            on each line.
         text_column, label_column: names in the file.
         phrases: trees only: also every labelled phrase inside them (column `whole` is false).
         block_column: a number column; rows of one label whose numbers fall into the same block of
             `block_size` form a `group` (numbers were often given film by film, say).
     """
+    if Path(path).is_dir():
+        halves = [str(file) for end in ("neg", "pos") for file in Path(path).glob(f"*.{end}")]
+        if not halves:
+            raise ValueError(f"{path}: a folder must hold files that end in .neg and .pos")
+        return concatenate_datasets([read_labelled_texts(half) for half in sorted(halves)])
     suffix = Path(path).suffix
     if suffix in (".pos", ".neg"):
         texts = _read_lines(path)

@@ -22,7 +22,7 @@ def test_rows_of_a_data_set(
 ) -> None:
     module = script("reproduce_skim_rnn")
     experiment = module.Experiment(
-        train=(str(reviews(0, 320)),),
+        train=str(reviews(0, 320)),
         test=None,
         epochs=3,
         options=(

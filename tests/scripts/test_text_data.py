@@ -116,3 +116,12 @@ def test_questions_have_the_coarse_label(text_data: Any, tmp_path: Path) -> None
     rows = text_data.read_labelled_texts(path)
     assert rows["text"] == ["How far is it ?", "What is it called ?"]
     assert rows["label"] == ["NUM", "LOC"]
+
+
+def test_a_folder_of_halves_is_both(text_data: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must hold files that end in .neg and .pos"):
+        text_data.read_labelled_texts(str(tmp_path))
+    write(tmp_path, "a.pos", "good\nfine\n")
+    write(tmp_path, "a.neg", "bad\n")
+    rows = text_data.read_labelled_texts(str(tmp_path))
+    assert dict(zip(rows["text"], rows["label"], strict=True)) == {"bad": 0, "good": 1, "fine": 1}
