@@ -4,12 +4,12 @@
 # DATA_DIR holds imdb/train.parquet and sst/: glue_train_phrases.tsv and dev.txt. A tenth of the
 # reviews, whole blocks of ids, is held out; thresholds come from it. The pooling is trained on what
 # the encoder says of its own training reviews, so it is small.
-set -euo pipefail
+set -euo pipefail # USE_CPU=false trains on a GPU
 data=$1
 output=$2
 here=$(cd "$(dirname "$0")" && pwd)
 common=(
-    --per_device_eval_batch_size 64 --bf16 true --save_strategy no --report_to none
+    --per_device_eval_batch_size 64 --bf16 true --use_cpu "${USE_CPU:-true}" --save_strategy no --report_to none
     --disable_tqdm true --logging_steps 50 --seed 0
 )
 exits=(
