@@ -9,8 +9,8 @@ data=$1
 output=$2
 here=$(cd "$(dirname "$0")" && pwd)
 common=(
-    --per_device_eval_batch_size 64 --bf16 true --use_cpu "${USE_CPU:-true}" --save_strategy no --report_to none
-    --disable_tqdm true --logging_steps 50 --seed 0
+    --per_device_eval_batch_size 64 --bf16 true --use_cpu "${USE_CPU:-true}"
+    --save_strategy no --report_to none --disable_tqdm true --logging_steps 50 --seed 0
 )
 exits=(
     --model early_exit --regime joint

@@ -11,7 +11,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 train() { # NAME FILE EPOCHS OPTIONS...
     "${PYTHON:-python}" "$here/finetune_text.py" --model early_exit --encoder minilm --regime joint \
         --train_file "$data/$2" --num_train_epochs "$3" \
-        --max_seq_length 128 --encoder_options '{"attention_probs_dropout_prob": 0}' --bf16 true --use_cpu "${USE_CPU:-true}" \
+        --max_seq_length 128 --encoder_options '{"attention_probs_dropout_prob": 0}' \
+        --bf16 true --use_cpu "${USE_CPU:-true}" \
         --per_device_train_batch_size 32 --per_device_eval_batch_size 128 \
         --learning_rate 1e-4 --warmup_steps 100 --eval_strategy epoch --save_strategy no \
         --report_to none --disable_tqdm true --seed 0 --output_dir "$output/$1" "${@:4}"
