@@ -163,10 +163,13 @@ class AdaptiveComputationTime(RecurrentReader, PreTrainedModel):
         return mean, steps_n, remainder_n
 
     def dense_macs(self, units_total: int) -> int | None:
-        """MACs of taking all steps for every token and deciding nothing."""
-        once = plain_macs(self.config, 1)
-        answer = plain_macs(self.config, 0)
-        return self.config.max_steps * (once - answer) * units_total + answer
+        """MACs of taking all steps for every token and deciding nothing.
+
+        The input's share of the gates serves all steps of a token, and is as in `plain_macs`.
+        """
+        config = self.config
+        step = NUM_GATES[config.cell] * config.hidden_size**2
+        return plain_macs(self, units_total) + (config.max_steps - 1) * step * units_total
 
     # Inference -----------------------------------------------------------------------------------
 

@@ -176,10 +176,13 @@ class HMRNN(RecurrentReader, PreTrainedModel):
         return ends.get(threshold, 2 * threshold - 1)
 
     def dense_macs(self, units_total: int) -> int | None:
-        """MACs of a plain LSTM of as many layers, which updates all of them at every token."""
+        """MACs of a plain LSTM of as many layers, which updates all of them at every token.
+
+        Its bottom layer as in `plain_macs`. Reading everything costs more: layers also see above.
+        """
         size, upper = self.config.hidden_size, self.config.num_layers - 1
         more = upper * size * (8 * size * units_total + num_classes(self.config))
-        return plain_macs(self.config, units_total) + more
+        return plain_macs(self, units_total) + more
 
     # Inference -----------------------------------------------------------------------------------
 

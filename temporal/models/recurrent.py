@@ -68,8 +68,11 @@ class RecurrentReader(Reader):
         setattr(self.config, f"{name}_threshold", threshold)  # type: ignore[attr-defined]
 
     def dense_macs(self, units_total: int) -> int | None:
-        """MACs of the plain recurrent network, which reads every token and decides nothing."""
-        return plain_macs(self.config, units_total)  # type: ignore[attr-defined]
+        """MACs of the plain recurrent network, which reads every token and decides nothing.
+
+        As it would run in the engine on this reader's device; see `plain_macs`.
+        """
+        return plain_macs(self, units_total)
 
 
 def classify_tokens(
@@ -179,9 +182,16 @@ def first_state(reader: Any, num_rows: int) -> State:
     return (zeros, zeros.clone()) if reader.config.cell == "lstm" else (zeros,)
 
 
-def plain_macs(config: Any, units_total: int) -> int:
-    """MACs of the plain recurrent network, which reads every token and decides nothing."""
-    size, width = config.hidden_size, config.embedding_size
+def plain_macs(reader: Any, units_total: int) -> int:
+    """MACs of the plain recurrent network, which reads every token and decides nothing.
+
+    Counted as the engine would run it where the reader is: kernels look the input's share of the
+    gates up, so there it costs nothing, as in the MACs of a trace; elsewhere it is computed. So a
+    share of these MACs compares like with like, and reading everything costs about 1.
+    """
+    config = reader.config
+    size = config.hidden_size
+    width = 0 if kernels_apply(reader) else config.embedding_size
     return NUM_GATES[config.cell] * size * (size + width) * units_total + size * num_classes(config)
 
 

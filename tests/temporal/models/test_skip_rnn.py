@@ -105,7 +105,7 @@ def test_cost_is_the_hand_count_of_what_ran(cell, kernels, random_words, read_al
         per_read = gates * H * (H if kernels else H + D) + H
         assert outcome.trace.cost.macs == outcome.trace.units_read * per_read + H * 2
     assert sum(o.trace.units_read for o in outcomes) < 63
-    assert reader.dense_macs(20) == 20 * gates * H * (H + D) + H * 2
+    assert reader.dense_macs(20) == 20 * (per_read - H) + H * 2
     if not kernels:
         assert reader.read_stage.rows == sum(o.trace.units_read for o in outcomes)
 
