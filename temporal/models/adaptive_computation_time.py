@@ -19,7 +19,8 @@ from ..handle import Handle
 from ..kernels import NUM_GATES, State, read_cell
 from ..kernels.adaptive_computation_time import ponder_sequences
 from ..kernels.steps import CELL_CODES
-from ..kernels.tables import TableCache, cell_tables
+from ..kernels.table_cache import TableCache
+from ..kernels.tables import cell_tables
 from ..stage import Stage
 from .checks import check_range, num_classes
 from .configuration_recurrent import RecurrentConfig

@@ -20,7 +20,8 @@ from transformers import PreTrainedModel
 
 from ..handle import Handle
 from ..kernels.hm_rnn import multiscale_sequences
-from ..kernels.tables import TableCache, cell_tables, columns
+from ..kernels.table_cache import TableCache
+from ..kernels.tables import cell_tables, columns
 from ..policies.estimators import annealed_slope, hard_sigmoid, straight_through_step
 from ..stage import Stage
 from .checks import check_in, check_range, num_classes

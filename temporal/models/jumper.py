@@ -22,7 +22,8 @@ from ..handle import Handle
 from ..kernels import NUM_GATES, read_block
 from ..kernels.jumper import jumper_sequences
 from ..kernels.steps import CELL_CODES
-from ..kernels.tables import TableCache, cell_tables, table
+from ..kernels.table_cache import TableCache
+from ..kernels.tables import cell_tables, table
 from ..policies.reinforce import contrastive_stop_loss, stop_log_probabilities
 from ..policies.skip import read_logit
 from ..stage import Stage

@@ -27,7 +27,7 @@ def test_reading_everything_spends_all_of_the_plain_networks_macs(
     kernels, name, random_words
 ) -> None:
     reader_class: Any = READERS[name]
-    config = {"read_threshold": 0.0} if name not in READ_ALL else READ_ALL[name]
+    config = READ_ALL.get(name, {"read_threshold": 0.0})
     sizes = {"vocab_size": 100, "embedding_size": 64, "hidden_size": 64}
     reader = reader_class(reader_class.config_class(**sizes, **config)).eval()
     reader.uses_kernels = kernels
