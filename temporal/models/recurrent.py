@@ -26,7 +26,7 @@ from ..kernels import NUM_GATES, State, dense_states
 from ..kernels.steps import POOLING_CODES
 from ..kernels.tables import fits
 from ..kernels.threads import run_in_threads
-from .checks import check_finite, check_in, check_range, num_classes
+from .checks import check_batch, check_finite, check_in, check_range, num_classes
 from .reader import Reader
 
 Dense = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -37,7 +37,8 @@ class RecurrentOutput(ModelOutput):
     """What a recurrent reader's `forward` returns."""
 
     loss: Tensor | None = None
-    """Cross-entropy plus what the reader's policy adds to it, a scalar; None without labels."""
+    """Cross-entropy, a scalar, and in training what the reader's policy adds; None without labels.
+    So in evaluation it means the same for every reader and wherever it runs."""
     logits: Tensor | None = None
     """`[B, K]`."""
     read_share: Tensor | None = None
@@ -91,9 +92,11 @@ def classify_tokens(
         input_ids: int64 `[B, T]`, padded at the end.
         attention_mask: `[B, T]`, 1 where a token exists; None: all exist.
         labels: int64 `[B]`, or class probabilities `[B, K]`.
+
+    Raises:
+        ValueError: see `check_batch`.
     """
-    mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-    lengths_B = mask_BT.sum(1)
+    mask_BT, lengths_B = check_batch(input_ids, attention_mask)
     if reader.training or torch.is_grad_enabled() or not kernels_apply(reader):
         reader.tables.forget()
         x_BTD = reader.dropout(reader.embedding(input_ids))
@@ -102,9 +105,11 @@ def classify_tokens(
         share_B = (weight_BT * mask_BT).sum(1) / lengths_B
     else:
         pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)
-        share_B, penalty = marks_BT.sum(1) / lengths_B, pooled_BH.new_zeros(())
+        share_B, penalty = marks_BT.sum(1) / lengths_B, None
     logits_BK = reader.classifier(reader.dropout(pooled_BH))
-    loss = None if labels is None else F.cross_entropy(logits_BK, labels) + penalty
+    loss = None if labels is None else F.cross_entropy(logits_BK, labels)
+    if loss is not None and reader.training:
+        loss = loss + penalty
     return RecurrentOutput(loss=loss, logits=logits_BK, read_share=share_B)
 
 
