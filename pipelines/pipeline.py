@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from temporal.data import Item, collect
 from temporal.engine import Engine, Outcome
-from temporal.models.checks import check_in
+from temporal.models.checks import check_count, check_in
 from temporal.models.reader import Reader
 from temporal.trace import Trace
 
@@ -83,8 +83,8 @@ def pipeline(
         raise ValueError(
             f"max_drop ({max_drop}) chooses the policy and its cost: give no budget and no policy"
         )
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size ({batch_size}) must be >= 1")
+    if batch_size is not None:
+        check_count("batch_size", batch_size, 1)
     kinds: dict[str, type[Pipeline]] = {
         "text-classification": TextClassificationPipeline,
         "video-classification": VideoClassificationPipeline,
@@ -119,6 +119,11 @@ def _number(policy: str, text: str) -> float:
         ) from None
 
 
+def _check_top_k(top_k: Any) -> None:
+    if top_k is not None and top_k != "":  # all, and the pipeline's own
+        check_count("top_k", top_k, 1)
+
+
 class Pipeline:
     """The part of the pipelines that does not depend on the task. Made by `pipeline()`."""
 
@@ -141,6 +146,7 @@ class Pipeline:
         top_k: int | None | Literal[""] = "",
         function_to_apply: FunctionToApply | None = None,
     ) -> None:
+        _check_top_k(top_k)
         self.device = pick_device(device)
         self.reader: Reader = loaded.reader
         self.model: Any = loaded.module.to(self.device).eval()
@@ -186,6 +192,7 @@ class Pipeline:
         """
         check_in("order", order, ("input", "completed"))
         check_in("on_error", on_error, ("raise", "record", "skip"))
+        _check_top_k(top_k)
         top_k = self.top_k if top_k == "" else top_k
         top_k = self.default_top_k if top_k == "" else top_k
         items = self._items(inputs, column, id_column)
@@ -198,6 +205,8 @@ class Pipeline:
             if name not in self.call_options:
                 raise TypeError(f"option {name!r} must be one of {sorted(self.call_options)}")
             if value is not None:
+                if name == "batch_size":
+                    check_count(name, value, 1)
                 setattr(call, name, value)
         return call
 

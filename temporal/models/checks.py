@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -36,6 +38,21 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     """Raise ValueError unless a number lies in [low, high]."""
     if not low <= value <= high:
         raise ValueError(f"{name} ({value!r}) must be between {low} and {high}")
+
+
+def check_count(name: str, value: Any, fewest: int) -> None:
+    """Raise ValueError unless a parameter is a whole number, at least `fewest`."""
+    if not isinstance(value, Integral) or value < fewest:
+        raise ValueError(f"{name} ({value!r}) must be a whole number >= {fewest}")
+
+
+def check_threshold(policy: str, threshold: float | None) -> None:
+    """Raise ValueError unless a policy's threshold is a finite number, or None."""
+    if threshold is not None and not math.isfinite(threshold):
+        raise ValueError(
+            f"threshold ({threshold}) of policy {policy!r} must be a finite number; "
+            "without one, nothing halts"
+        )
 
 
 def check_batch(input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -185,7 +185,7 @@ class LSTMJump(RecurrentReader, PreTrainedModel):
                 configuration's field.
         """
         check_in("policy", name, _FEWEST)
-        if threshold is None or threshold != int(threshold):
+        if threshold is None or not float(threshold).is_integer():  # nor are NaN and infinity
             raise ValueError(f"policy ({name!r}) needs a whole number, e.g. '{name}:10'")
         check_range(name, threshold, _FEWEST[name], _MOST)
         setattr(self.config, name, int(threshold))
