@@ -59,7 +59,8 @@ def pipeline(
             A calibrated reader runs at its cheapest operating point that is certified for it; the
             full reading is certified for any. `.operating_point` says which one it is.
         policy: `"criterion:threshold"`, e.g. `"confidence:0.95"` or `"patience:3"`, instead of the
-            reader's own. Criteria are in `temporal.policies.halt.CRITERIA`.
+            reader's own. Criteria are in `temporal.policies.halt.CRITERIA`. Beside a budget, only
+            for readers that are not calibrated: those keep both.
         device: as in transformers; default: an accelerator where there is one.
         batch_size: rows that a stage computes at once.
         **options: of the task; see `TextClassificationPipeline` and `VideoClassificationPipeline`.
@@ -103,6 +104,11 @@ def pipeline(
     point = None
     if budget is not None:
         point = loaded.reader.set_budget(budget)
+        if point is not None and policy is not None:
+            raise ValueError(
+                f"budget ({budget}) chooses the policy of a calibrated reader: give no policy "
+                f"({policy!r}), or no budget"
+            )
     if max_drop is not None:
         point = loaded.reader.set_max_drop(max_drop)
     pipe = kinds[task](loaded, device=device, batch_size=batch_size, **options)
@@ -179,7 +185,8 @@ class Pipeline:
 
         Args:
             inputs: whatever `temporal.data.collect` takes: paths, directories, tables, rows of
-                `datasets`, bytes, open files, texts, `Item`s, or an iterable of these.
+                `datasets`, bytes, open files, texts, `Item`s, or an iterable of these. For videos
+                a str is a path; for texts it is a text, and a path is given as `Path`.
             order: yield in input order, or as inputs are completed.
             on_error: what a bad input gives: `"record"` a reading with `.error`, `"skip"` nothing,
                 `"raise"` an exception (`ReadingFailed`) when its turn comes.
