@@ -105,7 +105,7 @@ def classify_tokens(
         share_B = (weight_BT * mask_BT).sum(1) / lengths_B
     else:
         pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)
-        share_B, penalty = marks_BT.sum(1) / lengths_B, None
+        share_B, penalty = marks_BT.sum(1) / lengths_B, pooled_BH.new_zeros(())
     logits_BK = reader.classifier(reader.dropout(pooled_BH))
     loss = None if labels is None else F.cross_entropy(logits_BK, labels)
     if loss is not None and reader.training:
