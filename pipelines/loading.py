@@ -78,10 +78,10 @@ def load_model(
         tokenizer: a tokenizer, or its path; default: the model's.
         trust_remote_code: run code that comes with the model. Never on by itself.
         revision: of a hub id.
-        chunk_size: tokens in a chunk for ordinary text classifiers.
+        chunk_size: tokens in a chunk for ordinary text classifiers; no other model takes it.
 
     Raises:
-        ValueError: the model does not fit the task.
+        ValueError: the model does not fit the task or takes no `chunk_size`.
         OSError: nothing is found at the path or id.
     """
     hub = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
@@ -92,6 +92,11 @@ def load_model(
     path = str(model) if isinstance(model, str | Path) else None
     if path is not None:
         model = _from_path(task, path, hub)
+    if chunk_size is not None and (isinstance(model, Reader) or task != "text-classification"):
+        raise ValueError(
+            f"chunk_size ({chunk_size}) is for ordinary text classifiers; "
+            f"{type(model).__name__} reads as it was made to"
+        )
     if task == "text-classification":
         tokenizer = _tokenizer(tokenizer, path or getattr(model, "name_or_path", None), hub)
         return _text_model(model, str(name), tokenizer, needs_pieces, chunk_size)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from temporal.data import Item, collect
 from temporal.engine import Engine, Outcome
-from temporal.models.checks import check_in
+from temporal.models.checks import check_count, check_in
 from temporal.models.reader import Reader
 from temporal.trace import Trace
 
@@ -59,7 +59,8 @@ def pipeline(
             A calibrated reader runs at its cheapest operating point that is certified for it; the
             full reading is certified for any. `.operating_point` says which one it is.
         policy: `"criterion:threshold"`, e.g. `"confidence:0.95"` or `"patience:3"`, instead of the
-            reader's own. Criteria are in `temporal.policies.halt.CRITERIA`.
+            reader's own. Criteria are in `temporal.policies.halt.CRITERIA`. Beside a budget, only
+            for readers that are not calibrated: those keep both.
         device: as in transformers; default: an accelerator where there is one.
         batch_size: rows that a stage computes at once.
         **options: of the task; see `TextClassificationPipeline` and `VideoClassificationPipeline`.
@@ -83,8 +84,8 @@ def pipeline(
         raise ValueError(
             f"max_drop ({max_drop}) chooses the policy and its cost: give no budget and no policy"
         )
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size ({batch_size}) must be >= 1")
+    if batch_size is not None:
+        check_count("batch_size", batch_size, 1)
     kinds: dict[str, type[Pipeline]] = {
         "text-classification": TextClassificationPipeline,
         "video-classification": VideoClassificationPipeline,
@@ -103,6 +104,11 @@ def pipeline(
     point = None
     if budget is not None:
         point = loaded.reader.set_budget(budget)
+        if point is not None and policy is not None:
+            raise ValueError(
+                f"budget ({budget}) chooses the policy of a calibrated reader: give no policy "
+                f"({policy!r}), or no budget"
+            )
     if max_drop is not None:
         point = loaded.reader.set_max_drop(max_drop)
     pipe = kinds[task](loaded, device=device, batch_size=batch_size, **options)
@@ -117,6 +123,11 @@ def _number(policy: str, text: str) -> float:
         raise ValueError(
             f"policy ({policy!r}) must be 'criterion' or 'criterion:threshold' with a number"
         ) from None
+
+
+def _check_top_k(top_k: Any) -> None:
+    if top_k is not None and top_k != "":  # all, and the pipeline's own
+        check_count("top_k", top_k, 1)
 
 
 class Pipeline:
@@ -141,6 +152,7 @@ class Pipeline:
         top_k: int | None | Literal[""] = "",
         function_to_apply: FunctionToApply | None = None,
     ) -> None:
+        _check_top_k(top_k)
         self.device = pick_device(device)
         self.reader: Reader = loaded.reader
         self.model: Any = loaded.module.to(self.device).eval()
@@ -173,7 +185,8 @@ class Pipeline:
 
         Args:
             inputs: whatever `temporal.data.collect` takes: paths, directories, tables, rows of
-                `datasets`, bytes, open files, texts, `Item`s, or an iterable of these.
+                `datasets`, bytes, open files, texts, `Item`s, or an iterable of these. For videos
+                a str is a path; for texts it is a text, and a path is given as `Path`.
             order: yield in input order, or as inputs are completed.
             on_error: what a bad input gives: `"record"` a reading with `.error`, `"skip"` nothing,
                 `"raise"` an exception (`ReadingFailed`) when its turn comes.
@@ -186,6 +199,7 @@ class Pipeline:
         """
         check_in("order", order, ("input", "completed"))
         check_in("on_error", on_error, ("raise", "record", "skip"))
+        _check_top_k(top_k)
         top_k = self.top_k if top_k == "" else top_k
         top_k = self.default_top_k if top_k == "" else top_k
         items = self._items(inputs, column, id_column)
@@ -198,6 +212,8 @@ class Pipeline:
             if name not in self.call_options:
                 raise TypeError(f"option {name!r} must be one of {sorted(self.call_options)}")
             if value is not None:
+                if name == "batch_size":
+                    check_count(name, value, 1)
                 setattr(call, name, value)
         return call
 

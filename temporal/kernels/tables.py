@@ -10,8 +10,7 @@ updates), G columns: the gates and perhaps a policy's logit, padded to whole vec
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -104,39 +103,3 @@ def columns(cell: str, gates: Tensor, logit: Tensor | None = None) -> Tensor:
 def fits(vocab_size: int, hidden_size: int) -> bool:
     """Whether a cell's table would be of a reasonable size."""
     return 4 * 4 * vocab_size * hidden_size <= MOST_BYTES
-
-
-class TableCache:
-    """Tables that are made once and made anew when a weight has changed.
-
-    torch counts the changes of a weight, but not those of fused optimizers; so a `forward` that may
-    be followed by an optimizer's step calls `forget`.
-
-    Copies of a model share them, since they are a function of weights that the copies share;
-    a pickled model leaves them behind.
-    """
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[Any, ...], Any] = {}
-
-    def get(self, module: nn.Module, make: Callable[[], Any]) -> Any:
-        """What `make()` returned for these weights."""
-        key = tuple(
-            (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
-            for weight in module.parameters()
-        )
-        if key not in self._made:
-            made = make()
-            self._made.clear()
-            self._made[key] = made
-        return self._made[key]
-
-    def forget(self) -> None:
-        """Make them anew next time."""
-        self._made.clear()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> TableCache:
-        return self
-
-    def __reduce__(self) -> tuple[type[TableCache], tuple[()]]:
-        return TableCache, ()

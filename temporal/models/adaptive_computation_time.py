@@ -19,7 +19,8 @@ from ..handle import Handle
 from ..kernels import NUM_GATES, State, read_cell
 from ..kernels.adaptive_computation_time import ponder_sequences
 from ..kernels.steps import CELL_CODES
-from ..kernels.tables import TableCache, cell_tables
+from ..kernels.table_cache import TableCache
+from ..kernels.tables import cell_tables
 from ..stage import Stage
 from .checks import check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
@@ -163,10 +164,13 @@ class AdaptiveComputationTime(RecurrentReader, PreTrainedModel):
         return mean, steps_n, remainder_n
 
     def dense_macs(self, units_total: int) -> int | None:
-        """MACs of taking all steps for every token and deciding nothing."""
-        once = plain_macs(self.config, 1)
-        answer = plain_macs(self.config, 0)
-        return self.config.max_steps * (once - answer) * units_total + answer
+        """MACs of taking all steps for every token and deciding nothing.
+
+        The input's share of the gates serves all steps of a token, and is as in `plain_macs`.
+        """
+        config = self.config
+        step = NUM_GATES[config.cell] * config.hidden_size**2
+        return plain_macs(self, units_total) + (config.max_steps - 1) * step * units_total
 
     # Inference -----------------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -36,6 +38,56 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     """Raise ValueError unless a number lies in [low, high]."""
     if not low <= value <= high:
         raise ValueError(f"{name} ({value!r}) must be between {low} and {high}")
+
+
+def check_count(name: str, value: Any, fewest: int) -> None:
+    """Raise ValueError unless a parameter is a whole number, at least `fewest`."""
+    if not isinstance(value, Integral) or value < fewest:
+        raise ValueError(f"{name} ({value!r}) must be a whole number >= {fewest}")
+
+
+def check_threshold(policy: str, threshold: float | None) -> None:
+    """Raise ValueError unless a policy's threshold is a finite number, or None."""
+    if threshold is not None and not math.isfinite(threshold):
+        raise ValueError(
+            f"threshold ({threshold}) of policy {policy!r} must be a finite number; "
+            "without one, nothing halts"
+        )
+
+
+def check_batch(input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """A batch's mask and lengths, if it is a batch that recurrent readers can read.
+
+    Args:
+        input_ids: `[B, T]`.
+        attention_mask: `[B, T]` of any type, 1 where a token exists; None: all exist.
+
+    Returns:
+        The mask, int64 `[B, T]`, and the number of tokens of each row, int64 `[B]`, at least 1.
+
+    Raises:
+        ValueError: there is no token, in the batch or in a row, or the mask is anything but ones
+            followed by zeros.
+    """
+    if input_ids.ndim != 2 or not input_ids.numel():
+        raise ValueError(f"input_ids {tuple(input_ids.shape)} must be [B, T] with B and T >= 1")
+    if attention_mask is None:
+        return torch.ones_like(input_ids), input_ids.new_full((len(input_ids),), input_ids.shape[1])
+    if attention_mask.shape != input_ids.shape:
+        raise ValueError(
+            f"attention_mask {tuple(attention_mask.shape)} must have the shape of input_ids "
+            f"{tuple(input_ids.shape)}"
+        )
+    lengths_B = (attention_mask != 0).sum(1)
+    positions_T = torch.arange(input_ids.shape[1], device=lengths_B.device)
+    mask_BT = positions_T < lengths_B[:, None]
+    # A row without a token begins with a 0.
+    if not (torch.equal(mask_BT.to(attention_mask.dtype), attention_mask) and mask_BT[:, 0].all()):
+        raise ValueError(
+            "attention_mask must be 1 for a row's tokens, at least one, and then 0: pad at the "
+            "end (padding_side='right')"
+        )
+    return mask_BT.long(), lengths_B
 
 
 def num_classes(config: Any) -> int:

@@ -29,7 +29,7 @@ from ..policies.halt import criterion
 from ..source import Source
 from ..stage import Stage
 from .bag_of_tokens import BagOfTokens, chunk_sums
-from .checks import check_range, num_classes
+from .checks import check_range, check_threshold, num_classes
 from .chunk_cohort import ChunkCohort
 from .chunk_pooling import Evidence, LearnedPooling, MeanPooling
 from .configuration_chunk_reader import ChunkReaderConfig
@@ -203,9 +203,10 @@ class ChunkReader(Reader, PreTrainedModel):
         Every chunk that is read then goes through all layers.
 
         Raises:
-            ValueError: the name is not a criterion.
+            ValueError: the name is not a criterion, or the threshold is not a finite number.
         """
         check_criterion(self.config, name, "policy")
+        check_threshold(name, threshold)
         self.config.criterion = name
         self.config.thresholds = None if threshold is None else [float(threshold)]
         self.config.depth_thresholds = None

@@ -20,7 +20,7 @@ from ..handle import Handle
 from ..policies import read as read_policies
 from ..policies.halt import criterion
 from ..stage import Stage
-from .checks import check_finite, check_range
+from .checks import check_finite, check_range, check_threshold
 from .chunk_pooling import MeanPooling
 from .reader import Reader
 
@@ -38,6 +38,7 @@ class RunningMeanPolicy:
 
     def __post_init__(self) -> None:
         criterion(self.criterion)
+        check_threshold(self.criterion, self.threshold)
         check_range("budget", self.budget, 0.0, 1.0)
 
     def halts(self, past_ABK: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 from ..policies.read import ORDERS
-from .checks import check_in, check_range, num_classes
+from .checks import check_count, check_in, check_range, num_classes
 from .chunk_pooling import POOLINGS
 from .encoders import max_positions
 from .halting import check_criterion
@@ -80,6 +80,8 @@ class ChunkReaderConfig(PreTrainedConfig):
         check_in("order", self.order, [*ORDERS, "skim"])
         check_in("pooling", self.pooling, POOLINGS)
         check_range("max_share", self.max_share, 0.0, 1.0)
+        if self.skim_buckets is not None:
+            check_count("skim_buckets", self.skim_buckets, 0)
         if self.order == "skim" and (self.skim_buckets is None or num_classes(self) == 1):
             raise ValueError("order ('skim') needs classes, and a reader that skims: skim_buckets")
         if self.num_tokens < 1:

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from ..policies.halt import CRITERIA, FOR_REGRESSION, criterion
-from .checks import check_in, num_classes
+from .checks import check_in, check_threshold, num_classes
 from .learned_criteria import LEARNED_CRITERIA
 
 
@@ -89,13 +89,15 @@ def set_criterion(config: PreTrainedConfig, name: str, threshold: float | None) 
     """Set one criterion and one threshold for all exits of a configuration.
 
     Raises:
-        ValueError: the name is not a criterion, or the configuration has no exits.
+        ValueError: the name is not a criterion, the threshold is not a finite number, or the
+            configuration has no exits.
     """
     if not hasattr(config, "thresholds"):
         raise ValueError(
             f"policy ({name!r}) needs a reader with exits; {config.model_type} has none"
         )
     check_criterion(config, name, "policy")
+    check_threshold(name, threshold)
     exits = getattr(config, "exit_layers", None)
     num_exits = len(exits) if exits else config.num_frames
     config.criterion = name

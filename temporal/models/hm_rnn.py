@@ -20,7 +20,8 @@ from transformers import PreTrainedModel
 
 from ..handle import Handle
 from ..kernels.hm_rnn import multiscale_sequences
-from ..kernels.tables import TableCache, cell_tables, columns
+from ..kernels.table_cache import TableCache
+from ..kernels.tables import cell_tables, columns
 from ..policies.estimators import annealed_slope, hard_sigmoid, straight_through_step
 from ..stage import Stage
 from .checks import check_in, check_range, num_classes
@@ -176,10 +177,13 @@ class HMRNN(RecurrentReader, PreTrainedModel):
         return ends.get(threshold, 2 * threshold - 1)
 
     def dense_macs(self, units_total: int) -> int | None:
-        """MACs of a plain LSTM of as many layers, which updates all of them at every token."""
+        """MACs of a plain LSTM of as many layers, which updates all of them at every token.
+
+        Its bottom layer as in `plain_macs`. Reading everything costs more: layers also see above.
+        """
         size, upper = self.config.hidden_size, self.config.num_layers - 1
         more = upper * size * (8 * size * units_total + num_classes(self.config))
-        return plain_macs(self.config, units_total) + more
+        return plain_macs(self, units_total) + more
 
     # Inference -----------------------------------------------------------------------------------
 

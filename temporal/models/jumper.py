@@ -22,11 +22,12 @@ from ..handle import Handle
 from ..kernels import NUM_GATES, read_block
 from ..kernels.jumper import jumper_sequences
 from ..kernels.steps import CELL_CODES
-from ..kernels.tables import TableCache, cell_tables, table
+from ..kernels.table_cache import TableCache
+from ..kernels.tables import cell_tables, table
 from ..policies.reinforce import contrastive_stop_loss, stop_log_probabilities
 from ..policies.skip import read_logit
 from ..stage import Stage
-from .checks import check_range, num_classes
+from .checks import check_batch, check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
 from .punctuation import SENTENCE_ENDS, token_ids, token_kinds
 from .recurrent import (
@@ -131,8 +132,7 @@ class Jumper(RecurrentReader, PreTrainedModel):
         Returns:
             In training, the logits at the end of the text and the expected share.
         """
-        mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        lengths_B = mask_BT.sum(1)
+        _, lengths_B = check_batch(input_ids, attention_mask)
         if self.training:
             return self._all_points(input_ids, lengths_B, labels)
         if torch.is_grad_enabled():

@@ -23,7 +23,8 @@ from ..handle import Handle
 from ..kernels import NUM_GATES, dense_states, read_cell
 from ..kernels.leap_lstm import leap_sequences
 from ..kernels.steps import CELL_CODES
-from ..kernels.tables import TableCache, cell_tables, table, whole_vectors
+from ..kernels.table_cache import TableCache
+from ..kernels.tables import cell_tables, table, whole_vectors
 from ..policies.estimators import target_loss
 from ..policies.skip import READ, hard_decision, read_logit, read_over_skim, relaxed_decision
 from ..stage import Stage

@@ -18,7 +18,8 @@ from ..handle import Handle
 from ..kernels import NUM_GATES, read_block
 from ..kernels.lstm_jump import jump_sequences
 from ..kernels.steps import CELL_CODES
-from ..kernels.tables import TableCache, cell_tables, layer_tables
+from ..kernels.table_cache import TableCache
+from ..kernels.tables import cell_tables, layer_tables
 from ..policies.reinforce import right_or_wrong
 from ..stage import Stage
 from .checks import check_in, check_range, num_classes
@@ -184,7 +185,7 @@ class LSTMJump(RecurrentReader, PreTrainedModel):
                 configuration's field.
         """
         check_in("policy", name, _FEWEST)
-        if threshold is None or threshold != int(threshold):
+        if threshold is None or not float(threshold).is_integer():  # nor are NaN and infinity
             raise ValueError(f"policy ({name!r}) needs a whole number, e.g. '{name}:10'")
         check_range(name, threshold, _FEWEST[name], _MOST)
         setattr(self.config, name, int(threshold))

@@ -94,6 +94,7 @@ class Reader:
     def dense_macs(self, units_total: int) -> int | None:
         """MACs of reading a source of so many units with nothing skipped and nothing halted.
 
+        By the same count as the MACs in a trace, so that their ratio is the share that was spent.
         From what the stages measured while they ran; None where that does not tell.
         """
         return None

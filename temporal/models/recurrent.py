@@ -26,7 +26,7 @@ from ..kernels import NUM_GATES, State, dense_states
 from ..kernels.steps import POOLING_CODES
 from ..kernels.tables import fits
 from ..kernels.threads import run_in_threads
-from .checks import check_finite, check_in, check_range, num_classes
+from .checks import check_batch, check_finite, check_in, check_range, num_classes
 from .reader import Reader
 
 Dense = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -37,7 +37,8 @@ class RecurrentOutput(ModelOutput):
     """What a recurrent reader's `forward` returns."""
 
     loss: Tensor | None = None
-    """Cross-entropy plus what the reader's policy adds to it, a scalar; None without labels."""
+    """Cross-entropy, a scalar, and in training what the reader's policy adds; None without labels.
+    So in evaluation it means the same for every reader and wherever it runs."""
     logits: Tensor | None = None
     """`[B, K]`."""
     read_share: Tensor | None = None
@@ -68,8 +69,11 @@ class RecurrentReader(Reader):
         setattr(self.config, f"{name}_threshold", threshold)  # type: ignore[attr-defined]
 
     def dense_macs(self, units_total: int) -> int | None:
-        """MACs of the plain recurrent network, which reads every token and decides nothing."""
-        return plain_macs(self.config, units_total)  # type: ignore[attr-defined]
+        """MACs of the plain recurrent network, which reads every token and decides nothing.
+
+        As it would run in the engine on this reader's device; see `plain_macs`.
+        """
+        return plain_macs(self, units_total)
 
 
 def classify_tokens(
@@ -88,9 +92,11 @@ def classify_tokens(
         input_ids: int64 `[B, T]`, padded at the end.
         attention_mask: `[B, T]`, 1 where a token exists; None: all exist.
         labels: int64 `[B]`, or class probabilities `[B, K]`.
+
+    Raises:
+        ValueError: see `check_batch`.
     """
-    mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-    lengths_B = mask_BT.sum(1)
+    mask_BT, lengths_B = check_batch(input_ids, attention_mask)
     if reader.training or torch.is_grad_enabled() or not kernels_apply(reader):
         reader.tables.forget()
         x_BTD = reader.dropout(reader.embedding(input_ids))
@@ -101,7 +107,9 @@ def classify_tokens(
         pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)
         share_B, penalty = marks_BT.sum(1) / lengths_B, pooled_BH.new_zeros(())
     logits_BK = reader.classifier(reader.dropout(pooled_BH))
-    loss = None if labels is None else F.cross_entropy(logits_BK, labels) + penalty
+    loss = None if labels is None else F.cross_entropy(logits_BK, labels)
+    if loss is not None and reader.training:
+        loss = loss + penalty
     return RecurrentOutput(loss=loss, logits=logits_BK, read_share=share_B)
 
 
@@ -179,9 +187,16 @@ def first_state(reader: Any, num_rows: int) -> State:
     return (zeros, zeros.clone()) if reader.config.cell == "lstm" else (zeros,)
 
 
-def plain_macs(config: Any, units_total: int) -> int:
-    """MACs of the plain recurrent network, which reads every token and decides nothing."""
-    size, width = config.hidden_size, config.embedding_size
+def plain_macs(reader: Any, units_total: int) -> int:
+    """MACs of the plain recurrent network, which reads every token and decides nothing.
+
+    Counted as the engine would run it where the reader is: kernels look the input's share of the
+    gates up, so there it costs nothing, as in the MACs of a trace; elsewhere it is computed. So a
+    share of these MACs compares like with like, and reading everything costs about 1.
+    """
+    config = reader.config
+    size = config.hidden_size
+    width = 0 if kernels_apply(reader) else config.embedding_size
     return NUM_GATES[config.cell] * size * (size + width) * units_total + size * num_classes(config)
 
 

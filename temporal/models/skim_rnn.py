@@ -19,7 +19,8 @@ from ..handle import Handle
 from ..kernels import NUM_GATES, State, read_cell, skim_cell
 from ..kernels.skim_rnn import skim_sequences
 from ..kernels.steps import CELL_CODES
-from ..kernels.tables import TableCache, cell_tables
+from ..kernels.table_cache import TableCache
+from ..kernels.tables import cell_tables
 from ..policies.skip import (
     READ,
     annealed_temperature,

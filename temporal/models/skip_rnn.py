@@ -20,7 +20,8 @@ from ..handle import Handle
 from ..kernels import NUM_GATES, read_cell
 from ..kernels.skip_rnn import skip_sequences
 from ..kernels.steps import CELL_CODES
-from ..kernels.tables import TableCache, cell_tables
+from ..kernels.table_cache import TableCache
+from ..kernels.tables import cell_tables
 from ..policies.estimators import straight_through_step
 from ..policies.skip import accumulate_update, tokens_to_next_read
 from ..stage import Stage

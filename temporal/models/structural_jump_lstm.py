@@ -21,7 +21,8 @@ from ..handle import Handle
 from ..kernels import NUM_GATES, read_cell
 from ..kernels.steps import CELL_CODES
 from ..kernels.structural_jump import structural_jump_sequences
-from ..kernels.tables import TableCache, cell_tables, layer_tables, table
+from ..kernels.table_cache import TableCache
+from ..kernels.tables import cell_tables, layer_tables, table
 from ..policies.reinforce import right_or_likely
 from ..policies.skip import read_logit
 from ..stage import Stage

@@ -21,7 +21,7 @@ from ..handle import Handle
 from ..kernels import NUM_GATES
 from ..kernels.cells import UPDATES
 from ..kernels.steps import CELL_CODES
-from ..kernels.tables import TableCache
+from ..kernels.table_cache import TableCache
 from ..kernels.variable_rnn import block_tables, variable_sequences
 from ..policies.estimators import annealed_slope, prefix_mask, target_loss
 from ..policies.skip import read_logit

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from ..handle import Handle
 from ..policies.reinforce import baseline_loss, entropy, policy_loss, sample
+from .checks import check_batch
 from .recurrent import RecurrentOutput, likeliest
 
 
@@ -106,9 +107,11 @@ def classify_walk(
         input_ids: int64 `[B, T]`, padded at the end.
         attention_mask: `[B, T]`, 1 where a token exists; None: all exist.
         labels: int64 `[B]`, or class probabilities `[B, K]`; rewards are for the likeliest.
+
+    Raises:
+        ValueError: see `check_batch`.
     """
-    mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-    lengths_B = mask_BT.sum(1)
+    _, lengths_B = check_batch(input_ids, attention_mask)
     loss = None
     if not reader.training and not torch.is_grad_enabled():
         pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)

@@ -38,16 +38,3 @@ def fit_temperatures(logits_NEK: Tensor, labels_N: Tensor) -> list[float]:
         low_E = torch.where(too_sure_E, low_E, middle_E)
         high_E = torch.where(too_sure_E, middle_E, high_E)
     return (2 / (low_E + high_E)).tolist()
-
-
-def calibration_error(logits_NK: Tensor, labels_N: Tensor, num_bins: int = 15) -> float:
-    """Expected calibration error: the mean gap between confidence and accuracy over bins, 0 to 1.
-
-    Guo et al. (ICML 2017), equation 3; bins of equal width.
-    """
-    confidence_N, answers_N = logits_NK.softmax(-1).max(-1)
-    right_N = (answers_N == labels_N).double()
-    bins_N = (confidence_N * num_bins).long().clamp(max=num_bins - 1)
-    gaps = torch.zeros(num_bins, dtype=torch.float64)
-    gaps.index_add_(0, bins_N, right_N - confidence_N.double())
-    return float(gaps.abs().sum() / len(labels_N))

@@ -60,6 +60,15 @@ def test_an_ordinary_classifier_takes_one_chunk_or_many(bert_path: Path) -> None
     assert load_model("text-classification", bert_path, chunk_size=20).reader.chunk_tokens == 18
 
 
+@pytest.mark.parametrize("model", ["early_exit_path", "skim_path", "vit_path", "frame_exit_path"])
+def test_a_chunk_size_is_for_ordinary_text_classifiers(
+    model: str, request: pytest.FixtureRequest
+) -> None:
+    task = "text" if model in ("early_exit_path", "skim_path") else "video"
+    with pytest.raises(ValueError, match=r"chunk_size \(20\) is for ordinary text classifiers; "):
+        load_model(f"{task}-classification", request.getfixturevalue(model), chunk_size=20)
+
+
 def test_special_tokens_of_a_tokenizer(tokenizer: Any) -> None:
     assert special_tokens(tokenizer) == ([2], [3])
 

@@ -66,6 +66,17 @@ def test_a_drop_chooses_policy_and_cost_alone(calibrated: Path, more: dict) -> N
         pipeline("text-classification", model=calibrated, max_drop=0.01, **more)
 
 
+def test_a_policy_beside_a_budget_is_for_readers_that_are_not_calibrated(
+    calibrated: Path, bert_path: Path
+) -> None:
+    """Such a reader would run at its operating point, and the policy would do nothing."""
+    both: dict[str, Any] = {"budget": 0.5, "policy": "confidence:0.9"}
+    with pytest.raises(ValueError, match=r"budget \(0.5\) chooses the policy of a calibrated"):
+        pipeline("text-classification", model=calibrated, **both)
+    config = pipeline("text-classification", model=bert_path, **both).model.config
+    assert (config.max_share, config.thresholds) == (0.5, [0.9])
+
+
 def test_readers_that_are_not_calibrated_say_so(early_exit_path: Path, bert_path: Path) -> None:
     for path in (early_exit_path, bert_path):  # an ordinary classifier has no points either
         with pytest.raises(ValueError, match=r"max_drop \(0.01\) needs a calibrated reader"):

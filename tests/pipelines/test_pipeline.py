@@ -168,7 +168,7 @@ def test_arguments_out_of_range_name_value_and_rule(bert_path: Path) -> None:
     for options, message in (
         ({"budget": 2}, r"budget \(2\) must be between 0 and 1"),
         ({"budget": -0.1}, r"budget \(-0.1\) must be between 0 and 1"),
-        ({"batch_size": 0}, r"batch_size \(0\) must be >= 1"),
+        ({"batch_size": 0}, r"batch_size \(0\) must be a whole number >= 1"),
         ({"policy": "confidence:often"}, "policy .'confidence:often'. must be"),
         ({"policy": "mood:0.5"}, "mood"),
         ({"device": 99}, r"device \(99\)"),

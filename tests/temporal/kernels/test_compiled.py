@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from temporal.kernels.compiled import LANES, add_rows, kernel, tanh
-from temporal.kernels.tables import TableCache
+from temporal.kernels.table_cache import TableCache
 from temporal.kernels.threads import run_in_threads, share_out
 
 

@@ -115,7 +115,7 @@ def test_steps_states_and_ponder_cost_are_those_of_the_equations(kernels, words)
     assert loss.item() == pytest.approx(
         F.cross_entropy(want[None], label).item() + 0.25 * cost, abs=1e-4
     )
-    assert reader.dense_macs(25) == 25 * 4 * gates * H * (H + D) + 2 * H
+    assert reader.dense_macs(25) == by_input + 25 * 4 * gates * H * H + 2 * H
 
 
 @pytest.mark.parametrize("cohort", [1, 3, 8])

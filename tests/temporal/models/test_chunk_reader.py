@@ -282,6 +282,8 @@ def test_the_loss_is_the_mean_over_the_answers_that_exist(random_words) -> None:
         ({"chunk_size": 2}, r"chunk_size \(2\) must leave room for at least one token"),
         ({"max_share": 1.5}, r"max_share \(1.5\) must be between 0"),
         ({"criterion": "hope"}, r"criterion \('hope'\) must be one of"),
+        ({"skim_buckets": -1}, r"skim_buckets \(-1\) must be a whole number >= 0"),
+        ({"skim_buckets": 2.5}, r"skim_buckets \(2.5\) must be a whole number"),
         ({"thresholds": []}, r"thresholds \(\[\]\) must hold at least one number"),
         ({"depth_thresholds": [0.5]}, r"depth_thresholds \(\[0.5\]\) must hold one number for"),
     ],

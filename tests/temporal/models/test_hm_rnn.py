@@ -163,7 +163,7 @@ def test_loss_is_cross_entropy_plus_lambda_for_each_update_above(random_words) -
     num_updates = sum(operation != "COPY" for operation in above)
     assert 0 < num_updates < len(above)
     label = torch.tensor([1])
-    output = reader(doc.ids[None], labels=label)
+    output = reader.train()(doc.ids[None], labels=label)
     want = F.cross_entropy(output.logits, label) + 0.01 * num_updates
     torch.testing.assert_close(output.loss, want)
 

@@ -97,7 +97,7 @@ def test_loss_is_cross_entropy_plus_the_squared_distance_from_the_target_rate() 
     reader = make(skip_rate_loss_weight=0.7, target_skip_rate=0.9)
     ids, labels = torch.randint(3, 100, (3, 20)), torch.tensor([1, 0, 1])
     mask = (torch.arange(20) < torch.tensor([[20], [9], [14]])).long()
-    output = reader(ids, mask, labels)
+    output = reader.train()(ids, mask, labels)
     skipped = 1 - (output.read_share * mask.sum(1)).sum() / mask.sum()
     assert 0.05 < skipped < 0.85
     want = F.cross_entropy(output.logits, labels) + 0.7 * (0.9 - skipped) ** 2

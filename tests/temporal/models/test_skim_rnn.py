@@ -103,7 +103,7 @@ def test_skimming_leaves_the_rest_of_the_state_as_it_is() -> None:
 def test_loss_is_cross_entropy_plus_the_weighted_skim_loss() -> None:
     reader = make(skim_loss_weight=0.3)
     ids, labels = torch.tensor([[5], [9]]), torch.tensor([1, 0])
-    output = reader(ids, labels=labels)
+    output = reader.train()(ids, labels=labels)
     # One token each, so the state before the decision is zero.
     inputs = torch.cat([reader.embedding(ids[:, 0]), torch.zeros(2, 16)], -1)
     skim = -reader.policy(inputs).log_softmax(-1)[:, 1].mean()
