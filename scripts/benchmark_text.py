@@ -46,7 +46,7 @@ from text_contestants import (
     sorted_by_length,
     transformers_pipeline,
 )
-from text_data import hold_out, read_labelled_texts
+from text_data import held_out_rows, read_labelled_texts
 from transformers import HfArgumentParser
 from video_data import interval
 
@@ -70,8 +70,15 @@ class BenchmarkArguments:
     batch_size: list[int] = field(
         default_factory=lambda: [32], metadata={"help": "Of every contestant; several: in turn."}
     )
+    calibration_share: float | None = field(
+        default=None, metadata={"help": "As in scripts/held_out.py, after a training of seed 0."}
+    )
     validation_share: float | None = field(
-        default=None, metadata={"help": "Use the rows that finetune_text.py held out to validate."}
+        default=None,
+        metadata={
+            "help": "Use the rows that finetune_text.py held out to validate (0.1); with the "
+            "--calibration_share of the training, if it had one: they are of what it left."
+        },
     )
     max_samples: int | None = field(default=None, metadata={"help": "Use the first so many."})
     rounds: int = field(default=5, metadata={"help": "Timed rounds, after one to warm up."})
@@ -113,8 +120,12 @@ class Bench:
         """The texts, with the labels that the reader gives."""
         args = self.args
         rows = read_labelled_texts(args.data_file, args.text_column, args.label_column)
-        if args.validation_share:
-            rows = hold_out(rows, args.validation_share, seed=0)[1]
+        rows = held_out_rows(
+            rows,
+            seed=0,
+            calibration_share=args.calibration_share,
+            validation_share=args.validation_share,
+        )
         if args.max_samples:
             rows = rows.select(range(min(args.max_samples, len(rows))))
         texts, names = list(rows["text"]), self.pipe.model.config.label2id
@@ -191,6 +202,7 @@ def peak_memory(args: BenchmarkArguments, batch_size: int, name: str) -> float:
         "--label_column": args.label_column,
         "--batch_size": batch_size,
         "--max_length": args.max_length,
+        "--calibration_share": args.calibration_share,
         "--validation_share": args.validation_share,
         "--max_samples": args.max_samples,
         "--budget": args.budget,

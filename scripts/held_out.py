@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from text_data import hold_out, read_labelled_texts
+from text_data import held_out_rows, read_labelled_texts
 from torch import Tensor
 from video_data import read_clips
 
@@ -24,10 +24,17 @@ class HeldOutArguments:
     task: Literal["text", "video"] = field(default="text", metadata={"help": "What it reads."})
     calibration_share: float | None = field(
         default=None,
-        metadata={"help": "Use the rows that finetune_text.py kept out of training this way."},
+        metadata={
+            "help": "Use the rows that finetune_text.py kept out of training this way (with "
+            "--validation_share: leave them out, as that training did)."
+        },
     )
     validation_share: float | None = field(
-        default=None, metadata={"help": "Use the rows that finetune_text.py held out to validate."}
+        default=None,
+        metadata={
+            "help": "Use the rows that finetune_text.py held out to validate: 0.1. After a "
+            "training with --calibration_share give that, too: they are of what it left."
+        },
     )
     train_phrases: bool = field(
         default=False, metadata={"help": "Treebanks: the training used phrases."}
@@ -67,9 +74,12 @@ def read_held_out(args: HeldOutArguments, pipe: Any) -> HeldOut:
         phrases=args.train_phrases,
         block_column=args.block_column,
     )
-    for share in (args.calibration_share, args.validation_share):
-        if share:
-            rows = hold_out(rows, share, args.seed)[1]
+    rows = held_out_rows(
+        rows,
+        args.seed,
+        calibration_share=args.calibration_share,
+        validation_share=args.validation_share,
+    )
     if args.train_phrases:  # the same split as in training, but whole sentences only
         rows = rows.filter(lambda row: row["whole"])
     if args.max_samples:

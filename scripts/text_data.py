@@ -10,6 +10,8 @@ from pathlib import Path
 
 from datasets import Dataset, List, Value, concatenate_datasets, load_dataset
 
+VALIDATION_SHARE = 0.1
+"""Of what is left after calibration, where no file to validate on is given."""
 _TREE_TOKEN = re.compile(r"\(|\)|[^\s()]+")
 
 
@@ -117,7 +119,7 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
             "class names as --validation_file"
         )
     else:
-        train, validation = hold_out(train, 0.1, seed)
+        train, validation = hold_out(train, VALIDATION_SHARE, seed)
     if data.train_on_held_out:
         train, validation = hold_out(validation, 0.5, seed)
     extra = [
@@ -304,8 +306,24 @@ def hold_out(rows: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     )
 
 
+def held_out_rows(
+    rows: Dataset, seed: int, *, calibration_share: float | None, validation_share: float | None
+) -> Dataset:
+    """The rows that `load_data` kept out of a training, found again; without a share all rows.
+
+    A training takes its calibration rows out first and its validation rows of the rest, so with
+    both shares these are the validation rows. Of a `calibration_file` nothing is found.
+    """
+    if not validation_share:
+        return hold_out(rows, calibration_share, seed)[1] if calibration_share else rows
+    if calibration_share:
+        rows = hold_out(rows, calibration_share, seed)[0]
+    return hold_out(rows, validation_share, seed)[1]
+
+
 __all__ = [
     "DataArguments",
+    "held_out_rows",
     "hold_out",
     "leave_out_phrases",
     "load_data",

@@ -227,6 +227,24 @@ def test_resumed_training_equals_uninterrupted(
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+def test_validation_rows_are_found_after_a_calibration_share(
+    script: Callable[[str], Any], reviews: Reviews
+) -> None:
+    data, path = script("text_data"), str(reviews(0, 200))
+    shares = {"calibration_share": 0.25}
+    _, validated = data.load_data(data.DataArguments(train_file=path, **shares), 7)
+    rows = data.read_labelled_texts(path)
+    found = data.held_out_rows(rows, 7, validation_share=0.1, **shares)
+    assert found["text"] == validated["text"] and len(found) == 15
+    held_out = script("held_out")
+    args = held_out.HeldOutArguments(
+        model="-", data_file=path, seed=7, validation_share=0.1, **shares
+    )
+    config = SimpleNamespace(label2id={"negative": 0, "positive": 1})
+    pipe = SimpleNamespace(model=SimpleNamespace(config=config))
+    assert held_out.read_held_out(args, pipe).inputs == found["text"]
+
+
 @pytest.mark.parametrize("share_of", ["calibration_share", "validation_share"])
 def test_calibration_finds_the_rows_that_training_left_out(
     script: Callable[[str], Any], encoder_path: Path, reviews: Reviews, share_of: str
