@@ -84,7 +84,7 @@ def read_held_out(args: HeldOutArguments, pipe: Any) -> HeldOut:
         rows = rows.filter(lambda row: row["whole"])
     if args.max_samples:
         rows = rows.select(range(min(args.max_samples, len(rows))))
-    numbers = _class_numbers(rows["label"], pipe.model.config.label2id)
+    numbers = class_numbers(rows["label"], pipe.model.config.label2id)
     good = [k for k, text in enumerate(rows["text"]) if text.strip()]
     return HeldOut([rows["text"][k] for k in good], torch.tensor([numbers[k] for k in good]))
 
@@ -105,14 +105,18 @@ def _videos(args: HeldOutArguments, names: dict[str, int]) -> HeldOut:
         return HeldOut([str(item.value) for item in items], None)
     clips, labels = read_clips(args.data_file, args.manifest)
     clips = clips[: args.max_samples]
-    numbers = _class_numbers([labels[clip.label] for clip in clips], names)
+    numbers = class_numbers([labels[clip.label] for clip in clips], names)
     return HeldOut([clip.path for clip in clips], torch.tensor(numbers))
 
 
-def _class_numbers(labels: Any, names: dict[str, int]) -> list[int]:
+def class_numbers(labels: Any, names: dict[str, int]) -> list[int]:
     """Labels are numbers of classes, or their names."""
     numbers = [names.get(str(label), label) for label in labels]
-    strange = sorted({str(number) for number in numbers if not isinstance(number, int)})
+    known = set(names.values())
+    strange = sorted({str(number) for number in numbers if number not in known})
     if strange:
-        raise ValueError(f"labels {strange[:5]} must be among the reader's: {sorted(names)[:5]}")
+        raise ValueError(
+            f"labels {strange[:5]} must be among the reader's: {sorted(names)[:5]}; name the "
+            "column of the labels by --label_column, or give the data that it was trained for"
+        )
     return numbers
