@@ -34,6 +34,7 @@ import numpy as np
 import torch
 import transformers
 from interleaved import Clocked, clock
+from policy_grids import full_reading
 from text_contestants import (
     Contestant,
     adaptive,
@@ -128,6 +129,10 @@ class Bench:
         )
         if args.max_samples:
             rows = rows.select(range(min(args.max_samples, len(rows))))
+        good = [k for k, t in enumerate(rows["text"]) if isinstance(t, str) and t.strip()]
+        if len(good) < len(rows):
+            print(f"left out {len(rows) - len(good)} blank texts", file=sys.stderr)
+        rows = rows.select(good)
         texts, names = list(rows["text"]), self.pipe.model.config.label2id
         whole = Document.batch(texts, self.pipe.tokenizer, add_special_tokens=True)
         lengths = [len(row) if isinstance(row, Document) else 0 for row in whole]
@@ -172,7 +177,8 @@ class Bench:
     def dense_macs(self, data: Texts) -> int:
         """MACs of the dense classifier on these texts without padding, or of reading everything."""
         if self.classifier is None:
-            with set_to(self.pipe.model.config, read_threshold=0.0):
+            config = self.pipe.model.config
+            with set_to(config, **full_reading(config)):
                 return sum(row.trace.cost.macs for row in self.pipe.read(data.texts) if row.trace)
         classifier = self.classifier
         one = torch.ones(1, 1, dtype=torch.long)

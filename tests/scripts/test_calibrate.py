@@ -129,41 +129,8 @@ def test_searched_thresholds_and_temperatures_are_tested_on_other_rows(
     assert saved(exits)["temperatures"] is None
 
 
-OPTIONS = {
-    "skim_rnn": {"skim_size": 2},
-    "jumper": {"tokens_between_decisions": 2},
-}
 JUMPS = ["lstm_jump", "lstm_shuttle"]
 """What these leave out depends on two fields, which have no order."""
-
-
-@pytest.fixture
-def saved_reader(tmp_path: Path, encoder_path: Path) -> Callable[[str], Any]:
-    """`saved_reader("skim_rnn")`: an untrained recurrent reader, in `tmp_path`."""
-
-    def save(name: str) -> Any:
-        tokenizer = AutoTokenizer.from_pretrained(encoder_path)
-        torch.manual_seed(0)
-        reader_class = READERS[name]
-        names = {0: "negative", 1: "positive"}
-        reader = reader_class(
-            reader_class.config_class(
-                vocab_size=len(tokenizer),
-                embedding_size=8,
-                hidden_size=8,
-                **OPTIONS.get(name, {}),
-                id2label=names,
-                label2id={label: k for k, label in names.items()},
-            )
-        )
-        with torch.no_grad():
-            for parameter in reader.parameters():
-                parameter.add_(torch.randn_like(parameter))
-        reader.save_pretrained(tmp_path)
-        tokenizer.save_pretrained(tmp_path)
-        return reader
-
-    return save
 
 
 @pytest.mark.parametrize(
