@@ -37,7 +37,7 @@ class BenchmarkArguments:
     """What to measure, on what."""
 
     models: list[str] = field(metadata={"help": "Folders of saved recurrent readers."})
-    data_file: str = field(metadata={"help": "Labelled texts; see scripts/text_data.py."})
+    data_file: str = field(metadata={"help": "Labelled texts; see scripts/text_files.py."})
     dense: str | None = field(
         default=None,
         metadata={"help": "Folder of the plain network (a SkimRNN that reads everything)."},

@@ -65,7 +65,7 @@ class BenchmarkArguments:
     """What to measure, on what."""
 
     model: str = field(metadata={"help": "Folder of a saved reader of texts."})
-    data_file: str = field(metadata={"help": "Labelled texts; see scripts/text_data.py."})
+    data_file: str = field(metadata={"help": "Labelled texts; see scripts/text_files.py."})
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
     batch_size: list[int] = field(
@@ -120,7 +120,9 @@ class Bench:
     def data(self) -> Texts:
         """The texts, with the labels that the reader gives."""
         args = self.args
-        rows = read_labelled_texts(args.data_file, args.text_column, args.label_column)
+        split = args.calibration_share or args.validation_share  # a training refuses blanks
+        columns = (args.text_column, args.label_column)
+        rows = read_labelled_texts(args.data_file, *columns, blank=not split)
         rows = held_out_rows(
             rows,
             seed=0,

@@ -19,7 +19,7 @@ class HeldOutArguments:
 
     model: str = field(metadata={"help": "Folder of a saved reader."})
     data_file: str = field(
-        metadata={"help": "Labelled texts (scripts/text_data.py), or a folder of videos."}
+        metadata={"help": "Labelled texts (scripts/text_files.py), or a folder of videos."}
     )
     task: Literal["text", "video"] = field(default="text", metadata={"help": "What it reads."})
     calibration_share: float | None = field(
@@ -64,7 +64,7 @@ class HeldOut:
 
 
 def read_held_out(args: HeldOutArguments, pipe: Any) -> HeldOut:
-    """The rows that the arguments name; texts without a token are left out."""
+    """The rows that the arguments name; blank texts are left out."""
     if args.task == "video":
         return _videos(args, pipe.model.config.label2id)
     rows = read_labelled_texts(
@@ -73,6 +73,7 @@ def read_held_out(args: HeldOutArguments, pipe: Any) -> HeldOut:
         args.label_column,
         phrases=args.train_phrases,
         block_column=args.block_column,
+        blank=not (args.calibration_share or args.validation_share),  # a training refuses them
     )
     rows = held_out_rows(
         rows,
@@ -85,7 +86,7 @@ def read_held_out(args: HeldOutArguments, pipe: Any) -> HeldOut:
     if args.max_samples:
         rows = rows.select(range(min(args.max_samples, len(rows))))
     numbers = class_numbers(rows["label"], pipe.model.config.label2id)
-    good = [k for k, text in enumerate(rows["text"]) if text.strip()]
+    good = [k for k, text in enumerate(rows["text"]) if text and text.strip()]
     return HeldOut([rows["text"][k] for k in good], torch.tensor([numbers[k] for k in good]))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from held_out import class_numbers
-from text_data import hold_out, read_labelled_texts
+from text_data import hold_out, read_labelled_texts, without_texts
 from torch import Tensor
 
 from temporal.models import READERS
@@ -113,6 +113,7 @@ def main() -> None:
         args.data_file, args.text_column, args.label_column, block_column=args.block_column
     )
     train, validation = hold_out(rows, args.validation_share, args.seed)
+    train = without_texts(train, validation["text"])
     names = sorted(set(train["label"]))  # what learns from the files numbers them so
     class_numbers(rows["label"], reader.config.label2id)  # refuses what is not the teacher's
     columns = class_numbers(names, reader.config.label2id)
