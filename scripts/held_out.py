@@ -52,6 +52,12 @@ class HeldOutArguments:
     max_samples: int | None = field(default=None, metadata={"help": "Use the first so many."})
     batch_size: int | None = field(default=None, metadata={"help": "Default: the pipeline's."})
 
+    def __post_init__(self) -> None:
+        if self.max_samples is not None and self.max_samples < 1:
+            raise ValueError(
+                f"--max_samples ({self.max_samples}) must be at least 1; leave it out to use all"
+            )
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -81,12 +87,22 @@ def read_held_out(args: HeldOutArguments, pipe: Any) -> HeldOut:
         calibration_share=args.calibration_share,
         validation_share=args.validation_share,
     )
+    if args.train_phrases and "whole" not in rows.column_names:
+        raise ValueError(
+            f"--train_phrases needs trees, and {args.data_file} holds none: leave it out, or give "
+            "the .txt treebank file that the training split"
+        )
     if args.train_phrases:  # the same split as in training, but whole sentences only
         rows = rows.filter(lambda row: row["whole"])
     if args.max_samples:
         rows = rows.select(range(min(args.max_samples, len(rows))))
     numbers = class_numbers(rows["label"], pipe.model.config.label2id)
     good = [k for k, text in enumerate(rows["text"]) if text and text.strip()]
+    if not good:
+        raise ValueError(
+            f"{args.data_file} must hold a text to judge the reader by, and of {len(rows)} rows "
+            "that are left none has one: give more rows, or a larger share"
+        )
     return HeldOut([rows["text"][k] for k in good], torch.tensor([numbers[k] for k in good]))
 
 
