@@ -107,6 +107,21 @@ def test_a_recurrent_teacher_reads_no_special_tokens_and_names_its_own_classes(
         run_script(*command, "--data_file", other)
 
 
+def test_what_is_held_out_of_one_block_is_not_taught_in_another(
+    tmp_path: Path, run_script: Run, teacher: Path
+) -> None:
+    lines = [f"w{k // 2},{k % 2},{100 * (k // 2 + 50 * (k % 2))}" for k in range(40)]
+    data, out = tmp_path / "blocks.csv", tmp_path / "soft"
+    data.write_text("\n".join(["text,label,number", *lines]) + "\n")
+    command = ("label_with_teacher", "--teacher", teacher, "--output_dir", out)
+    options = ("--block_column", "number", "--validation_share", 0.25)
+    result = run_script(*command, "--data_file", data, *options)
+    taught = Dataset.from_parquet(str(out / "train.parquet"))["text"]
+    held_out = Dataset.from_parquet(str(out / "validation.parquet"))["text"]
+    assert len(held_out) == result["held_out"] == 10 and not set(taught) & set(held_out)
+    assert len(taught) == 40 - 2 * len(set(held_out))
+
+
 def test_a_class_number_is_one_of_the_reader_s(script: Script) -> None:
     class_numbers = script("held_out").class_numbers
     assert class_numbers(["b", 0], {"a": 0, "b": 1}) == [1, 0]
