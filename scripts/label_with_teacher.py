@@ -18,11 +18,12 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from text_data import hold_out, read_labelled_texts
+from held_out import class_numbers
+from text_data import hold_out, read_labelled_texts, without_texts
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedModel
 
 from temporal.models import READERS
+from temporal.pipelines.loading import LoadedModel, load_model
 
 
 def chunk_bounds(length: int, size: int) -> list[tuple[int, int]]:
@@ -32,21 +33,47 @@ def chunk_bounds(length: int, size: int) -> list[tuple[int, int]]:
     return list(zip(edges, edges[1:], strict=False))
 
 
+def load_teacher(folder: str) -> LoadedModel:
+    """A saved reader that takes whole texts.
+
+    Raises:
+        ValueError: the folder holds none.
+    """
+    file = Path(folder, "config.json")
+    kind = json.loads(file.read_text(encoding="utf-8")).get("model_type") if file.exists() else None
+    # A ChunkReader's forward takes what its encoder said, not texts.
+    kinds = sorted(k for k, v in READERS.items() if v.unit == "token" and k != "chunk_reader")
+    if kind not in kinds:
+        found = "has no config.json" if not file.exists() else f"has model_type {kind!r}"
+        raise ValueError(
+            f"--teacher ({folder}) {found}, and must be a folder that finetune_text.py saved, of "
+            f"one of {kinds}: train one, or wrap a classifier by EarlyExit.from_classifier and "
+            "save it with its tokenizer"
+        )
+    return load_model("text-classification", folder)
+
+
 @torch.inference_mode()
 def teach(
-    teacher: PreTrainedModel, tokenizer, texts: list[str], *, max_length: int, tokens_per_batch: int
+    teacher: LoadedModel, texts: list[str], *, max_length: int, tokens_per_batch: int
 ) -> Tensor:
-    """The teacher's probabilities of texts, `[N, K]`."""
-    ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+    """The teacher's probabilities of texts, `[N, K]`, in the order of its classes."""
+    reader, tokenizer = teacher.reader, teacher.tokenizer
+    ids = tokenizer(
+        texts,
+        truncation=True,
+        max_length=min(max_length, teacher.max_tokens or max_length),
+        add_special_tokens=teacher.adds_special_tokens,
+    )["input_ids"]
     order = sorted(range(len(ids)), key=lambda k: len(ids[k]))
-    answers = torch.empty(len(ids), teacher.config.num_labels)
+    answers = torch.empty(len(ids), reader.config.num_labels)
     while order:
-        count = max(1, tokens_per_batch // len(ids[order[-1]]))
+        count = max(1, tokens_per_batch // max(1, len(ids[order[-1]])))
         rows, order = order[-count:], order[:-count]
         padded = tokenizer.pad({"input_ids": [ids[k] for k in rows]}, return_tensors="pt")
-        batch = padded.to(teacher.device)
-        with torch.autocast(teacher.device.type, torch.bfloat16):
-            output = teacher(batch["input_ids"], batch["attention_mask"])
+        batch = padded.to(reader.device)
+        with torch.autocast(reader.device.type, torch.bfloat16):
+            output = reader(batch["input_ids"], batch["attention_mask"])
         answers[rows] = output.logits.float().softmax(-1).cpu()
     return answers
 
@@ -61,7 +88,10 @@ def main() -> None:
     parser.add_argument("--block_column", help="hold out whole blocks of this number column")
     parser.add_argument("--validation_share", type=float, default=0.1)
     parser.add_argument(
-        "--hard_share", type=float, default=0.4, help="weight of a text's own label in the mixture"
+        "--hard_share",
+        type=float,
+        default=0.4,
+        help="weight of a text's own label in the mixture, 0 to 1",
     )
     parser.add_argument(
         "--chunk_size", type=int, help="also label chunks of at most so many tokens"
@@ -71,26 +101,34 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output_dir", required=True)
     args = parser.parse_args()
+    if not 0 <= args.hard_share <= 1:
+        raise ValueError(
+            f"--hard_share ({args.hard_share}) must be between 0, the teacher alone, and 1, the "
+            "texts' own labels alone"
+        )
+    teacher = load_teacher(args.teacher)
+    reader, tokenizer = teacher.reader.eval(), teacher.tokenizer
 
     rows = read_labelled_texts(
         args.data_file, args.text_column, args.label_column, block_column=args.block_column
     )
     train, validation = hold_out(rows, args.validation_share, args.seed)
-    names = sorted(set(train["label"]))
-    tokenizer = AutoTokenizer.from_pretrained(args.teacher)
-    config = json.loads(Path(args.teacher, "config.json").read_text(encoding="utf-8"))
-    teacher = READERS[config["model_type"]].from_pretrained(args.teacher).eval()
-    if torch.cuda.is_available():
-        teacher.to("cuda")
-    if len(names) != teacher.config.num_labels:
+    train = without_texts(train, validation["text"])
+    names = sorted(set(train["label"]))  # what learns from the files numbers them so
+    class_numbers(rows["label"], reader.config.label2id)  # refuses what is not the teacher's
+    columns = class_numbers(names, reader.config.label2id)
+    if sorted(columns) != list(range(reader.config.num_labels)):
         raise ValueError(
-            f"--data_file ({args.data_file}) has {len(names)} labels, and the teacher "
-            f"{teacher.config.num_labels}: they must be the same, in sorted order"
+            f"--data_file ({args.data_file}) has the labels {names[:5]}, and the teacher "
+            f"{sorted(reader.config.label2id)[:5]}: all of the teacher's must occur, each under "
+            "one name; give more texts"
         )
+    if torch.cuda.is_available():
+        reader.to("cuda")
 
     texts = list(train["text"])
     sizes = {"max_length": args.max_length, "tokens_per_batch": args.tokens_per_batch}
-    soft = teach(teacher, tokenizer, texts, **sizes)
+    soft = teach(teacher, texts, **sizes)[:, columns]
     own = torch.eye(len(names))[[names.index(label) for label in train["label"]]]
     labels = (args.hard_share * own + (1 - args.hard_share) * soft).tolist()
     agreement = (soft.argmax(1) == own.argmax(1)).float().mean().item()
@@ -101,7 +139,7 @@ def main() -> None:
             for row in ids
             for start, end in chunk_bounds(len(row), args.chunk_size)
         ]
-        labels += teach(teacher, tokenizer, chunks, **sizes).tolist()
+        labels += teach(teacher, chunks, **sizes)[:, columns].tolist()
         texts += chunks
 
     folder = Path(args.output_dir)

@@ -126,6 +126,14 @@ def family_of(config: Any) -> tuple[list[dict[str, Any]], bool]:
     raise ValueError(f"model_type ({config.model_type}) must have exits, or a family of policies")
 
 
+def full_reading(config: Any) -> dict[str, Any]:
+    """Values for a reader's policy fields with which it skips nothing and halts nowhere."""
+    if not hasattr(config, "thresholds"):
+        return family_of(config)[0][0]
+    fields = {"thresholds": None, "depth_thresholds": None, "max_share": 1.0}
+    return {name: value for name, value in fields.items() if hasattr(config, name)}
+
+
 def chunk_policies(pipe: Any, held_out: HeldOut, unit: str, count: int) -> PolicyGrid:
     """Policies of a ChunkReader, from one pass that asks all exits about all chunks.
 

@@ -43,7 +43,7 @@ class ProfileArguments:
     """What to profile, on what."""
 
     model: str = field(metadata={"help": "Folder of a saved EarlyExit."})
-    data_file: str = field(metadata={"help": "Texts; see scripts/text_data.py."})
+    data_file: str = field(metadata={"help": "Texts; see scripts/text_files.py."})
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
     policy: str | None = field(default=None, metadata={"help": "As of `pipeline()`."})

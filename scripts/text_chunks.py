@@ -24,11 +24,19 @@ from temporal.training.chunk_evidence import ChunkedTexts, ChunkEvidence, ask_ex
 from temporal.training.skim import cross_fitted, fit_skim
 
 
-def build_chunk_reader(encoder: str, tokenizer: Any, options: dict[str, Any]) -> ChunkReader:
+def build_chunk_reader(
+    encoder: str, tokenizer: Any, options: dict[str, Any], num_labels: int
+) -> ChunkReader:
     """A reader with an untrained pooling around a saved `EarlyExit`.
 
+    Args:
+        encoder: its folder.
+        tokenizer: its tokenizer.
+        options: fields of `ChunkReaderConfig`.
+        num_labels: classes of the texts, 1 for a regression.
+
     Raises:
-        ValueError: the encoder has no exits, or the pooling has nothing to learn.
+        ValueError: the encoder has no exits or other labels, or the pooling has nothing to learn.
     """
     model_type = AutoConfig.from_pretrained(encoder).model_type
     if model_type != "early_exit":
@@ -43,6 +51,12 @@ def build_chunk_reader(encoder: str, tokenizer: Any, options: dict[str, Any]) ->
             "save it, no training is needed"
         )
     trained = EarlyExit.from_pretrained(encoder, use_safetensors=True)
+    if trained.config.num_labels != num_labels:
+        raise ValueError(
+            f"--encoder ({encoder}) answers with {trained.config.num_labels} labels, and the texts "
+            f"have {num_labels} (1 with --regression): they must be the same; name an encoder that "
+            "was trained on texts of these labels"
+        )
     return ChunkReader.from_classifier(trained, special_tokens(tokenizer), **options)
 
 

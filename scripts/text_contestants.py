@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import transformers
+from policy_grids import full_reading
 from transformers import AutoTokenizer
 
 from temporal.models import ChunkReader, EarlyExit
@@ -76,12 +77,11 @@ def sorted_by_length(run: Contestant) -> Contestant:
 
 
 def all_of_it(pipe: Any) -> Contestant:
-    """The reader itself in our engine, with nothing skipped and nothing halted."""
-    names = ("thresholds", "depth_thresholds", "read_threshold", "stop_threshold")
-    fields = {name: None for name in names[:2] if hasattr(pipe.model.config, name)}
-    fields.update({name: 0.0 for name in names[2:3] if hasattr(pipe.model.config, name)})
-    fields.update({name: 1.0 for name in names[3:] if hasattr(pipe.model.config, name)})
-    return adaptive(pipe, **fields)
+    """The reader itself in our engine, with nothing skipped and nothing halted.
+
+    A pruner that drops tokens between layers cannot be turned off, and goes on dropping them.
+    """
+    return adaptive(pipe, **full_reading(pipe.model.config))
 
 
 def exits_of(pipe: Any) -> Sequence[int]:

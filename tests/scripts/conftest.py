@@ -18,7 +18,14 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
+
+from temporal.models import READERS
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 FILLERS = [f"w{k}" for k in range(20)]
@@ -105,3 +112,38 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int], Pa
         return path
 
     return write
+
+
+OPTIONS = {
+    "skim_rnn": {"skim_size": 2},
+    "jumper": {"tokens_between_decisions": 2},
+}
+
+
+@pytest.fixture
+def saved_reader(tmp_path: Path, encoder_path: Path) -> Callable[[str], Any]:
+    """`saved_reader("skim_rnn")`: an untrained recurrent reader, in `tmp_path`."""
+
+    def save(name: str) -> Any:
+        tokenizer = AutoTokenizer.from_pretrained(encoder_path)
+        torch.manual_seed(0)
+        reader_class = READERS[name]
+        names = {0: "negative", 1: "positive"}
+        reader = reader_class(
+            reader_class.config_class(
+                vocab_size=len(tokenizer),
+                embedding_size=8,
+                hidden_size=8,
+                **OPTIONS.get(name, {}),
+                id2label=names,
+                label2id={label: k for k, label in names.items()},
+            )
+        )
+        with torch.no_grad():
+            for parameter in reader.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        reader.save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        return reader
+
+    return save

@@ -129,41 +129,8 @@ def test_searched_thresholds_and_temperatures_are_tested_on_other_rows(
     assert saved(exits)["temperatures"] is None
 
 
-OPTIONS = {
-    "skim_rnn": {"skim_size": 2},
-    "jumper": {"tokens_between_decisions": 2},
-}
 JUMPS = ["lstm_jump", "lstm_shuttle"]
 """What these leave out depends on two fields, which have no order."""
-
-
-@pytest.fixture
-def saved_reader(tmp_path: Path, encoder_path: Path) -> Callable[[str], Any]:
-    """`saved_reader("skim_rnn")`: an untrained recurrent reader, in `tmp_path`."""
-
-    def save(name: str) -> Any:
-        tokenizer = AutoTokenizer.from_pretrained(encoder_path)
-        torch.manual_seed(0)
-        reader_class = READERS[name]
-        names = {0: "negative", 1: "positive"}
-        reader = reader_class(
-            reader_class.config_class(
-                vocab_size=len(tokenizer),
-                embedding_size=8,
-                hidden_size=8,
-                **OPTIONS.get(name, {}),
-                id2label=names,
-                label2id={label: k for k, label in names.items()},
-            )
-        )
-        with torch.no_grad():
-            for parameter in reader.parameters():
-                parameter.add_(torch.randn_like(parameter))
-        reader.save_pretrained(tmp_path)
-        tokenizer.save_pretrained(tmp_path)
-        return reader
-
-    return save
 
 
 @pytest.mark.parametrize(
@@ -218,6 +185,53 @@ def test_goals_are_one(script: Callable[[str], Any]) -> None:
     for given in ({}, {"max_drop": 0.01, "budget": 0.5}, {"budget": 0.5, "budget_cost": 3.0}):
         with pytest.raises(ValueError, match="give one of --max_drop, --budget and --budget_cost"):
             arguments(model="-", data_file="-", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"choose_share": 1.0}, r"--choose_share \(1.0\) must be between 0 and 1"),
+        ({"choose_share": 0.0}, r"--choose_share \(0.0\) must be between 0 and 1"),
+        ({"max_samples": 0}, r"--max_samples \(0\) must be at least 1"),
+        ({"measured": True}, r"--measured \(True\) says how --max_drop is met"),
+    ],
+)
+def test_what_cannot_be_calibrated_on_is_refused(
+    given: dict[str, Any], message: str, script: Callable[[str], Any]
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        script("calibrate").CalibrationArguments(model="-", data_file="-", budget=0.5, **given)
+
+
+def test_a_check_is_of_one_point(script: Callable[[str], Any]) -> None:
+    arguments = script("check_certificate").CheckArguments
+    with pytest.raises(ValueError, match=r"--budget \(0.5\) and --max_drop \(0.1\) name"):
+        arguments(model="-", data_file="-", budget=0.5, max_drop=0.1)
+    with pytest.raises(ValueError, match=r"--max_samples \(-1\) must be at least 1"):
+        arguments(model="-", data_file="-", max_samples=-1)
+
+
+def test_phrases_are_of_trees_and_some_text_must_be_left(
+    tmp_path: Path, run_script: Run, exits: Path, reviews: Reviews
+) -> None:
+    command = ("calibrate", "--model", exits, "--budget", 0.5)
+    with pytest.raises(ValueError, match="--train_phrases needs trees, and .*csv holds none"):
+        run_script(*command, "--data_file", reviews(0, 10), "--train_phrases")
+    blank = tmp_path / "blank.csv"
+    blank.write_text("text,label\n,1\n,0\n")
+    with pytest.raises(ValueError, match="must hold a text .* of 2 rows that are left none has"):
+        run_script(*command, "--data_file", blank)
+
+
+def test_one_exit_cannot_be_calibrated(
+    tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
+) -> None:
+    classifier = BertForSequenceClassification.from_pretrained(encoder_path)
+    EarlyExit.from_classifier(classifier, exit_layers=[2]).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(encoder_path).save_pretrained(tmp_path)
+    command = ("calibrate", "--model", tmp_path, "--data_file", reviews(0, 10), "--budget", 0.5)
+    with pytest.raises(SystemExit, match=r"exit_layers \(\[2\]\) is the last exit alone"):
+        run_script(*command)
 
 
 def test_labels_that_the_reader_does_not_know_are_refused(

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from transformers import BertForSequenceClassification
 
-from temporal.models import ChunkReader
+from temporal.models import ChunkReader, EarlyExit
 from temporal.pipelines import pipeline
 
 from .conftest import BAD, FILLERS, GOOD
@@ -108,6 +109,10 @@ def test_only_an_encoder_with_exits_and_a_pooling_that_learns_are_trained(
 ) -> None:
     build = script("text_chunks").build_chunk_reader
     with pytest.raises(ValueError, match="must be a folder that --model early_exit saved"):
-        build(str(encoder_path), None, {})
+        build(str(encoder_path), None, {}, 2)
+    encoder = BertForSequenceClassification.from_pretrained(encoder_path)
+    EarlyExit.from_classifier(encoder).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"answers with 2 labels, and the texts have 3"):
+        build(str(tmp_path), None, {}, 3)
     with pytest.raises(ValueError, match="is trained from its encoder"):
         script("finetune_text").ModelArguments(model="chunk_reader", model_name_or_path="x")

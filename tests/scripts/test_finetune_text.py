@@ -227,6 +227,80 @@ def test_resumed_training_equals_uninterrupted(
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("skim_rnn", '{"skim_sise": 2}', "field of SkimRNNConfig; did you mean 'skim_size'"),
+        ("early_exit", '{"num_labels": 3}', "'num_labels' must be a field of EarlyExitConfig"),
+        ("skim_rnn", '{"zzz": 2}', r"'zzz' must be a field of .* it has \['cell', 'dropout'"),
+        ("skim_rnn", '{"vocab_size": 2}', "'vocab_size' is taken from --encoder"),
+        ("skim_rnn", "{skim_size: 2}", r"--reader_options \(.*\) must be a JSON object such as"),
+        ("skim_rnn", "[1]", r"--reader_options \(\[1\]\) must be a JSON object"),
+    ],
+)
+def test_options_that_no_reader_has_are_refused(
+    model: str, options: str, message: str, script: Callable[[str], Any]
+) -> None:
+    arguments = script("text_arguments").ModelArguments
+    with pytest.raises(ValueError, match=message):
+        arguments(model=model, reader_options=options)
+    with pytest.raises(ValueError, match=r"--encoder_options \({\) must be a JSON object"):
+        arguments(encoder_options="{")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"init_from": "x"},
+        {"freeze_embeddings": True},
+        {"word_dropout": 0.1},
+        {"encoder_options": '{"a": 1}'},
+        {"pruning_learning_rate": 0.1},
+        {"crop_size": 8},
+    ],
+)
+def test_options_that_a_chunk_reader_ignores_are_refused(
+    given: dict[str, Any], script: Callable[[str], Any]
+) -> None:
+    module = script("text_arguments")
+    data = {k: v for k, v in given.items() if k == "crop_size"}
+    of_model = {k: v for k, v in given.items() if k not in data}
+    data_args = module.DataArguments(train_file="-", **data)
+    module.check_together(module.ModelArguments(**of_model), data_args)
+    reader = module.ModelArguments(model="chunk_reader", **of_model)
+    with pytest.raises(ValueError, match=rf"--{next(iter(given))} \(.*\) does nothing for"):
+        module.check_together(reader, data_args)
+    module.check_together(
+        module.ModelArguments(model="chunk_reader"), module.DataArguments(train_file="-")
+    )
+
+
+def test_a_rate_of_pruning_needs_pruning(
+    tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
+) -> None:
+    files = (reviews(0, 8), reviews(1000, 1004))
+    with pytest.raises(ValueError, match=r"--pruning_learning_rate \(0.1\) .* give --pruning"):
+        train(run_script, encoder_path, *files, tmp_path, "--pruning_learning_rate", 0.1)
+
+
+def test_validation_rows_are_found_after_a_calibration_share(
+    script: Callable[[str], Any], reviews: Reviews
+) -> None:
+    data, path = script("text_data"), str(reviews(0, 200))
+    shares = {"calibration_share": 0.25}
+    _, validated = data.load_data(data.DataArguments(train_file=path, **shares), 7)
+    rows = data.read_labelled_texts(path)
+    found = data.held_out_rows(rows, 7, validation_share=0.1, **shares)
+    assert found["text"] == validated["text"] and len(found) == 15
+    held_out = script("held_out")
+    args = held_out.HeldOutArguments(
+        model="-", data_file=path, seed=7, validation_share=0.1, **shares
+    )
+    config = SimpleNamespace(label2id={"negative": 0, "positive": 1})
+    pipe = SimpleNamespace(model=SimpleNamespace(config=config))
+    assert held_out.read_held_out(args, pipe).inputs == found["text"]
+
+
 @pytest.mark.parametrize("share_of", ["calibration_share", "validation_share"])
 def test_calibration_finds_the_rows_that_training_left_out(
     script: Callable[[str], Any], encoder_path: Path, reviews: Reviews, share_of: str

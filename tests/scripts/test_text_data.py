@@ -83,6 +83,97 @@ def test_numbers_fall_into_blocks_of_one_label(text_data: Any, tmp_path: Path) -
     assert rows["group"] == ["1 0", "1 0", "1 1", "0 0"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "text,label\na,1\n,0\n", r"a\.csv, row 2 .*'text' must not be empty"),
+        ("a.csv", "text,label\na,1\nb,\n", r"a\.csv, row 2 .*'label' must not be empty"),
+        ("a.csv", "words,label\na,1\n", r"has the columns .* no 'text': .* by --text_column"),
+        ("a.jsonl", '{"text": "a", "label": null}\n', r"row 1 .*'label' must not be empty"),
+        ("a.tsv", "", r"a\.tsv is empty"),
+        ("a.tsv", "a b\t1\n\nc d\n", r"a\.tsv, line 3 has 1 of the columns"),
+        ("a.tsv", "a b\t1\n \t0\n", r"a\.tsv, row 2 .*'text' must not be empty"),
+        ("a.txt", "(3 (2 a) (4 b))\na film\n", r"a\.txt, line 2 must be a tree"),
+        ("a.txt", "(3 (2 a) (4 b)\n", r"a\.txt, line 1 must be a tree"),
+        ("a.txt", "(3 (2 a) (4))\n", r"a\.txt, line 1 must be a tree"),
+        ("a.label", "NUM:dist How far ?\nNUM:dist\n", r"a\.label, line 2 must be `COARSE:fine"),
+    ],
+)
+def test_what_is_missing_is_named_with_its_place(
+    text_data: Any, tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        text_data.read_labelled_texts(write(tmp_path, name, content))
+
+
+def test_texts_may_be_blank_where_that_is_allowed(text_data: Any, tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "text,label\na,1\n,0\n")
+    assert text_data.read_labelled_texts(path, blank=True)["text"] == ["a", None]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("left.csv", "sentence\ngood film\n"),
+        ("left.csv", "text,label\ngood film,1\n"),
+        ("left.tsv", "sentence\ngood film\n"),
+        ("left.tsv", "index\tsentence\n1\tgood film\n"),
+        ("left.tsv", "good film\t1\n"),
+        ("left.txt", "(4 (3 good) (2 film))\n"),
+    ],
+)
+def test_what_is_left_out_needs_no_label(
+    text_data: Any, tmp_path: Path, name: str, content: str
+) -> None:
+    train = write(tmp_path, "train.csv", "sentence,label\nFilm,1\na,0\nb,1\nc,0\n")
+    dev = write(tmp_path, "dev.csv", "sentence,label\na,1\nb,0\n")
+    args = text_data.DataArguments(
+        train_file=train,
+        validation_file=dev,
+        text_column="sentence",
+        leave_out_file=write(tmp_path, name, content),
+    )
+    assert text_data.load_data(args, 0)[0]["text"] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("share", ["calibration_share", None])
+def test_what_is_held_out_of_one_block_is_not_trained_on_in_another(
+    text_data: Any, tmp_path: Path, share: str | None
+) -> None:
+    lines = [f"t{k // 2},{k % 2},{100 * (k // 2 + 50 * (k % 2))}" for k in range(80)]
+    lines += [f"own{k},{k % 2},{100 * (k // 2)}" for k in range(80)]
+    path = write(tmp_path, "a.csv", "\n".join(["text,label,number", *lines]) + "\n")
+    shares = {share: 0.3} if share else {}
+    args = text_data.DataArguments(train_file=path, block_column="number", **shares)
+    train, validation = text_data.load_data(args, 0)
+    rows = text_data.read_labelled_texts(path, block_column="number")
+    rest, held = rows, []
+    if share:
+        rest, held = text_data.hold_out(rows, 0.3, 0)
+    rest, expected = text_data.hold_out(rest, 0.1, 0)
+    assert validation["text"] == expected["text"]  # the split is as it was
+    seen = {*expected["text"], *(held["text"] if share else [])}
+    assert seen & set(rest["text"]) and not seen & set(train["text"])
+    assert set(train["text"]) == set(rest["text"]) - seen
+
+
+def test_a_label_only_in_validation_is_refused(text_data: Any, tmp_path: Path) -> None:
+    train = write(tmp_path, "train.csv", "text,label\na,pos\nb,neg\n")
+    dev = write(tmp_path, "dev.csv", "text,label\nc,pos\nd,Neg\n")
+    args = text_data.DataArguments(train_file=train, validation_file=dev)
+    with pytest.raises(ValueError, match=r"labels \['Neg'\] occur in .*dev.csv"):
+        text_data.load_data(args, 0)
+
+
+def test_as_many_probabilities_as_labels(text_data: Any, tmp_path: Path) -> None:
+    train = tmp_path / "soft.parquet"
+    Dataset.from_dict({"text": ["a"], "label": [[0.1, 0.2, 0.7]]}).to_parquet(train)
+    dev = write(tmp_path, "dev.csv", "text,label\nc,pos\nd,neg\n")
+    args = text_data.DataArguments(train_file=str(train), validation_file=dev)
+    with pytest.raises(ValueError, match="has 3 class probabilities a text"):
+        text_data.load_data(args, 0)
+
+
 def test_an_unknown_suffix_is_named(text_data: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.docx: the suffix must be"):
         text_data.read_labelled_texts(str(tmp_path / "a.docx"))

@@ -1,0 +1,130 @@
+"""Benchmarks of readers of any family: what they are measured against, and what is left out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from temporal.models import READERS
+from temporal.models.recurrent import RecurrentReader
+from temporal.pipelines import pipeline
+
+RECURRENT = [name for name, reader in READERS.items() if issubclass(reader, RecurrentReader)]
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_reading_everything_is_the_first_policy_of_the_family(
+    name: str,
+    tmp_path: Path,
+    script: Callable[[str], Any],
+    saved_reader: Callable[[str], Any],
+    reviews: Callable[[int, int], Path],
+) -> None:
+    saved_reader(name)
+    benchmark = script("benchmark_text")
+    args = benchmark.BenchmarkArguments(model=str(tmp_path), data_file=str(reviews(0, 12)))
+    bench = benchmark.Bench(args, 4)
+    data = bench.data()
+    full, _ = script("policy_grids").family_of(bench.pipe.model.config)
+    pipe = pipeline("text-classification", str(tmp_path), batch_size=4)
+    vars(pipe.model.config).update(full[0])
+    rows = list(pipe.read(data.texts))
+    assert bench.dense_macs(data) == sum(row.trace.cost.macs for row in rows)
+    assert {row.trace.share_read for row in rows} == {1.0}
+    labels = [row.predictions[0]["label"] for row in rows]
+    before = bench.pipe.model.config.to_dict()
+    assert bench.contestants(None, data)["reads_everything"](data.texts) == labels
+    assert bench.pipe.model.config.to_dict() == before
+
+
+def test_reading_everything_has_no_thresholds(script: Callable[[str], Any]) -> None:
+    full = script("policy_grids").full_reading
+    config = SimpleNamespace(thresholds=[0.5], depth_thresholds=[0.5], max_share=0.5)
+    assert full(config) == {"thresholds": None, "depth_thresholds": None, "max_share": 1.0}
+    assert full(SimpleNamespace(thresholds=[0.5])) == {"thresholds": None}
+
+
+def test_blank_texts_are_left_out_and_counted(
+    tmp_path: Path,
+    script: Callable[[str], Any],
+    saved_reader: Callable[[str], Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    saved_reader("skim_rnn")
+    file = tmp_path / "blank.csv"
+    with open(file, "w", newline="") as opened:
+        csv.writer(opened).writerows(
+            [("text", "label"), ("good", 1), ("", 1), (" ", 0), ("bad", 0)]
+        )
+    benchmark = script("benchmark_text")
+    args = benchmark.BenchmarkArguments(model=str(tmp_path), data_file=str(file))
+    data = benchmark.Bench(args, 4).data()
+    assert (data.texts, data.labels) == (["good", "bad"], [1, 0])
+    assert "left out 2 blank texts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+def test_the_plain_network_beside_an_hmrnn_has_its_layers(
+    layers: int, script: Callable[[str], Any]
+) -> None:
+    """Where the layers are told nothing from above and always from below, it is a stacked LSTM."""
+    benchmark = script("benchmark_recurrent")
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 20, "embedding_size": 6, "hidden_size": 5, "num_labels": 2}
+    reader_class = READERS["hm_rnn"]
+    reader = reader_class(reader_class.config_class(num_layers=layers, **sizes)).eval()
+    plain = benchmark.Plain(reader).eval()
+    stacked = torch.nn.LSTM(6, 5, num_layers=layers, batch_first=True)
+    inputs = [reader.read_input, *reader.below]
+    hidden = [reader.read_hidden, *reader.hidden]
+    ids = torch.randint(1, 20, (3, 7))
+    with torch.no_grad():
+        for k, (below, own) in enumerate(zip(inputs, hidden, strict=True)):
+            getattr(stacked, f"weight_ih_l{k}").copy_(below.weight)
+            getattr(stacked, f"weight_hh_l{k}").copy_(own.weight)
+            getattr(stacked, f"bias_ih_l{k}").copy_(below.bias)
+            getattr(stacked, f"bias_hh_l{k}").zero_()
+        x = reader.embedding(ids)
+        assert plain.network(x).shape == (3, 7, layers * 5)
+        torch.testing.assert_close(plain.network(x)[..., -5:], stacked(x)[0])
+        assert plain(ids, torch.ones_like(ids)).shape == (3, 2)
+
+
+def test_a_recurrent_benchmark_of_an_hmrnn(
+    tmp_path: Path,
+    run_script: Callable[..., dict[str, Any]],
+    saved_reader: Callable[[str], Any],
+    reviews: Callable[[int, int], Path],
+) -> None:
+    saved_reader("hm_rnn")
+    data = ("--data_file", reviews(0, 8), "--rounds", 1, "--num_threads", 1)
+    report = run_script("benchmark_recurrent", "--models", tmp_path, *data)
+    (row,) = report["results"].values()
+    assert 0 < row["macs_share"] <= 1 and row["batched"]["speedup"] > 0
+
+
+def test_a_frontier_is_drawn_at_one_batch_size(
+    tmp_path: Path, script: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {"transformers": {"texts_per_second": 10.0, "accuracy": 0.9}}
+    report = {"runs": [{"batch_size": size, "results": rows} for size in (1, 32)]}
+    plot = script("plot_frontier")
+    assert plot.run_of(report, 32) is report["runs"][1]
+    assert plot.run_of({"runs": report["runs"][:1]}, None) is report["runs"][0]
+    for size in (None, 8):
+        with pytest.raises(ValueError, match=rf"--batch_size \({size}\) must be one of .*\[1, 32"):
+            plot.run_of(report, size)
+    file, picture = tmp_path / "frontier.json", tmp_path / "frontier.png"
+    file.write_text(json.dumps(report))
+    arguments = ["plot_frontier.py", str(file), str(picture), "--batch_size", "32"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    plot.main()
+    assert picture.stat().st_size > 0
