@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -204,6 +205,19 @@ def text_trainer(
     )
 
 
+def leave_together(accelerator: Any) -> None:
+    """Leave the group of processes, if there is one, so that none aborts or waits for ever.
+
+    A process that leaves while another still talks to it takes that one down. And the group's
+    threads let go of the last tensors a moment after the work is done, for which they need the
+    interpreter: whoever destroys the group at that moment holds it, and waits for them (torch 2.13).
+    """
+    if accelerator.num_processes > 1:
+        accelerator.wait_for_everyone()
+        time.sleep(0.5)
+    accelerator.end_training()
+
+
 def main() -> None:
     """Train, evaluate, save, and print the result."""
     parser = HfArgumentParser((ModelArguments, DataArguments, TrainingArguments))
@@ -252,9 +266,7 @@ def main() -> None:
         tokenizer.save_pretrained(args.output_dir)
         Path(args.output_dir, "all_results.json").write_text(json.dumps(scores, indent=2))
         print(json.dumps({"model": model_args.model, "output_dir": args.output_dir, **scores}))
-    # A process that leaves while another still talks to it may take that one down.
-    trainer.accelerator.wait_for_everyone()
-    trainer.accelerator.end_training()
+    leave_together(trainer.accelerator)
 
 
 if __name__ == "__main__":
