@@ -210,7 +210,7 @@ def leave_together(accelerator: Any) -> None:
 
     A process that leaves while another still talks to it takes that one down. And the group's
     threads let go of the last tensors a moment after the work is done, for which they need the
-    interpreter: whoever destroys the group at that moment holds it, and waits for them (torch 2.13).
+    interpreter: whoever destroys the group just then holds it, and waits for them (torch 2.13).
     """
     if accelerator.num_processes > 1:
         accelerator.wait_for_everyone()
