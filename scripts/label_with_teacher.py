@@ -24,13 +24,14 @@ from torch import Tensor
 
 from temporal.models import READERS
 from temporal.pipelines.loading import LoadedModel, load_model
+from temporal.policies.read import even_pieces
 
 
 def chunk_bounds(length: int, size: int) -> list[tuple[int, int]]:
     """Where equal chunks of at most `size` tokens begin and end."""
-    count = max(1, -(-length // size))
-    edges = [length * k // count for k in range(count + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    if not length:
+        return [(0, 0)]
+    return [(piece.start, piece.stop) for piece in even_pieces(length, size)]
 
 
 def load_teacher(folder: str) -> LoadedModel:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .compiled import add_rows, kernel
-from .steps import finish_pool, pool, start_pool, update
+from .steps import finish_pool, num_gates, pool, start_pool, update
 
 
 @kernel
@@ -91,4 +91,4 @@ def ponder_sequences(
             num_steps += steps[t]
             pool(pooling, pooled[s], h)
         finish_pool(pooling, pooled[s], h, ends[s] - starts[s])
-        macs[s] = num_steps * (size * (4 if cell == 0 else 3) * size + size)
+        macs[s] = num_steps * (size * num_gates(cell) * size + size)

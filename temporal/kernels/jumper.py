@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .compiled import add_rows, kernel
-from .steps import finish_pool, pool, read_token, start_pool
+from .steps import finish_pool, num_gates, pool, read_token, start_pool
 
 
 @kernel
@@ -70,7 +70,7 @@ def jumper_sequences(
             pool(pooling, pooled[s], h)
             num_read += 1
             marks[t] = num_read
-            work += size * (4 if cell == 0 else 3) * size
+            work += size * num_gates(cell) * size
             decides = num_read % every == 0 if every else is_end[ids[t]]
             if decides and t + 1 < ends[s]:
                 seen[:] = pooled[s]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .compiled import add_rows, kernel
-from .steps import finish_pool, pool, read_token, start_pool
+from .steps import finish_pool, num_gates, pool, read_token, start_pool
 
 
 @kernel
@@ -67,7 +67,7 @@ def structural_jump_sequences(
     logits = np.empty(4, np.float32)
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
-    read_macs = size * (4 if cell == 0 else 3) * size + (size + 4) * num_features
+    read_macs = size * num_gates(cell) * size + (size + 4) * num_features
     for s in sequences:
         h[:] = 0
         c[:] = 0

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .compiled import LANES, add_rows, kernel, tanh
-from .steps import finish_pool, pool, start_pool
+from .steps import finish_pool, num_gates, pool, start_pool
 
 _HALF, _ONE = np.float32(0.5), np.float32(1)
 
@@ -134,7 +134,7 @@ def variable_sequences(
                 first = b * LANES
                 count = min(LANES, n - first)
                 update_block(cell, gates[b * columns :], h[first:], c[first:], count)
-            work += (4 if cell == 0 else 3) * min(size, blocks * LANES) * n + size
+            work += num_gates(cell) * min(size, blocks * LANES) * n + size
             pool(pooling, pooled[s], h)
         finish_pool(pooling, pooled[s], h, ends[s] - starts[s])
         macs[s] = work
