@@ -13,13 +13,11 @@ Prints JSON.
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import transformers
-from interleaved import clock
+from interleaved import clock, machine
 from text_data import read_labelled_texts
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -171,14 +169,6 @@ def judge(path: str, texts: list[str], labels: list[Any], args: BenchmarkArgumen
         "share_read": sum(trace.units_read for trace in traces) / tokens,
         "macs_share": macs / dense_macs,
         **times,
-    }
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    return {
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
 
 

@@ -20,7 +20,6 @@ costs does not count as MACs. Prints JSON.
 from __future__ import annotations
 
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -32,8 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
-from interleaved import Clocked, clock
+from interleaved import Clocked, clock, machine
 from policy_grids import full_reading
 from text_contestants import (
     Contestant,
@@ -301,8 +299,7 @@ def main() -> None:
                 "data_file": args.data_file,
                 "rounds": args.rounds,
                 "threads": torch.get_num_threads(),
-                "machine": f"{platform.machine()}, Python {platform.python_version()}",
-                "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+                **machine(),
                 "runs": runs,
             },
             indent=2,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import torch
+import transformers
 
 T = TypeVar("T")
 
@@ -37,3 +41,11 @@ def clock(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, 
         for name, values in times.items()
     }
     return {name: Clocked(*medians[name], answers[name]) for name in contestants}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures of a text benchmark were measured on."""
+    return {
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }

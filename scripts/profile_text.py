@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import platform
 import random
 import statistics
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 
 import torch
 import transformers
+from interleaved import machine
 from text_data import read_labelled_texts
 from transformers import HfArgumentParser
 
@@ -231,8 +231,7 @@ def main() -> None:
         "policy": args.policy,
         "rounds": args.rounds,
         "threads": torch.get_num_threads(),
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        **machine(),
         **profile(args, texts),
     }
     if args.packing:

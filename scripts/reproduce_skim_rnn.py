@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmark_recurrent import BenchmarkArguments, judge, machine
+from benchmark_recurrent import BenchmarkArguments, judge
+from interleaved import machine
 from text_data import hold_out, read_labelled_texts
 
 
