@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import add_rows, kernel
+from .compiled import kernel
 from .steps import finish_pool, num_gates, pool, start_pool, update
+from .vectors import add_rows
 
 
 @kernel

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import add_rows, kernel
+from .compiled import kernel
 from .steps import LSTM, finish_pool, pool, start_pool, update
+from .vectors import add_rows
 
 
 @kernel

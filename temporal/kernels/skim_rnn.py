@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import add_rows, kernel
-from .steps import finish_pool, num_gates, pool, read_token, start_pool, update
+from .compiled import kernel
+from .steps import MAX, finish_pool, num_gates, pool, read_token, start_pool, update
+from .vectors import add, add_rows, dot, keep_larger, set_row
 
 
 @kernel
@@ -60,43 +61,42 @@ def skim_sequences(
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
     for s in sequences:
+        seen = pooled[s]
         h[:] = 0
         c[:] = 0
         kept[:] = 0
-        start_pool(pooling, pooled[s])
+        start_pool(pooling, seen)
         kept_is_old = False
         work = 0
         for t in range(starts[s], ends[s]):
             token = ids[t]
             if kept_is_old:
-                logit = small_inputs[token, policy]
-                for i in range(size):
-                    logit += policy_hidden[i] * h[i]
+                logit = small_inputs[token, policy] + dot(policy_hidden, h)
                 work += size
             else:
-                small_gates[:] = small_inputs[token]
-                for i in range(small_columns):
-                    small_gates[i] += kept[i]
+                set_row(small_gates, small_inputs, token)
+                add(small_gates, kept)
                 add_rows(small_gates, h, small_hidden, 0, skim_size)
                 logit = small_gates[policy]
                 work += skim_size * (policy + 1)
-            if logit > threshold:
-                was_read[t] = True
+            was_read[t] = logit > threshold
+            if was_read[t]:
                 read_token(cell, token, big_inputs, big_hidden, big_gates, h, c)
                 work += size * num_gates(cell) * size
                 kept_is_old = True
             else:
-                was_read[t] = False
                 if kept_is_old:
                     kept[:] = 0
                     add_rows(kept, h, small_hidden, skim_size, size)
-                    small_gates[:] = small_inputs[token]
-                    for i in range(small_columns):
-                        small_gates[i] += kept[i]
+                    set_row(small_gates, small_inputs, token)
+                    add(small_gates, kept)
                     add_rows(small_gates, h, small_hidden, 0, skim_size)
                     work += size * (policy + 1)
                     kept_is_old = False
                 update(cell, small_gates, small_columns, h, c, skim_size)
-            pool(pooling, pooled[s], h)
-        finish_pool(pooling, pooled[s], h, ends[s] - starts[s])
+            if pooling == MAX and not kept_is_old and t > starts[s]:
+                keep_larger(seen, h, skim_size)  # the others are as they were
+            else:
+                pool(pooling, seen, h)
+        finish_pool(pooling, seen, h, ends[s] - starts[s])
         macs[s] = work

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import add_rows, kernel, tanh
+from .compiled import kernel
+from .vectors import add_rows, gru_update, keep_larger, lstm_update, set_row
 
 LSTM, GRU = 0, 1
 CELL_CODES = {"lstm": LSTM, "gru": GRU}
 LAST, MAX, MEAN = 0, 1, 2
 POOLING_CODES = {"last": LAST, "max": MAX, "mean": MEAN}
-
-_HALF, _ONE = np.float32(0.5), np.float32(1)
 
 
 @kernel
@@ -28,19 +27,9 @@ def update(cell: Any, gates: Any, columns: Any, h: Any, c: Any, size: Any) -> No
         size: entries to update.
     """
     if cell == LSTM:
-        for i in range(4 * size):
-            gates[i] = tanh(gates[i])
-        for i in range(size):
-            kept = (_ONE + gates[size + i]) * c[i]
-            c[i] = _HALF * (kept + (_ONE + gates[i]) * gates[3 * size + i])
-        for i in range(size):
-            h[i] = _HALF * (_ONE + gates[2 * size + i]) * tanh(c[i])
+        lstm_update(gates, size, h, c, size)
     else:
-        for i in range(2 * size):
-            gates[i] = _HALF * (_ONE + tanh(gates[i]))
-        for i in range(size):
-            new = tanh(gates[columns + i] + gates[i] * gates[2 * size + i])
-            h[i] = new + gates[size + i] * (h[i] - new)
+        gru_update(gates, size, columns, h, size)
 
 
 @kernel
@@ -60,7 +49,7 @@ def read_token(cell: Any, token: Any, inputs: Any, hidden: Any, gates: Any, h: A
         gates: float32 of `inputs`' width, overwritten.
         h, c: float32 `[H]`, updated.
     """
-    gates[:] = inputs[token]
+    set_row(gates, inputs, token)
     add_rows(gates, h, hidden, 0, len(h))
     update(cell, gates, hidden.shape[1], h, c, len(h))
 
@@ -69,8 +58,7 @@ def read_token(cell: Any, token: Any, inputs: Any, hidden: Any, gates: Any, h: A
 def pool(pooling: Any, pooled: Any, h: Any, times: Any = 1) -> None:
     """Take one more state, which lasted for so many tokens, into the running maximum or sum."""
     if pooling == MAX:
-        for i in range(len(h)):
-            pooled[i] = h[i] if h[i] > pooled[i] or h[i] != h[i] else pooled[i]
+        keep_larger(pooled, h, len(h))
     elif pooling == MEAN:
         for i in range(len(h)):
             pooled[i] += np.float32(times) * h[i]

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import add_rows, kernel
+from .compiled import kernel
 from .steps import finish_pool, num_gates, pool, read_token, start_pool
+from .vectors import add_rows
 
 
 @kernel

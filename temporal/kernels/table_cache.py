@@ -53,7 +53,7 @@ class TableCache:
 
     def get(self, module: nn.Module, make: Callable[[], Any]) -> Any:
         """What `make()` returned for these weights."""
-        weights = list(module.parameters())
+        weights = _weights(module)
         places = tuple([weight.data_ptr() for weight in weights])
         versions = tuple([0 if w.is_inference() else w._version for w in weights])
         kept = self._made
@@ -80,6 +80,15 @@ class TableCache:
 
     def __reduce__(self) -> tuple[type[TableCache], tuple[()]]:
         return TableCache, ()
+
+
+def _weights(module: nn.Module) -> list[Tensor]:
+    """`list(module.parameters())` at a third of its time, which counts for short texts."""
+    found: list[Tensor] = [weight for weight in module._parameters.values() if weight is not None]
+    for child in module._modules.values():
+        if child is not None:
+            found += _weights(child)
+    return found
 
 
 def _watch(weight: Tensor) -> Any:

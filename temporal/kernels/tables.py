@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .cells import NUM_GATES
-from .compiled import LANES
+from .vectors import LANES
 
 Floats = NDArray[np.float32]
 

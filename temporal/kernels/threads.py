@@ -42,6 +42,9 @@ def run_in_threads(
         lengths: of all sequences, in tokens.
         num_threads: at most.
     """
+    if num_threads == 1 or len(lengths) == 1:
+        run(list(range(len(lengths))))
+        return
     groups = share_out(lengths, num_threads)
     if len(groups) == 1:
         run(groups[0])

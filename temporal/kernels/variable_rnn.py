@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .compiled import LANES, add_rows, kernel, tanh
-from .steps import finish_pool, num_gates, pool, start_pool
+from .compiled import kernel
+from .steps import LSTM, finish_pool, num_gates, pool, start_pool
+from .vectors import LANES, add_rows, gru_update, lstm_update
 
-_HALF, _ONE = np.float32(0.5), np.float32(1)
+_ONE = np.float32(1)
 
 
 def block_tables(
@@ -56,25 +57,6 @@ def _in_blocks(gates: tuple[Tensor, ...]) -> Tensor:
     """Gates `[n, H]` each, to `[n, b, 4 L]`."""
     padded = torch.stack([F.pad(gate, [0, -gate.shape[1] % LANES]) for gate in gates], 1)
     return padded.unflatten(2, (-1, LANES)).transpose(1, 2).flatten(2)
-
-
-@kernel
-def update_block(cell: Any, gates: Any, h: Any, c: Any, count: Any) -> None:
-    """Update the first entries of a block's state in place, from gates float32 `[4 L]`."""
-    if cell == 0:
-        for i in range(4 * LANES):
-            gates[i] = tanh(gates[i])
-        for i in range(count):
-            kept = (_ONE + gates[LANES + i]) * c[i]
-            c[i] = _HALF * (kept + (_ONE + gates[i]) * gates[3 * LANES + i])
-        for i in range(count):
-            h[i] = _HALF * (_ONE + gates[2 * LANES + i]) * tanh(c[i])
-    else:
-        for i in range(2 * LANES):
-            gates[i] = _HALF * (_ONE + tanh(gates[i]))
-        for i in range(count):
-            new = tanh(gates[3 * LANES + i] + gates[i] * gates[2 * LANES + i])
-            h[i] = new + gates[LANES + i] * (h[i] - new)
 
 
 @kernel
@@ -133,7 +115,11 @@ def variable_sequences(
             for b in range(blocks):
                 first = b * LANES
                 count = min(LANES, n - first)
-                update_block(cell, gates[b * columns :], h[first:], c[first:], count)
+                of_block = gates[b * columns :]
+                if cell == LSTM:
+                    lstm_update(of_block, LANES, h[first:], c[first:], count)
+                else:
+                    gru_update(of_block, LANES, 3 * LANES, h[first:], count)
             work += num_gates(cell) * min(size, blocks * LANES) * n + size
             pool(pooling, pooled[s], h)
         finish_pool(pooling, pooled[s], h, ends[s] - starts[s])

@@ -24,17 +24,14 @@ from ..kernels.tables import cell_tables
 from ..stage import Stage
 from .checks import check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
+from .kernel_runs import kernels_apply, run_kernel
 from .recurrent import (
-    RecurrentOutput,
     RecurrentReader,
-    classify_tokens,
     first_state,
     init_recurrent_weights,
-    kernels_apply,
     plain_macs,
     pool_states,
     read_cohort,
-    run_kernel,
 )
 
 
@@ -97,21 +94,6 @@ class AdaptiveComputationTime(RecurrentReader, PreTrainedModel):
             init.ones_(module.bias)  # section 3: few steps at first
         elif module is self.flag_input:
             init.zeros_(module.weight)  # at first, one step is that of the plain network
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-    ) -> RecurrentOutput:
-        """Classify a batch.
-
-        Args:
-            input_ids: int64 `[B, T]`, padded at the end.
-            attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
-            labels: int64 `[B]`, or class probabilities `[B, K]`.
-        """
-        return classify_tokens(self, self._dense, input_ids, attention_mask, labels)
 
     def _dense(self, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows_B = torch.arange(len(x_BTD), device=x_BTD.device)

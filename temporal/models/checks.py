@@ -78,6 +78,8 @@ def check_batch(input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tenso
             f"attention_mask {tuple(attention_mask.shape)} must have the shape of input_ids "
             f"{tuple(input_ids.shape)}"
         )
+    if (attention_mask == 1).all():
+        return attention_mask.long(), input_ids.new_full((len(input_ids),), input_ids.shape[1])
     lengths_B = (attention_mask != 0).sum(1)
     positions_T = torch.arange(input_ids.shape[1], device=lengths_B.device)
     mask_BT = positions_T < lengths_B[:, None]

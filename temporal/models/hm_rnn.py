@@ -26,15 +26,13 @@ from ..policies.estimators import annealed_slope, hard_sigmoid, straight_through
 from ..stage import Stage
 from .checks import check_in, check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
+from .kernel_runs import run_kernel
 from .recurrent import (
-    RecurrentOutput,
     RecurrentReader,
-    classify_tokens,
     init_recurrent_weights,
     plain_macs,
     pool_densely,
     read_cohort,
-    run_kernel,
 )
 
 
@@ -106,21 +104,6 @@ class HMRNN(RecurrentReader, PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         init_recurrent_weights(module, "lstm", (self.read_input, *self.below))
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-    ) -> RecurrentOutput:
-        """Classify a batch.
-
-        Args:
-            input_ids: int64 `[B, T]`, padded at the end.
-            attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
-            labels: int64 `[B]`, or class probabilities `[B, K]`.
-        """
-        return classify_tokens(self, self._dense, input_ids, attention_mask, labels)
 
     def _dense(self, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         num_layers, size = self.config.num_layers, self.config.hidden_size

@@ -29,16 +29,15 @@ from ..policies.skip import read_logit
 from ..stage import Stage
 from .checks import check_batch, check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
+from .kernel_runs import kernels_apply, run_kernel
 from .punctuation import SENTENCE_ENDS, token_ids, token_kinds
 from .recurrent import (
     RecurrentOutput,
     RecurrentReader,
     first_state,
     init_recurrent_weights,
-    kernels_apply,
     likeliest,
     read_cohort,
-    run_kernel,
 )
 from .walks import note_walk
 

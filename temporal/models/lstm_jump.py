@@ -24,16 +24,15 @@ from ..policies.reinforce import right_or_wrong
 from ..stage import Stage
 from .checks import check_in, check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
+from .kernel_runs import kernels_apply, run_kernel
 from .recurrent import (
     RecurrentOutput,
     RecurrentReader,
     RunningPool,
     first_state,
     init_recurrent_weights,
-    kernels_apply,
     pool_states,
     read_cohort,
-    run_kernel,
 )
 from .walks import Decisions, Walk, classify_walk, note_walk
 

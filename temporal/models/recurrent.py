@@ -1,7 +1,9 @@
 """What the recurrent readers share: the way from tokens to logits around what each does in between.
 
 A reader has `embedding`, `dropout`, `classifier`, `uses_kernels`, and the stages `run` (its kernel,
-which returns pooled states, a mark for each token, and MACs) and `classify`.
+which returns pooled states, a mark for each token, and MACs) and `classify`. One that walks through
+every token has `_dense`, too: from embeddings `[B, T, D]` and the mask `[B, T]` to the states
+`[B, T, H]`, the weight of reading each token `[B, T]` and what its policy adds to the loss.
 
 B sources, T tokens, D embedding width, H state size, K classes, N tokens of all sources.
 """
@@ -13,9 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import DTypeLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
@@ -23,10 +23,8 @@ from transformers.utils import ModelOutput
 
 from ..handle import Handle
 from ..kernels import NUM_GATES, State, dense_states
-from ..kernels.steps import POOLING_CODES
-from ..kernels.tables import fits
-from ..kernels.threads import run_in_threads
 from .checks import check_batch, check_finite, check_in, check_range, num_classes
+from .kernel_runs import kernels_apply
 from .reader import Reader
 
 Dense = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -68,49 +66,46 @@ class RecurrentReader(Reader):
         check_range("threshold", threshold, 0.0, 1.0)
         setattr(self.config, f"{name}_threshold", threshold)  # type: ignore[attr-defined]
 
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> RecurrentOutput:
+        """Classify a batch: by the kernel where nothing is to be learned, or else by `_dense`.
+
+        Args:
+            input_ids: int64 `[B, T]`, padded at the end.
+            attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
+            labels: int64 `[B]`, or class probabilities `[B, K]`.
+
+        Raises:
+            ValueError: see `check_batch`.
+        """
+        reader: Any = self
+        mask_BT, lengths_B = check_batch(input_ids, attention_mask)
+        penalty: Tensor | float = 0.0
+        if reader.training or torch.is_grad_enabled() or not kernels_apply(reader):
+            reader.tables.forget()
+            x_BTD = reader.dropout(reader.embedding(input_ids))
+            states_BTH, weight_BT, penalty = reader._dense(x_BTD, mask_BT)
+            pooled_BH = reader.dropout(pool_states(states_BTH, mask_BT, reader.config.pooling))
+            share_B = (weight_BT * mask_BT).sum(1) / lengths_B
+        else:
+            pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)
+            share_B = marks_BT.sum(1) / lengths_B
+        logits_BK = reader.classifier(pooled_BH)
+        loss = None if labels is None else F.cross_entropy(logits_BK, labels)
+        if loss is not None and reader.training:
+            loss = loss + penalty
+        return RecurrentOutput(loss=loss, logits=logits_BK, read_share=share_B)
+
     def dense_macs(self, units_total: int) -> int | None:
         """MACs of the plain recurrent network, which reads every token and decides nothing.
 
         As it would run in the engine on this reader's device; see `plain_macs`.
         """
         return plain_macs(self, units_total)
-
-
-def classify_tokens(
-    reader: Any,
-    dense: Dense,
-    input_ids: Tensor,
-    attention_mask: Tensor | None,
-    labels: Tensor | None,
-) -> RecurrentOutput:
-    """The `forward` of a reader: by its kernel where nothing is to be learned, or dense.
-
-    Args:
-        reader: see the head of this file.
-        dense: from embeddings `[B, T, D]` and the mask to the states `[B, T, H]`, the weight of
-            reading each token `[B, T]` and what the policy adds to the loss.
-        input_ids: int64 `[B, T]`, padded at the end.
-        attention_mask: `[B, T]`, 1 where a token exists; None: all exist.
-        labels: int64 `[B]`, or class probabilities `[B, K]`.
-
-    Raises:
-        ValueError: see `check_batch`.
-    """
-    mask_BT, lengths_B = check_batch(input_ids, attention_mask)
-    if reader.training or torch.is_grad_enabled() or not kernels_apply(reader):
-        reader.tables.forget()
-        x_BTD = reader.dropout(reader.embedding(input_ids))
-        states_BTH, weight_BT, penalty = dense(x_BTD, mask_BT)
-        pooled_BH = pool_states(states_BTH, mask_BT, reader.config.pooling)
-        share_B = (weight_BT * mask_BT).sum(1) / lengths_B
-    else:
-        pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)
-        share_B, penalty = marks_BT.sum(1) / lengths_B, pooled_BH.new_zeros(())
-    logits_BK = reader.classifier(reader.dropout(pooled_BH))
-    loss = None if labels is None else F.cross_entropy(logits_BK, labels)
-    if loss is not None and reader.training:
-        loss = loss + penalty
-    return RecurrentOutput(loss=loss, logits=logits_BK, read_share=share_B)
 
 
 async def read_cohort(
@@ -161,7 +156,7 @@ def pool_densely(
 
     Args:
         reader: see the head of this file.
-        dense: as of `classify_tokens`.
+        dense: as a reader's `_dense`.
         ids_BT, lengths_B: as of `padded_ids`.
 
     Returns:
@@ -172,13 +167,6 @@ def pool_densely(
     states_BTH, weight_BT, _ = dense(reader.embedding(ids_BT), mask_BT)
     pooled_BH = pool_states(states_BTH, mask_BT, reader.config.pooling)
     return pooled_BH, (weight_BT > 0).cpu()
-
-
-def kernels_apply(reader: Any) -> bool:
-    """Whether a reader's compiled kernel can run: on a CPU, with tables of a reasonable size."""
-    config = reader.config
-    on_cpu = reader.uses_kernels and reader.device.type == "cpu"
-    return on_cpu and fits(config.vocab_size, config.hidden_size)
 
 
 def first_state(reader: Any, num_rows: int) -> State:
@@ -201,7 +189,7 @@ def plain_macs(reader: Any, units_total: int) -> int:
 
 
 def plain_states(reader: Any, x_BTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What `dense` of `classify_tokens` returns where every token is read: the plain network's."""
+    """What `_dense` returns where every token is read: the plain network's."""
     weights = reader.read_input.weight, reader.read_input.bias, reader.read_hidden.weight
     states_BTH = dense_states(reader.config.cell, x_BTD, *weights)
     return states_BTH, torch.ones_like(x_BTD[..., 0]), x_BTD.new_zeros(())
@@ -285,65 +273,3 @@ def checked_rows(logits_BK: Tensor) -> list[Tensor]:
         NonFiniteError: one has NaN or infinite logits.
     """
     return [check_finite(logits_K) for logits_K in logits_BK]
-
-
-def run_kernel(
-    reader: Any,
-    kernel: Any,
-    ids_BT: Tensor,
-    lengths_B: Tensor,
-    *arguments: Any,
-    marks: DTypeLike = np.bool_,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Run a kernel that pools states, marks tokens and counts its MACs.
-
-    Args:
-        reader: see the head of this file.
-        kernel: as of `run_sequences`; after the arguments it takes the pooling's code and what it
-            fills: pooled states float32 `[B, H]`, marks `[B T]` and MACs int64 `[B]`.
-        ids_BT, lengths_B: as of `padded_ids`, on the CPU.
-        *arguments: handed on.
-        marks: type of a mark.
-
-    Returns:
-        Pooled states in the reader's type, marks `[B, T]`, 0 for padding, and MACs.
-
-    Raises:
-        IndexError: a token is not in the vocabulary.
-    """
-    vocab_size = reader.config.vocab_size
-    ids_BT = ids_BT.long()
-    low, high = int(ids_BT.min()), int(ids_BT.max())
-    if low < 0 or high >= vocab_size:  # a kernel would read beside its tables
-        wrong = low if low < 0 else high
-        raise IndexError(
-            f"token id ({wrong}) must be in 0..{vocab_size - 1}: is this the tokenizer that "
-            "the reader was trained with?"
-        )
-    pooled_BH = np.empty((len(ids_BT), reader.classifier.in_features), np.float32)
-    marks_BT = np.zeros(ids_BT.shape, marks)
-    macs_B = np.empty(len(ids_BT), np.int64)
-    filled = (POOLING_CODES[reader.config.pooling], pooled_BH, marks_BT.reshape(-1), macs_B)
-    run_sequences(kernel, ids_BT, lengths_B, *arguments, *filled)
-    pooled = torch.from_numpy(pooled_BH).to(reader.dtype)
-    return pooled, torch.from_numpy(marks_BT), torch.from_numpy(macs_B)
-
-
-def run_sequences(kernel: Any, ids_BT: Tensor, lengths_B: Tensor, *arguments: Any) -> None:
-    """Run a kernel over padded sequences, in as many threads as torch uses.
-
-    Args:
-        kernel: takes the numbers of the sequences that it shall do, the ids of all of them in one
-            row (int64 `[B T]`), where each begins and ends in it, and the arguments.
-        ids_BT, lengths_B: as of `padded_ids`, on the CPU.
-        *arguments: handed on.
-    """
-    width = ids_BT.shape[1]
-    ids_N: NDArray[np.int64] = ids_BT.contiguous().view(-1).numpy()
-    starts_B = np.arange(len(ids_BT), dtype=np.int64) * width
-    ends_B = starts_B + lengths_B.numpy()
-
-    def run(sequences: list[int]) -> None:
-        kernel(np.array(sequences, dtype=np.int64), ids_N, starts_B, ends_B, *arguments)
-
-    run_in_threads(run, lengths_B.tolist(), torch.get_num_threads())

@@ -27,16 +27,14 @@ from ..policies.skip import accumulate_update, tokens_to_next_read
 from ..stage import Stage
 from .checks import check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
+from .kernel_runs import run_kernel
 from .recurrent import (
-    RecurrentOutput,
     RecurrentReader,
     RunningPool,
-    classify_tokens,
     first_state,
     init_recurrent_weights,
     plain_states,
     read_cohort,
-    run_kernel,
 )
 
 
@@ -92,21 +90,6 @@ class SkipRNN(RecurrentReader, PreTrainedModel):
         init_recurrent_weights(module, self.config.cell, (self.read_input,))
         if module is self.policy:
             init.ones_(module.bias)  # section 4: at first, nearly every token is read
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-    ) -> RecurrentOutput:
-        """Classify a batch.
-
-        Args:
-            input_ids: int64 `[B, T]`, padded at the end.
-            attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
-            labels: int64 `[B]`, or class probabilities `[B, K]`.
-        """
-        return classify_tokens(self, self._dense, input_ids, attention_mask, labels)
 
     def _dense(self, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         cell, threshold = self.config.cell, self.config.read_threshold

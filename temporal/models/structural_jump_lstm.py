@@ -28,6 +28,7 @@ from ..policies.skip import read_logit
 from ..stage import Stage
 from .checks import check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
+from .kernel_runs import kernels_apply, run_kernel
 from .punctuation import (
     CLAUSE,
     CLAUSE_ENDS,
@@ -43,9 +44,7 @@ from .recurrent import (
     RunningPool,
     first_state,
     init_recurrent_weights,
-    kernels_apply,
     read_cohort,
-    run_kernel,
 )
 from .walks import Decisions, Walk, classify_walk, note_walk
 

@@ -28,16 +28,14 @@ from ..policies.skip import read_logit
 from ..stage import Stage
 from .checks import check_range, num_classes
 from .configuration_recurrent import RecurrentConfig
+from .kernel_runs import run_kernel
 from .recurrent import (
-    RecurrentOutput,
     RecurrentReader,
-    classify_tokens,
     first_state,
     init_recurrent_weights,
     plain_states,
     pool_densely,
     read_cohort,
-    run_kernel,
 )
 
 
@@ -105,21 +103,6 @@ class VariableRNN(RecurrentReader, PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         init_recurrent_weights(module, self.config.cell, (self.read_input,))
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-    ) -> RecurrentOutput:
-        """Classify a batch.
-
-        Args:
-            input_ids: int64 `[B, T]`, padded at the end.
-            attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
-            labels: int64 `[B]`, or class probabilities `[B, K]`.
-        """
-        return classify_tokens(self, self._dense, input_ids, attention_mask, labels)
 
     def _dense(self, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         config = self.config

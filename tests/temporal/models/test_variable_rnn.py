@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from temporal.kernels.compiled import LANES
+from temporal.kernels.vectors import LANES
 from temporal.models import VariableRNN, VariableRNNConfig
 from temporal.policies.estimators import prefix_mask
 

@@ -1,4 +1,4 @@
-"""The building blocks of the kernels against NumPy, and sequences over threads."""
+"""Tables that follow the weights, and sequences over threads."""
 
 from __future__ import annotations
 
@@ -6,48 +6,11 @@ import copy
 import os
 import pickle
 
-import numpy as np
 import pytest
 import torch
 
-from temporal.kernels.compiled import LANES, add_rows, kernel, tanh
 from temporal.kernels.table_cache import TableCache
 from temporal.kernels.threads import run_in_threads, share_out
-
-
-@kernel
-def tanh_of(values):
-    for i in range(len(values)):
-        values[i] = tanh(values[i])
-
-
-@kernel
-def add(out, x, weight, first, last):
-    add_rows(out, x, weight, first, last)
-
-
-def test_tanh_is_right_to_3e_7_and_keeps_nan() -> None:
-    values = np.linspace(-30, 30, 100_001).astype(np.float32)
-    got = values.copy()
-    tanh_of(got)
-    assert np.abs(got - np.tanh(values.astype(np.float64))).max() < 3e-7
-    broken = np.array([np.nan, np.inf, -np.inf], np.float32)
-    tanh_of(broken)
-    assert np.isnan(broken[0]) and broken[1:] == pytest.approx([1, -1])
-
-
-@pytest.mark.parametrize("columns", [LANES, 3 * LANES, 4 * LANES, 9 * LANES])
-@pytest.mark.parametrize(("first", "last"), [(0, 7), (2, 5), (3, 3)])
-def test_add_rows_is_a_product_with_some_rows(columns, first, last) -> None:
-    random = np.random.default_rng(0)
-    weight = random.standard_normal((7, columns), np.float32)
-    x = random.standard_normal(7, np.float32)
-    # What lies beyond the last column must stay as it is: a GRU keeps a gate's share there.
-    out = random.standard_normal(columns + 5, np.float32)
-    want = out.copy()
-    want[:columns] += x[first:last] @ weight[first:last]
-    add(out, x, weight, first, last)
-    np.testing.assert_allclose(out, want, atol=1e-5)
 
 
 def test_every_sequence_is_in_one_group_and_groups_are_of_about_equal_length() -> None:
