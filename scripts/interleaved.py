@@ -27,12 +27,17 @@ class Clocked(Generic[T]):
     """Of the last round."""
 
 
+_PAUSE = 0.05
+"""Seconds before each contestant: OpenMP's threads of the one before keep a core busy for a while."""
+
+
 def clock(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, Clocked[T]]:
     """Run the contestants in turn, round after round, the first of which warms up."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     answers: dict[str, T] = {}
     for _ in range(rounds + 1):
         for name, run in contestants.items():
+            time.sleep(_PAUSE)
             start = time.perf_counter(), time.process_time()
             answers[name] = run()
             times[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))

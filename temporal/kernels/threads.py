@@ -1,4 +1,7 @@
-"""Sequences over threads: each thread takes sequences of about the same total length.
+"""Sequences over threads: each takes a group of them when it is done with one.
+
+A thread may come late, since threads of torch's spin for milliseconds after they have worked, and
+readers choose how much of a sequence they compute, so that equal lengths are not equal work.
 
 Not numba's own threads: their pool ends the process when it is used after a fork or from two
 threads at once, and readers live in data-loading workers and servers.
@@ -7,11 +10,15 @@ threads at once, and readers live in data-loading workers and servers.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
 _FEWEST_TOKENS = 200
 """A thread is not worth waking for less."""
+
+_GROUPS = 4
+"""Groups for each thread."""
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 os.register_at_fork(after_in_child=_pools.clear)  # a fork has the pool but not its threads
@@ -45,18 +52,26 @@ def run_in_threads(
     if num_threads == 1 or len(lengths) == 1:
         run(list(range(len(lengths))))
         return
-    groups = share_out(lengths, num_threads)
-    if len(groups) == 1:
-        run(groups[0])
-        return
+    left = deque(share_out(lengths, _GROUPS * num_threads))
+
+    def work() -> None:
+        while True:
+            try:
+                group = left.popleft()
+            except IndexError:
+                return
+            run(group)
+
     pool = _pools.get(num_threads)
     if pool is None:
         new = ThreadPoolExecutor(num_threads - 1, "temporal-kernel")
         pool = _pools.setdefault(num_threads, new)
-    others = [pool.submit(run, group) for group in groups[1:]]
+    others = [pool.submit(work) for _ in range(min(num_threads, len(left)) - 1)]
     try:
-        run(groups[0])
+        work()
     finally:
-        wait(others)  # they write to the caller's arrays
-    for other in others:
+        left.clear()  # if this thread has failed
+        begun = [other for other in others if not other.cancel()]
+        wait(begun)  # they write to the caller's arrays
+    for other in begun:
         other.result()

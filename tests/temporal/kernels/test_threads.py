@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import threading
 
 import pytest
 import torch
 
+from temporal.kernels import threads
 from temporal.kernels.table_cache import TableCache
 from temporal.kernels.threads import run_in_threads, share_out
 
@@ -34,6 +36,20 @@ def test_what_fails_in_a_thread_fails_here() -> None:
     with pytest.raises(RuntimeError, match="sequence 1"):
         run_in_threads(run, [1000, 1000, 1000], 3)
     assert sorted(done) == [0, 2]
+
+
+def test_a_thread_that_is_late_is_not_waited_for() -> None:
+    lengths = [1000] * 8
+    run_in_threads(lambda group: None, lengths, 2)  # now there is a pool
+    come = threading.Event()
+    busy = threads._pools[2].submit(come.wait, 60)
+    by: dict[int, list[int]] = {}
+    run_in_threads(lambda group: by.setdefault(threading.get_ident(), []).extend(group), lengths, 2)
+    assert {who: sorted(which) for who, which in by.items()} == {
+        threading.get_ident(): list(range(8))
+    }
+    come.set()
+    assert busy.result()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
