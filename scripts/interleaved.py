@@ -28,7 +28,7 @@ class Clocked(Generic[T]):
 
 
 _PAUSE = 0.05
-"""Seconds before each contestant: OpenMP's threads of the one before keep a core busy for a while."""
+"""Seconds before each contestant: OpenMP threads of the one before keep a core busy meanwhile."""
 
 
 def clock(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, Clocked[T]]:

@@ -318,7 +318,8 @@ class EarlyExit(Reader, PreTrainedModel):
             if k < last:
                 certainty_B = self.certainty(past_EBK, seen_BD)
                 halts = (certainty_B >= threshold_of(thresholds, k)).tolist()
-            check_finite(logits_BK[halts])
+            if any(halts):
+                check_finite(logits_BK[halts])
             computed = self.layers.token_layers(
                 [lengths[source] for source in alive], self._between(k).stop, state
             )

@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -118,8 +118,14 @@ def criterion(name: str, /, **settings: Any) -> Criterion:
     if name not in CRITERIA:
         raise ValueError(f"criterion ({name!r}) must be one of {sorted(CRITERIA)}")
     rule = CRITERIA[name]
-    known = settings.keys() & inspect.signature(rule).parameters.keys()
+    known = settings.keys() & _settings_of(rule)
     return partial(rule, **{key: settings[key] for key in known}) if known else rule
+
+
+@cache
+def _settings_of(rule: Criterion) -> frozenset[str]:
+    # Asked for at every exit of every batch; `inspect` takes as long as a small layer.
+    return frozenset(inspect.signature(rule).parameters)
 
 
 class LearnedGate(nn.Module):

@@ -232,8 +232,7 @@ class PackedTokens:
         packed = [tensor.transpose(1, 2) for tensor in (query_1HNd, key_1HNd, value_1HNd)]
         if self.device.type != "cpu":
             return self._attend_padded(packed, scale, dropout, window)
-        out_1NHd = torch.empty_like(packed[2], memory_format=torch.contiguous_format)
-        received = []
+        outs, received = [], []
         for run, count, length in self.runs:
             query, key, value = (
                 tensor[0, run].unflatten(0, (count, length)).transpose(1, 2) for tensor in packed
@@ -248,10 +247,10 @@ class PackedTokens:
                 out = F.scaled_dot_product_attention(
                     query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale
                 )
-            out_1NHd[0, run] = out.transpose(1, 2).flatten(0, 1)
+            outs.append(out.transpose(1, 2).flatten(0, 1))
         if self.watched:
             self.received = torch.cat(received)[None]
-        return out_1NHd
+        return torch.cat(outs)[None]
 
     def _attend_padded(
         self, packed: list[Tensor], scale: float, dropout: float, window: int | None
