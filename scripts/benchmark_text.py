@@ -79,6 +79,9 @@ class BenchmarkArguments:
             "--calibration_share of the training, if it had one: they are of what it left."
         },
     )
+    block_column: str | None = field(
+        default=None, metadata={"help": "As in the training: blocks that were held out whole."}
+    )
     max_samples: int | None = field(default=None, metadata={"help": "Use the first so many."})
     rounds: int = field(default=5, metadata={"help": "Timed rounds, after one to warm up."})
     budget: float | None = field(default=None, metadata={"help": "Operating point to run."})
@@ -120,7 +123,9 @@ class Bench:
         args = self.args
         split = args.calibration_share or args.validation_share  # a training refuses blanks
         columns = (args.text_column, args.label_column)
-        rows = read_labelled_texts(args.data_file, *columns, blank=not split)
+        rows = read_labelled_texts(
+            args.data_file, *columns, block_column=args.block_column, blank=not split
+        )
         rows = held_out_rows(
             rows,
             seed=0,
@@ -210,6 +215,7 @@ def peak_memory(args: BenchmarkArguments, batch_size: int, name: str) -> float:
         "--max_length": args.max_length,
         "--calibration_share": args.calibration_share,
         "--validation_share": args.validation_share,
+        "--block_column": args.block_column,
         "--max_samples": args.max_samples,
         "--budget": args.budget,
         "--max_drop": args.max_drop,

@@ -12,19 +12,52 @@ says need not be what the whole text says. Prints one JSON line.
 
 from __future__ import annotations
 
-import argparse
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
 from held_out import class_numbers
 from text_data import hold_out, read_labelled_texts, without_texts
 from torch import Tensor
+from transformers import HfArgumentParser
 
 from temporal.models import READERS
 from temporal.pipelines.loading import LoadedModel, load_model
 from temporal.policies.read import even_pieces
+
+
+@dataclass
+class LabelArguments:
+    """Who labels what."""
+
+    teacher: str = field(metadata={"help": "A saved reader with its tokenizer."})
+    data_file: str = field(metadata={"help": "As --train_file of finetune_text.py."})
+    output_dir: str = field(metadata={"help": "Folder for the two files."})
+    text_column: str = field(default="text", metadata={"help": "Column of the texts."})
+    label_column: str = field(default="label", metadata={"help": "Column of the labels."})
+    block_column: str | None = field(
+        default=None, metadata={"help": "Hold out whole blocks of this number column."}
+    )
+    validation_share: float = field(default=0.1, metadata={"help": "Rows to hold out."})
+    hard_share: float = field(
+        default=0.4, metadata={"help": "Weight of a text's own label in the mixture, 0 to 1."}
+    )
+    chunk_size: int | None = field(
+        default=None, metadata={"help": "Also label chunks of at most so many tokens."}
+    )
+    max_length: int = field(default=512, metadata={"help": "Tokens that the teacher sees."})
+    tokens_per_batch: int = field(default=8192, metadata={"help": "Tokens it sees at once."})
+    seed: int = field(default=0, metadata={"help": "Of what is held out."})
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hard_share <= 1:
+            raise ValueError(
+                f"--hard_share ({self.hard_share}) must be between 0, the teacher alone, and 1, "
+                "the texts' own labels alone"
+            )
 
 
 def chunk_bounds(length: int, size: int) -> list[tuple[int, int]]:
@@ -79,51 +112,36 @@ def teach(
     return answers
 
 
+def the_classes_of(train: Dataset, teacher: LoadedModel, file: str) -> tuple[list[Any], list[int]]:
+    """The labels that occur, in the order of their numbers, and the teacher's number of each.
+
+    Raises:
+        ValueError: one is not the teacher's, or one of the teacher's does not occur.
+    """
+    config = teacher.reader.config
+    names = sorted(set(train["label"]))  # what learns from the files numbers them so
+    columns = class_numbers(names, config.label2id)
+    if sorted(columns) != list(range(config.num_labels)):
+        raise ValueError(
+            f"--data_file ({file}) has the labels {names[:5]}, and the teacher "
+            f"{sorted(config.label2id)[:5]}: all of the teacher's must occur, each under "
+            "one name; give more texts"
+        )
+    return names, columns
+
+
 def main() -> None:
     """Write train.parquet, its labels probabilities, and validation.parquet, as it was."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--teacher", required=True, help="a saved reader with its tokenizer")
-    parser.add_argument("--data_file", required=True, help="as --train_file of finetune_text.py")
-    parser.add_argument("--text_column", default="text")
-    parser.add_argument("--label_column", default="label")
-    parser.add_argument("--block_column", help="hold out whole blocks of this number column")
-    parser.add_argument("--validation_share", type=float, default=0.1)
-    parser.add_argument(
-        "--hard_share",
-        type=float,
-        default=0.4,
-        help="weight of a text's own label in the mixture, 0 to 1",
-    )
-    parser.add_argument(
-        "--chunk_size", type=int, help="also label chunks of at most so many tokens"
-    )
-    parser.add_argument("--max_length", type=int, default=512, help="the teacher sees so many")
-    parser.add_argument("--tokens_per_batch", type=int, default=8192)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output_dir", required=True)
-    args = parser.parse_args()
-    if not 0 <= args.hard_share <= 1:
-        raise ValueError(
-            f"--hard_share ({args.hard_share}) must be between 0, the teacher alone, and 1, the "
-            "texts' own labels alone"
-        )
+    (args,) = HfArgumentParser(LabelArguments).parse_args_into_dataclasses()
     teacher = load_teacher(args.teacher)
     reader, tokenizer = teacher.reader.eval(), teacher.tokenizer
-
     rows = read_labelled_texts(
         args.data_file, args.text_column, args.label_column, block_column=args.block_column
     )
     train, validation = hold_out(rows, args.validation_share, args.seed)
     train = without_texts(train, validation["text"])
-    names = sorted(set(train["label"]))  # what learns from the files numbers them so
     class_numbers(rows["label"], reader.config.label2id)  # refuses what is not the teacher's
-    columns = class_numbers(names, reader.config.label2id)
-    if sorted(columns) != list(range(reader.config.num_labels)):
-        raise ValueError(
-            f"--data_file ({args.data_file}) has the labels {names[:5]}, and the teacher "
-            f"{sorted(reader.config.label2id)[:5]}: all of the teacher's must occur, each under "
-            "one name; give more texts"
-        )
+    names, columns = the_classes_of(train, teacher, args.data_file)
     if torch.cuda.is_available():
         reader.to("cuda")
 

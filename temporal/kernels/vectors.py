@@ -14,6 +14,7 @@ from typing import Any
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import NumbaTypeError
 from numba.extending import intrinsic
 
 LANES = 16
@@ -114,7 +115,13 @@ class _Row:
 
     @classmethod
     def of(cls, context: Any, builder: Any, kind: Any, value: Any) -> _Row:
-        """All numbers of a C-contiguous array."""
+        """All numbers of an array.
+
+        Raises:
+            NumbaTypeError: they are not float32, or do not lie side by side.
+        """
+        if kind.dtype != types.float32 or kind.layout != "C":
+            raise NumbaTypeError(f"{kind} must be a C-contiguous array of float32: copy it first")
         array = context.make_array(kind)(context, builder, value)
         return cls(builder, array.data, shape=cgutils.unpack_tuple(builder, array.shape))
 

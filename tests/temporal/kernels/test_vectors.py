@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numba.core.errors import TypingError
 
 from temporal.kernels.compiled import kernel
 from temporal.kernels.vectors import (
@@ -139,3 +140,9 @@ def test_tanh_is_right_to_3e_7_for_numbers_of_any_size_and_keeps_nan() -> None:
     gates[3 * size - 1] = np.nan
     run_lstm_update(gates, size, h, c, size)
     assert np.isnan(h[-1]) and not np.isnan(h[:-1]).any()
+
+
+@pytest.mark.parametrize("array", [np.zeros(8, np.float64), np.zeros(16, np.float32)[::2]])
+def test_other_arrays_are_refused(array) -> None:
+    with pytest.raises(TypingError, match="must be a C-contiguous array of float32"):
+        run_add(np.zeros(8, np.float32), array)
