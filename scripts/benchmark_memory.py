@@ -32,6 +32,7 @@ from typing import Any
 
 import av
 import numpy as np
+from process_memory import memory_mb
 
 from temporal.data import Video, VideoError
 
@@ -54,17 +55,6 @@ class Meter:
         """All that was noted, with the end and the peak."""
         end = {"end_mb": memory_mb("VmRSS"), "peak_mb": memory_mb("VmHWM")}
         return {**self.found, **end, **facts}
-
-
-def memory_mb(name: str) -> float:
-    """What this process holds (`VmRSS`), or the most that it held (`VmHWM`).
-
-    `ru_maxrss` would not do: in a new process it begins with what its parent held.
-    """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name):
-            return round(int(line.split()[1]) / 1024, 1)
-    raise LookupError(name)
 
 
 def opens(args: argparse.Namespace) -> dict[str, Any]:

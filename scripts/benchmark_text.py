@@ -20,7 +20,6 @@ costs does not count as MACs. Prints JSON.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -33,6 +32,7 @@ import numpy as np
 import torch
 from interleaved import Clocked, clock, machine
 from policy_grids import full_reading
+from process_memory import memory_mb
 from text_contestants import (
     Contestant,
     adaptive,
@@ -294,8 +294,7 @@ def main() -> None:
         {"adaptive": adaptive(bench.pipe), "transformers": bench.dense()}[args.only](
             bench.data().texts
         )
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
-        print(json.dumps({"peak_mb": round(peak, 1)}))
+        print(json.dumps({"peak_mb": memory_mb("VmHWM")}))
         return
     runs = [measure(args, batch_size) for batch_size in args.batch_size]
     print(

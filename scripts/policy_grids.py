@@ -36,6 +36,9 @@ THRESHOLDS = {
 }
 """By the field that they go into, from reading everything on, each reading less. Those of reading
 are densest about 0.5, where most tokens' probabilities lie."""
+TRAINED_AT = {"hm_rnn": 0.5, "adaptive_computation_time": 0.99}
+"""By kind of reader: where these are trained, and where their family begins. With more boundaries,
+or more steps, they compute more and answer worse: a weak full reading to compare with."""
 BLOCKS, JUMPS = (40, 20, 10, 5), (40, 20, 10, 5, 2)
 """Tokens between jumps, and jumps in a text."""
 
@@ -112,14 +115,15 @@ def with_real_costs(
 
 
 def family_of(config: Any) -> tuple[list[dict[str, Any]], bool]:
-    """The policies of a reader without exits, the one that reads everything first.
+    """The policies of a reader without exits, the one that reads most first.
 
     Returns:
         Values for its policy fields, and whether they are in an order, each reading less.
     """
     for name, values in THRESHOLDS.items():
         if hasattr(config, name):
-            return [{name: value} for value in values], True
+            first = TRAINED_AT.get(config.model_type, values[0])
+            return [{name: value} for value in values[values.index(first) :]], True
     if hasattr(config, "max_jumps"):
         pairs = [(config.max_tokens, 0), *itertools.product(BLOCKS, JUMPS)]
         return [{"tokens_between_jumps": block, "max_jumps": n} for block, n in pairs], False

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from temporal.engine import Engine, Outcome
+from temporal.models import READERS
 from temporal.trace import Cost
 
 
@@ -170,3 +171,51 @@ def plain_logits() -> Callable[[Any, Tensor], Tensor]:
         return reader.classifier(pooled[config.pooling])
 
     return run
+
+
+_SIZES = {"vocab_size": 100, "embedding_size": 12, "hidden_size": 16}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "skim_rnn": {"skim_size": 5},
+    "leap_lstm": {"backward_size": 3, "num_filters": 2, "policy_size": 7},
+    "hm_rnn": {"num_layers": 3},
+    "lstm_jump": {"tokens_between_jumps": 2, "max_jump": 6},
+    "lstm_shuttle": {"tokens_between_jumps": 2, "max_jump": 6, "max_back": 3},
+    "structural_jump_lstm": {
+        "agent_size": 5,
+        "clause_token_ids": list(range(80, 90)),
+        "sentence_token_ids": list(range(90, 98)),
+    },
+    "jumper": {"tokens_between_decisions": 3},
+}
+
+
+@pytest.fixture
+def recurrent_reader() -> Callable[..., Any]:
+    """`recurrent_reader(name, kernels=True, **config)`: untrained, and its decisions differ.
+
+    From token to token, or from text to text for what stops.
+    """
+
+    @torch.no_grad()
+    def make(name: str, *, kernels: bool = True, **config: Any) -> Any:
+        reader_class: Any = READERS[name]
+        settings = {**_SIZES, **_OPTIONS.get(name, {}), **config}
+        reader = reader_class(reader_class.config_class(**settings)).eval()
+        reader.uses_kernels = kernels
+        reader.embedding.weight.mul_(10)
+        for part in ("policy", "wait_policy", "skip_policy", "jump_policy"):
+            policy = getattr(reader, part, ())
+            for layer in [policy] if isinstance(policy, nn.Linear) else policy:
+                layer.weight.mul_(3)
+        for part in ("wait_policy", "skip_policy", "jump_policy"):
+            if hasattr(reader, part):
+                getattr(reader, part).bias.zero_()
+        if name == "skip_rnn":
+            reader.policy.bias.fill_(-1.5)
+        if name == "leap_lstm":  # about half
+            ids = torch.randint(3, 100, (1, 200))
+            known = reader._look_ahead(reader.embedding(ids), torch.ones_like(ids))
+            reader.policy.bias -= reader.policy(known.relu()).median(1).values[0]
+        return reader
+
+    return make

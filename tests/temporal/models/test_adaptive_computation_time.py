@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from temporal.engine import Engine
 from temporal.models import AdaptiveComputationTime, AdaptiveComputationTimeConfig
-from temporal.models.checks import NonFiniteError
 from temporal.models.configuration_recurrent import POOLINGS
 
 LENGTHS = (1, 7, 23, 2, 15, 15, 4, 30)
@@ -118,21 +115,6 @@ def test_steps_states_and_ponder_cost_are_those_of_the_equations(kernels, words)
     assert reader.dense_macs(25) == by_input + 25 * 4 * gates * H * H + 2 * H
 
 
-@pytest.mark.parametrize("cohort", [1, 3, 8])
-@pytest.mark.parametrize("max_in_flight", [1, 3, 64])
-def test_any_batch_and_any_order_equals_one_by_one(
-    cohort, max_in_flight, random_words, read_all
-) -> None:
-    reader = make(pooling="max")
-    documents = random_words(LENGTHS)
-    alone = [reader(doc) for doc in documents]
-    order = torch.randperm(len(documents)).tolist()
-    items = [[documents[k] for k in order[i : i + cohort]] for i in range(0, len(order), cohort)]
-    for k, outcome in zip(order, read_all(reader, items, max_in_flight), strict=True):
-        torch.testing.assert_close(outcome.value, alone[k].value, atol=1e-5, rtol=0)
-        assert outcome.trace.cost.macs == alone[k].trace.cost.macs
-
-
 def test_a_lower_threshold_takes_fewer_steps(random_words, read_all) -> None:
     reader = make(max_steps=9)
     documents = random_words(LENGTHS)
@@ -141,21 +123,6 @@ def test_a_lower_threshold_takes_fewer_steps(random_words, read_all) -> None:
         reader.set_policy("halt", threshold)
         macs.append(sum(o.trace.cost.macs for o in read_all(reader, [documents])))
     assert macs == sorted(macs, reverse=True) and len(set(macs)) == 4
-
-
-@WAYS
-def test_only_the_document_with_nan_fails(kernels, random_words) -> None:
-    reader = make(kernels=kernels)
-    documents = random_words((5, 6, 7), 99)
-    documents[1].ids[2] = 99
-    with torch.no_grad():
-        reader.embedding.weight[99] = math.nan
-    outcomes = list(Engine(4).run(reader.read, [documents]))
-    assert [type(outcome.error) for outcome in outcomes] == [
-        type(None),
-        NonFiniteError,
-        type(None),
-    ]
 
 
 @CELLS
@@ -167,29 +134,6 @@ def test_gradients_reach_every_parameter(cell, pooling) -> None:
     reader(ids, mask, labels=torch.tensor([0, 1, 1, 0])).loss.backward()
     for part, parameter in reader.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, part
-
-
-def test_padding_changes_nothing(random_words, padded) -> None:
-    reader = make(pooling="max").train()
-    documents = random_words((4, 9))
-    ids, mask = padded(documents)
-    ids[0, 4:] = 77
-    alone = reader(documents[0].ids[None])
-    both = reader(ids, mask)
-    torch.testing.assert_close(both.logits[0], alone.logits[0], atol=1e-6, rtol=0)
-    assert both.read_share[0] == alone.read_share[0]
-
-
-def test_saving_keeps_outputs_and_policy(tmp_path: Path, random_words) -> None:
-    reader = make(pooling="max")
-    reader.set_policy("halt", 0.7)
-    reader.save_pretrained(tmp_path)
-    loaded = AdaptiveComputationTime.from_pretrained(tmp_path)
-    assert loaded.config.halt_threshold == 0.7
-    for document in random_words(LENGTHS):
-        torch.testing.assert_close(
-            loaded(document).value, reader(document).value, atol=1e-6, rtol=0
-        )
 
 
 def test_it_starts_as_the_plain_network_from_its_weights(tmp_path: Path) -> None:
