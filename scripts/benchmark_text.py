@@ -38,12 +38,12 @@ from text_contestants import (
     adaptive,
     all_of_it,
     dense_classifier,
-    exits_of,
     fixed_depth,
     set_to,
     skim_alone,
     sorted_by_length,
     transformers_pipeline,
+    with_exits,
 )
 from text_data import held_out_rows, read_labelled_texts
 from transformers import HfArgumentParser
@@ -117,6 +117,7 @@ class Bench:
             batch_size=batch_size,
         )
         self.classifier = dense_classifier(self.pipe)
+        self.exits = with_exits(self.pipe)
 
     def data(self) -> Texts:
         """The texts, with the labels that the reader gives."""
@@ -163,17 +164,17 @@ class Bench:
         layers = self.classifier.config.num_hidden_layers
         mean_length = float(np.minimum(data.lengths, self.args.max_length).mean())
         first = [max(4, round(mean_length * mean_layers / layers))]
-        depths: list[int] = []
-        if exits_of(self.pipe):
-            near = min(range(layers), key=lambda k: abs(exits_of(self.pipe)[k] - mean_layers))
-            depths = [near]
+        exits = [] if self.exits is None else list(self.exits.model.config.exit_layers)
+        depths = []
+        if exits:
+            depths = [min(range(len(exits)), key=lambda k: abs(exits[k] - mean_layers))]
         if self.args.frontier:
             first = [*_FIRST, *first]
-            depths = list(range(len(exits_of(self.pipe))))
+            depths = list(range(len(exits)))
         for count in sorted({min(count, self.args.max_length) for count in first}):
             found[f"first_{count}_tokens"] = sorted_by_length(self.dense(max_length=count))
         for k in depths:
-            found[f"fixed_{exits_of(self.pipe)[k]}_layers"] = fixed_depth(self.pipe, k)
+            found[f"fixed_{exits[k]}_layers"] = fixed_depth(self.exits, k)
         if self.args.frontier:
             for k, point in enumerate(self.pipe.model.config.operating_points or []):
                 found[f"point_{k}"] = adaptive(self.pipe, **point["policy"])

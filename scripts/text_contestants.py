@@ -5,7 +5,7 @@ A contestant answers a list of texts with a label for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from transformers import AutoTokenizer
 
 from temporal.models import ChunkReader, EarlyExit
 from temporal.models.whole_classifier import WholeClassifier
+from temporal.pipelines import pipeline
 from temporal.training.exit_policies import NEVER
 
 Contestant = Callable[[list[str]], list[str]]
@@ -84,14 +85,24 @@ def all_of_it(pipe: Any) -> Contestant:
     return adaptive(pipe, **full_reading(pipe.model.config))
 
 
-def exits_of(pipe: Any) -> Sequence[int]:
-    """The layers after which a reader has an exit, if it is an `EarlyExit`."""
-    return (pipe.model.config.exit_layers or []) if isinstance(pipe.model, EarlyExit) else []
+def with_exits(pipe: Any) -> Any:
+    """A pipeline around the `EarlyExit` that a reader is or has inside; None: there is none.
+
+    One inside a `ChunkReader` reads as many of the first tokens as it has positions for.
+    """
+    if isinstance(pipe.model, EarlyExit):
+        return pipe
+    inside = pipe.model.encoder if isinstance(pipe.model, ChunkReader) else None
+    if not isinstance(inside, EarlyExit):
+        return None
+    return pipeline(
+        "text-classification", inside, tokenizer=pipe.tokenizer, batch_size=pipe.batch_size
+    )
 
 
 def fixed_depth(pipe: Any, number: int) -> Contestant:
-    """Everything answers at one exit: a smaller static model from the same training."""
-    count = len(exits_of(pipe)) - 1
+    """Everything answers at one exit of `with_exits`: a smaller static model, trained as a part."""
+    count = len(pipe.model.config.exit_layers) - 1
     return adaptive(pipe, thresholds=[NEVER] * number + [-NEVER] * (count - number))
 
 
