@@ -155,7 +155,7 @@ def test_recurrent_readers_are_calibrated(
         assert pipe.operating_point["cost_share"] == pytest.approx(point["cost_share"], abs=0.005)
         texts = [line.rsplit(",", 1)[0] for line in reviews(0, 40).read_text().splitlines()[1:]]
         traces = [reading.trace for reading in pipe.read(texts)]
-        if point is points[0]:
+        if point is points[0] and name != "hm_rnn":  # which begins as it was trained
             assert {trace.share_read for trace in traces} == {1.0}
         macs = sum(trace.cost.macs for trace in traces) / len(traces)
         assert macs == pytest.approx(pipe.operating_point["cost"])
