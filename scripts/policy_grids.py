@@ -131,7 +131,10 @@ def family_of(config: Any) -> tuple[list[dict[str, Any]], bool]:
 
 
 def full_reading(config: Any) -> dict[str, Any]:
-    """Values for a reader's policy fields with which it skips nothing and halts nowhere."""
+    """Values for a reader's policy fields with which it skips nothing and halts nowhere.
+
+    Where that was never trained (`TRAINED_AT`), those of the training.
+    """
     if not hasattr(config, "thresholds"):
         return family_of(config)[0][0]
     fields = {"thresholds": None, "depth_thresholds": None, "max_share": 1.0}
