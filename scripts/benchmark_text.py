@@ -117,7 +117,6 @@ class Bench:
             batch_size=batch_size,
         )
         self.classifier = dense_classifier(self.pipe)
-        self.exits = with_exits(self.pipe)
 
     def data(self) -> Texts:
         """The texts, with the labels that the reader gives."""
@@ -149,8 +148,8 @@ class Bench:
         settings = {"batch_size": self.batch_size, "max_length": self.args.max_length, **options}
         return transformers_pipeline(self.classifier, self.args.model, **settings)
 
-    def contestants(self, mean_layers: float | None, data: Texts) -> dict[str, Contestant]:
-        """All of them; `mean_layers` is how deep the reader's tokens went on the average."""
+    def contestants(self, share: float, data: Texts) -> dict[str, Contestant]:
+        """All of them; `share` is what the reader spent of the dense classifier's MACs."""
         found = {"adaptive": adaptive(self.pipe), "reads_everything": all_of_it(self.pipe)}
         if getattr(self.pipe.model, "skim", None) is not None:
             found["skim_alone"] = skim_alone(self.pipe)
@@ -160,21 +159,21 @@ class Bench:
         found["transformers_sorted"] = sorted_by_length(self.dense())
         if self.batch_size > 1:
             found["transformers_one_by_one"] = self.dense(batch_size=1)
-        assert mean_layers is not None  # what has a classifier has layers
         layers = self.classifier.config.num_hidden_layers
         mean_length = float(np.minimum(data.lengths, self.args.max_length).mean())
-        first = [max(4, round(mean_length * mean_layers / layers))]
-        exits = [] if self.exits is None else list(self.exits.model.config.exit_layers)
+        first = [max(4, round(mean_length * share))]
+        inside = with_exits(self.pipe)
+        exits = [] if inside is None else list(inside.model.config.exit_layers)
         depths = []
         if exits:
-            depths = [min(range(len(exits)), key=lambda k: abs(exits[k] - mean_layers))]
+            depths = [min(range(len(exits)), key=lambda k: abs(exits[k] - share * layers))]
         if self.args.frontier:
             first = [*_FIRST, *first]
             depths = list(range(len(exits)))
         for count in sorted({min(count, self.args.max_length) for count in first}):
             found[f"first_{count}_tokens"] = sorted_by_length(self.dense(max_length=count))
         for k in depths:
-            found[f"fixed_{exits[k]}_layers"] = fixed_depth(self.exits, k)
+            found[f"fixed_{exits[k]}_layers"] = fixed_depth(inside, k)
         if self.args.frontier:
             for k, point in enumerate(self.pipe.model.config.operating_points or []):
                 found[f"point_{k}"] = adaptive(self.pipe, **point["policy"])
@@ -250,7 +249,7 @@ def measure(args: BenchmarkArguments, batch_size: int) -> dict[str, Any]:
     data = bench.data()
     read = what_was_read(bench, data)
     dense_macs = bench.dense_macs(data)
-    found = bench.contestants(read.get("mean_layers"), data)
+    found = bench.contestants(read["macs"] / dense_macs, data)
     runs: dict[str, Callable[[], list[str]]] = {
         name: partial(run, data.texts) for name, run in found.items()
     }
@@ -263,7 +262,7 @@ def measure(args: BenchmarkArguments, batch_size: int) -> dict[str, Any]:
     saved = 1 - own["macs_share"]
     beside = {"realised_share_own": "reads_everything", "realised_share": "transformers"}
     for key, other in beside.items():
-        if other in seconds:
+        if other in seconds and saved > 0:
             own[key] = (1 - seconds["adaptive"] / seconds[other]) / saved
     for name in rows:
         rows[name]["adaptive_speedup"] = seconds[name] / seconds["adaptive"]
@@ -292,9 +291,8 @@ def main() -> None:
     (args,) = HfArgumentParser(BenchmarkArguments).parse_args_into_dataclasses()
     if args.only:
         bench = Bench(args, args.batch_size[0])
-        {"adaptive": adaptive(bench.pipe), "transformers": bench.dense()}[args.only](
-            bench.data().texts
-        )
+        run = adaptive(bench.pipe) if args.only == "adaptive" else bench.dense()
+        run(bench.data().texts)
         print(json.dumps({"peak_mb": memory_mb("VmHWM")}))
         return
     runs = [measure(args, batch_size) for batch_size in args.batch_size]

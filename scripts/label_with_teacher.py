@@ -112,7 +112,9 @@ def teach(
     return answers
 
 
-def the_classes_of(train: Dataset, teacher: LoadedModel, file: str) -> tuple[list[Any], list[int]]:
+def teachers_classes(
+    train: Dataset, teacher: LoadedModel, file: str
+) -> tuple[list[Any], list[int]]:
     """The labels that occur, in the order of their numbers, and the teacher's number of each.
 
     Raises:
@@ -141,7 +143,7 @@ def main() -> None:
     train, validation = hold_out(rows, args.validation_share, args.seed)
     train = without_texts(train, validation["text"])
     class_numbers(rows["label"], reader.config.label2id)  # refuses what is not the teacher's
-    names, columns = the_classes_of(train, teacher, args.data_file)
+    names, columns = teachers_classes(train, teacher, args.data_file)
     if torch.cuda.is_available():
         reader.to("cuda")
 

@@ -78,7 +78,7 @@ def read_at(
 def read_grid(
     pipe: Any, policies: Sequence[dict[str, Any]], held_out: HeldOut, unit: str
 ) -> PolicyGrid:
-    """Read the inputs under each policy; the first reads everything.
+    """Read the inputs under each policy; the first is the full reading.
 
     Without labels its answers stand in for them. Inputs that cannot be read are left out.
     """

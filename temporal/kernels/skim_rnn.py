@@ -79,7 +79,7 @@ def skim_sequences(
                 add_rows(small_gates, h, small_hidden, 0, skim_size)
                 logit = small_gates[policy]
                 work += skim_size * (policy + 1)
-            was_read[t] = logit > threshold
+            was_read[t] = not logit <= threshold  # what is NaN is read, and answers NaN
             if was_read[t]:
                 read_token(cell, token, big_inputs, big_hidden, big_gates, h, c)
                 work += size * num_gates(cell) * size

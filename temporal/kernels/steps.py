@@ -21,7 +21,7 @@ def update(cell: Any, gates: Any, columns: Any, h: Any, c: Any, size: Any) -> No
 
     Args:
         cell: `LSTM` or `GRU`.
-        gates: float32, the sum of both shares; it is overwritten.
+        gates: float32, the sum of both shares.
         columns: of the hidden weight; the GRU's input share of the new gate comes after them.
         h, c: float32 `[H]`; a GRU leaves `c` alone.
         size: entries to update.

@@ -66,8 +66,13 @@ def run_in_threads(
     if pool is None:
         new = ThreadPoolExecutor(num_threads - 1, "temporal-kernel")
         pool = _pools.setdefault(num_threads, new)
-    others = [pool.submit(work) for _ in range(min(num_threads, len(left)) - 1)]
+    others = []
     try:
+        for _ in range(min(num_threads, len(left)) - 1):
+            try:
+                others.append(pool.submit(work))
+            except RuntimeError:  # no thread is to be had: go on with those there are
+                break
         work()
     finally:
         left.clear()  # if this thread has failed

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from llvmlite import binding, ir
-from numba import types
+from llvmlite import ir
+from numba import config, types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.core.errors import NumbaTypeError
 from numba.extending import intrinsic
 
@@ -23,10 +24,12 @@ LANES = 16
 FLAGS = ("contract", "reassoc", "arcp", "nsz", "afn")
 """What the arithmetic may do. Not "nnan" and "ninf": a broken weight must come out as NaN."""
 
-# Vectors of a product's result that stay in registers while the rows go by. AVX-512 has 32
-# registers, others 16 or fewer, of which two make one of these. The more, the longer the pieces of
-# memory that are read on end: all 25 of a state of 100 at once are 1.4 times as fast as by eights.
-_BLOCKS = (25, 8, 4, 1) if binding.get_host_cpu_features().get("avx512f") else (4, 1)
+_WANTED = getattr(config, "CPU_FEATURES", None)  # by the environment
+_AVX512 = "+avx512f" in (get_host_cpu_features() if _WANTED is None else _WANTED)
+BLOCKS = (25, 8, 4, 1) if _AVX512 else (4, 1)
+"""Vectors of a product's result that stay in registers while the rows go by. AVX-512 has 32
+registers of this size; elsewhere several smaller ones make one of these. The more, the longer the
+pieces of memory that are read on end: a state of 100 by 25 is 1.4 times as fast as by 8."""
 
 _INDEX = ir.IntType(64)
 _NUMBER = ir.FloatType()
@@ -268,7 +271,7 @@ def add_rows(builder: Any, out: Any, x: Any, weight: Any, first: Any, last: Any)
     """
     width = weight.shape[1]
     start = _INDEX(0)
-    for vectors in _BLOCKS:
+    for vectors in BLOCKS:
         block = _INDEX(vectors * LANES)
         end = builder.sub(width, builder.srem(builder.sub(width, start), block))
         with cgutils.for_range_slice(builder, start, end, block, _INDEX) as (place, _):

@@ -48,7 +48,7 @@ def run_kernel(
     Raises:
         IndexError: a token is not in the vocabulary.
     """
-    vocab_size = reader.embedding.num_embeddings
+    vocab_size = len(reader.embedding.weight)
     ids_BT = ids_BT.long()
     low, high = int(ids_BT.min()), int(ids_BT.max())
     if low < 0 or high >= vocab_size:  # a kernel would read beside its tables

@@ -2,8 +2,9 @@
 
 An operating point is one way to run a reader: values for its policy fields, with the cost and the
 accuracy that were measured with them on held-out data, and an upper bound on what it loses against
-reading everything. `temporal.training.calibration` makes them and says what the bounds promise;
-scripts/calibrate.py stores them, the one that reads everything first.
+reading everything (of an `HMRNN` and of `AdaptiveComputationTime`: against reading as they were
+trained, since what is beyond that answers worse). `temporal.training.calibration` makes them and
+says what the bounds promise; scripts/calibrate.py stores them, the full reading first.
 """
 
 from __future__ import annotations

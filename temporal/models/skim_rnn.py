@@ -7,6 +7,7 @@ B sources, T tokens, D embedding width, H state size, S skim size, K classes.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -86,8 +87,10 @@ class SkimRNN(RecurrentReader, PreTrainedModel):
         self.policy = nn.Linear(width + state, 2)
         self.read_input = nn.Linear(width, gates * state)
         self.read_hidden = nn.Linear(state, gates * state, bias=False)
-        self.skim_input = nn.Linear(width, gates * skim)
-        self.skim_hidden = nn.Linear(state, gates * skim, bias=False)
+        with warnings.catch_warnings():  # skipping, S = 0, has no weights, and that is meant so
+            warnings.filterwarnings("ignore", "Initializing zero-element")
+            self.skim_input = nn.Linear(width, gates * skim)
+            self.skim_hidden = nn.Linear(state, gates * skim, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(state, num_classes(config))
         self.training_step = 0  # of the temperature's schedule; set by the training script

@@ -35,8 +35,11 @@ def relaxed_decision(
 
 
 def hard_decision(logits_B2: Tensor, read_threshold: float = 0.5) -> Tensor:
-    """Where to read: a bool `[B]`, true where the probability of reading exceeds the threshold."""
-    return logits_B2[..., READ] - logits_B2[..., SKIM] > read_logit(read_threshold)
+    """Where to read: a bool `[B]`, true where the probability of reading exceeds the threshold.
+
+    Where it is NaN, too, so that broken weights are not passed over.
+    """
+    return ~(logits_B2[..., READ] - logits_B2[..., SKIM] <= read_logit(read_threshold))
 
 
 def annealed_temperature(step: int, *, rate: float = 1e-4, floor: float = 0.5) -> float:

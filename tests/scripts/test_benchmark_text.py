@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoTokenizer, BertForSequenceClassification
 
-from temporal.models import READERS
+from temporal.models import READERS, ChunkReader, EarlyExit
 from temporal.models.recurrent import RecurrentReader
 from temporal.pipelines import pipeline
 
@@ -129,3 +130,41 @@ def test_a_frontier_is_drawn_at_one_batch_size(
     monkeypatch.setattr(sys, "argv", arguments)
     plot.main()
     assert picture.stat().st_size > 0
+
+
+def test_a_reader_that_saves_nothing_has_no_realised_share(
+    tmp_path: Path,
+    run_script: Callable[..., dict[str, Any]],
+    saved_reader: Callable[[str], Any],
+    reviews: Callable[[int, int], Path],
+) -> None:
+    """Without a calibration an `HMRNN` reads as it was trained, which is its full reading."""
+    saved_reader("hm_rnn")
+    command = ("benchmark_text", "--model", tmp_path, "--data_file", reviews(0, 8))
+    report = run_script(*command, "--batch_size", 4, "--rounds", 1, "--memory")
+    adaptive = report["runs"][0]["results"]["adaptive"]
+    assert adaptive["macs_share"] == 1 and "realised_share_own" not in adaptive
+    assert adaptive["peak_mb"] > 50
+
+
+def test_a_chunk_readers_own_exits_are_its_fixed_depths(
+    script: Callable[[str], Any], encoder_path: Path
+) -> None:
+    classifier = BertForSequenceClassification.from_pretrained(encoder_path)
+    exits = EarlyExit.from_classifier(classifier).eval()
+    tokenizer = AutoTokenizer.from_pretrained(encoder_path)
+    special = ([tokenizer.cls_token_id], [tokenizer.sep_token_id])
+    chunks = ChunkReader.from_classifier(exits, special)
+    contestants = script("text_contestants")
+    inside = contestants.with_exits(pipeline("text-classification", chunks, tokenizer=tokenizer))
+    assert inside.model is exits
+    texts = ["A film.", "A longer text about a film."]
+    with torch.no_grad():
+        logits = [exits(**tokenizer(text, return_tensors="pt")).exit_logits[0] for text in texts]
+    for number in range(len(exits.config.exit_layers)):
+        want = [exits.config.id2label[int(row[number].argmax())] for row in logits]
+        assert contestants.fixed_depth(inside, number)(texts) == want
+    plain = ChunkReader.from_classifier(classifier, special)
+    assert (
+        contestants.with_exits(pipeline("text-classification", plain, tokenizer=tokenizer)) is None
+    )

@@ -44,12 +44,29 @@ def test_a_thread_that_is_late_is_not_waited_for() -> None:
     come = threading.Event()
     busy = threads._pools[2].submit(come.wait, 60)
     by: dict[int, list[int]] = {}
-    run_in_threads(lambda group: by.setdefault(threading.get_ident(), []).extend(group), lengths, 2)
+
+    def run(group: list[int]) -> None:
+        by.setdefault(threading.get_ident(), []).extend(group)
+
+    try:
+        run_in_threads(run, lengths, 2)
+    finally:
+        come.set()
     assert {who: sorted(which) for who, which in by.items()} == {
         threading.get_ident(): list(range(8))
     }
-    come.set()
     assert busy.result()
+
+
+def test_without_threads_to_be_had_this_one_does_all(monkeypatch) -> None:
+    class Pool:
+        def submit(self, work: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setitem(threads._pools, 3, Pool())
+    done: list[int] = []
+    run_in_threads(done.extend, [1000] * 4, 3)
+    assert sorted(done) == [0, 1, 2, 3]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

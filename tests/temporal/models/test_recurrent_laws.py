@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,34 @@ def test_probabilities_that_are_certain_teach_as_class_numbers_do(recurrent_read
     unsure = torch.full((4, 2), 0.5)
     torch.manual_seed(0)
     assert not torch.isclose(reader(ids, labels=unsure).loss, losses[0])
+
+
+@READER
+def test_threads_of_kernels_and_of_callers_give_the_same_bits(recurrent_reader, name) -> None:
+    reader = recurrent_reader(name, pooling="max")
+    ids = torch.randint(3, 98, (16, 200))
+
+    def call(_: int) -> torch.Tensor:
+        with torch.inference_mode():
+            return reader(ids).logits
+
+    alone = call(0)
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(4) as callers:
+            together = list(callers.map(call, range(8)))
+    finally:
+        torch.set_num_threads(1)
+    assert all(torch.equal(logits, alone) for logits in together)
+
+
+@WAYS
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_what_is_nan_is_read_though_skipping_would_hide_it(
+    threshold, kernels, recurrent_reader, words
+) -> None:
+    reader = recurrent_reader("skim_rnn", kernels=kernels, skim_size=0, read_threshold=threshold)
+    with torch.no_grad():
+        reader.embedding.weight[99] = math.nan
+    with pytest.raises(NonFiniteError, match="NaN or infinite"):
+        reader(words(torch.tensor([3, 4, 99, 5])))
