@@ -36,6 +36,8 @@ def test_any_batch_and_any_order_equals_one_by_one(
     for k, outcome in zip(order, read_all(reader, items, max_in_flight), strict=True):
         torch.testing.assert_close(outcome.value, alone[k].value, atol=1e-5, rtol=0)
         assert outcome.trace.read == alone[k].trace.read
+        assert outcome.trace.skimmed == alone[k].trace.skimmed
+        assert outcome.trace.halted_at == alone[k].trace.halted_at
         if kernels:  # elsewhere the padding is computed, too
             assert outcome.trace.cost.macs == alone[k].trace.cost.macs
 
@@ -110,7 +112,7 @@ def test_only_the_document_with_nan_fails(recurrent_reader, kernels, name, rando
 @WAYS
 def test_padding_changes_nothing(recurrent_reader, kernels, name, random_words, padded) -> None:
     reader = recurrent_reader(name, pooling="max")
-    documents = random_words((4, 9))
+    documents = random_words((4, 19))
     ids, mask = padded(documents)
     ids[0, 4:] = 77
     with torch.set_grad_enabled(not kernels):
