@@ -13,12 +13,13 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import finish_pool, num_gates, pool, start_pool, update
+from .turns import in_turn
 from .vectors import add_rows
 
 
 @kernel
 def ponder_sequences(
-    sequences: Any,
+    turns: Any,
     ids: Any,
     starts: Any,
     ends: Any,
@@ -37,7 +38,7 @@ def ponder_sequences(
     """Read some sequences.
 
     Args:
-        sequences: int64, numbers of the sequences to read.
+        turns: the sequences to read, see `turns`.
         ids: int64 `[N]`, the tokens of all sequences.
         starts, ends: int64 `[B]`, where each begins and ends there.
         cell: code of the cell, see `steps`.
@@ -58,10 +59,11 @@ def ponder_sequences(
     c = np.empty(size, np.float32)
     mean_h = np.empty(size, np.float32)
     mean_c = np.empty(size, np.float32)
-    for s in sequences:
+    gathered = np.empty(size, np.float32)
+    for s in in_turn(turns):
         h[:] = 0
         c[:] = 0
-        start_pool(pooling, pooled[s])
+        start_pool(pooling, gathered)
         num_steps = 0
         for t in range(starts[s], ends[s]):
             mean_h[:] = 0
@@ -90,6 +92,6 @@ def ponder_sequences(
             h[:] = mean_h
             c[:] = mean_c
             num_steps += steps[t]
-            pool(pooling, pooled[s], h)
-        finish_pool(pooling, pooled[s], h, ends[s] - starts[s])
+            pool(pooling, gathered, h)
+        finish_pool(pooling, pooled[s], gathered, h, ends[s] - starts[s])
         macs[s] = num_steps * (size * num_gates(cell) * size + size)

@@ -14,12 +14,13 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import LSTM, finish_pool, pool, start_pool, update
+from .turns import in_turn
 from .vectors import add_rows
 
 
 @kernel
 def multiscale_sequences(
-    sequences: Any,
+    turns: Any,
     ids: Any,
     starts: Any,
     ends: Any,
@@ -37,7 +38,7 @@ def multiscale_sequences(
     """Read some sequences.
 
     Args:
-        sequences: int64, numbers of the sequences to read.
+        turns: the sequences to read, see `turns`.
         ids: int64 `[N]`, the tokens of all sequences.
         starts, ends: int64 `[B]`, where each begins and ends there.
         inputs: float32 `[V, G]`, a word's share of the bottom layer.
@@ -58,11 +59,12 @@ def multiscale_sequences(
     h = np.empty(num_layers * size, np.float32)
     c = np.empty(num_layers * size, np.float32)
     ended = np.empty(num_layers, np.bool_)  # a boundary at the last token
-    for s in sequences:
+    gathered = np.empty(num_layers * size, np.float32)
+    for s in in_turn(turns):
         h[:] = 0
         c[:] = 0
         ended[:] = False
-        start_pool(pooling, pooled[s])
+        start_pool(pooling, gathered)
         work = 0
         for t in range(starts[s], ends[s]):
             was_read[t] = False
@@ -94,6 +96,6 @@ def multiscale_sequences(
                 update(LSTM, gates, columns, own_h, own_c, size)
                 asked = logit >= level and not top
                 ended[layer] = asked
-            pool(pooling, pooled[s], h)
-        finish_pool(pooling, pooled[s], h, ends[s] - starts[s])
+            pool(pooling, gathered, h)
+        finish_pool(pooling, pooled[s], gathered, h, ends[s] - starts[s])
         macs[s] = work

@@ -13,12 +13,13 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import finish_pool, num_gates, pool, read_token, start_pool
+from .turns import in_turn
 from .vectors import add_rows
 
 
 @kernel
 def jumper_sequences(
-    sequences: Any,
+    turns: Any,
     ids: Any,
     starts: Any,
     ends: Any,
@@ -37,7 +38,7 @@ def jumper_sequences(
     """Read some sequences.
 
     Args:
-        sequences: int64, numbers of the sequences to read.
+        turns: the sequences to read, see `turns`.
         ids: int64 `[N]`, the tokens of all sequences.
         starts, ends: int64 `[B]`, where each begins and ends there.
         cell: code of the cell, see `steps`.
@@ -60,22 +61,22 @@ def jumper_sequences(
     seen = np.empty(size, np.float32)
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
-    for s in sequences:
+    gathered = np.empty(size, np.float32)
+    for s in in_turn(turns):
         h[:] = 0
         c[:] = 0
-        start_pool(pooling, pooled[s])
+        start_pool(pooling, gathered)
         num_read = 0
         work = 0
         for t in range(starts[s], ends[s]):
             read_token(cell, ids[t], inputs, hidden, gates, h, c)
-            pool(pooling, pooled[s], h)
+            pool(pooling, gathered, h)
             num_read += 1
             marks[t] = num_read
             work += size * num_gates(cell) * size
             decides = num_read % every == 0 if every else is_end[ids[t]]
             if decides and t + 1 < ends[s]:
-                seen[:] = pooled[s]
-                finish_pool(pooling, seen, h, num_read)
+                finish_pool(pooling, seen, gathered, h, num_read)
                 logits[:] = policy_bias
                 add_rows(logits, seen, policy_hidden, 0, size)
                 work += size * (num_classes + 1)
@@ -87,5 +88,5 @@ def jumper_sequences(
                     total += np.exp(logits[k] - largest)
                 if largest + np.log(total) - logits[num_classes] > threshold:
                     break
-        finish_pool(pooling, pooled[s], h, num_read)
+        finish_pool(pooling, pooled[s], gathered, h, num_read)
         macs[s] = work

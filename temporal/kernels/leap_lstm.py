@@ -17,6 +17,7 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import finish_pool, num_gates, pool, read_token, start_pool, update
+from .turns import in_turn
 from .vectors import add_rows
 
 
@@ -27,7 +28,7 @@ def _relu(x: Any) -> Any:
 
 @kernel
 def leap_sequences(
-    sequences: Any,
+    turns: Any,
     ids: Any,
     starts: Any,
     ends: Any,
@@ -46,7 +47,7 @@ def leap_sequences(
     """Read some sequences.
 
     Args:
-        sequences: int64, numbers of the sequences to read.
+        turns: the sequences to read, see `turns`.
         ids: int64 `[N]`, the tokens of all sequences.
         starts, ends: int64 `[B]`, where each begins and ends there.
         cell: code of both cells, see `steps`.
@@ -72,7 +73,7 @@ def leap_sequences(
     word_share, follow_share, hidden_share, second, second_bias = policy
     num_r, num_c, num_p = sizes
     longest = 0
-    for s in sequences:
+    for s in turns[1:]:
         longest = max(longest, ends[s] - starts[s])
     known = np.empty((longest, len(second)), np.float32)  # the policy's share of words to come
     gates = np.empty(inputs.shape[1], np.float32)
@@ -83,7 +84,8 @@ def leap_sequences(
     kept = np.empty(len(second), np.float32)
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
-    for s in sequences:
+    gathered = np.empty(size, np.float32)
+    for s in in_turn(turns):
         begin, end = starts[s], ends[s]
         follow[:] = 0
         backward_c[:] = 0
@@ -106,7 +108,7 @@ def leap_sequences(
         h[:] = 0
         c[:] = 0
         kept[:] = 0
-        start_pool(pooling, pooled[s])
+        start_pool(pooling, gathered)
         for t in range(begin, end):
             row = known[t - begin]
             logit = second_bias
@@ -118,6 +120,6 @@ def leap_sequences(
                 kept[:] = 0
                 add_rows(kept, h, hidden_share, 0, size)
                 work += size * (num_gates(cell) * size + num_p)
-            pool(pooling, pooled[s], h)
-        finish_pool(pooling, pooled[s], h, end - begin)
+            pool(pooling, gathered, h)
+        finish_pool(pooling, pooled[s], gathered, h, end - begin)
         macs[s] = work

@@ -14,12 +14,13 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import finish_pool, num_gates, pool, read_token, start_pool
+from .turns import in_turn
 from .vectors import add_rows
 
 
 @kernel
 def jump_sequences(
-    sequences: Any,
+    turns: Any,
     ids: Any,
     starts: Any,
     ends: Any,
@@ -38,7 +39,7 @@ def jump_sequences(
     """Read some sequences.
 
     Args:
-        sequences: int64, numbers of the sequences to read.
+        turns: the sequences to read, see `turns`.
         ids: int64 `[N]`, the tokens of all sequences.
         starts, ends: int64 `[B]`, where each begins and ends there.
         cell: code of the cell, see `steps`.
@@ -60,10 +61,11 @@ def jump_sequences(
     logits = np.empty(len(policy_bias), np.float32)
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
-    for s in sequences:
+    gathered = np.empty(size, np.float32)
+    for s in in_turn(turns):
         h[:] = 0
         c[:] = 0
-        start_pool(pooling, pooled[s])
+        start_pool(pooling, gathered)
         num_read = 0
         jumps = 0
         first = starts[s]
@@ -71,7 +73,7 @@ def jump_sequences(
             last = min(first + block, ends[s]) - 1
             for t in range(first, last + 1):
                 read_token(cell, ids[t], inputs, hidden, gates, h, c)
-                pool(pooling, pooled[s], h)
+                pool(pooling, gathered, h)
                 num_read += 1
                 marks[t] = num_read
             if last + 1 >= ends[s] or jumps == max_jumps:
@@ -86,5 +88,5 @@ def jump_sequences(
             first = (last if action > backward else first) + action - backward
             if action == backward or first < starts[s] or first >= ends[s]:
                 break
-        finish_pool(pooling, pooled[s], h, num_read)
+        finish_pool(pooling, pooled[s], gathered, h, num_read)
         macs[s] = num_read * size * num_gates(cell) * size + jumps * size * num_actions

@@ -15,12 +15,13 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import MAX, finish_pool, num_gates, pool, read_token, start_pool, update
+from .turns import in_turn
 from .vectors import add, add_rows, dot, keep_larger, set_row
 
 
 @kernel
 def skim_sequences(
-    sequences: Any,
+    turns: Any,
     ids: Any,
     starts: Any,
     ends: Any,
@@ -37,7 +38,7 @@ def skim_sequences(
     """Read some sequences.
 
     Args:
-        sequences: int64, numbers of the sequences to read.
+        turns: the sequences to read, see `turns`.
         ids: int64 `[N]`, the tokens of all sequences.
         starts, ends: int64 `[B]`, where each begins and ends there.
         cell: code of the cell, see `steps`.
@@ -60,12 +61,12 @@ def skim_sequences(
     policy_hidden = small_hidden[:, policy].copy()
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
-    for s in sequences:
-        seen = pooled[s]
+    gathered = np.empty(size, np.float32)
+    for s in in_turn(turns):
         h[:] = 0
         c[:] = 0
         kept[:] = 0
-        start_pool(pooling, seen)
+        start_pool(pooling, gathered)
         kept_is_old = False
         work = 0
         for t in range(starts[s], ends[s]):
@@ -95,8 +96,8 @@ def skim_sequences(
                     kept_is_old = False
                 update(cell, small_gates, small_columns, h, c, skim_size)
             if pooling == MAX and not kept_is_old and t > starts[s]:
-                keep_larger(seen, h, skim_size)  # the others are as they were
+                keep_larger(gathered, h, skim_size)  # the others are as they were
             else:
-                pool(pooling, seen, h)
-        finish_pool(pooling, seen, h, ends[s] - starts[s])
+                pool(pooling, gathered, h)
+        finish_pool(pooling, pooled[s], gathered, h, ends[s] - starts[s])
         macs[s] = work

@@ -13,11 +13,12 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import LSTM, finish_pool, num_gates, pool, read_token, start_pool
+from .turns import in_turn
 
 
 @kernel
 def skip_sequences(
-    sequences: Any,
+    turns: Any,
     ids: Any,
     starts: Any,
     ends: Any,
@@ -34,7 +35,7 @@ def skip_sequences(
     """Read some sequences.
 
     Args:
-        sequences: int64, numbers of the sequences to read.
+        turns: the sequences to read, see `turns`.
         ids: int64 `[N]`, the tokens of all sequences.
         starts, ends: int64 `[B]`, where each begins and ends there.
         cell: code of the cell, see `steps`.
@@ -52,10 +53,11 @@ def skip_sequences(
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
     seen = c if cell == LSTM else h  # by the policy
-    for s in sequences:
+    gathered = np.empty(size, np.float32)
+    for s in in_turn(turns):
         h[:] = 0
         c[:] = 0
-        start_pool(pooling, pooled[s])
+        start_pool(pooling, gathered)
         work = 0
         t = starts[s]
         while t < ends[s]:
@@ -69,7 +71,7 @@ def skip_sequences(
             jump = np.ceil(threshold * (np.float32(1) + np.exp(-logit)))
             left = ends[s] - t
             steps = left if jump > left else max(1, int(jump)) if jump == jump else 1
-            pool(pooling, pooled[s], h, steps)
+            pool(pooling, gathered, h, steps)
             t += steps
-        finish_pool(pooling, pooled[s], h, ends[s] - starts[s])
+        finish_pool(pooling, pooled[s], gathered, h, ends[s] - starts[s])
         macs[s] = work

@@ -55,26 +55,32 @@ def read_token(cell: Any, token: Any, inputs: Any, hidden: Any, gates: Any, h: A
 
 
 @kernel
-def pool(pooling: Any, pooled: Any, h: Any, times: Any = 1) -> None:
-    """Take one more state, which lasted for so many tokens, into the running maximum or sum."""
+def pool(pooling: Any, gathered: Any, h: Any, times: Any = 1) -> None:
+    """Take one more state, which lasted for so many tokens, into the running maximum or sum.
+
+    That belongs to the thread: rows of a batch's result share cache lines, and threads that write
+    to one line after every token take twice as long.
+    """
     if pooling == MAX:
-        keep_larger(pooled, h, len(h))
+        keep_larger(gathered, h, len(h))
     elif pooling == MEAN:
         for i in range(len(h)):
-            pooled[i] += np.float32(times) * h[i]
+            gathered[i] += np.float32(times) * h[i]
 
 
 @kernel
-def start_pool(pooling: Any, pooled: Any) -> None:
+def start_pool(pooling: Any, gathered: Any) -> None:
     """What the running maximum or sum begins with."""
-    pooled[:] = -np.float32(np.inf) if pooling == MAX else np.float32(0)
+    gathered[:] = -np.float32(np.inf) if pooling == MAX else np.float32(0)
 
 
 @kernel
-def finish_pool(pooling: Any, pooled: Any, h: Any, num_tokens: Any) -> None:
-    """Turn what `pool` gathered into what the classifier sees."""
+def finish_pool(pooling: Any, pooled: Any, gathered: Any, h: Any, num_tokens: Any) -> None:
+    """Write what the classifier sees, from what `pool` gathered and the last state."""
     if pooling == LAST:
         pooled[:] = h
     elif pooling == MEAN:
         for i in range(len(h)):
-            pooled[i] /= np.float32(num_tokens)
+            pooled[i] = gathered[i] / np.float32(num_tokens)
+    else:
+        pooled[:] = gathered

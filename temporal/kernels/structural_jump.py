@@ -15,12 +15,13 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import finish_pool, num_gates, pool, read_token, start_pool
+from .turns import in_turn
 from .vectors import add_rows
 
 
 @kernel
 def structural_jump_sequences(
-    sequences: Any,
+    turns: Any,
     ids: Any,
     starts: Any,
     ends: Any,
@@ -39,7 +40,7 @@ def structural_jump_sequences(
     """Read some sequences.
 
     Args:
-        sequences: int64, numbers of the sequences to read.
+        turns: the sequences to read, see `turns`.
         ids: int64 `[N]`, the tokens of all sequences.
         starts, ends: int64 `[B]`, where each begins and ends there.
         cell: code of the cell, see `steps`.
@@ -69,10 +70,11 @@ def structural_jump_sequences(
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
     read_macs = size * num_gates(cell) * size + (size + 4) * num_features
-    for s in sequences:
+    gathered = np.empty(size, np.float32)
+    for s in in_turn(turns):
         h[:] = 0
         c[:] = 0
-        start_pool(pooling, pooled[s])
+        start_pool(pooling, gathered)
         num_read = 0
         work = 0
         t = starts[s]
@@ -94,7 +96,7 @@ def structural_jump_sequences(
                     t += 1
                     continue
             read_token(cell, ids[t], inputs, hidden, gates, h, c)
-            pool(pooling, pooled[s], h)
+            pool(pooling, gathered, h)
             num_read += 1
             marks[t] = num_read
             work += read_macs
@@ -113,5 +115,5 @@ def structural_jump_sequences(
                 while t < ends[s] and kinds[ids[t]] < best:
                     t += 1
                 t += 1
-        finish_pool(pooling, pooled[s], h, num_read)
+        finish_pool(pooling, pooled[s], gathered, h, num_read)
         macs[s] = work

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from .compiled import kernel
 from .steps import LSTM, finish_pool, num_gates, pool, start_pool
+from .turns import in_turn
 from .vectors import LANES, add_rows, gru_update, lstm_update
 
 _ONE = np.float32(1)
@@ -61,7 +62,7 @@ def _in_blocks(gates: tuple[Tensor, ...]) -> Tensor:
 
 @kernel
 def variable_sequences(
-    sequences: Any,
+    turns: Any,
     ids: Any,
     starts: Any,
     ends: Any,
@@ -77,7 +78,7 @@ def variable_sequences(
     """Read some sequences.
 
     Args:
-        sequences: int64, numbers of the sequences to read.
+        turns: the sequences to read, see `turns`.
         ids: int64 `[N]`, the tokens of all sequences.
         starts, ends: int64 `[B]`, where each begins and ends there.
         cell: code of the cell, see `steps`.
@@ -96,10 +97,11 @@ def variable_sequences(
     gates = np.empty(num_blocks * columns, np.float32)
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
-    for s in sequences:
+    gathered = np.empty(size, np.float32)
+    for s in in_turn(turns):
         h[:] = 0
         c[:] = 0
-        start_pool(pooling, pooled[s])
+        start_pool(pooling, gathered)
         work = 0
         for t in range(starts[s], ends[s]):
             logit = word_logit[ids[t]] + shift
@@ -121,6 +123,6 @@ def variable_sequences(
                 else:
                     gru_update(of_block, LANES, 3 * LANES, h[first:], count)
             work += num_gates(cell) * min(size, blocks * LANES) * n + size
-            pool(pooling, pooled[s], h)
-        finish_pool(pooling, pooled[s], h, ends[s] - starts[s])
+            pool(pooling, gathered, h)
+        finish_pool(pooling, pooled[s], gathered, h, ends[s] - starts[s])
         macs[s] = work

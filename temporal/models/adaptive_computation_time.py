@@ -23,6 +23,7 @@ from ..kernels.table_cache import TableCache
 from ..kernels.tables import cell_tables
 from ..stage import Stage
 from .checks import check_range, num_classes
+from .class_scores import ClassScores
 from .configuration_recurrent import RecurrentConfig
 from .kernel_runs import kernels_apply, run_kernel
 from .recurrent import (
@@ -82,7 +83,7 @@ class AdaptiveComputationTime(RecurrentReader, PreTrainedModel):
         self.flag_input = nn.Linear(1, gates * size, bias=False)
         self.policy = nn.Linear(size, 1)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(size, num_classes(config))
+        self.classifier = ClassScores(size, num_classes(config))
         self.tables = TableCache()
         self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
         self.classify = Stage(self.classifier, name="classify")

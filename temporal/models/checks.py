@@ -7,6 +7,7 @@ from collections.abc import Collection
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,18 +79,24 @@ def check_batch(input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tenso
             f"attention_mask {tuple(attention_mask.shape)} must have the shape of input_ids "
             f"{tuple(input_ids.shape)}"
         )
-    if (attention_mask == 1).all():
+    # NumPy works in this thread alone. torch's own threads would keep their cores busy for
+    # milliseconds afterwards, just when those of a kernel want to run.
+    given = attention_mask.detach().cpu()
+    given_BT = (given.double() if given.is_floating_point() else given).numpy()
+    if (given_BT == 1).all():
         return attention_mask.long(), input_ids.new_full((len(input_ids),), input_ids.shape[1])
-    lengths_B = (attention_mask != 0).sum(1)
-    positions_T = torch.arange(input_ids.shape[1], device=lengths_B.device)
-    mask_BT = positions_T < lengths_B[:, None]
-    # A row without a token begins with a 0.
-    if not (torch.equal(mask_BT.to(attention_mask.dtype), attention_mask) and mask_BT[:, 0].all()):
+    lengths_B = (given_BT != 0).sum(1)
+    mask_BT = np.arange(input_ids.shape[1]) < lengths_B[:, None]
+    if not ((mask_BT == given_BT).all() and lengths_B.all()):
         raise ValueError(
             "attention_mask must be 1 for a row's tokens, at least one, and then 0: pad at the "
             "end (padding_side='right')"
         )
-    return mask_BT.long(), lengths_B
+    device = attention_mask.device
+    return (
+        torch.from_numpy(mask_BT.astype(np.int64)).to(device),
+        torch.from_numpy(lengths_B).to(device),
+    )
 
 
 def num_classes(config: Any) -> int:

@@ -25,6 +25,7 @@ from ..kernels.tables import cell_tables, columns
 from ..policies.estimators import annealed_slope, hard_sigmoid, straight_through_step
 from ..stage import Stage
 from .checks import check_in, check_range, num_classes
+from .class_scores import ClassScores
 from .configuration_recurrent import RecurrentConfig
 from .kernel_runs import run_kernel
 from .recurrent import (
@@ -94,7 +95,7 @@ class HMRNN(RecurrentReader, PreTrainedModel):
             nn.Linear((size if layer else width) + 2 * size, 1) for layer in upper
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.num_layers * size, num_classes(config))
+        self.classifier = ClassScores(config.num_layers * size, num_classes(config))
         self.training_step = 0  # of the slope's schedule; set by the training script
         self.tables = TableCache()
         self.run = Stage(self._run, name="run", pad=True, counts_macs=True)

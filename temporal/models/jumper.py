@@ -28,6 +28,7 @@ from ..policies.reinforce import contrastive_stop_loss, stop_log_probabilities
 from ..policies.skip import read_logit
 from ..stage import Stage
 from .checks import check_batch, check_range, num_classes
+from .class_scores import ClassScores
 from .configuration_recurrent import RecurrentConfig
 from .kernel_runs import kernels_apply, run_kernel
 from .punctuation import SENTENCE_ENDS, token_ids, token_kinds
@@ -103,7 +104,7 @@ class Jumper(RecurrentReader, PreTrainedModel):
         self.read_hidden = nn.Linear(size, gates * size, bias=False)
         self.wait_policy = nn.Linear(size, 1)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(size, num_classes(config))
+        self.classifier = ClassScores(size, num_classes(config))
         self.tables = TableCache()
         self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
         self.classify = Stage(self.classifier, name="classify")

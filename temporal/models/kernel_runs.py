@@ -16,6 +16,9 @@ from ..kernels.steps import POOLING_CODES
 from ..kernels.tables import fits
 from ..kernels.threads import run_in_threads
 
+_FEWEST_TOKENS = 200
+"""A thread is not worth waking for less."""
+
 
 def kernels_apply(reader: Any) -> bool:
     """Whether a reader's compiled kernel can run: on a CPU, with tables of a reasonable size."""
@@ -32,12 +35,15 @@ def run_kernel(
     *arguments: Any,
     marks: DTypeLike = np.bool_,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run a kernel that pools states, marks tokens and counts its MACs.
+    """Run a kernel over padded sequences, in as many threads as torch uses.
+
+    Around it NumPy works in this thread alone, as in `checks.check_batch`.
 
     Args:
         reader: see the head of `recurrent`.
-        kernel: as of `run_sequences`; after the arguments it takes the pooling's code and what it
-            fills: pooled states float32 `[B, H]`, marks `[B T]` and MACs int64 `[B]`.
+        kernel: takes the sequences' turns (see `kernels.turns`), the ids of all of them in one row
+            (int64 `[B T]`), where each begins and ends in it, the arguments, the pooling's code,
+            and what it fills: pooled states float32 `[B, H]`, marks `[B T]` and MACs int64 `[B]`.
         ids_BT, lengths_B: as of `recurrent.padded_ids`, on the CPU.
         *arguments: handed on.
         marks: type of a mark.
@@ -48,39 +54,30 @@ def run_kernel(
     Raises:
         IndexError: a token is not in the vocabulary.
     """
+    num_rows, width = ids_BT.shape
+    ids_N: NDArray[np.int64] = ids_BT.long().reshape(-1).numpy()
     vocab_size = len(reader.embedding.weight)
-    ids_BT = ids_BT.long()
-    low, high = int(ids_BT.min()), int(ids_BT.max())
+    low, high = int(ids_N.min()), int(ids_N.max())
     if low < 0 or high >= vocab_size:  # a kernel would read beside its tables
         wrong = low if low < 0 else high
         raise IndexError(
             f"token id ({wrong}) must be in 0..{vocab_size - 1}: is this the tokenizer that "
             "the reader was trained with?"
         )
-    pooled_BH = np.empty((len(ids_BT), reader.classifier.in_features), np.float32)
-    marks_BT = np.zeros(ids_BT.shape, marks)
-    macs_B = np.empty(len(ids_BT), np.int64)
-    filled = (POOLING_CODES[reader.config.pooling], pooled_BH, marks_BT.reshape(-1), macs_B)
-    run_sequences(kernel, ids_BT, lengths_B, *arguments, *filled)
+    tokens_B: NDArray[np.int64] = lengths_B.numpy()
+    starts_B = np.arange(0, num_rows * width, width)
+    turns = np.zeros(1 + num_rows, np.int64)
+    turns[1:] = np.argsort(-tokens_B)  # the longest first: threads end at about one time
+    pooled_BH = np.empty((num_rows, reader.classifier.in_features), np.float32)
+    marks_N = np.zeros(num_rows * width, marks)
+    macs_B = np.empty(num_rows, np.int64)
+    pooling = POOLING_CODES[reader.config.pooling]
+    filled = (pooling, pooled_BH, marks_N, macs_B)
+
+    most_threads = min(torch.get_num_threads(), num_rows, 1 + ids_N.size // _FEWEST_TOKENS)
+    run_in_threads(
+        lambda: kernel(turns, ids_N, starts_B, starts_B + tokens_B, *arguments, *filled),
+        most_threads,
+    )
     pooled = torch.from_numpy(pooled_BH).to(reader.classifier.weight.dtype)
-    return pooled, torch.from_numpy(marks_BT), torch.from_numpy(macs_B)
-
-
-def run_sequences(kernel: Any, ids_BT: Tensor, lengths_B: Tensor, *arguments: Any) -> None:
-    """Run a kernel over padded sequences, in as many threads as torch uses.
-
-    Args:
-        kernel: takes the numbers of the sequences that it shall do, the ids of all of them in one
-            row (int64 `[B T]`), where each begins and ends in it, and the arguments.
-        ids_BT, lengths_B: as of `recurrent.padded_ids`, on the CPU.
-        *arguments: handed on.
-    """
-    width = ids_BT.shape[1]
-    ids_N: NDArray[np.int64] = ids_BT.contiguous().view(-1).numpy()
-    starts_B = np.arange(len(ids_BT), dtype=np.int64) * width
-    ends_B = starts_B + lengths_B.numpy()
-
-    def run(sequences: list[int]) -> None:
-        kernel(np.array(sequences, dtype=np.int64), ids_N, starts_B, ends_B, *arguments)
-
-    run_in_threads(run, lengths_B.tolist(), torch.get_num_threads())
+    return pooled, torch.from_numpy(marks_N.reshape(ids_BT.shape)), torch.from_numpy(macs_B)

@@ -29,6 +29,7 @@ from ..policies.estimators import target_loss
 from ..policies.skip import READ, hard_decision, read_logit, read_over_skim, relaxed_decision
 from ..stage import Stage
 from .checks import check_range, num_classes
+from .class_scores import ClassScores
 from .configuration_recurrent import RecurrentConfig
 from .kernel_runs import run_kernel
 from .recurrent import (
@@ -105,7 +106,7 @@ class LeapLSTM(RecurrentReader, PreTrainedModel):
         self.look = nn.Linear(width + back + num_outputs + size, config.policy_size)
         self.policy = nn.Linear(config.policy_size, 2)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(size, num_classes(config))
+        self.classifier = ClassScores(size, num_classes(config))
         self.tables = TableCache()
         self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
         self.dense = Stage(partial(pool_densely, self, self._dense), name="dense", pad=True)

@@ -23,6 +23,7 @@ from ..kernels.tables import cell_tables, layer_tables
 from ..policies.reinforce import right_or_wrong
 from ..stage import Stage
 from .checks import check_in, check_range, num_classes
+from .class_scores import ClassScores
 from .configuration_recurrent import RecurrentConfig
 from .kernel_runs import kernels_apply, run_kernel
 from .recurrent import (
@@ -90,7 +91,7 @@ class LSTMJump(RecurrentReader, PreTrainedModel):
         self.policy = nn.Linear(size, self.num_backward + 1 + config.max_jump)
         self.baseline = nn.Linear(size, 1)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(size, num_classes(config))
+        self.classifier = ClassScores(size, num_classes(config))
         self.tables = TableCache()
         self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
         self.classify = Stage(self.classifier, name="classify")

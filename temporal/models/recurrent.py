@@ -93,7 +93,7 @@ class RecurrentReader(Reader):
             share_B = (weight_BT * mask_BT).sum(1) / lengths_B
         else:
             pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)
-            share_B = marks_BT.sum(1) / lengths_B
+            share_B = torch.from_numpy(marks_BT.numpy().sum(1)) / lengths_B
         logits_BK = reader.classifier(pooled_BH)
         loss = None if labels is None else F.cross_entropy(logits_BK, labels)
         if loss is not None and reader.training:

@@ -33,6 +33,7 @@ from ..policies.skip import (
 )
 from ..stage import Stage
 from .checks import check_range, num_classes
+from .class_scores import ClassScores
 from .configuration_recurrent import RecurrentConfig
 from .kernel_runs import run_kernel
 from .recurrent import (
@@ -92,7 +93,7 @@ class SkimRNN(RecurrentReader, PreTrainedModel):
             self.skim_input = nn.Linear(width, gates * skim)
             self.skim_hidden = nn.Linear(state, gates * skim, bias=False)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(state, num_classes(config))
+        self.classifier = ClassScores(state, num_classes(config))
         self.training_step = 0  # of the temperature's schedule; set by the training script
         self.tables = TableCache()
         self.run = Stage(self._run, name="run", pad=True, counts_macs=True)

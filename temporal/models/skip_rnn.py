@@ -26,6 +26,7 @@ from ..policies.estimators import straight_through_step
 from ..policies.skip import accumulate_update, tokens_to_next_read
 from ..stage import Stage
 from .checks import check_range, num_classes
+from .class_scores import ClassScores
 from .configuration_recurrent import RecurrentConfig
 from .kernel_runs import run_kernel
 from .recurrent import (
@@ -79,7 +80,7 @@ class SkipRNN(RecurrentReader, PreTrainedModel):
         self.read_hidden = nn.Linear(size, gates * size, bias=False)
         self.policy = nn.Linear(size, 1)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(size, num_classes(config))
+        self.classifier = ClassScores(size, num_classes(config))
         self.tables = TableCache()
         self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
         self.read_stage = Stage(self._read, name="read")

@@ -27,6 +27,7 @@ from ..policies.reinforce import right_or_likely
 from ..policies.skip import read_logit
 from ..stage import Stage
 from .checks import check_range, num_classes
+from .class_scores import ClassScores
 from .configuration_recurrent import RecurrentConfig
 from .kernel_runs import kernels_apply, run_kernel
 from .punctuation import (
@@ -119,7 +120,7 @@ class StructuralJumpLSTM(RecurrentReader, PreTrainedModel):
         self.jump_policy = nn.Linear(config.agent_size, 4)
         self.jump_value = nn.Linear(config.agent_size, 1)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(size, num_classes(config))
+        self.classifier = ClassScores(size, num_classes(config))
         self.tables = TableCache()
         self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
         self.classify = Stage(self.classifier, name="classify")

@@ -27,6 +27,7 @@ from ..policies.estimators import annealed_slope, prefix_mask, target_loss
 from ..policies.skip import read_logit
 from ..stage import Stage
 from .checks import check_range, num_classes
+from .class_scores import ClassScores
 from .configuration_recurrent import RecurrentConfig
 from .kernel_runs import run_kernel
 from .recurrent import (
@@ -93,7 +94,7 @@ class VariableRNN(RecurrentReader, PreTrainedModel):
         self.read_hidden = nn.Linear(size, gates * size, bias=False)
         self.policy = nn.Linear(width + size, 1)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(size, num_classes(config))
+        self.classifier = ClassScores(size, num_classes(config))
         self.training_step = 0  # of the sharpness's schedule; set by the training script
         self.tables = TableCache()
         self.run = Stage(self._run, name="run", pad=True, counts_macs=True)

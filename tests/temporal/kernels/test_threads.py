@@ -6,56 +6,101 @@ import copy
 import os
 import pickle
 import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from temporal.kernels import threads
+from temporal.kernels.compiled import kernel
 from temporal.kernels.table_cache import TableCache
-from temporal.kernels.threads import run_in_threads, share_out
+from temporal.kernels.threads import run_in_threads
+from temporal.kernels.turns import in_turn
 
 
-def test_every_sequence_is_in_one_group_and_groups_are_of_about_equal_length() -> None:
-    lengths = [900, 30, 500, 470, 10, 410]
-    groups = share_out(lengths, 2)
-    assert sorted(k for group in groups for k in group) == list(range(6))
-    totals = [sum(lengths[k] for k in group) for group in groups]
-    assert max(totals) <= 4 / 3 * sum(lengths) / 2  # the bound of longest-first (Graham, 1969)
-    assert share_out([5, 5], 2) == [[0, 1]]  # not worth a second thread
-    assert share_out([500], 8) == [[0]]
+def take_all(left: list[int], done: list[int]) -> Callable[[], None]:
+    """Work that is done when nothing is left."""
+
+    def run() -> None:
+        while left:
+            with suppress(IndexError):
+                done.append(left.pop())
+
+    return run
+
+
+@kernel
+def count_turns(turns: Any, taken: Any) -> None:
+    for s in in_turn(turns):
+        taken[s] += 1
+
+
+def test_every_sequence_is_taken_once_whoever_takes_it() -> None:
+    order = np.random.default_rng(0).permutation(100_000)
+    turns, taken = np.concatenate([[0], order]), np.zeros(100_000, np.int64)
+    run_in_threads(lambda: count_turns(turns, taken), 4)
+    assert (taken == 1).all()
+    assert turns[0] >= 100_000
+    count_turns(turns, taken)  # one that is late
+    assert (taken == 1).all()
+
+
+def test_sequences_are_taken_in_their_order() -> None:
+    @kernel
+    def note_turns(turns: Any, seen: Any) -> None:
+        for k, s in enumerate(in_turn(turns)):
+            seen[k] = s
+
+    seen = np.zeros(3, np.int64)
+    note_turns(np.array([0, 2, 0, 1]), seen)
+    assert seen.tolist() == [2, 0, 1]
 
 
 def test_what_fails_in_a_thread_fails_here() -> None:
-    done = []
+    both = threading.Barrier(2, timeout=60)
+    here = threading.get_ident()
 
-    def run(group: list[int]) -> None:
-        if 1 in group:
-            raise RuntimeError("sequence 1")
-        done.extend(group)
+    def run() -> None:
+        both.wait()
+        if threading.get_ident() != here:
+            raise RuntimeError("no memory")
 
-    with pytest.raises(RuntimeError, match="sequence 1"):
-        run_in_threads(run, [1000, 1000, 1000], 3)
-    assert sorted(done) == [0, 2]
+    with pytest.raises(RuntimeError, match="no memory"):
+        run_in_threads(run, 2)
+
+
+def test_a_failure_here_waits_for_the_other_threads() -> None:
+    begun, over = threading.Event(), []
+    here = threading.get_ident()
+
+    def run() -> None:
+        if threading.get_ident() == here:
+            assert begun.wait(60)
+            raise RuntimeError("no memory")
+        begun.set()
+        time.sleep(0.05)
+        over.append(True)
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        run_in_threads(run, 2)
+    assert over
 
 
 def test_a_thread_that_is_late_is_not_waited_for() -> None:
-    lengths = [1000] * 8
-    run_in_threads(lambda group: None, lengths, 2)  # now there is a pool
+    run_in_threads(lambda: None, 2)  # now there is a pool
     come = threading.Event()
     busy = threads._pools[2].submit(come.wait, 60)
-    by: dict[int, list[int]] = {}
-
-    def run(group: list[int]) -> None:
-        by.setdefault(threading.get_ident(), []).extend(group)
-
+    by = []
     try:
-        run_in_threads(run, lengths, 2)
+        run_in_threads(lambda: by.append(threading.get_ident()), 2)
     finally:
         come.set()
-    assert {who: sorted(which) for who, which in by.items()} == {
-        threading.get_ident(): list(range(8))
-    }
     assert busy.result()
+    assert by == [threading.get_ident()]
 
 
 def test_without_threads_to_be_had_this_one_does_all(monkeypatch) -> None:
@@ -65,19 +110,19 @@ def test_without_threads_to_be_had_this_one_does_all(monkeypatch) -> None:
 
     monkeypatch.setitem(threads._pools, 3, Pool())
     done: list[int] = []
-    run_in_threads(done.extend, [1000] * 4, 3)
+    run_in_threads(take_all([0, 1, 2, 3], done), 3)
     assert sorted(done) == [0, 1, 2, 3]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_threads_work_again_after_a_fork() -> None:
-    run_in_threads(lambda group: None, [1000, 1000], 2)  # now there is a pool
+    run_in_threads(lambda: None, 2)  # now there is a pool
     child = os.fork()
     if not child:
-        seen: list[int] = []
-        run_in_threads(seen.extend, [1000, 1000], 2)
-        os._exit(0 if sorted(seen) == [0, 1] else 1)
+        done: list[int] = []
+        run_in_threads(take_all([0, 1], done), 2)
+        os._exit(0 if sorted(done) == [0, 1] else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 

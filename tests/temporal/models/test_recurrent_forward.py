@@ -50,7 +50,7 @@ def test_what_is_no_batch_is_refused_in_clear_words(ids, mask, message, way, nam
 
 @READER
 @WAYS
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.int32])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.bool, torch.int32])
 def test_masks_may_be_of_any_type(dtype, way, name) -> None:
     want, got = (call(name, way, IDS, mask, LABELS) for mask in (MASK, MASK.to(dtype)))
     assert torch.equal(got.logits, want.logits) and torch.equal(got.loss, want.loss)

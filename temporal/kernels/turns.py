@@ -1,0 +1,36 @@
+"""Threads take sequences in turn, without Python's lock.
+
+What they share is an int64 array, `turns`: how many sequences were taken, then their numbers in the
+order to take them in. So no thread waits for another, and one that comes late finds what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+
+@intrinsic
+def _take_number(_: Any, turns: Any) -> Any:
+    """`turns[0] += 1`, and what it was, for one thread at a time."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        place = context.make_array(signature.args[0])(context, builder, values[0]).data
+        return builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(turns), generate
+
+
+# Not in numba's cache: it does not know the type of a generator that it takes from there.
+@njit(error_model="numpy", nogil=True)
+def in_turn(turns: Any) -> Iterator[Any]:
+    """The numbers of sequences that no other thread has taken."""
+    while True:
+        turn = _take_number(turns)
+        if turn >= len(turns) - 1:
+            break
+        yield turns[turn + 1]

@@ -1,0 +1,29 @@
+"""The last layer of recurrent readers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_FEW = 16
+"""Classes up to which one product each is cheap."""
+
+
+class ClassScores(nn.Linear):
+    """`nn.Linear` to a logit for each class, which leaves torch's threads asleep on a CPU.
+
+    Its one product of `[8, 100]` with `[100, 2]` is shared out among threads (by MKL, through
+    OpenMP), and these then keep their cores busy for some 10 milliseconds, in which a kernel's
+    threads have to wait: with it, SkimRNN's batches gained nothing from a second thread. A product
+    with a single column is done by the calling thread.
+    """
+
+    def forward(self, x_BH: Tensor) -> Tensor:
+        """Logits `[B, K]`."""
+        small = x_BH.ndim == 1 or len(x_BH) == 1  # done by the calling thread anyway
+        on_cpu = self.weight.device.type == "cpu"
+        if small or len(self.weight) > _FEW or torch.is_grad_enabled() or not on_cpu:
+            return super().forward(x_BH)
+        rows = zip(self.weight.split(1), self.bias.split(1), strict=True)
+        return torch.cat([F.linear(x_BH, *row) for row in rows], -1)
