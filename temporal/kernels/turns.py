@@ -14,8 +14,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 
-@intrinsic
-def _take_number(_: Any, turns: Any) -> Any:
+def _one_more(_: Any, turns: Any) -> Any:
     """`turns[0] += 1`, and what it was, for one thread at a time."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -25,12 +24,15 @@ def _take_number(_: Any, turns: Any) -> Any:
     return types.int64(turns), generate
 
 
+_take_turn: Any = intrinsic(_one_more)
+
+
 # Not in numba's cache: it does not know the type of a generator that it takes from there.
 @njit(error_model="numpy", nogil=True)
 def in_turn(turns: Any) -> Iterator[Any]:
     """The numbers of sequences that no other thread has taken."""
     while True:
-        turn = _take_number(turns)
+        turn = _take_turn(turns)
         if turn >= len(turns) - 1:
             break
         yield turns[turn + 1]
