@@ -30,6 +30,9 @@ class EarlyExitConfig(PreTrainedConfig):
     exit_pooling: str = "mean"
     """What an exit before the last sees: the mean over tokens, or the first token. Early layers
     have not gathered much in the first token yet. The last exit is the classifier's own."""
+    exit_head: str = "copy"
+    """What an exit before the last answers with: a `"copy"` of the classifier's head, or a single
+    `"linear"` layer, which is faster one text at a time; see `temporal.models.depth_exit`."""
     regime: str = "joint"
     """How it is trained: one of `temporal.models.regimes.REGIMES`."""
     criterion: str | None = None
@@ -89,6 +92,7 @@ class EarlyExitConfig(PreTrainedConfig):
         configuration.
         """
         check_in("exit_pooling", self.exit_pooling, ("mean", "first"))
+        check_in("exit_head", self.exit_head, ("copy", "linear"))
         check_in("regime", self.regime, REGIMES)
         for name in self.learned_criteria or []:
             check_in("learned_criteria", name, LEARNED_CRITERIA)

@@ -10,30 +10,42 @@ import copy
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from .encoders import PaddedTokens, Tokens, family_of
+from .checks import num_classes
+from .encoders import PackedTokens, Tokens, family_of
 
 
 class DepthExit(nn.Module):
-    """An exit's own copy of a classifier's head.
+    """An exit's own classifier.
 
     Args:
         classifier: a classifier of transformers.
-        pooling: what the head sees, `"mean"` over the tokens or the `"first"` token.
+        pooling: what the exit sees, `"mean"` over the tokens or the `"first"` token.
+        head: `"copy"` of the classifier's head, with its pooler or dense layer (as in DeeBERT, Xin
+            et al., ACL 2020), or `"linear"`, a single layer (as in PABEE, Zhou et al., NeurIPS
+            2020). A pooler of one token has few MACs but as many weights as a twelfth of the
+            encoder's layer, and one text at a time that is what its time goes by.
     """
 
-    def __init__(self, classifier: PreTrainedModel, pooling: str) -> None:
+    def __init__(self, classifier: PreTrainedModel, pooling: str, head: str) -> None:
         super().__init__()
         self.pooling = pooling
+        self.head = head
         self.family = family_of(classifier)
-        self.names = self.family.head
+        self.names: tuple[str, ...] = () if head == "linear" else self.family.head
         self.parts = nn.ModuleList(
             copy.deepcopy(classifier.get_submodule(name)) for name in self.names
         )
+        if head == "linear":
+            config = classifier.config
+            self.parts.append(nn.Linear(config.hidden_size, num_classes(config)))
 
     def forward(self, hidden_BTD: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Returns logits `[B, K]`, and `[B, D]` what they were made from."""
-        head = dict(zip(self.names, self.parts, strict=True))
         if self.pooling == "mean":  # the heads look at a first token: give them one
-            hidden_BTD = tokens.mean(hidden_BTD)[:, None]
-            tokens = PaddedTokens(hidden_BTD.new_ones(len(hidden_BTD), 1))
-        return self.family.answer(head, hidden_BTD, tokens), tokens.first(hidden_BTD)
+            hidden_BTD = tokens.mean(hidden_BTD)[None]
+            tokens = PackedTokens([1] * hidden_BTD.shape[1], hidden_BTD.device)
+        seen_BD = tokens.first(hidden_BTD)
+        if self.head == "linear":
+            return self.parts[0](seen_BD), seen_BD
+        head = dict(zip(self.names, self.parts, strict=True))
+        return self.family.answer(head, hidden_BTD, tokens), seen_BD

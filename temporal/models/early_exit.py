@@ -88,7 +88,8 @@ class EarlyExit(Reader, PreTrainedModel):
         assert config.exit_layers is not None  # __post_init__ filled it
         # The last exit is the classifier's own head, so it is no copy.
         self.exits = nn.ModuleList(
-            DepthExit(self.classifier, config.exit_pooling) for _ in config.exit_layers[:-1]
+            DepthExit(self.classifier, config.exit_pooling, config.exit_head)
+            for _ in config.exit_layers[:-1]
         )
         self.learned = nn.ModuleDict(
             {
@@ -123,7 +124,7 @@ class EarlyExit(Reader, PreTrainedModel):
     def from_classifier(
         cls, classifier: PreTrainedModel, exit_layers: Sequence[int] | None = None, **config: Any
     ) -> EarlyExit:
-        """Wrap a classifier: its weights are copied, and each exit starts as a copy of its head."""
+        """Wrap a classifier: its weights are copied, and exits may start as copies of its head."""
         fields = {**classifier.config.to_dict(), "model_type": classifier.config.model_type}
         model = cls(
             EarlyExitConfig(
@@ -131,8 +132,9 @@ class EarlyExit(Reader, PreTrainedModel):
             )
         )
         model.classifier.load_state_dict(classifier.state_dict())
-        for branch in model.exits:
-            branch.load_state_dict(DepthExit(classifier, model.config.exit_pooling).state_dict())
+        if model.config.exit_head == "copy":
+            for branch in model.exits:
+                branch.load_state_dict(DepthExit(classifier, "mean", "copy").state_dict())
         return model
 
     def _init_weights(self, module: nn.Module) -> None:

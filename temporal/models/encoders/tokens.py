@@ -203,6 +203,8 @@ class PackedTokens:
 
     def first(self, hidden_1ND: Tensor) -> Tensor:
         """The first token of each text, `[B, D]`."""
+        if len(self.starts) == hidden_1ND.shape[1]:  # there is no other
+            return hidden_1ND[0]
         return hidden_1ND[0, self.starts]
 
     def firsts(self, hidden_1ND: Tensor) -> tuple[Tensor, PackedTokens]:
@@ -212,6 +214,8 @@ class PackedTokens:
 
     def mean(self, hidden_1ND: Tensor) -> Tensor:
         """The mean over the tokens of each text, `[B, D]`."""
+        if len(self.lengths) == 1:
+            return hidden_1ND.mean(1)
         means = [
             hidden_1ND[0, run].unflatten(0, (count, length)).mean(1)
             for run, count, length in self.runs
@@ -229,6 +233,11 @@ class PackedTokens:
         window: int | None = None,
     ) -> Tensor:
         """Attention within each text, `[1, N, H, d]`; see `PaddedTokens.attend`."""
+        if len(self.lengths) == 1 and window is None and not self.watched:
+            out_1HNd = F.scaled_dot_product_attention(
+                query_1HNd, key_1HNd, value_1HNd, dropout_p=dropout, scale=scale
+            )
+            return out_1HNd.transpose(1, 2)
         packed = [tensor.transpose(1, 2) for tensor in (query_1HNd, key_1HNd, value_1HNd)]
         if self.device.type != "cpu":
             return self._attend_padded(packed, scale, dropout, window)

@@ -287,3 +287,28 @@ def test_mean_pooled_exits_see_no_padding(random_words, padded) -> None:
         both = reader(*padded(documents)).exit_logits[0]
         alone = reader(documents[0].ids[None]).exit_logits[0]
     torch.testing.assert_close(both, alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_linear_exit_is_one_layer_on_what_it_sees(
+    family, pooling, random_words, padded, read_all, tmp_path
+) -> None:
+    make(family, exit_head="linear", exit_pooling=pooling).save_pretrained(tmp_path)
+    reader = EarlyExit.from_pretrained(tmp_path).eval()
+    documents = random_words(LENGTHS)
+    ids, mask = padded(documents)
+    with torch.no_grad():
+        output = reader(ids, mask)
+        hidden = reader.classifier(ids, mask, output_hidden_states=True).hidden_states
+    hidden_BTD = hidden[len(hidden) // 3]  # of 3 layers, which ALBERT takes apart further
+    layer = reader.exits[0].parts[0]
+    texts = [
+        states_TD[exists_T.bool()] for states_TD, exists_T in zip(hidden_BTD, mask, strict=True)
+    ]
+    seen_BD = torch.stack([text.mean(0) if pooling == "mean" else text[0] for text in texts])
+    want_BK = seen_BD @ layer.weight.T + layer.bias
+    assert want_BK.std(0).min() > 1e-3
+    torch.testing.assert_close(output.exit_logits[:, 0], want_BK, atol=1e-5, rtol=0)
+    reader.config.thresholds = [0.0, 0.0]  # the first exit answers
+    torch.testing.assert_close(values(read_all(reader, [documents])), want_BK, atol=1e-5, rtol=0)

@@ -75,6 +75,7 @@ def fields(**changed: object) -> dict:
         ({"exit_layers": [0, 2]}, r"exit_layers \(\[0, 2\]\) must lie between 1 and .* 3 layers"),
         ({"exit_layers": [4]}, r"exit_layers \(\[4\]\) must lie between"),
         ({"exit_pooling": "max"}, r"exit_pooling \('max'\) must be one of \['first', 'mean'\]"),
+        ({"exit_head": "deep"}, r"exit_head \('deep'\) must be one of \['copy', 'linear'\]"),
         ({"criterion": "hope"}, r"criterion \('hope'\) must be one of"),
         ({"exit_layers": [1], "thresholds": [0.5, 0.5]}, "one number for each of the 1 exits"),
         ({"regime": "luck"}, r"regime \('luck'\) must be one of \['alternating'"),
