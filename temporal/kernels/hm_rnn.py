@@ -14,7 +14,7 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import LSTM, finish_pool, pool, start_pool, update
-from .turns import in_turn
+from .turns import next_turn
 from .vectors import add_rows
 
 
@@ -60,7 +60,10 @@ def multiscale_sequences(
     c = np.empty(num_layers * size, np.float32)
     ended = np.empty(num_layers, np.bool_)  # a boundary at the last token
     gathered = np.empty(num_layers * size, np.float32)
-    for s in in_turn(turns):
+    while True:
+        s = next_turn(turns)
+        if s < 0:
+            break
         h[:] = 0
         c[:] = 0
         ended[:] = False

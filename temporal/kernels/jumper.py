@@ -13,7 +13,7 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import finish_pool, num_gates, pool, read_token, start_pool
-from .turns import in_turn
+from .turns import next_turn
 from .vectors import add_rows
 
 
@@ -62,7 +62,10 @@ def jumper_sequences(
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
     gathered = np.empty(size, np.float32)
-    for s in in_turn(turns):
+    while True:
+        s = next_turn(turns)
+        if s < 0:
+            break
         h[:] = 0
         c[:] = 0
         start_pool(pooling, gathered)

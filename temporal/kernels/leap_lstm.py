@@ -17,7 +17,7 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import finish_pool, num_gates, pool, read_token, start_pool, update
-from .turns import in_turn
+from .turns import next_turn
 from .vectors import add_rows
 
 
@@ -85,7 +85,10 @@ def leap_sequences(
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
     gathered = np.empty(size, np.float32)
-    for s in in_turn(turns):
+    while True:
+        s = next_turn(turns)
+        if s < 0:
+            break
         begin, end = starts[s], ends[s]
         follow[:] = 0
         backward_c[:] = 0

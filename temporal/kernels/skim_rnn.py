@@ -15,7 +15,7 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import MAX, finish_pool, num_gates, pool, read_token, start_pool, update
-from .turns import in_turn
+from .turns import next_turn
 from .vectors import add, add_rows, dot, keep_larger, set_row
 
 
@@ -62,7 +62,10 @@ def skim_sequences(
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
     gathered = np.empty(size, np.float32)
-    for s in in_turn(turns):
+    while True:
+        s = next_turn(turns)
+        if s < 0:
+            break
         h[:] = 0
         c[:] = 0
         kept[:] = 0

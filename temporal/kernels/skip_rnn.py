@@ -13,7 +13,7 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import LSTM, finish_pool, num_gates, pool, read_token, start_pool
-from .turns import in_turn
+from .turns import next_turn
 
 
 @kernel
@@ -54,7 +54,10 @@ def skip_sequences(
     c = np.empty(size, np.float32)
     seen = c if cell == LSTM else h  # by the policy
     gathered = np.empty(size, np.float32)
-    for s in in_turn(turns):
+    while True:
+        s = next_turn(turns)
+        if s < 0:
+            break
         h[:] = 0
         c[:] = 0
         start_pool(pooling, gathered)

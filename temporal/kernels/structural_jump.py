@@ -15,7 +15,7 @@ import numpy as np
 
 from .compiled import kernel
 from .steps import finish_pool, num_gates, pool, read_token, start_pool
-from .turns import in_turn
+from .turns import next_turn
 from .vectors import add_rows
 
 
@@ -71,7 +71,10 @@ def structural_jump_sequences(
     c = np.empty(size, np.float32)
     read_macs = size * num_gates(cell) * size + (size + 4) * num_features
     gathered = np.empty(size, np.float32)
-    for s in in_turn(turns):
+    while True:
+        s = next_turn(turns)
+        if s < 0:
+            break
         h[:] = 0
         c[:] = 0
         start_pool(pooling, gathered)

@@ -6,12 +6,13 @@ order to take them in. So no thread waits for another, and one that comes late f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from .compiled import kernel
 
 
 def _one_more(_: Any, turns: Any) -> Any:
@@ -27,12 +28,8 @@ def _one_more(_: Any, turns: Any) -> Any:
 _take_turn: Any = intrinsic(_one_more)
 
 
-# Not in numba's cache: it does not know the type of a generator that it takes from there.
-@njit(error_model="numpy", nogil=True)
-def in_turn(turns: Any) -> Iterator[Any]:
-    """The numbers of sequences that no other thread has taken."""
-    while True:
-        turn = _take_turn(turns)
-        if turn >= len(turns) - 1:
-            break
-        yield turns[turn + 1]
+@kernel
+def next_turn(turns: Any) -> Any:
+    """The number of a sequence that no thread has taken yet; -1: there is none."""
+    turn = _take_turn(turns)
+    return turns[turn + 1] if turn < len(turns) - 1 else -1

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from .compiled import kernel
 from .steps import LSTM, finish_pool, num_gates, pool, start_pool
-from .turns import in_turn
+from .turns import next_turn
 from .vectors import LANES, add_rows, gru_update, lstm_update
 
 _ONE = np.float32(1)
@@ -98,7 +98,10 @@ def variable_sequences(
     h = np.empty(size, np.float32)
     c = np.empty(size, np.float32)
     gathered = np.empty(size, np.float32)
-    for s in in_turn(turns):
+    while True:
+        s = next_turn(turns)
+        if s < 0:
+            break
         h[:] = 0
         c[:] = 0
         start_pool(pooling, gathered)

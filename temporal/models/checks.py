@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -56,15 +57,18 @@ def check_threshold(policy: str, threshold: float | None) -> None:
         )
 
 
-def check_batch(input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """A batch's mask and lengths, if it is a batch that recurrent readers can read.
+def count_tokens(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """How many tokens each row has, if this is a batch that recurrent readers can read.
+
+    NumPy works in this thread alone. torch shares what has more than 32,768 entries out among its
+    threads, which then keep their cores busy for milliseconds, when those of a kernel want to run.
 
     Args:
         input_ids: `[B, T]`.
         attention_mask: `[B, T]` of any type, 1 where a token exists; None: all exist.
 
     Returns:
-        The mask, int64 `[B, T]`, and the number of tokens of each row, int64 `[B]`, at least 1.
+        Int64 `[B]`, at least 1, where `input_ids` are.
 
     Raises:
         ValueError: there is no token, in the batch or in a row, or the mask is anything but ones
@@ -72,31 +76,33 @@ def check_batch(input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tenso
     """
     if input_ids.ndim != 2 or not input_ids.numel():
         raise ValueError(f"input_ids {tuple(input_ids.shape)} must be [B, T] with B and T >= 1")
+    everything = input_ids.new_full((len(input_ids),), input_ids.shape[1], dtype=torch.long)
     if attention_mask is None:
-        return torch.ones_like(input_ids), input_ids.new_full((len(input_ids),), input_ids.shape[1])
+        return everything
     if attention_mask.shape != input_ids.shape:
         raise ValueError(
             f"attention_mask {tuple(attention_mask.shape)} must have the shape of input_ids "
             f"{tuple(input_ids.shape)}"
         )
-    # NumPy works in this thread alone. torch's own threads would keep their cores busy for
-    # milliseconds afterwards, just when those of a kernel want to run.
-    given = attention_mask.detach().cpu()
-    given_BT = (given.double() if given.is_floating_point() else given).numpy()
-    if (given_BT == 1).all():
-        return attention_mask.long(), input_ids.new_full((len(input_ids),), input_ids.shape[1])
-    lengths_B = (given_BT != 0).sum(1)
-    mask_BT = np.arange(input_ids.shape[1]) < lengths_B[:, None]
-    if not ((mask_BT == given_BT).all() and lengths_B.all()):
+    mask_BT = _as_array(attention_mask)
+    if (mask_BT == 1).all():
+        return everything
+    lengths_B = (mask_BT != 0).sum(1)
+    expected_BT = np.arange(input_ids.shape[1]) < lengths_B[:, None]
+    if not ((expected_BT == mask_BT).all() and lengths_B.all()):
         raise ValueError(
             "attention_mask must be 1 for a row's tokens, at least one, and then 0: pad at the "
             "end (padding_side='right')"
         )
-    device = attention_mask.device
-    return (
-        torch.from_numpy(mask_BT.astype(np.int64)).to(device),
-        torch.from_numpy(lengths_B).to(device),
-    )
+    return torch.from_numpy(lengths_B).to(input_ids.device)
+
+
+def _as_array(tensor: Tensor) -> NDArray[Any]:
+    tensor = tensor.detach().cpu()
+    try:
+        return tensor.numpy()
+    except TypeError:  # a type that NumPy does not know, like bfloat16
+        return tensor.double().numpy()
 
 
 def num_classes(config: Any) -> int:

@@ -21,9 +21,9 @@ class ClassScores(nn.Linear):
 
     def forward(self, x_BH: Tensor) -> Tensor:
         """Logits `[B, K]`."""
-        small = x_BH.ndim == 1 or len(x_BH) == 1  # done by the calling thread anyway
-        on_cpu = self.weight.device.type == "cpu"
-        if small or len(self.weight) > _FEW or torch.is_grad_enabled() or not on_cpu:
+        one_row = x_BH.ndim == 1 or x_BH.shape[0] == 1  # is done by the calling thread anyway
+        apart = self.out_features <= _FEW and self.bias is not None and not one_row
+        if not apart or torch.is_grad_enabled() or self.weight.device.type != "cpu":
             return super().forward(x_BH)
         rows = zip(self.weight.split(1), self.bias.split(1), strict=True)
         return torch.cat([F.linear(x_BH, *row) for row in rows], -1)

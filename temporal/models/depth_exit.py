@@ -29,23 +29,23 @@ class DepthExit(nn.Module):
     def __init__(self, classifier: PreTrainedModel, pooling: str, head: str) -> None:
         super().__init__()
         self.pooling = pooling
-        self.head = head
         self.family = family_of(classifier)
-        self.names: tuple[str, ...] = () if head == "linear" else self.family.head
+        self.names = self.family.head if head == "copy" else ()
         self.parts = nn.ModuleList(
             copy.deepcopy(classifier.get_submodule(name)) for name in self.names
         )
+        self.linear = None
         if head == "linear":
             config = classifier.config
-            self.parts.append(nn.Linear(config.hidden_size, num_classes(config)))
+            self.linear = nn.Linear(config.hidden_size, num_classes(config))
 
     def forward(self, hidden_BTD: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Returns logits `[B, K]`, and `[B, D]` what they were made from."""
         if self.pooling == "mean":  # the heads look at a first token: give them one
-            hidden_BTD = tokens.mean(hidden_BTD)[None]
-            tokens = PackedTokens([1] * hidden_BTD.shape[1], hidden_BTD.device)
+            means_BD = tokens.mean(hidden_BTD)
+            hidden_BTD, tokens = means_BD[None], PackedTokens([1] * len(means_BD), means_BD.device)
         seen_BD = tokens.first(hidden_BTD)
-        if self.head == "linear":
-            return self.parts[0](seen_BD), seen_BD
+        if self.linear is not None:
+            return self.linear(seen_BD), seen_BD
         head = dict(zip(self.names, self.parts, strict=True))
         return self.family.answer(head, hidden_BTD, tokens), seen_BD

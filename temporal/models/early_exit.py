@@ -72,7 +72,8 @@ class EarlyExit(Reader, PreTrainedModel):
     """Exits around any BERT-type `AutoModelForSequenceClassification`.
 
     `EarlyExit.from_classifier(classifier, exit_layers=[2, 4, 6])` wraps one; the exits start as
-    copies of its head. With nothing halted the answer is the classifier's own.
+    copies of its head (or anew, with `exit_head="linear"`). With nothing halted the answer is the
+    classifier's own.
     """
 
     config_class = EarlyExitConfig
@@ -134,7 +135,8 @@ class EarlyExit(Reader, PreTrainedModel):
         model.classifier.load_state_dict(classifier.state_dict())
         if model.config.exit_head == "copy":
             for branch in model.exits:
-                branch.load_state_dict(DepthExit(classifier, "mean", "copy").state_dict())
+                start = DepthExit(classifier, model.config.exit_pooling, "copy")
+                branch.load_state_dict(start.state_dict())
         return model
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -27,7 +27,7 @@ from ..kernels.tables import cell_tables, table
 from ..policies.reinforce import contrastive_stop_loss, stop_log_probabilities
 from ..policies.skip import read_logit
 from ..stage import Stage
-from .checks import check_batch, check_range, num_classes
+from .checks import check_range, count_tokens, num_classes
 from .class_scores import ClassScores
 from .configuration_recurrent import RecurrentConfig
 from .kernel_runs import kernels_apply, run_kernel
@@ -132,7 +132,7 @@ class Jumper(RecurrentReader, PreTrainedModel):
         Returns:
             In training, the logits at the end of the text and the expected share.
         """
-        _, lengths_B = check_batch(input_ids, attention_mask)
+        lengths_B = count_tokens(input_ids, attention_mask)
         if self.training:
             return self._all_points(input_ids, lengths_B, labels)
         if torch.is_grad_enabled():

@@ -37,7 +37,7 @@ def run_kernel(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run a kernel over padded sequences, in as many threads as torch uses.
 
-    Around it NumPy works in this thread alone, as in `checks.check_batch`.
+    Around it NumPy works in this thread alone, as in `checks.count_tokens`.
 
     Args:
         reader: see the head of `recurrent`.
@@ -55,7 +55,7 @@ def run_kernel(
         IndexError: a token is not in the vocabulary.
     """
     num_rows, width = ids_BT.shape
-    ids_N: NDArray[np.int64] = ids_BT.long().reshape(-1).numpy()
+    ids_N: NDArray[np.int64] = ids_BT.numpy().astype(np.int64, copy=False).reshape(-1)
     vocab_size = len(reader.embedding.weight)
     low, high = int(ids_N.min()), int(ids_N.max())
     if low < 0 or high >= vocab_size:  # a kernel would read beside its tables
@@ -74,10 +74,10 @@ def run_kernel(
     pooling = POOLING_CODES[reader.config.pooling]
     filled = (pooling, pooled_BH, marks_N, macs_B)
 
-    most_threads = min(torch.get_num_threads(), num_rows, 1 + ids_N.size // _FEWEST_TOKENS)
+    worthwhile = max(1, int(tokens_B.sum()) // _FEWEST_TOKENS)
     run_in_threads(
         lambda: kernel(turns, ids_N, starts_B, starts_B + tokens_B, *arguments, *filled),
-        most_threads,
+        min(torch.get_num_threads(), num_rows, worthwhile),
     )
     pooled = torch.from_numpy(pooled_BH).to(reader.classifier.weight.dtype)
     return pooled, torch.from_numpy(marks_N.reshape(ids_BT.shape)), torch.from_numpy(macs_B)

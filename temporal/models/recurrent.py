@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,7 +24,7 @@ from transformers.utils import ModelOutput
 
 from ..handle import Handle
 from ..kernels import NUM_GATES, State, dense_states
-from .checks import check_batch, check_finite, check_in, check_range, num_classes
+from .checks import check_finite, check_in, check_range, count_tokens, num_classes
 from .kernel_runs import kernels_apply
 from .reader import Reader
 
@@ -80,13 +81,14 @@ class RecurrentReader(Reader):
             labels: int64 `[B]`, or class probabilities `[B, K]`.
 
         Raises:
-            ValueError: see `check_batch`.
+            ValueError: see `count_tokens`.
         """
         reader: Any = self
-        mask_BT, lengths_B = check_batch(input_ids, attention_mask)
+        lengths_B = count_tokens(input_ids, attention_mask)
         penalty: Tensor | float = 0.0
         if reader.training or torch.is_grad_enabled() or not kernels_apply(reader):
             reader.tables.forget()
+            mask_BT = mask_of(lengths_B, input_ids.shape[1])
             x_BTD = reader.dropout(reader.embedding(input_ids))
             states_BTH, weight_BT, penalty = reader._dense(x_BTD, mask_BT)
             pooled_BH = reader.dropout(pool_states(states_BTH, mask_BT, reader.config.pooling))
@@ -163,10 +165,15 @@ def pool_densely(
         Pooled states `[B, H]`, and a bool for each token `[B, T]`, whether it was read.
     """
     ids_BT, lengths_B = ids_BT.to(reader.device), lengths_B.to(reader.device)
-    mask_BT = (torch.arange(ids_BT.shape[1], device=reader.device) < lengths_B[:, None]).long()
+    mask_BT = mask_of(lengths_B, ids_BT.shape[1])
     states_BTH, weight_BT, _ = dense(reader.embedding(ids_BT), mask_BT)
     pooled_BH = pool_states(states_BTH, mask_BT, reader.config.pooling)
     return pooled_BH, (weight_BT > 0).cpu()
+
+
+def mask_of(lengths_B: Tensor, width: int) -> Tensor:
+    """1 where a token exists, int64 `[B, T]`."""
+    return (torch.arange(width, device=lengths_B.device) < lengths_B[:, None]).long()
 
 
 def first_state(reader: Any, num_rows: int) -> State:
@@ -254,8 +261,11 @@ def init_recurrent_weights(module: nn.Module, cell: str, forget_bias_of: Sequenc
 async def padded_ids(documents: Sequence[Handle], limit: int) -> tuple[Tensor, Tensor]:
     """The tokens of a cohort: ids `[B, T]` padded with 0, and lengths `[B]`, both int64."""
     ids = [await doc.peek(range(min(len(doc), limit))) for doc in documents]
-    lengths_B = torch.tensor([len(row) for row in ids])
-    return nn.utils.rnn.pad_sequence(ids, batch_first=True), lengths_B
+    lengths = [len(row) for row in ids]
+    ids_BT = np.zeros((len(ids), max(lengths)), np.int64)  # see `count_tokens` for why NumPy
+    for padded_T, row in zip(ids_BT, ids, strict=True):
+        padded_T[: len(row)] = row
+    return torch.from_numpy(ids_BT), torch.tensor(lengths)
 
 
 def note_tokens(document: Handle, was_read_T: Tensor, *, looks_at_all: bool = True) -> None:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from ..handle import Handle
 from ..policies.reinforce import baseline_loss, entropy, policy_loss, sample
-from .checks import check_batch
+from .checks import count_tokens
 from .recurrent import RecurrentOutput, likeliest
 
 
@@ -109,9 +109,9 @@ def classify_walk(
         labels: int64 `[B]`, or class probabilities `[B, K]`; rewards are for the likeliest.
 
     Raises:
-        ValueError: see `check_batch`.
+        ValueError: see `count_tokens`.
     """
-    _, lengths_B = check_batch(input_ids, attention_mask)
+    lengths_B = count_tokens(input_ids, attention_mask)
     loss = None
     if not reader.training and not torch.is_grad_enabled():
         pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)

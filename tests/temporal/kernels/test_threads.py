@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from temporal.kernels import threads
 from temporal.kernels.compiled import kernel
 from temporal.kernels.table_cache import TableCache
 from temporal.kernels.threads import run_in_threads
-from temporal.kernels.turns import in_turn
+from temporal.kernels.turns import next_turn
 
 
 def take_all(left: list[int], done: list[int]) -> Callable[[], None]:
@@ -35,29 +36,40 @@ def take_all(left: list[int], done: list[int]) -> Callable[[], None]:
 
 @kernel
 def count_turns(turns: Any, taken: Any) -> None:
-    for s in in_turn(turns):
+    while True:
+        s = next_turn(turns)
+        if s < 0:
+            break
         taken[s] += 1
 
 
 def test_every_sequence_is_taken_once_whoever_takes_it() -> None:
+    """Without an atomic count, threads that begin together take some sequences twice."""
     order = np.random.default_rng(0).permutation(100_000)
-    turns, taken = np.concatenate([[0], order]), np.zeros(100_000, np.int64)
-    run_in_threads(lambda: count_turns(turns, taken), 4)
-    assert (taken == 1).all()
-    assert turns[0] >= 100_000
+    for _ in range(20):
+        turns, taken = np.concatenate([[0], order]), np.zeros(100_000, np.int64)
+        together = threading.Barrier(2, timeout=60)
+
+        def run(turns=turns, taken=taken, together=together) -> None:
+            together.wait()
+            count_turns(turns, taken)
+
+        run_in_threads(run, 2)
+        assert (taken == 1).all()
     count_turns(turns, taken)  # one that is late
     assert (taken == 1).all()
 
 
 def test_sequences_are_taken_in_their_order() -> None:
-    @kernel
-    def note_turns(turns: Any, seen: Any) -> None:
-        for k, s in enumerate(in_turn(turns)):
-            seen[k] = s
+    turns = np.array([0, 2, 0, 1])
+    assert [next_turn(turns) for _ in range(5)] == [2, 0, 1, -1, -1]
 
-    seen = np.zeros(3, np.int64)
-    note_turns(np.array([0, 2, 0, 1]), seen)
-    assert seen.tolist() == [2, 0, 1]
+
+def test_a_kernel_lets_go_of_the_turns() -> None:
+    turns, taken = np.zeros(3, np.int64), np.zeros(1, np.int64)
+    before = sys.getrefcount(turns)
+    count_turns(turns, taken)
+    assert sys.getrefcount(turns) == before
 
 
 def test_what_fails_in_a_thread_fails_here() -> None:

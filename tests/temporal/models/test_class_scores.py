@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -35,3 +38,30 @@ def test_rows_of_a_batch_do_not_depend_on_each_other() -> None:
     with torch.no_grad():
         one_by_one_BK = torch.cat([layer(x_1H) for x_1H in x_BH.split(1)])
         torch.testing.assert_close(layer(x_BH), one_by_one_BK)
+
+
+def test_without_a_bias_it_is_a_linear_layer_too() -> None:
+    layer = ClassScores(100, 3, bias=False)
+    x_BH = torch.randn(8, 100)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x_BH), x_BH @ layer.weight.T)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads in /proc")
+@pytest.mark.parametrize("num_rows", [8, 512])
+def test_no_thread_of_torch_wakes(num_rows: int) -> None:
+    """OpenMP's threads begin with the first product that is shared out, and stay."""
+    code = f"""
+import os, torch
+from temporal.models.class_scores import ClassScores
+torch.set_num_threads(2)
+layer, x_BH = ClassScores(100, 2), torch.randn({num_rows}, 100)
+with torch.inference_mode():
+    layer(x_BH)
+print(len(os.listdir("/proc/self/task")), end=" ")
+torch.nn.functional.relu(torch.randn(1000, 1000))
+print(len(os.listdir("/proc/self/task")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before < after

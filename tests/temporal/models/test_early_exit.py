@@ -302,7 +302,7 @@ def test_a_linear_exit_is_one_layer_on_what_it_sees(
         output = reader(ids, mask)
         hidden = reader.classifier(ids, mask, output_hidden_states=True).hidden_states
     hidden_BTD = hidden[len(hidden) // 3]  # of 3 layers, which ALBERT takes apart further
-    layer = reader.exits[0].parts[0]
+    layer = reader.exits[0].linear
     texts = [
         states_TD[exists_T.bool()] for states_TD, exists_T in zip(hidden_BTD, mask, strict=True)
     ]
