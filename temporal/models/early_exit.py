@@ -322,8 +322,10 @@ class EarlyExit(Reader, PreTrainedModel):
             if k < last:
                 certainty_B = self.certainty(past_EBK, seen_BD)
                 halts = (certainty_B >= threshold_of(thresholds, k)).tolist()
-            if any(halts):
-                check_finite(logits_BK[halts])
+            keep = [row for row, halt in enumerate(halts) if not halt]
+            if len(keep) == len(alive):
+                continue
+            check_finite(logits_BK[halts])
             computed = self.layers.token_layers(
                 [lengths[source] for source in alive], self._between(k).stop, state
             )
@@ -333,13 +335,11 @@ class EarlyExit(Reader, PreTrainedModel):
                 if halt:
                     answer = DepthAnswer(logits_K, k, tokens_computed, skimmed[source], seen_D)
                     answers[source] = answer
-            keep = [row for row, halt in enumerate(halts) if not halt]
             if not keep:
                 break
-            if len(keep) < len(alive):
-                alive = [alive[row] for row in keep]
-                state = [_select(part, keep) for part in state]
-                past_EBK = past_EBK[:, keep]
+            alive = [alive[row] for row in keep]
+            state = [_select(part, keep) for part in state]
+            past_EBK = past_EBK[:, keep]
         return answers
 
 

@@ -14,6 +14,7 @@ from temporal.models.operating_points import point_for_drop
 from temporal.training.calibration import (
     OperatingPoint,
     PolicyGrid,
+    cautious_losses,
     certify,
     frontier,
     measure,
@@ -60,6 +61,21 @@ def test_sources_can_count_unequally() -> None:
 
 def test_the_frontier_leaves_out_what_another_beats() -> None:
     assert frontier(SMALL, 10) == [0, 1, 3]  # 2 costs more than 1, 4 than 3, and both lose more
+
+
+def test_a_path_keeps_what_changes_little_beside_what_was_lucky() -> None:
+    # Policy 1 changes 2 answers of 100 and policy 2 changes 17, of which it gains 9 by luck.
+    full = [1] * 10 + [0] * 90
+    careful = [0] + [1] * 9 + [1] + [0] * 89
+    lucky = [0] * 9 + [1] + [1] * 8 + [0] * 82
+    policies = grid([full, careful, lucky], [1.0, 0.5, 0.1])
+    assert cautious_losses(policies) == pytest.approx(
+        [0.01645, 0.01645 * 3**0.5, -0.01 + 0.01645 * 18**0.5], abs=1e-12
+    )
+    assert frontier(policies, 10) == [0, 2]
+    every = torch.arange(100)
+    points = operating_points(policies, every, every)
+    assert [point.policy["read_threshold"] for point in points] == [0.0, 1.0, 2.0]
 
 
 def test_a_long_frontier_is_thinned_evenly_and_keeps_its_ends() -> None:
