@@ -106,9 +106,11 @@ class TextClassificationPipeline(Pipeline):
         return list(results) if isinstance(inputs, list | tuple) else results
 
     def _engine(self) -> Engine:
-        # Several cohorts in flight, so that the few rows of each that go on can be joined.
+        # Several cohorts in flight, so that the few rows of each that go on can be joined. To a
+        # single text nothing can.
+        cohorts_in_flight = _COHORTS_IN_FLIGHT if self.batch_size > 1 else 1
         return Engine(
-            _COHORTS_IN_FLIGHT * self.batch_size,
+            cohorts_in_flight * self.batch_size,
             max_batch_size=self.batch_size,
             deterministic=self.device.type == "cpu",
         )
