@@ -134,9 +134,9 @@ class EarlyExit(Reader, PreTrainedModel):
         )
         model.classifier.load_state_dict(classifier.state_dict())
         if model.config.exit_head == "copy":
+            start = DepthExit(classifier, model.config.exit_pooling, "copy").state_dict()
             for branch in model.exits:
-                start = DepthExit(classifier, model.config.exit_pooling, "copy")
-                branch.load_state_dict(start.state_dict())
+                branch.load_state_dict(start)
         return model
 
     def _init_weights(self, module: nn.Module) -> None:

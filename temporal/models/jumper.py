@@ -30,7 +30,7 @@ from ..stage import Stage
 from .checks import check_range, count_tokens, num_classes
 from .class_scores import ClassScores
 from .configuration_recurrent import RecurrentConfig
-from .kernel_runs import kernels_apply, run_kernel
+from .kernel_runs import count_read, kernels_apply, run_kernel
 from .punctuation import SENTENCE_ENDS, token_ids, token_kinds
 from .recurrent import (
     RecurrentOutput,
@@ -139,7 +139,7 @@ class Jumper(RecurrentReader, PreTrainedModel):
             pooled_BH, num_read_B, _ = self._halt(input_ids, lengths_B, input_ids.shape[1])
         else:
             pooled_BH, marks_BT, _ = self.run.fn(input_ids, lengths_B)
-            num_read_B = (marks_BT > 0).sum(1).to(lengths_B.device)
+            num_read_B = count_read(marks_BT).to(lengths_B.device)
         logits_BK = self.classifier(pooled_BH)
         loss = None if labels is None else F.cross_entropy(logits_BK, labels)
         share_B = num_read_B / lengths_B

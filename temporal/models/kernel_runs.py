@@ -27,6 +27,11 @@ def kernels_apply(reader: Any) -> bool:
     return on_cpu and fits(config.vocab_size, config.hidden_size)
 
 
+def count_read(marks_BT: Tensor) -> Tensor:
+    """How many tokens of each row a kernel marked as read, int64 `[B]`; see `count_tokens`."""
+    return torch.from_numpy((marks_BT.numpy() > 0).sum(1))
+
+
 def run_kernel(
     reader: Any,
     kernel: Any,

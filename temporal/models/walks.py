@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from ..handle import Handle
 from ..policies.reinforce import baseline_loss, entropy, policy_loss, sample
 from .checks import count_tokens
+from .kernel_runs import count_read
 from .recurrent import RecurrentOutput, likeliest
 
 
@@ -115,14 +116,14 @@ def classify_walk(
     loss = None
     if not reader.training and not torch.is_grad_enabled():
         pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)
-        marks_BT = marks_BT.to(lengths_B.device)
+        num_read_B = count_read(marks_BT).to(lengths_B.device)
         logits_BK = reader.classifier(pooled_BH)
         if labels is not None:
             loss = F.cross_entropy(logits_BK, labels)
     else:
         reader.tables.forget()
         walk = reader.walk(input_ids, lengths_B)
-        marks_BT = walk.marks_BT
+        num_read_B = (walk.marks_BT > 0).sum(1)
         logits_BK = reader.classifier(reader.dropout(walk.pooled_BH))
         if labels is not None:
             worth_B = reader.reward(logits_BK.detach(), likeliest(labels))
@@ -131,8 +132,7 @@ def classify_walk(
             loss = F.cross_entropy(logits_BK, labels) + walk.decisions.loss(
                 worth_B, policy_weight=config.policy_weight, entropy_weight=config.entropy_weight
             )
-    share_B = (marks_BT > 0).sum(1) / lengths_B
-    return RecurrentOutput(loss=loss, logits=logits_BK, read_share=share_B)
+    return RecurrentOutput(loss=loss, logits=logits_BK, read_share=num_read_B / lengths_B)
 
 
 def note_walk(document: Handle, marks_T: Tensor) -> None:

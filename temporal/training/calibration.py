@@ -27,6 +27,7 @@ P policies, N sources.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -168,11 +169,12 @@ def cautious_losses(grid: PolicyGrid) -> list[float]:
     changes few answers is safe however they fell out: with `lost` and `gained` sources, about
     normal with a variance of `lost + gained`, of which one more is assumed.
     """
-    full_N = grid.losses_PN[0]
-    lost_P = (grid.losses_PN & ~full_N).sum(1).double()
-    gained_P = (~grid.losses_PN & full_N).sum(1).double()
-    bound_P = lost_P - gained_P + 1.645 * (lost_P + gained_P + 1).sqrt()
-    return (bound_P / len(full_N)).tolist()
+    changes = [Change.between(grid.losses_PN[0], losses_N) for losses_N in grid.losses_PN]
+    return [
+        change.drop
+        + 1.645 * math.sqrt(change.num_lost + change.num_gained + 1) / change.num_sources
+        for change in changes
+    ]
 
 
 def frontier(grid: PolicyGrid, count: int, losses: Sequence[float] | None = None) -> list[int]:

@@ -53,15 +53,16 @@ def test_threads_have_200_tokens_and_a_sequence_each_at_least(
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads in /proc")
-def test_around_a_kernel_no_thread_of_torch_wakes() -> None:
+@pytest.mark.parametrize("name", ["SkimRNN", "LSTMJump", "Jumper"])
+def test_around_a_kernel_no_thread_of_torch_wakes(name: str) -> None:
     """Torch shares out even a sum over so many tokens. The one thread more is the kernel's."""
-    code = """
+    code = f"""
 import os, torch
 from temporal.data import Document
 from temporal.engine import Engine
-from temporal.models import SkimRNN, SkimRNNConfig
-sizes = {"vocab_size": 50, "embedding_size": 4, "hidden_size": 6, "skim_size": 2}
-reader = SkimRNN(SkimRNNConfig(**sizes)).eval()
+from temporal.models import {name} as Reader
+sizes = {{"vocab_size": 50, "embedding_size": 4, "hidden_size": 16}}
+reader = Reader(Reader.config_class(**sizes)).eval()
 torch.set_num_threads(1)
 ids = torch.randint(50, [40, 1000])
 masks = [torch.ones_like(ids).tril(k) for k in (900, 1000)]
