@@ -160,6 +160,8 @@ class Run:
                     request = reader.coroutine.send(value)
                 else:
                     request = reader.coroutine.throw(error)
+                while isinstance(request, StageCall) and self._is_alone():
+                    request = self._run_alone(reader, request)
         except StopIteration as stop:
             self._finish(reader, stop.value, None)
         except Exception as exception:
@@ -178,6 +180,18 @@ class Run:
                         "stages and the source's handle (asyncio has no loop here)"
                     ),
                 )
+
+    def _is_alone(self) -> bool:
+        """Whether one reader is all there is: a stage of its has no company to wait for."""
+        return len(self.readers) == 1 and not self.alone
+
+    def _run_alone(self, reader: _Reader, call: StageCall) -> Any:
+        """Run a stage for one reader, and let it run to its next await. Returns what it awaits."""
+        try:
+            (result,) = self._compute(call.stage, [call], [reader])
+        except Exception as error:
+            return reader.coroutine.throw(error)
+        return reader.coroutine.send(result)
 
     def _finish(self, reader: _Reader, value: Any, error: Exception | None) -> None:
         self.readers.discard(reader)

@@ -10,7 +10,8 @@ B sources, T tokens, N tokens of all sources, D model width, E exits, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -27,7 +28,7 @@ from .checks import check_finite, num_classes
 from .configuration_early_exit import EarlyExitConfig
 from .depth_exit import DepthExit
 from .encoders import PackedTokens, PaddedTokens, Tokens, family_of, max_positions, own_attention
-from .halting import certainty, threshold_of
+from .halting import certainty_rule, threshold_of
 from .learned_criteria import LEARNED_CRITERIA, LearnedCriterion
 from .pruned_layers import PrunedLayers
 from .reader import Reader
@@ -87,6 +88,8 @@ class EarlyExit(Reader, PreTrainedModel):
         config.check()
         self.classifier = AutoModelForSequenceClassification.from_config(config.encoder_config())
         assert config.exit_layers is not None  # __post_init__ filled it
+        ends = [0, *config.exit_layers]
+        self.layers_between = [range(start, end) for start, end in itertools.pairwise(ends)]
         # The last exit is the classifier's own head, so it is no copy.
         self.exits = nn.ModuleList(
             DepthExit(self.classifier, config.exit_pooling, config.exit_head)
@@ -186,7 +189,7 @@ class EarlyExit(Reader, PreTrainedModel):
         encoder = self.layers.padded(tokens)
         logits, seen = [], []
         for k in range(len(self.segments)):
-            hidden_BTD, seen_tokens = encoder.run(self._between(k), hidden_BTD)
+            hidden_BTD, seen_tokens = encoder.run(self.layers_between[k], hidden_BTD)
             logits_BK, seen_BD = self._answer(k, hidden_BTD, seen_tokens)
             logits.append(logits_BK)
             seen.append(seen_BD)
@@ -233,15 +236,15 @@ class EarlyExit(Reader, PreTrainedModel):
             logits_EBK: of the exits so far, the newest of which is not the last one.
             seen_BD: what the newest exit saw.
         """
+        return self._certainty_rule()(logits_EBK, seen_BD)
+
+    def _certainty_rule(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """`certainty` by the configuration as it is: looked up once, asked at every exit."""
         if self.config.criterion in self.learned:
             learned = self.learned[self.config.criterion]
-            return learned(logits_EBK.to(seen_BD.dtype), seen_BD).float().sigmoid()
-        return certainty(self.config, logits_EBK.float())
-
-    def _between(self, k: int) -> range:
-        """The layers up to exit k, after those up to the exit before."""
-        ends = [0, *self.config.exit_layers]
-        return range(ends[k], ends[k + 1])
+            return lambda logits, seen: learned(logits.to(seen.dtype), seen).float().sigmoid()
+        rule = certainty_rule(self.config)
+        return lambda logits, seen: rule(logits.float())
 
     def _answer(self, k: int, hidden_BTD: Tensor, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """What exit k says, logits `[B, K]`, and what it saw, `[B, D]`."""
@@ -259,7 +262,7 @@ class EarlyExit(Reader, PreTrainedModel):
 
     def _segment(self, k: int, *state: Any) -> tuple[Any, ...]:
         """Returns logits `[B, K]`, what the exit saw, and the state for the next segment."""
-        return self.layers.segment(self._between(k), partial(self._answer, k), *state)
+        return self.layers.segment(self.layers_between[k], partial(self._answer, k), *state)
 
     def get_input_embeddings(self) -> nn.Module:
         """The encoder's word embeddings."""
@@ -313,21 +316,21 @@ class EarlyExit(Reader, PreTrainedModel):
         skimmed = dict(zip(alive, self.layers.skimmed(tokens.lengths, state), strict=True))
         past_EBK = torch.empty(0, len(alive), num_classes(self.config), device=self.device)
         answers: list[Any] = [None] * len(ids)
-        last = len(self.segments) - 1
+        certainty_of, last = self._certainty_rule(), len(self.segments) - 1
         for k, segment in enumerate(self.segments):
             rows = [owners[source] for source in alive]
             logits_BK, seen_BD, *state = await segment(*state, rows=rows)
-            past_EBK = torch.cat([past_EBK, logits_BK[None].float()])
             halts = [True] * len(alive)
             if k < last:
-                certainty_B = self.certainty(past_EBK, seen_BD)
+                past_EBK = torch.cat([past_EBK, logits_BK[None].float()])
+                certainty_B = certainty_of(past_EBK, seen_BD)
                 halts = (certainty_B >= threshold_of(thresholds, k)).tolist()
             keep = [row for row, halt in enumerate(halts) if not halt]
             if len(keep) == len(alive):
                 continue
             check_finite(logits_BK[halts])
             computed = self.layers.token_layers(
-                [lengths[source] for source in alive], self._between(k).stop, state
+                [lengths[source] for source in alive], self.layers_between[k].stop, state
             )
             for source, halt, logits_K, seen_D, tokens_computed in zip(
                 alive, halts, logits_BK.unbind(), seen_BD.unbind(), computed, strict=True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 from transformers import PreTrainedConfig
@@ -52,8 +52,8 @@ def check_criterion(config: PreTrainedConfig, name: str, parameter: str = "crite
         )
 
 
-def certainty(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
-    """How certain the newest exit is, by the configuration's criterion, not a learned one: `[B]`.
+def certainty_rule(config: PreTrainedConfig) -> Callable[[Tensor], Tensor]:
+    """How certain the newest exit is, by the configuration's criterion, not a learned one.
 
     Each exit's logits are divided by its temperature first, so that one threshold asks the same of
     all exits (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2).
@@ -62,12 +62,26 @@ def certainty(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
 
     Args:
         config: with `criterion` and the settings of it, and `temperatures`.
-        logits_EBK: the exits so far, E >= 1, the newest of which is not the last one.
+
+    Returns:
+        `logits_EBK -> certainty_B`, of the exits so far, E >= 1, the newest of which is not the
+        last one.
     """
-    if config.temperatures is not None:
-        temperatures = config.temperatures[: len(logits_EBK)]
-        logits_EBK = logits_EBK / logits_EBK.new_tensor(temperatures)[:, None, None]
-    return criterion(config.criterion, **vars(config))(logits_EBK)
+    rule = criterion(config.criterion, **vars(config))
+    temperatures = config.temperatures
+    if temperatures is None:
+        return rule
+
+    def cooled(logits_EBK: Tensor) -> Tensor:
+        divisors_E = logits_EBK.new_tensor(temperatures[: len(logits_EBK)])
+        return rule(logits_EBK / divisors_E[:, None, None])
+
+    return cooled
+
+
+def certainty(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
+    """`certainty_rule` asked once: `[B]`."""
+    return certainty_rule(config)(logits_EBK)
 
 
 def threshold_of(thresholds: Sequence[float] | None, exit: int) -> float:

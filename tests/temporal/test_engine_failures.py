@@ -72,6 +72,33 @@ def test_a_stage_that_fails_on_one_row_fails_one_reader() -> None:
     ]
 
 
+@pytest.mark.parametrize("num_readers", [1, 3])
+def test_a_reader_may_go_on_after_a_stage_failed_it_alone_or_not(num_readers: int) -> None:
+    def no_ones(rows_B2: Tensor) -> Tensor:
+        if (rows_B2[:, 1] == 1).any():
+            raise FloatingPointError("one")
+        return rows_B2.sum(1)
+
+    stage = Stage(no_ones)
+
+    async def read(source: Any) -> float:
+        total = 0.0
+        for unit in range(3):
+            rows = await source.read([unit])
+            try:
+                total += float(await stage(rows))
+            except FloatingPointError:
+                total += 100
+        return total
+
+    outcomes = list(Engine(4).run(read, [Numbers(k) for k in range(num_readers)]))
+    assert [outcome.value for outcome in outcomes] == [100 + 2 * k + 2 for k in range(num_readers)]
+    assert [outcome.error for outcome in outcomes] == [None] * num_readers
+    # Two of three calls succeeded, and only these cost anything.
+    costs = [outcome.trace.cost.layers for outcome in outcomes if outcome.trace is not None]
+    assert costs == [2] * num_readers
+
+
 def test_the_members_of_a_failed_cohort_are_read_again_alone() -> None:
     seen: list[list[int]] = []
     stage = Stage(Recorder())

@@ -4,9 +4,10 @@ An early-exit reader stops between layers, and token pruning in the middle of on
 `forward` can do neither. Each family of `AutoModelForSequenceClassification` is described here by a
 few small functions; composed, they compute exactly what the family's `forward` does.
 
-The library's own modules compute. Which tokens see each other is decided by `Tokens`, which travels
-through them as an argument to the attention function that is registered here. So hidden states may
-be padded `[B, T, D]` or, to the same modules, packed `[1, N, D]`.
+The library's own modules compute, or `bert_layers` with their weights. Which tokens see each other
+is decided by `Tokens`, which travels through them as an argument to the attention function that is
+registered here. So hidden states may be padded `[B, T, D]` or, to the same modules, packed
+`[1, N, D]`.
 
 B sources, T tokens, D model width, K classes. What is said of `[B, T, D]` holds for `[1, N, D]`.
 """
@@ -23,6 +24,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from . import bert_layers
 from .tokens import Tokens
 
 Model = Any  # a transformers *ForSequenceClassification; its attributes differ by family
@@ -140,14 +142,6 @@ def _run(model: Model, layers: range, hidden_BTD: Tensor, tokens: Tokens) -> tup
     return hidden_BTD, tokens
 
 
-def _attend(model: Model, layer: Any, hidden_BTD: Tensor, tokens: Tokens) -> Tensor:
-    return layer.attention(hidden_BTD, None, tokens=tokens)[0]
-
-
-def _feed(layer: Any, hidden_BTD: Tensor) -> Tensor:
-    return layer.feed_forward_chunk(hidden_BTD)
-
-
 def _attend_albert(model: Model, group: Any, hidden_BTD: Tensor, tokens: Tokens) -> Tensor:
     *others, last = group.albert_layers
     for layer in others:
@@ -208,8 +202,7 @@ def _run_deberta(
 
 
 def _answer_pooled(head: dict[str, Any], hidden_BTD: Tensor, tokens: Tokens) -> Tensor:
-    pooler = head.get("bert.pooler") or head["pooler"]
-    pooled_BD = pooler(tokens.first(hidden_BTD)[:, None])
+    pooled_BD = head["pooler"](tokens.first(hidden_BTD)[:, None])
     return head["classifier"](head["dropout"](pooled_BD))
 
 
@@ -237,15 +230,15 @@ def _answer_modernbert(head: dict[str, Any], hidden_BTD: Tensor, tokens: Tokens)
 _BERT_LIKE: dict[str, Any] = {
     "layers": lambda model: model.base_model.encoder.layer,
     "embed": _embed,
-    "attend": _attend,
-    "feed": _feed,
+    "attend": bert_layers.attend,
+    "feed": bert_layers.feed,
     "run": _run,
 }
 FAMILIES: dict[str, Family] = {
     "bert": Family(
         **_BERT_LIKE,
         head=("bert.pooler", "dropout", "classifier"),
-        answer=_answer_pooled,
+        answer=bert_layers.answer,
     ),
     "roberta": Family(
         **{**_BERT_LIKE, "embed": _embed_roberta}, head=("classifier",), answer=_answer_sequence

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -154,16 +155,21 @@ class PackedTokens:
         self.device = device
         self.watched = watched
         self._places = places_1N
-        self.runs: list[tuple[slice, int, int]] = []
+
+    @cached_property
+    def runs(self) -> list[tuple[slice, int, int]]:
         """Neighbours of equal length: their tokens, how many texts, and of which length."""
-        self.starts: list[int] = []
-        """The first token of each text."""
-        end = 0
+        runs, end = [], 0
         for length, group in itertools.groupby(self.lengths):
             start, count = end, len(list(group))
             end = start + count * length
-            self.starts += range(start, end, length)
-            self.runs.append((slice(start, end), count, length))
+            runs.append((slice(start, end), count, length))
+        return runs
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The first token of each text."""
+        return [0, *itertools.accumulate(self.lengths[:-1])]
 
     @property
     def places(self) -> Tensor:
@@ -203,14 +209,16 @@ class PackedTokens:
 
     def first(self, hidden_1ND: Tensor) -> Tensor:
         """The first token of each text, `[B, D]`."""
-        if len(self.starts) == hidden_1ND.shape[1]:  # there is no other
+        if len(self.lengths) == hidden_1ND.shape[1]:  # there is no other
             return hidden_1ND[0]
+        if len(self.lengths) == 1:
+            return hidden_1ND[:, 0]
         return hidden_1ND[0, self.starts]
 
     def firsts(self, hidden_1ND: Tensor) -> tuple[Tensor, PackedTokens]:
         """Hidden states of the first tokens alone, `[1, B, D]`, and the tokens that these are."""
         ones = PackedTokens([1] * len(self.lengths), self.device)
-        return hidden_1ND[:, self.starts], ones
+        return self.first(hidden_1ND)[None], ones
 
     def mean(self, hidden_1ND: Tensor) -> Tensor:
         """The mean over the tokens of each text, `[B, D]`."""
