@@ -311,10 +311,10 @@ class EarlyExit(Reader, PreTrainedModel):
         lengths = [row.shape[0] for row in ids]
         alive = sorted(range(len(ids)), key=lambda k: -lengths[k])
         tokens = Packed.of([ids[k] for k in alive])
-        tokens = Packed(tokens.values.to(self.device), tokens.lengths)
+        tokens = Packed(tokens.values.to(device := self.device), tokens.lengths)
         state = await self.embed(tokens, rows=[owners[k] for k in alive])
         skimmed = dict(zip(alive, self.layers.skimmed(tokens.lengths, state), strict=True))
-        past_EBK = torch.empty(0, len(alive), num_classes(self.config), device=self.device)
+        past_EBK = torch.empty(0, len(alive), num_classes(self.config), device=device)
         answers: list[Any] = [None] * len(ids)
         certainty_of, last = self._certainty_rule(), len(self.segments) - 1
         for k, segment in enumerate(self.segments):
@@ -328,7 +328,7 @@ class EarlyExit(Reader, PreTrainedModel):
             keep = [row for row, halt in enumerate(halts) if not halt]
             if len(keep) == len(alive):
                 continue
-            check_finite(logits_BK[halts])
+            check_finite(logits_BK[halts] if keep else logits_BK)
             computed = self.layers.token_layers(
                 [lengths[source] for source in alive], self.layers_between[k].stop, state
             )

@@ -98,11 +98,6 @@ def own_attention(model: Model) -> None:
         model.set_attn_implementation(_ATTENTION)
 
 
-def _embed(model: Model, ids_BT: Tensor, tokens: Tokens, types_BT: Tensor | None) -> Tensor:
-    kinds = {} if types_BT is None else {"token_type_ids": types_BT}
-    return model.base_model.embeddings(input_ids=ids_BT, position_ids=tokens.places, **kinds)
-
-
 def _embed_roberta(model: Model, ids_BT: Tensor, tokens: Tokens, types_BT: Tensor | None) -> Tensor:
     embeddings = model.base_model.embeddings
     places_BT = embeddings.create_position_ids_from_input_ids(
@@ -113,7 +108,7 @@ def _embed_roberta(model: Model, ids_BT: Tensor, tokens: Tokens, types_BT: Tenso
 
 
 def _embed_electra(model: Model, ids_BT: Tensor, tokens: Tokens, types_BT: Tensor | None) -> Tensor:
-    hidden_BTD = _embed(model, ids_BT, tokens, types_BT)
+    hidden_BTD = bert_layers.embed(model, ids_BT, tokens, types_BT)
     project = getattr(model.electra, "embeddings_project", None)  # small embeddings
     return hidden_BTD if project is None else project(hidden_BTD)
 
@@ -126,7 +121,7 @@ def _layers_albert(model: Model) -> list[nn.Module]:
 
 
 def _embed_albert(model: Model, ids_BT: Tensor, tokens: Tokens, types_BT: Tensor | None) -> Tensor:
-    hidden_BTD = _embed(model, ids_BT, tokens, types_BT)
+    hidden_BTD = bert_layers.embed(model, ids_BT, tokens, types_BT)
     return model.albert.encoder.embedding_hidden_mapping_in(hidden_BTD)
 
 
@@ -229,7 +224,7 @@ def _answer_modernbert(head: dict[str, Any], hidden_BTD: Tensor, tokens: Tokens)
 
 _BERT_LIKE: dict[str, Any] = {
     "layers": lambda model: model.base_model.encoder.layer,
-    "embed": _embed,
+    "embed": bert_layers.embed,
     "attend": bert_layers.attend,
     "feed": bert_layers.feed,
     "run": _run,

@@ -175,6 +175,9 @@ class PackedTokens:
     def places(self) -> Tensor:
         """Where in its text each token stands, from 0: `[1, N]`."""
         if self._places is None:
+            if len(self.lengths) == 1:
+                self._places = torch.arange(self.lengths[0], device=self.device)[None]
+                return self._places
             parts = [torch.arange(n, device=self.device).repeat(count) for _, count, n in self.runs]
             self._places = torch.cat(parts)[None]
         return self._places

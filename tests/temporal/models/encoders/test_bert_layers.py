@@ -139,6 +139,36 @@ def test_dropout_is_left_to_the_modules(calls: list[str]) -> None:
     assert "Dropout" in calls
 
 
+@pytest.mark.parametrize("family", ["bert", "electra", "albert"])
+@torch.inference_mode()
+def test_an_embedding_without_its_modules_gives_the_same_bits(
+    family: str, calls: list[str]
+) -> None:
+    model = make_classifier(family)
+    embeddings = model.base_model.embeddings
+    tokens = PackedTokens([4, 9, 1], torch.device("cpu"))
+    ids = torch.randint(1, 100, (1, 14))
+    fast = family_of(model).embed(model, ids, tokens, None)
+    assert "Embedding" not in calls
+    assert torch.equal(family_of(model).embed(model, ids, tokens, torch.zeros_like(ids)), fast)
+    assert not torch.allclose(
+        family_of(model).embed(model, ids, tokens, torch.ones_like(ids)), fast
+    )
+    assert calls.count("Embedding") == 2 * 3
+    for name in (
+        "",
+        "word_embeddings",
+        "token_type_embeddings",
+        "position_embeddings",
+        "LayerNorm",
+    ):
+        calls.clear()
+        hook = embeddings.get_submodule(name).register_forward_hook(lambda *_: None)
+        assert torch.equal(family_of(model).embed(model, ids, tokens, None), fast)
+        hook.remove()
+        assert calls.count("Embedding") == 3
+
+
 @pytest.mark.parametrize("attached", [(), ("bert.pooler",), ("dropout",), ("classifier",)])
 @torch.inference_mode()
 def test_the_answer_is_the_classifiers_own_and_its_modules_can_be_watched(
