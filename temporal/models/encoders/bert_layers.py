@@ -19,6 +19,8 @@ from torch.nn import functional as F
 
 from .tokens import Tokens
 
+_PLAIN_PACKAGES = ("torch.", "transformers.")
+
 
 def embed(model: Any, ids_BT: Tensor, tokens: Tokens, types_BT: Tensor | None) -> Tensor:
     """Words, types and places, added up and normed: `[B, T, D]`. Not for RoBERTa's places."""
@@ -92,16 +94,16 @@ def answer(head: dict[str, Any], hidden_BTD: Tensor, tokens: Tokens) -> Tensor:
 def _are_plain(*modules: nn.Module) -> bool:
     """Whether calling these modules does no more than their arithmetic.
 
-    Nothing is dropped out, and nobody watches or replaces it: by hooks, or by a `forward` of the
-    module's own as accelerate sets it.
+    Nothing is dropped out, and nobody watches or replaces it: by hooks, by a `forward` of the
+    module's own as accelerate sets it, or by a class of theirs as libraries of adapters do.
     """
-    return not any(
-        own["training"]
-        or own["_forward_hooks"]
-        or own["_forward_pre_hooks"]
-        or own.get("forward") is not None
-        for own in map(vars, modules)
-    )
+    for module in modules:
+        own = vars(module)
+        if own["training"] or own["_forward_hooks"] or own["_forward_pre_hooks"]:
+            return False
+        if "forward" in own or not type(module).__module__.startswith(_PLAIN_PACKAGES):
+            return False
+    return True
 
 
 def _are(kind: type[nn.Module], *modules: nn.Module) -> bool:

@@ -129,6 +129,26 @@ def test_a_layer_of_another_class_computes_itself(name: str) -> None:
     assert not torch.allclose(through(name, layer, model, hidden, tokens), before)
 
 
+@pytest.mark.parametrize("name", ["attention.self", "output"])
+@torch.inference_mode()
+def test_a_part_of_another_class_computes_itself(name: str) -> None:
+    model = make_classifier("bert")
+    (layer, *_) = family_of(model).layers(model)
+    hidden, tokens = torch.randn(2, 5, 32), PaddedTokens(torch.ones(2, 5))
+    before = through(name.partition(".")[0], layer, model, hidden, tokens)
+    part = layer.get_submodule(name)
+    kind = type(part)
+
+    class Adapted(kind):  # type: ignore[misc, valid-type]  # of transformers, whichever it is
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            output = super().forward(*args, **kwargs)
+            return (output[0] * 2, None) if isinstance(output, tuple) else output * 2
+
+    part.__class__ = Adapted
+    after = through(name.partition(".")[0], layer, model, hidden, tokens)
+    assert not torch.allclose(after, before)
+
+
 def test_dropout_is_left_to_the_modules(calls: list[str]) -> None:
     model = make_classifier("bert", hidden_dropout_prob=0.5).train()
     (layer, *_) = family_of(model).layers(model)
