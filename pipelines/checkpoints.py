@@ -1,0 +1,67 @@
+"""Open what lies at a path or a hub id: a saved reader, or a classifier of transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    AutoModelForVideoClassification,
+)
+
+from temporal.models import READERS, FrameExit, FrameExitConfig
+from temporal.models.efficientnet_lite import load_imagenet_weights
+
+
+def open_checkpoint(task: str, path: str, hub: dict[str, Any]) -> Any:
+    """The model at a path or hub id.
+
+    Args:
+        task: a pipeline's task.
+        path: a folder with a saved model, or a hub id.
+        hub: `trust_remote_code` and `revision`.
+
+    Raises:
+        OSError: nothing is found there.
+        ValueError: the weights are not those of the model.
+    """
+    looks_local = path.startswith((".", "~", "/")) or path.count("/") > 1
+    if looks_local and not Path(path).expanduser().exists():
+        raise OSError(f"model ({path!r}) must be a folder with a saved model, or a hub id")
+    config = AutoConfig.from_pretrained(path, **hub)
+    # safetensors only: a pickle may run code when it is opened.
+    weights = {**hub, "use_safetensors": True, "dtype": torch.float32}
+    if config.model_type in READERS:
+        reader_class: Any = READERS[config.model_type]
+        if _carries_no_weights(path, config):
+            reader = FrameExit(config)
+            load_imagenet_weights(reader.backbone.model)
+            return reader
+        reader, report = reader_class.from_pretrained(path, output_loading_info=True, **weights)
+        if report["missing_keys"]:
+            raise ValueError(
+                f"{path} lacks weights of the reader: {sorted(report['missing_keys'])[:5]}"
+            )
+        return reader
+    architecture = (config.architectures or [""])[0]
+    if task == "text-classification":
+        return AutoModelForSequenceClassification.from_pretrained(path, **weights)
+    if architecture.endswith("ForVideoClassification"):
+        return AutoModelForVideoClassification.from_pretrained(path, **weights)
+    return AutoModelForImageClassification.from_pretrained(path, **weights)
+
+
+def _carries_no_weights(path: str, config: Any) -> bool:
+    """The bundled frame reader is a configuration alone; a package carries its weights."""
+    folder = Path(path)
+    return (
+        isinstance(config, FrameExitConfig)
+        and config.head == "classifier"
+        and config.backbone == {"model_type": "efficientnet_lite0"}
+        and folder.is_dir()
+        and not (folder / "model.safetensors").exists()
+    )
