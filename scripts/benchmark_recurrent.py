@@ -22,11 +22,13 @@ from text_data import read_labelled_texts
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import HfArgumentParser
+from unseen import Rows, keep_unseen
 from video_data import interval
 
 from temporal.data import Document
 from temporal.engine import Engine
 from temporal.models.recurrent import pool_states
+from temporal.models.rows_seen import digest_text
 from temporal.pipelines.loading import load_model
 
 
@@ -44,6 +46,10 @@ class BenchmarkArguments:
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
     max_samples: int | None = field(default=None, metadata={"help": "Accuracy on the first many."})
     timed_samples: int = field(default=200, metadata={"help": "Time on the first many."})
+    leave_out_seen: bool = field(
+        default=False,
+        metadata={"help": "Leave out rows that a reader has seen, instead of refusing them."},
+    )
     batch_size: int = field(default=32, metadata={"help": "Of `batched`."})
     num_threads: int = field(default=2, metadata={"help": "Of `batched`."})
     rounds: int = field(default=5, metadata={"help": "Timed rounds, after one to warm up."})
@@ -178,9 +184,13 @@ def main() -> None:
     rows = read_labelled_texts(args.data_file, args.text_column, args.label_column)
     if args.max_samples:
         rows = rows.select(range(min(args.max_samples, len(rows))))
-    texts, labels = list(rows["text"]), list(rows["label"])
     paths = [*([args.dense] if args.dense else []), *args.models]
+    digests = Rows(source=args.data_file, rows=[digest_text(text) for text in rows["text"]])
+    unseen = [keep_unseen(path, digests, leave_out=args.leave_out_seen) for path in paths]
+    rows = rows.select(sorted(set.intersection(*(set(found.kept) for found in unseen))))
+    texts, labels = list(rows["text"]), list(rows["label"])
     report = {
+        "rows": {path: found.report for path, found in zip(paths, unseen, strict=True)},
         "texts": len(texts),
         "batch_size": args.batch_size,
         "threads": args.num_threads,

@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from held_out import RowsArguments, text_rows, unseen_texts, without_blanks
 from interleaved import Clocked, clock, machine
 from policy_grids import full_reading
 from process_memory import memory_mb
@@ -45,7 +46,6 @@ from text_contestants import (
     transformers_pipeline,
     with_exits,
 )
-from text_data import held_out_rows, read_labelled_texts
 from transformers import HfArgumentParser
 from video_data import interval
 
@@ -59,30 +59,12 @@ _FIRST = (32, 64, 128, 256, 512)
 
 
 @dataclass
-class BenchmarkArguments:
+class BenchmarkArguments(RowsArguments):
     """What to measure, on what."""
 
-    model: str = field(metadata={"help": "Folder of a saved reader of texts."})
-    data_file: str = field(metadata={"help": "Labelled texts; see scripts/text_files.py."})
-    text_column: str = field(default="text", metadata={"help": "Column of the texts."})
-    label_column: str = field(default="label", metadata={"help": "Column of the labels."})
     batch_size: list[int] = field(
         default_factory=lambda: [32], metadata={"help": "Of every contestant; several: in turn."}
     )
-    calibration_share: float | None = field(
-        default=None, metadata={"help": "As in scripts/held_out.py, after a training of seed 0."}
-    )
-    validation_share: float | None = field(
-        default=None,
-        metadata={
-            "help": "Use the rows that finetune_text.py held out to validate (0.1); with the "
-            "--calibration_share of the training, if it had one: they are of what it left."
-        },
-    )
-    block_column: str | None = field(
-        default=None, metadata={"help": "As in the training: blocks that were held out whole."}
-    )
-    max_samples: int | None = field(default=None, metadata={"help": "Use the first so many."})
     rounds: int = field(default=5, metadata={"help": "Timed rounds, after one to warm up."})
     budget: float | None = field(default=None, metadata={"help": "Operating point to run."})
     max_drop: float | None = field(default=None, metadata={"help": "Or the one certified for it."})
@@ -102,6 +84,8 @@ class Texts:
     labels: list[Any]
     lengths: list[int]
     """Tokens of each, special tokens included, before anything is cut."""
+    report: dict[str, Any]
+    """What is known of them: of `scripts/unseen.py`."""
 
 
 class Bench:
@@ -121,27 +105,17 @@ class Bench:
     def data(self) -> Texts:
         """The texts, with the labels that the reader gives."""
         args = self.args
-        split = args.calibration_share or args.validation_share  # a training refuses blanks
-        columns = (args.text_column, args.label_column)
-        rows = read_labelled_texts(
-            args.data_file, *columns, block_column=args.block_column, blank=not split
-        )
-        rows = held_out_rows(
-            rows,
-            seed=0,
-            calibration_share=args.calibration_share,
-            validation_share=args.validation_share,
-        )
-        if args.max_samples:
-            rows = rows.select(range(min(args.max_samples, len(rows))))
-        good = [k for k, t in enumerate(rows["text"]) if isinstance(t, str) and t.strip()]
+        rows = text_rows(args)
+        good = without_blanks(rows, args.data_file)
         if len(good) < len(rows):
             print(f"left out {len(rows) - len(good)} blank texts", file=sys.stderr)
-        rows = rows.select(good)
+        rows, _, report = unseen_texts(args, good)
         texts, names = list(rows["text"]), self.pipe.model.config.label2id
         whole = Document.batch(texts, self.pipe.tokenizer, add_special_tokens=True)
         lengths = [len(row) if isinstance(row, Document) else 0 for row in whole]
-        return Texts(texts, [names.get(str(label), label) for label in rows["label"]], lengths)
+        return Texts(
+            texts, [names.get(str(label), label) for label in rows["label"]], lengths, report
+        )
 
     def dense(self, **options: Any) -> Contestant:
         """transformers' pipeline around the classifier inside the reader."""
@@ -204,23 +178,13 @@ def latencies(run: Contestant, texts: list[str], batch_size: int) -> dict[str, f
     return {"p50_ms": float(np.quantile(took, 0.5)), "p95_ms": float(np.quantile(took, 0.95))}
 
 
-def peak_memory(args: BenchmarkArguments, batch_size: int, name: str) -> float:
+def peak_memory(args: BenchmarkArguments, batch_size: int, only: str) -> float:
     """MB that a process held at most which loads and runs one contestant and nothing else."""
-    options = {
-        "--model": args.model,
-        "--data_file": args.data_file,
-        "--text_column": args.text_column,
-        "--label_column": args.label_column,
-        "--batch_size": batch_size,
-        "--max_length": args.max_length,
-        "--calibration_share": args.calibration_share,
-        "--validation_share": args.validation_share,
-        "--block_column": args.block_column,
-        "--max_samples": args.max_samples,
-        "--budget": args.budget,
-        "--max_drop": args.max_drop,
-        "--only": name,
-    }
+    names = ("model", "data_file", "text_column", "label_column", "max_length", "max_samples")
+    names += ("calibration_share", "validation_share", "block_column", "group_column", "seed")
+    options = {f"--{name}": getattr(args, name) for name in (*names, "budget", "max_drop")}
+    options.update({"--batch_size": batch_size, "--only": only})
+    options["--leave_out_seen"] = args.leave_out_seen
     given = [str(part) for pair in options.items() if pair[1] is not None for part in pair]
     command = [sys.executable, __file__, *given]
     found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -271,7 +235,9 @@ def measure(args: BenchmarkArguments, batch_size: int) -> dict[str, Any]:
             rows[name].update(latencies(found[name], data.texts, batch_size))
             if args.memory:
                 rows[name]["peak_mb"] = peak_memory(args, batch_size, name)
-    return {"batch_size": batch_size, "dense_macs": dense_macs, "results": rows}
+    return {
+        "batch_size": batch_size, "dense_macs": dense_macs, "rows": data.report, "results": rows
+    }  # fmt: skip
 
 
 def _row(took: Clocked[list[str]], labels: list[Any], names: dict[str, int]) -> dict[str, Any]:

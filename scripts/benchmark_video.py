@@ -27,7 +27,8 @@ import transformers
 from finetune_video import Protocol, VideoArguments, training_defaults
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.utils import logging
-from video_data import Clip, balanced_accuracy, interval, read_clips
+from unseen import keep_unseen
+from video_data import Clip, balanced_accuracy, hold_out_clips, interval, read_clips, rows_of
 
 from temporal.data import Video
 from temporal.models import FrameExit
@@ -195,12 +196,17 @@ def main() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     clips, names = read_clips(video_args.data_dir, video_args.manifest)
+    if video_args.calibration_share:
+        clips, _ = hold_out_clips(clips, video_args.calibration_share, training.seed)
     rows = {clip.path: k for k, clip in enumerate(clips)}
     model_dir = Path(args.model_dir)
     folds = [
         [rows[path] for path in paths]
         for paths in json.loads((model_dir / "folds.json").read_text())
     ]
+    for k, fold in enumerate(folds):
+        held = rows_of([clips[row] for row in fold], video_args.data_dir)
+        keep_unseen(str(model_dir / f"fold{k}"), held)
     trained = train_uniform(args.uniform, video_args, training, clips, names, folds)
     contestants: Contestants = {
         "adaptive": [AdaptiveReader(model_dir / f"fold{k}") for k in range(len(folds))]

@@ -34,6 +34,7 @@ from torch import Tensor
 from transformers import HfArgumentParser
 
 from temporal.models.operating_points import point_for_budget, point_for_drop
+from temporal.models.rows_seen import RowsSeen, load_rows_seen
 from temporal.pipelines import pipeline
 from temporal.training.calibration import (
     OperatingPoint,
@@ -144,7 +145,9 @@ def exit_grid(
     config = pipe.model.config
     num_exits, num_classes = run.logits_NEK.shape[1:]
     chooses = args.per_exit or args.temperature_scaling
-    first, rest = split_rows(len(run.lengths_N), args.choose_share if chooses else 0.0, args.seed)
+    first, rest = split_rows(
+        len(run.lengths_N), args.choose_share if chooses else 0.0, args.split_seed()
+    )
     costs = [float(k + 1) for k in range(num_exits)]  # the search needs to know them better
     if args.per_exit:
         sample = run.held_out.inputs[: args.cost_samples]
@@ -168,7 +171,7 @@ def family_grid(
     policies, ordered = family_of(pipe.model.config)
     grid = read_grid(pipe, policies, held_out, args.cost_unit)
     num_rows = grid.losses_PN.shape[1]
-    return grid, *split_rows(num_rows, 0.0 if ordered else args.choose_share, args.seed)
+    return grid, *split_rows(num_rows, 0.0 if ordered else args.choose_share, args.split_seed())
 
 
 def chunk_grid(
@@ -178,7 +181,7 @@ def chunk_grid(
     if args.per_exit or args.temperature_scaling:
         raise ValueError("--per_exit and --temperature_scaling are for readers with fixed exits")
     grid = chunk_policies(pipe, held_out, args.cost_unit, args.num_levels)
-    return grid, *split_rows(grid.losses_PN.shape[1], args.choose_share, args.seed)
+    return grid, *split_rows(grid.losses_PN.shape[1], args.choose_share, args.split_seed())
 
 
 def choose(args: CalibrationArguments, points: list[OperatingPoint]) -> OperatingPoint:
@@ -196,6 +199,15 @@ def choose(args: CalibrationArguments, points: list[OperatingPoint]) -> Operatin
     return points[stored.index(point_for_budget(stored, budget))]
 
 
+def remember(folder: str, held_out: HeldOut) -> None:
+    """Write down which rows the operating points were measured on, in place of the last ones.
+
+    Where nothing is known of the training, that stays so: it is no record of an empty one.
+    """
+    seen = load_rows_seen(folder) or RowsSeen(training_known=False)
+    seen.with_use("calibration", held_out.shown).save(folder)
+
+
 def main() -> None:
     """Calibrate, save and print."""
     (args,) = HfArgumentParser(CalibrationArguments).parse_args_into_dataclasses()
@@ -205,7 +217,7 @@ def main() -> None:
     held_out = read_held_out(args, pipe)
     risk = "disagreement" if held_out.labels is None else args.risk
     if risk == "disagreement":
-        held_out = HeldOut(held_out.inputs, None)
+        held_out = replace(held_out, labels=None)
     config = pipe.model.config
     points = measured_points(args, pipe, held_out, risk)
     try:
@@ -220,10 +232,12 @@ def main() -> None:
     saved["operating_points"] = stored
     if hasattr(config, "temperatures"):
         saved["temperatures"] = config.temperatures
+    remember(args.model, held_out)
     file.write_text(json.dumps(saved, indent=2) + "\n")
     print(
         json.dumps(
             {
+                "rows": held_out.report,
                 "chosen": chosen.to_dict(),
                 "full": points[0].to_dict(),
                 "stored": len(stored),

@@ -6,16 +6,17 @@ Reads everything, then at the reader's own operating point (or that of --budget 
 through the pipeline, and compares answer by answer. Prints JSON: the bound that was certified, the
 drop that was measured here with its exact 95 % interval, and whether the drop lies within the
 bound. A drop within the noise of a small file may lie on either side; where even the interval does,
-the promise is refuted for data like this.
+the promise is refuted for data like this. Rows that the reader was trained or calibrated on are
+refused: its folder remembers them.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from held_out import HeldOut, HeldOutArguments, read_held_out
+from held_out import HeldOutArguments, read_held_out
 from policy_grids import read_grid
 from transformers import HfArgumentParser
 
@@ -107,12 +108,16 @@ def main() -> None:
     pipe = pipeline(f"{args.task}-classification", args.model, batch_size=args.batch_size)
     config = pipe.model.config
     point = point_to_check(args, config)
-    held_out = read_held_out(args, pipe)
+    held_out = read_held_out(args, pipe, refuse=("training", "selection", "calibration"))
     if point["risk"] == "disagreement":
-        held_out = HeldOut(held_out.inputs, None)
+        held_out = replace(held_out, labels=None)
     policies = [config.operating_points[0]["policy"], point["policy"]]
     grid = read_grid(pipe, policies, held_out, point["cost_unit"])
-    print(json.dumps({"promise": promise(point), **verdict(point, grid)}, indent=2))
+    print(
+        json.dumps(
+            {"promise": promise(point), **verdict(point, grid), "rows": held_out.report}, indent=2
+        )
+    )
 
 
 if __name__ == "__main__":

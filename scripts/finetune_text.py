@@ -33,7 +33,7 @@ from safetensors.torch import load_file
 from text_arguments import ModelArguments, check_together, json_options
 from text_batches import TextTrainer, collate
 from text_chunks import build_chunk_reader, chunk_trainer
-from text_data import DataArguments, load_data
+from text_data import DataArguments, load_data, rows_shown
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -43,6 +43,7 @@ from transformers import (
 )
 
 from temporal.models import READERS
+from temporal.models.rows_seen import RowsSeen, digest_text, rows_seen_by, start_of
 from temporal.training.embeddings import reduce_embeddings
 from temporal.training.steps import TrainingStep
 
@@ -101,6 +102,16 @@ def build_model(args: ModelArguments, names: list[str] | None, pad_token_id: int
             reader.config.encoder["id2label"] = reader.config.id2label
             reader.config.encoder["label2id"] = reader.config.label2id
     return reader
+
+
+def shown_before(args: ModelArguments, training: TrainingArguments, reader: Any) -> RowsSeen:
+    """What the weights that a training begins with were shown, or whose weights they are."""
+    begins = args.model_name_or_path or args.encoder
+    own = rows_seen_by(reader)
+    shown = start_of(encoder_path(begins), begins) if own is None else own.as_start(begins)
+    for folder in (args.init_from, training.resume_from_checkpoint):
+        shown |= start_of(folder, folder) if folder else RowsSeen()
+    return shown
 
 
 def start_from(reader: Any, path: str) -> None:
@@ -258,6 +269,15 @@ def main() -> None:
     else:
         trainer = text_trainer(
             model_args, data_args, args, (train, validation), target, names, tokenizer
+        )
+    shown = rows_shown(data_args, args.seed, train, validation, selects=args.load_best_model_at_end)
+    trainer.model.rows_seen = shown_before(model_args, args, trainer.model) | shown
+    known = shown.of("training").rows
+    learned = sum(digest_text(text) in known for text in validation["text"])
+    if learned and trainer.is_world_process_zero():
+        print(
+            f"{learned} of {len(validation)} rows that are validated on are trained on, too.",
+            file=sys.stderr,
         )
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     scores = trainer.evaluate()

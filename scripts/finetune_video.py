@@ -22,12 +22,22 @@ import torch
 from torch import Tensor
 from transformers import HfArgumentParser, TrainingArguments, set_seed
 from transformers.utils import logging
-from video_data import Clip, balanced_accuracy, grouped_folds, interval, read_clips
+from video_data import (
+    Clip,
+    balanced_accuracy,
+    grouped_folds,
+    hold_out_clips,
+    interval,
+    joined,
+    read_clips,
+    rows_of,
+)
 
 from temporal.data import Video
 from temporal.engine import Engine
 from temporal.models import EfficientNetLite0, FrameExit, FrameExitConfig
 from temporal.models.efficientnet_lite import load_imagenet_weights
+from temporal.models.rows_seen import RowsSeen, Shown
 from temporal.training.calibration import frontier, measure
 from temporal.training.exit_policies import (
     ExitAnswers,
@@ -60,6 +70,13 @@ class VideoArguments:
     threshold: float = field(
         default=0.8,
         metadata={"help": "Confidence to halt at; scripts/calibrate.py can choose another."},
+    )
+    calibration_share: float = field(
+        default=0.0,
+        metadata={
+            "help": "Keep the clips of this share of the groups out of all trainings, for "
+            "scripts/calibrate.py --task video, which finds the same clips by the same share."
+        },
     )
     max_clips: int | None = field(default=None, metadata={"help": "Use so many, for a quick try."})
 
@@ -131,7 +148,7 @@ class Protocol:
     def __init__(
         self, args: VideoArguments, training: Any, clips: Sequence[Clip], names: Sequence[str]
     ) -> None:
-        self.args, self.training, self.names = args, training, names
+        self.args, self.training, self.names, self.clips = args, training, names, clips
         self.labels = torch.tensor([clip.label for clip in clips])
         self.backbone = load_imagenet_weights(EfficientNetLite0()).eval()
         shifts = [args.view_shift * k for k in (0, 1, -1, 2, -2)[: args.views]]
@@ -149,7 +166,19 @@ class Protocol:
             self.labels[picked].repeat(len(self.views)),
         )
         args = replace(self.training, per_device_train_batch_size=len(clips))
-        return fit_exits(new_reader(self.args, self.names, self.backbone), clips, args)
+        reader = new_reader(self.args, self.names, self.backbone)
+        reader.rows_seen = self.shown(rows)
+        return fit_exits(reader, clips, args)
+
+    def shown(self, rows: Sequence[int]) -> RowsSeen:
+        """What a training on these rows shows a reader, to be saved with it."""
+        shown = rows_of([self.clips[row] for row in rows], self.args.data_dir)
+        split: dict[str, Any] = {"file": self.args.manifest, "seed": self.training.seed}
+        if self.args.calibration_share:
+            split["calibration_share"] = self.args.calibration_share
+        groups = frozenset(group for group in shown.groups or () if group is not None)
+        learned = Shown(rows=frozenset(shown.rows), groups=groups, splits=(split,))
+        return RowsSeen(shown={"training": learned})
 
     @torch.inference_mode()
     def answers(self, reader: FrameExit, rows: Sequence[int]) -> Tensor:
@@ -235,21 +264,25 @@ def main() -> None:
     logging.disable_progress_bar()
     set_seed(training.seed)
     clips, names = read_clips(args.data_dir, args.manifest)
+    if args.calibration_share:
+        clips, _ = hold_out_clips(clips, args.calibration_share, training.seed)
     clips = clips[:: max(1, len(clips) // args.max_clips)] if args.max_clips else clips
     output = Path(training.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     protocol = Protocol(args, training, clips, names)
 
-    labels, groups = [clip.label for clip in clips], [clip.group for clip in clips]
+    labels, digests = [clip.label for clip in clips], [clip.digest for clip in clips]
+    groups = joined([clip.group for clip in clips], digests)
     folds = grouped_folds(labels, groups, args.num_folds, training.seed)
     readers, logits = protocol.cross_validate(folds)
     config = readers[0].config
     result = {"by_group": protocol.judge(config, logits)}
     for k, reader in enumerate(readers):
         reader.save_pretrained(output / f"fold{k}")
-    cameras = sorted({clip.camera for clip in clips})
+    of_cameras = joined([clip.camera or "-" for clip in clips], digests)
+    cameras = sorted(set(of_cameras))
     if len(cameras) >= 2:
-        held = [[k for k, clip in enumerate(clips) if clip.camera == name] for name in cameras]
+        held = [[k for k, own in enumerate(of_cameras) if own == name] for name in cameras]
         result["cameras_held_out"] = protocol.judge(config, protocol.cross_validate(held)[1])
     final = protocol.train(range(len(clips)))
     protocol.store_points(final, logits)

@@ -2,61 +2,110 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from text_data import held_out_rows, read_labelled_texts
+from datasets import Dataset
+from splits import DEFAULT_SEED, VALIDATION_SHARE, held_out_rows, seed_of_split
+from text_files import LONE, read_labelled_texts
 from torch import Tensor
-from video_data import read_clips
+from unseen import Rows, keep_unseen
+from video_data import hold_out_clips, read_clips, rows_of
 
 from temporal.data import Document, collect
+from temporal.models.rows_seen import Shown, Use, digest_file, digest_text, load_rows_seen
 
 
 @dataclass
-class HeldOutArguments:
-    """Which reader, and what it is judged on."""
+class RowsArguments:
+    """A saved reader, and the rows that it is judged on."""
 
     model: str = field(metadata={"help": "Folder of a saved reader."})
     data_file: str = field(
         metadata={"help": "Labelled texts (scripts/text_files.py), or a folder of videos."}
     )
-    task: Literal["text", "video"] = field(default="text", metadata={"help": "What it reads."})
     calibration_share: float | None = field(
         default=None,
         metadata={
-            "help": "Use the rows that finetune_text.py kept out of training this way (with "
+            "help": "Use the rows that the training kept out by this share (with "
             "--validation_share: leave them out, as that training did)."
         },
     )
     validation_share: float | None = field(
         default=None,
         metadata={
-            "help": "Use the rows that finetune_text.py held out to validate: 0.1. After a "
-            "training with --calibration_share give that, too: they are of what it left."
+            "help": f"Use the rows that finetune_text.py held out to validate: {VALIDATION_SHARE}. "
+            "After a training with --calibration_share give that, too: they are of what it left."
         },
-    )
-    train_phrases: bool = field(
-        default=False, metadata={"help": "Treebanks: the training used phrases."}
     )
     block_column: str | None = field(
         default=None, metadata={"help": "As in the training: blocks that were held out whole."}
     )
-    seed: int = field(default=0, metadata={"help": "Of the split; the one of the training."})
+    group_column: str | None = field(
+        default=None,
+        metadata={
+            "help": "As in the training: the column that names groups, which were held out whole. "
+            "Rows of a group that was trained on are refused like rows that were."
+        },
+    )
+    seed: int | None = field(
+        default=None,
+        metadata={
+            "help": "Of the split. Default: that of the training, which the reader's folder tells, "
+            f"else {DEFAULT_SEED}, as of any training."
+        },
+    )
+    leave_out_seen: bool = field(
+        default=False,
+        metadata={"help": "Leave out rows that the reader has seen, instead of refusing them."},
+    )
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
-    manifest: str | None = field(
-        default=None,
-        metadata={"help": "Videos: a CSV file in the folder with path, label and group."},
-    )
     max_samples: int | None = field(default=None, metadata={"help": "Use the first so many."})
-    batch_size: int | None = field(default=None, metadata={"help": "Default: the pipeline's."})
 
     def __post_init__(self) -> None:
         if self.max_samples is not None and self.max_samples < 1:
             raise ValueError(
                 f"--max_samples ({self.max_samples}) must be at least 1; leave it out to use all"
             )
+
+    def split_seed(self) -> int:
+        """The seed of the split: the given one, the training's, or the default."""
+        return seed_of_split(self.seed, load_rows_seen(self.model))
+
+
+@dataclass
+class HeldOutArguments(RowsArguments):
+    """The same for texts and videos."""
+
+    task: Literal["text", "video"] = field(default="text", metadata={"help": "What it reads."})
+    train_phrases: bool = field(
+        default=False, metadata={"help": "Treebanks: the training used phrases."}
+    )
+    manifest: str | None = field(
+        default=None,
+        metadata={"help": "Videos: a CSV file in the folder with path, label and group."},
+    )
+    batch_size: int | None = field(default=None, metadata={"help": "Default: the pipeline's."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.task != "video":
+            return
+        if self.calibration_share and self.manifest is None:
+            raise ValueError(
+                f"--calibration_share ({self.calibration_share}) of videos needs the --manifest "
+                "that the training split"
+            )
+        for name in ("validation_share", "block_column", "group_column", "train_phrases"):
+            if getattr(self, name):
+                raise ValueError(
+                    f"--{name} ({getattr(self, name)}) is for texts; videos are grouped by the "
+                    "column `group` of their --manifest"
+                )
 
 
 @dataclass(frozen=True)
@@ -67,43 +116,106 @@ class HeldOut:
     """N texts, or paths of videos."""
     labels: Tensor | None
     """int64 `[N]`, class numbers of the reader; None: there are none."""
+    report: dict[str, Any] = field(default_factory=dict)
+    """What is known of them: of `scripts/unseen.py`."""
+    shown: Shown = field(default_factory=Shown)
+    """Their digests, to be remembered by whoever uses them."""
 
 
-def read_held_out(args: HeldOutArguments, pipe: Any) -> HeldOut:
-    """The rows that the arguments name; blank texts are left out."""
-    if args.task == "video":
-        return _videos(args, pipe.model.config.label2id)
+def text_rows(args: RowsArguments, *, phrases: bool = False) -> Dataset:
+    """The labelled texts that the arguments name, blank ones among them."""
+    share = args.calibration_share or args.validation_share
     rows = read_labelled_texts(
         args.data_file,
         args.text_column,
         args.label_column,
-        phrases=args.train_phrases,
+        phrases=phrases,
         block_column=args.block_column,
-        blank=not (args.calibration_share or args.validation_share),  # a training refuses them
+        group_column=args.group_column,
+        blank=not share,  # a training refuses them
     )
     rows = held_out_rows(
         rows,
-        args.seed,
+        args.split_seed(),
         calibration_share=args.calibration_share,
         validation_share=args.validation_share,
     )
-    if args.train_phrases and "whole" not in rows.column_names:
+    if phrases and "whole" not in rows.column_names:
         raise ValueError(
             f"--train_phrases needs trees, and {args.data_file} holds none: leave it out, or give "
             "the .txt treebank file that the training split"
         )
-    if args.train_phrases:  # the same split as in training, but whole sentences only
+    if phrases:  # the same split as in training, but whole sentences only
         rows = rows.filter(lambda row: row["whole"])
     if args.max_samples:
         rows = rows.select(range(min(args.max_samples, len(rows))))
-    numbers = class_numbers(rows["label"], pipe.model.config.label2id)
-    good = [k for k, text in enumerate(rows["text"]) if text and text.strip()]
+    return rows
+
+
+def without_blanks(rows: Dataset, source: str) -> Dataset:
+    """The rows that have a text.
+
+    Raises:
+        ValueError: none has.
+    """
+    good = [k for k, t in enumerate(rows["text"]) if isinstance(t, str) and t.strip()]
     if not good:
         raise ValueError(
-            f"{args.data_file} must hold a text to judge the reader by, and of {len(rows)} rows "
-            "that are left none has one: give more rows, or a larger share"
+            f"{source} must hold a text to judge the reader by, and of {len(rows)} rows that are "
+            "left none has one: give more rows, or a larger share"
         )
-    return HeldOut([rows["text"][k] for k in good], torch.tensor([numbers[k] for k in good]))
+    return rows.select(good)
+
+
+def unseen_texts(
+    args: RowsArguments, rows: Dataset, refuse: Sequence[Use] = ("training", "selection")
+) -> tuple[Dataset, Rows, dict[str, Any]]:
+    """The texts that are new to the reader, their digests, and what is known of them.
+
+    Raises:
+        SystemExit: some are not, and --leave_out_seen was not given.
+    """
+    groups: list[int | None] | None = None
+    if args.group_column is not None:
+        groups = [None if g.startswith(LONE) else digest_text(g) for g in rows["group"]]
+    digests = Rows(
+        source=args.data_file, rows=[digest_text(text) for text in rows["text"]], groups=groups
+    )
+    unseen = keep_unseen(args.model, digests, refuse=refuse, leave_out=args.leave_out_seen)
+    return rows.select(unseen.kept), digests.take(unseen.kept), unseen.report
+
+
+def read_held_out(
+    args: HeldOutArguments, pipe: Any, refuse: Sequence[Use] = ("training", "selection")
+) -> HeldOut:
+    """The rows that the arguments name; blank texts are left out.
+
+    Args:
+        args: which rows.
+        pipe: of the reader.
+        refuse: what rows must not have done for this reader before.
+
+    Raises:
+        SystemExit: rows did, and --leave_out_seen was not given.
+    """
+    if args.task == "video":
+        return _videos(args, pipe.model.config.label2id, refuse)
+    rows = without_blanks(text_rows(args, phrases=args.train_phrases), args.data_file)
+    rows, digests, report = unseen_texts(args, rows, refuse)
+    numbers = class_numbers(rows["label"], pipe.model.config.label2id)
+    return HeldOut(
+        list(rows["text"]), torch.tensor(numbers), report, shown_by(args, digests)
+    )  # fmt: skip
+
+
+def shown_by(args: HeldOutArguments, rows: Rows) -> Shown:
+    """Rows with how they were picked."""
+    split: dict[str, Any] = {"file": Path(args.data_file).name, "seed": args.split_seed()}
+    for name in ("calibration_share", "validation_share", "block_column", "group_column"):
+        if getattr(args, name) is not None:
+            split[name] = getattr(args, name)
+    groups = frozenset(group for group in rows.groups or () if group is not None)
+    return Shown(rows=frozenset(rows.rows), groups=groups, splits=(split,))
 
 
 def documents_of(texts: list[str], pipe: Any) -> list[Any]:
@@ -116,14 +228,26 @@ def documents_of(texts: list[str], pipe: Any) -> list[Any]:
     )
 
 
-def _videos(args: HeldOutArguments, names: dict[str, int]) -> HeldOut:
+def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]) -> HeldOut:
     if args.manifest is None:
         items = collect(args.data_file, kind="video", limit=args.max_samples)
-        return HeldOut([str(item.value) for item in items], None)
+        paths = [str(item.value) for item in items]
+        files = [path for path in paths if Path(path).is_file()]
+        digests = Rows(source=args.data_file, rows=[digest_file(path) for path in files])
+        unseen = keep_unseen(args.model, digests, refuse=refuse, leave_out=args.leave_out_seen)
+        shown = shown_by(args, digests.take(unseen.kept))
+        return HeldOut([files[k] for k in unseen.kept], None, unseen.report, shown)
     clips, labels = read_clips(args.data_file, args.manifest)
+    if args.calibration_share:
+        clips = hold_out_clips(clips, args.calibration_share, args.split_seed())[1]
     clips = clips[: args.max_samples]
+    unseen = keep_unseen(
+        args.model, rows_of(clips, args.data_file), refuse=refuse, leave_out=args.leave_out_seen
+    )
+    clips = [clips[k] for k in unseen.kept]
     numbers = class_numbers([labels[clip.label] for clip in clips], names)
-    return HeldOut([clip.path for clip in clips], torch.tensor(numbers))
+    shown = shown_by(args, rows_of(clips, args.data_file))
+    return HeldOut([clip.path for clip in clips], torch.tensor(numbers), unseen.report, shown)
 
 
 def class_numbers(labels: Any, names: dict[str, int]) -> list[int]:

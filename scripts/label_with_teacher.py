@@ -20,11 +20,14 @@ from typing import Any
 import torch
 from datasets import Dataset
 from held_out import class_numbers
-from text_data import hold_out, read_labelled_texts, without_texts
+from splits import VALIDATION_SHARE, hold_out, seed_of_split, without_texts
+from text_files import read_labelled_texts
 from torch import Tensor
 from transformers import HfArgumentParser
+from unseen import Rows, keep_unseen
 
 from temporal.models import READERS
+from temporal.models.rows_seen import digest_text, load_rows_seen, start_of
 from temporal.pipelines.loading import LoadedModel, load_model
 from temporal.policies.read import even_pieces
 
@@ -41,7 +44,13 @@ class LabelArguments:
     block_column: str | None = field(
         default=None, metadata={"help": "Hold out whole blocks of this number column."}
     )
-    validation_share: float = field(default=0.1, metadata={"help": "Rows to hold out."})
+    group_column: str | None = field(
+        default=None,
+        metadata={"help": "Hold out the rows of a group together: the column with its name."},
+    )
+    validation_share: float = field(
+        default=VALIDATION_SHARE, metadata={"help": "Rows to hold out."}
+    )
     hard_share: float = field(
         default=0.4, metadata={"help": "Weight of a text's own label in the mixture, 0 to 1."}
     )
@@ -50,7 +59,10 @@ class LabelArguments:
     )
     max_length: int = field(default=512, metadata={"help": "Tokens that the teacher sees."})
     tokens_per_batch: int = field(default=8192, metadata={"help": "Tokens it sees at once."})
-    seed: int = field(default=0, metadata={"help": "Of what is held out."})
+    seed: int | None = field(
+        default=None,
+        metadata={"help": "Of what is held out; default: as of the teacher's own training."},
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.hard_share <= 1:
@@ -138,9 +150,17 @@ def main() -> None:
     teacher = load_teacher(args.teacher)
     reader, tokenizer = teacher.reader.eval(), teacher.tokenizer
     rows = read_labelled_texts(
-        args.data_file, args.text_column, args.label_column, block_column=args.block_column
+        args.data_file,
+        args.text_column,
+        args.label_column,
+        block_column=args.block_column,
+        group_column=args.group_column,
     )
-    train, validation = hold_out(rows, args.validation_share, args.seed)
+    seen = load_rows_seen(args.teacher)
+    seed = seed_of_split(args.seed, seen)
+    train, validation = hold_out(rows, args.validation_share, seed)
+    held = Rows(source=args.data_file, rows=[digest_text(text) for text in validation["text"]])
+    unseen = keep_unseen(args.teacher, held, refuse=("training",))
     train = without_texts(train, validation["text"])
     class_numbers(rows["label"], reader.config.label2id)  # refuses what is not the teacher's
     names, columns = teachers_classes(train, teacher, args.data_file)
@@ -167,11 +187,14 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     Dataset.from_dict({"text": texts, "label": labels}).to_parquet(folder / "train.parquet")
     validation.select_columns(["text", "label"]).to_parquet(folder / "validation.parquet")
+    # What the teacher was shown it has told, too: finetune_text.py finds it beside its file.
+    start_of(args.teacher, args.teacher).save(folder)
     result = {
         "texts": len(train),
         "chunks": len(texts) - len(train),
         "teacher_right": round(agreement, 4),
         "held_out": len(validation),
+        "held_out_rows": unseen.report,
         "output_dir": args.output_dir,
     }
     print(json.dumps(result))

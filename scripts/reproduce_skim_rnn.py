@@ -25,7 +25,10 @@ from typing import Any
 import torch
 from benchmark_recurrent import BenchmarkArguments, judge
 from interleaved import machine
-from text_data import hold_out, read_labelled_texts
+from text_data import VALIDATION_SHARE, hold_out, read_labelled_texts
+from unseen import Rows, keep_unseen
+
+from temporal.models.rows_seen import digest_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +132,10 @@ def reproduce(name: str, data: Path, output: Path, rounds: int) -> list[dict[str
 
     rows = read_labelled_texts(str(data / (experiment.test or experiment.train)))
     if experiment.test is None:
-        _, rows = hold_out(rows, 0.1, seed=0)  # as finetune_text.py does
+        _, rows = hold_out(rows, VALIDATION_SHARE, seed=0)  # as finetune_text.py does
+    digests = Rows(source=str(data / name), rows=[digest_text(text) for text in rows["text"]])
+    kept = [keep_unseen(str(folder), digests, leave_out=True).kept for folder, _ in readers]
+    rows = rows.select(sorted(set.intersection(*map(set, kept))))
     texts, labels = list(rows["text"]), list(rows["label"])
     how = BenchmarkArguments(models=[], data_file="", rounds=rounds)
     results = []

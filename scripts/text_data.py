@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from datasets import Dataset, List, concatenate_datasets
-from text_files import read_labelled_texts, read_lines, read_texts
+from splits import VALIDATION_SHARE, held_out_rows, hold_out, leave_out_phrases, without_texts
+from text_files import LONE, read_labelled_texts, read_lines, read_texts
 
-VALIDATION_SHARE = 0.1
-"""Of what is left after calibration, where no file to validate on is given."""
+from temporal.models.rows_seen import RowsSeen, Shown, digest_text, load_rows_seen
 
 
 @dataclass
@@ -46,6 +47,10 @@ class DataArguments:
     block_column: str | None = field(
         default=None, metadata={"help": "Hold out whole blocks of this number column."}
     )
+    group_column: str | None = field(
+        default=None,
+        metadata={"help": "Hold out the rows of a group together: the column with its name."},
+    )
     leave_out_file: str | None = field(
         default=None,
         metadata={
@@ -68,7 +73,7 @@ class DataArguments:
         default=0.0,
         metadata={
             "help": "Keep this share of the training file out of training, for "
-            "scripts/calibrate.py (which finds the same rows by the same seed)."
+            "scripts/calibrate.py, which finds the same rows by the same share."
         },
     )
     calibration_file: str | None = field(
@@ -104,8 +109,13 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
     What is held out of the training file is not trained on in any file, word for word.
     """
     columns = (data.text_column, data.label_column)
+    kept = ["text", "label", *(["group"] if data.group_column else [])]
     train = read_labelled_texts(
-        data.train_file, *columns, phrases=data.train_phrases, block_column=data.block_column
+        data.train_file,
+        *columns,
+        phrases=data.train_phrases,
+        block_column=data.block_column,
+        group_column=data.group_column,
     )
     if data.leave_out_file:
         train = leave_out_phrases(train, read_texts(data.leave_out_file, data.text_column))
@@ -128,13 +138,16 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
     if data.train_on_held_out:
         train, validation = hold_out(validation, 0.5, seed)
     extra = [
-        read_labelled_texts(path, *columns, phrases=True).select_columns(["text", "label"])
+        read_labelled_texts(
+            path, *columns, phrases=True, group_column=data.group_column
+        ).select_columns(kept)
         for path in data.extra_train_files
     ]
     for path in data.unlabelled_files:
         texts = read_lines(path)
-        rows = Dataset.from_dict({"text": texts, "label": [None] * len(texts)})
-        extra.append(rows.cast(train.select_columns(["text", "label"]).features))
+        empty = {name: [None] * len(texts) for name in kept[1:]}
+        rows = Dataset.from_dict({"text": texts, **empty})
+        extra.append(rows.cast(train.select_columns(kept).features))
     if isinstance(train.features["label"], List):  # class probabilities
         names = sorted(set(validation["label"]))
         count = len(train[0]["label"])
@@ -146,7 +159,7 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
             )
         extra = [_with_probabilities(rows, names) for rows in extra]
     if extra:
-        train = concatenate_datasets([train.select_columns(["text", "label"]), *extra])
+        train = concatenate_datasets([train.select_columns(kept), *extra])
     if not data.validation_file:
         held_out.update(validation["text"])
     train = without_texts(train, held_out)
@@ -168,72 +181,45 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
 def _with_probabilities(rows: Dataset, names: list) -> Dataset:
     """Rows whose label is a name, with 1 for it and 0 for the other names instead."""
     labels = [[float(label == name) for name in names] for label in rows["label"]]
-    return Dataset.from_dict({"text": rows["text"], "label": labels})
+    rest = {name: rows[name] for name in rows.column_names if name != "label"}
+    return Dataset.from_dict({"text": rows["text"], "label": labels, **rest})
 
 
-def leave_out_phrases(rows: Dataset, texts: Iterable[str]) -> Dataset:
-    """Drop the rows whose text occurs, word for word, inside one of the texts.
+def rows_shown(
+    data: DataArguments, seed: int, train: Dataset, validation: Dataset, *, selects: bool
+) -> RowsSeen:
+    """What a training of `load_data`'s rows shows a reader, to be saved with it.
 
-    Phrases of a treebank come from its sentences: those of the sentences that a reader is tested
-    or calibrated on must not be trained on.
+    Args:
+        data, seed: of the split.
+        train, validation: what `load_data` gave.
+        selects: the checkpoint that is kept is picked by the validation rows.
     """
-    seen: set[str] = set()
-    for text in texts:
-        words = _plain(text).split()
-        seen.update(
-            " ".join(words[start:end])
-            for start in range(len(words))
-            for end in range(start + 1, len(words) + 1)
-        )
-    return rows.filter(lambda row: _plain(row["text"]) not in seen)
-
-
-def _plain(text: str) -> str:
-    """The words of a text as the files of one treebank agree on them."""
-    return " ".join(text.lower().replace("\\/", "/").split())
-
-
-def hold_out(rows: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Split rows into the rest and a held-out share, whole groups together.
-
-    Rows of one `group` (the phrases of one sentence) fall on one side; without groups, rows of the
-    same text do. With them, a text may be in a group on each side, as 11 of IMDb's reviews are in
-    its blocks of ids: joining such groups would make one of nearly all of a treebank's, and would
-    change the split that readers were trained by. `without_texts` drops those from the rest.
-    """
-    if not 0 < share < 1:
-        raise ValueError(f"share ({share}) must be between 0 and 1")
-    key = "group" if "group" in rows.column_names else "text"
-    keys = sorted(set(rows[key]))
-    chosen = Dataset.from_dict({"key": keys}).shuffle(seed=seed)["key"][: int(share * len(keys))]
-    held = set(chosen)
-    flags = [value in held for value in rows[key]]
-    return (
-        rows.select([k for k, flag in enumerate(flags) if not flag]),
-        rows.select([k for k, flag in enumerate(flags) if flag]),
+    held = {
+        "calibration_share": data.calibration_share or None,
+        "calibration_file": data.calibration_file and Path(data.calibration_file).name,
+        "validation_share": None if data.validation_file else VALIDATION_SHARE,
+        "block_column": data.block_column,
+        "group_column": data.group_column,
+        "train_phrases": data.train_phrases or None,
+        "train_on_held_out": data.train_on_held_out or None,
+    }
+    split: dict[str, Any] = {"file": Path(data.train_file).name, "seed": seed}
+    split.update({name: value for name, value in held.items() if value is not None})
+    groups = set(train["group"]) if data.group_column else set()
+    groups = {name for name in groups if name is not None and not name.startswith(LONE)}
+    learned = Shown(
+        rows=frozenset(map(digest_text, train["text"])),
+        groups=frozenset(map(digest_text, groups)),
+        splits=(split,),
     )
-
-
-def without_texts(rows: Dataset, texts: Iterable[str]) -> Dataset:
-    """Drop the rows whose text is one of the texts: what is held out must not be seen."""
-    seen = set(texts)
-    kept = [k for k, text in enumerate(rows["text"]) if text not in seen]
-    return rows if len(kept) == len(rows) else rows.select(kept)
-
-
-def held_out_rows(
-    rows: Dataset, seed: int, *, calibration_share: float | None, validation_share: float | None
-) -> Dataset:
-    """The rows that `load_data` kept out of a training, found again; without a share all rows.
-
-    A training takes its calibration rows out first and its validation rows of the rest, so with
-    both shares these are the validation rows. Of a `calibration_file` nothing is found.
-    """
-    if not validation_share:
-        return hold_out(rows, calibration_share, seed)[1] if calibration_share else rows
-    if calibration_share:
-        rows = hold_out(rows, calibration_share, seed)[0]
-    return hold_out(rows, validation_share, seed)[1]
+    seen = RowsSeen(shown={"training": learned})
+    if selects:
+        picked = frozenset(map(digest_text, validation["text"]))
+        seen |= RowsSeen(shown={"selection": Shown(rows=picked, splits=(split,))})
+    # What a teacher was shown before it labelled the file lies beside it (label_with_teacher.py).
+    teacher = load_rows_seen(Path(data.train_file).parent)
+    return seen if teacher is None else teacher.as_start(data.train_file) | seen
 
 
 __all__ = [
@@ -243,5 +229,6 @@ __all__ = [
     "leave_out_phrases",
     "load_data",
     "read_labelled_texts",
+    "rows_shown",
     "without_texts",
 ]

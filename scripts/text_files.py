@@ -10,6 +10,9 @@ from typing import Any
 
 from datasets import Dataset, Value, concatenate_datasets, load_dataset
 
+LONE = "\0"
+"""Begins the name of a group that a row without one forms by itself."""
+
 _TREE_TOKEN = re.compile(r"\(|\)|[^\s()]+")
 _TABLES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 
@@ -22,6 +25,7 @@ def read_labelled_texts(
     phrases: bool = False,
     block_column: str | None = None,
     block_size: int = 100,
+    group_column: str | None = None,
     blank: bool = False,
 ) -> Dataset:
     """Read a file of labelled texts into columns `text` and `label`, and perhaps `group`.
@@ -36,11 +40,18 @@ def read_labelled_texts(
         phrases: trees only: also every labelled phrase inside them (column `whole` is false).
         block_column: a number column; rows of one label whose numbers fall into the same block of
             `block_size` form a `group` (numbers were often given film by film, say).
+        group_column: a column whose values name the groups: rows of one are held out together.
         blank: allow tables to have texts that are empty, or missing (None).
 
     Raises:
         ValueError: the format is not known, or a row lacks its text or its label.
     """
+    if group_column is not None and (block_column or Path(path).suffix not in _TABLES):
+        raise ValueError(
+            f"--group_column ({group_column}) names the groups of a table (.csv, .parquet, .json "
+            f"or .jsonl) without --block_column, and the file is {path}: leave it out, or give "
+            "the texts as one of these"
+        )
     if Path(path).is_dir():
         halves = [str(file) for end in ("neg", "pos") for file in Path(path).glob(f"*.{end}")]
         if not halves:
@@ -59,7 +70,13 @@ def read_labelled_texts(
     else:
         rows = _read_table(path)
         _check_columns(rows, path, text=text_column, label=label_column, block=block_column)
-    return _labelled(rows, path, (text_column, label_column), block_column, block_size, blank)
+        _check_columns(rows, path, group=group_column)
+    names = None if group_column is None else list(rows[group_column])
+    rows = _labelled(rows, path, (text_column, label_column), block_column, block_size, blank)
+    if names is None:
+        return rows
+    groups = [f"{LONE}{k}" if name is None else str(name) for k, name in enumerate(names)]
+    return rows.add_column("group", groups)
 
 
 def read_texts(path: str, text_column: str = "text") -> list[str]:

@@ -11,7 +11,7 @@ output=$3
 here=$(cd "$(dirname "$0")" && pwd)
 "${PYTHON:-python}" "$here/label_with_teacher.py" --teacher "$teacher" \
     --data_file "$data/imdb/train.parquet" --block_column id --chunk_size 62 --hard_share 0.4 \
-    --output_dir "$output/labels"
+    --seed 0 --output_dir "$output/labels"
 common=(
     --model skim_rnn --train_file "$output/labels/train.parquet"
     --validation_file "$output/labels/validation.parquet"
@@ -38,4 +38,4 @@ common=(
     --output_dir "$output/skim"
 "${PYTHON:-python}" "$here/calibrate.py" --task text --model "$output/skim" \
     --data_file "$data/imdb/train.parquet" --block_column id --validation_share 0.1 \
-    --budget 0.2
+    --seed 0 --budget 0.2

@@ -34,4 +34,4 @@ reviews=(--train_file "$data/imdb/train.parquet" --block_column id)
     --num_train_epochs 4 --output_dir "$output/chunks"
 "${PYTHON:-python}" "$here/calibrate.py" --task text --model "$output/chunks" \
     --data_file "$data/imdb/train.parquet" --block_column id --validation_share 0.1 \
-    --batch_size 32 --max_drop 0.005 --num_levels 20
+    --seed 0 --batch_size 32 --max_drop 0.005 --num_levels 20

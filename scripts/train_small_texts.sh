@@ -19,7 +19,8 @@ train() { # NAME FILE EPOCHS OPTIONS...
 }
 calibrate() { # NAME FILE
     "${PYTHON:-python}" "$here/calibrate.py" --task text --model "$output/$1" \
-        --data_file "$data/$2" --calibration_share 0.2 --batch_size 32 --max_drop 0.01 --measured
+        --data_file "$data/$2" --calibration_share 0.2 --seed 0 --batch_size 32 --max_drop 0.01 \
+        --measured
 }
 train trec trec/train_5500.label 5 --calibration_share 0.2
 calibrate trec trec/train_5500.label

@@ -7,7 +7,12 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+
+from unseen import Rows
+
+from temporal.models.rows_seen import digest_file, digest_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +27,14 @@ class Clip:
     """Clips of one group (a session, say) resemble each other and stay on one side of a split."""
     camera: str
     """A coarser group, for holding whole cameras out; empty without that column."""
+
+    @property
+    def digest(self) -> int:
+        """Of the file's bytes: copies are one clip."""
+        return _digest(self.path)
+
+
+_digest = lru_cache(maxsize=None)(digest_file)  # a file is read for it once
 
 
 def read_clips(data_dir: str, manifest: str = "groups.csv") -> tuple[list[Clip], list[str]]:
@@ -43,6 +56,49 @@ def read_clips(data_dir: str, manifest: str = "groups.csv") -> tuple[list[Clip],
         for row in rows
     ]
     return clips, names
+
+
+def rows_of(clips: Sequence[Clip], source: str) -> Rows:
+    """Clips as digests, with their groups."""
+    groups = [digest_text(clip.group) if clip.group else None for clip in clips]
+    return Rows(source=source, rows=[clip.digest for clip in clips], groups=groups)
+
+
+def joined(groups: Sequence[str], digests: Sequence[int]) -> list[str]:
+    """Names of groups in which groups that hold copies of one file are one.
+
+    Args:
+        groups: of each clip; clips without one ("") are each their own.
+        digests: of each clip's file.
+    """
+    own = [group or f"\0{k}" for k, group in enumerate(groups)]
+    parent = {group: group for group in own}
+
+    def root(group: str) -> str:
+        while parent[group] != group:
+            parent[group] = group = parent[parent[group]]
+        return group
+
+    first: dict[int, str] = {}
+    for group, digest in zip(own, digests, strict=True):
+        one, other = sorted((root(group), root(first.setdefault(digest, group))))
+        parent[other] = one
+    return [root(group) for group in own]
+
+
+def hold_out_clips(clips: Sequence[Clip], share: float, seed: int) -> tuple[list[Clip], list[Clip]]:
+    """Split clips into the rest and a held-out share, whole groups and copies together."""
+    if not 0 < share < 1:
+        raise ValueError(f"share ({share}) must be between 0 and 1")
+    groups = joined([clip.group for clip in clips], [clip.digest for clip in clips])
+    names = sorted(set(groups))
+    random.Random(seed).shuffle(names)
+    held = set(names[: int(share * len(names))])
+    pairs = list(zip(clips, groups, strict=True))
+    return (
+        [clip for clip, group in pairs if group not in held],
+        [clip for clip, group in pairs if group in held],
+    )
 
 
 def grouped_folds(

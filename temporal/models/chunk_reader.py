@@ -35,7 +35,7 @@ from .chunk_pooling import Evidence, LearnedPooling, MeanPooling
 from .configuration_chunk_reader import ChunkReaderConfig
 from .early_exit import EarlyExit
 from .halting import check_criterion
-from .reader import Reader
+from .saved_reader import SavedReader
 from .whole_classifier import WholeClassifier
 
 
@@ -60,7 +60,7 @@ class Skim(NamedTuple):
     """What each chunk adds to them, chunks in the order of the text; zeros where there is none."""
 
 
-class ChunkReader(Reader, PreTrainedModel):
+class ChunkReader(SavedReader, PreTrainedModel):
     """Any text encoder, read over the chunks of a document with an answer after each.
 
     `ChunkReader.from_classifier(classifier, special_tokens)` needs no training: it averages the

@@ -31,8 +31,8 @@ from .encoders import PackedTokens, PaddedTokens, Tokens, family_of, max_positio
 from .halting import certainty_rule, threshold_of
 from .learned_criteria import LEARNED_CRITERIA, LearnedCriterion
 from .pruned_layers import PrunedLayers
-from .reader import Reader
 from .regimes import REGIMES, Regime, answers, exit_loss
+from .saved_reader import SavedReader
 from .token_pruning import PRUNERS, init_pruner_weights
 from .whole_layers import WholeLayers
 
@@ -69,7 +69,7 @@ class DepthAnswer(NamedTuple):
     """What it saw, `[D]`."""
 
 
-class EarlyExit(Reader, PreTrainedModel):
+class EarlyExit(SavedReader, PreTrainedModel):
     """Exits around any BERT-type `AutoModelForSequenceClassification`.
 
     `EarlyExit.from_classifier(classifier, exit_layers=[2, 4, 6])` wraps one; the exits start as

