@@ -25,6 +25,7 @@ import decord
 import torch
 import transformers
 from finetune_video import Protocol, VideoArguments, training_defaults
+from training_flags import IGNORED_FOR_CLIPS, check_flags, check_processes, given_options
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.utils import logging
 from unseen import keep_unseen
@@ -190,9 +191,12 @@ def clock(contestants: Contestants, work: Work, rounds: int) -> dict[str, dict[s
 
 def main() -> None:
     """Score every clip once, time a part of them, print."""
-    parser = HfArgumentParser((BenchmarkArguments, VideoArguments, TrainingArguments))
+    kinds = (BenchmarkArguments, VideoArguments, TrainingArguments)
+    parser = HfArgumentParser(kinds)
     parser.set_defaults(**training_defaults())
     args, video_args, training = parser.parse_args_into_dataclasses(sys.argv[1:])
+    check_flags(training, given_options(kinds, sys.argv[1:]), IGNORED_FOR_CLIPS)
+    check_processes(training, alone=True)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     clips, names = read_clips(video_args.data_dir, video_args.manifest)

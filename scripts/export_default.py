@@ -8,7 +8,7 @@ Weights become float16, in safetensors.
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 import torch
 from transformers import AutoTokenizer
@@ -17,7 +17,12 @@ from write_card import write_card
 from temporal.pipelines.loading import load_model
 
 if __name__ == "__main__":
-    source, target, facts_file = sys.argv[1:4]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("source", help="folder of the trained reader")
+    parser.add_argument("target", help="folder to write")
+    parser.add_argument("facts_file", help="of scripts/write_card.py")
+    args = parser.parse_args()
+    source, target, facts_file = args.source, args.target, args.facts_file
     loaded = load_model("text-classification", source)
     loaded.module.config.architectures = [type(loaded.module).__name__]
     loaded.module.to(torch.float16).save_pretrained(target)

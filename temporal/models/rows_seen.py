@@ -133,12 +133,13 @@ class RowsSeen:
 
     def save(self, folder: str | Path) -> None:
         """Write `rows_seen.json` into a folder."""
-        saved = {
+        saved: dict[str, Any] = {
             "version": _VERSION,
             "training_known": self.training_known,
             "started_from": list(self.started_from),
-            **{use: shown.to_dict() for use, shown in self.shown.items()},
         }
+        for use, shown in self.shown.items():
+            saved[use] = shown.to_dict()
         Path(folder, FILE).write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
 
 
@@ -155,15 +156,14 @@ def load_rows_seen(folder: str | Path) -> RowsSeen | None:
         saved = json.loads(file.read_text(encoding="utf-8"))
         if saved["version"] != _VERSION:
             raise ValueError(f"version {saved['version']}")
-        shown: dict[Use, Shown] = {
-            use: Shown(
-                rows=_unpacked(saved[use]["rows"], saved[use]["num_rows"]),
-                groups=_unpacked(saved[use]["groups"]),
-                splits=tuple(dict(split) for split in saved[use]["splits"]),
-            )
-            for use in USES
-            if use in saved
-        }
+        shown: dict[Use, Shown] = {}
+        for use in USES:
+            if use in saved:
+                shown[use] = Shown(
+                    rows=_unpacked(saved[use]["rows"], saved[use]["num_rows"]),
+                    groups=_unpacked(saved[use]["groups"]),
+                    splits=tuple(dict(split) for split in saved[use]["splits"]),
+                )
         return RowsSeen(
             shown=shown,
             started_from=tuple(map(str, saved["started_from"])),
