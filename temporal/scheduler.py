@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from .handle import Handle, ReadRequest
+from .rows import WrongRowsError
 from .source import Source
 from .stage import Stage, StageCall
 from .trace import Trace
@@ -203,7 +204,7 @@ class Run:
                     f"a cohort of {len(reader.handles)} returned {count} values: "
                     "read must return a list with one per source"
                 )
-        if error is not None and len(reader.handles) > 1:
+        if error is not None and not isinstance(error, WrongRowsError) and len(reader.handles) > 1:
             self.alone.extend(
                 (handle.source, reader.start + k) for k, handle in enumerate(reader.handles)
             )
@@ -297,6 +298,11 @@ class Run:
         try:
             results = self._compute(stage, batch, readers)
         except Exception as error:
+            if isinstance(error, WrongRowsError):
+                # A stage that loses rows is not to be trusted with fewer of them, either.
+                own = (WrongRowsError(*error.args) for _ in readers)
+                self.ready.extend((reader, None, e) for reader, e in zip(readers, own, strict=True))
+                return
             if len(batch) == 1:
                 self.ready.append((readers[0], None, error))
                 return

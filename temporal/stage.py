@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from .macs import count_macs, count_macs_by_length
 from .packed import Packed
+from .rows import WrongRowsError, check_rows, split_rows
 
 
 class StageCall:
@@ -24,6 +25,12 @@ class StageCall:
         self.args = args
         self.rows = rows
         self.num_rows = len(args[0])
+        for arg in args[1:]:
+            if len(arg) != self.num_rows:  # joined, the rows of others would slip into the gap
+                raise ValueError(
+                    f"arguments of stage {stage.name!r} must have one number of rows each, not "
+                    f"{[len(arg) for arg in args]}"
+                )
 
     def __await__(self) -> Generator[StageCall, Any, Any]:
         return (yield self)
@@ -38,7 +45,8 @@ class Stage:
     `Packed`, which joins and splits without padding; each row then costs by its own length.
 
     Args:
-        fn: `fn(*tensors) -> Tensor | tuple[Tensor, ...]`, each with as many rows as the arguments.
+        fn: of tensors, returns a tensor, or a tuple, list, dict or `ModelOutput` of tensors
+            (nested as deep as need be), each with as many rows as the arguments.
         name: for counters and messages; default: the function's name.
         counts_macs: the function's last result says how many MACs each row took (int64 `[n]`); it
             is not handed on. For kernels, which torch's counter cannot see.
@@ -62,7 +70,7 @@ class Stage:
         counts_macs: bool = False,
     ) -> None:
         self.fn = fn
-        self.name = name or getattr(fn, "__name__", type(fn).__name__)
+        self.name = str(name or getattr(fn, "__name__", type(fn).__name__))
         self.pad = pad
         self.counts_macs = counts_macs
         self.calls = 0
@@ -114,11 +122,21 @@ class Stage:
     def run(
         self, batch: list[StageCall], *, count_macs: bool
     ) -> tuple[list[Any], float, Sequence[float]]:
-        """Run joined calls. Returns each call's result, the seconds, and the MACs of each row."""
+        """Run joined calls. Returns each call's result, the seconds, and the MACs of each row.
+
+        Raises:
+            WrongRowsError: the function returned another number of rows than it was given.
+        """
         start = time.perf_counter()
         args = self._join(batch)
         num_rows = sum(call.num_rows for call in batch)
         output, macs = self._compute(args, num_rows, count_macs)
+        check_rows(output, num_rows, self.name)
+        if len(macs) != num_rows:
+            raise WrongRowsError(
+                f"stage {self.name!r} was given {num_rows} rows and returned the MACs of "
+                f"{len(macs)}: with counts_macs its last result must have a number for each row"
+            )
         results = self._split(output, batch)
         seconds = time.perf_counter() - start
         self.calls += 1
@@ -133,7 +151,7 @@ class Stage:
     ) -> tuple[Any, Sequence[float]]:
         if self.counts_macs:
             *output, macs_n = self.fn(*args)
-            return output[0] if len(output) == 1 else tuple(output), macs_n.tolist()
+            return output[0] if len(output) == 1 else tuple(output), macs_n.reshape(-1).tolist()
         if not count or not num_rows:
             return self.fn(*args), [0.0] * num_rows
         for arg in args:
@@ -185,10 +203,7 @@ class Stage:
         if len(batch) == 1:
             return [output]
         sizes = [call.num_rows for call in batch]
-        if isinstance(output, Tensor | Packed):
-            return self._cut(output.split(sizes), batch)
-        columns = [self._cut(column.split(sizes), batch) for column in output]
-        return list(zip(*columns, strict=True))
+        return split_rows(output, sizes, lambda parts: self._cut(parts, batch))
 
     def _cut(self, parts: Sequence[Any], batch: list[StageCall]) -> list[Any]:
         """Take the padding off results that have it, so that it never travels on."""

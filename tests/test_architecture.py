@@ -17,6 +17,7 @@ FLOORS = {
     "source": 1,
     "macs": 1,
     "packed": 1,
+    "rows": 1,
     "policies": 1,
     "kernels": 1,
     "handle": 2,

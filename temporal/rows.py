@@ -1,0 +1,89 @@
+"""What a stage returns, by rows: checked against the rows it was given, and split among callers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .packed import Packed
+
+
+class WrongRowsError(RuntimeError):
+    """A stage returned another number of rows than it was given: nobody's rows can be told."""
+
+
+def check_rows(output: Any, num_rows: int, name: str) -> None:
+    """Raise unless every tensor in a stage's output has a row for each row of its input.
+
+    Args:
+        output: a tensor, a `Packed`, None, or a tuple, list, dict or `ModelOutput` of these,
+            nested as deep as need be.
+        num_rows: rows that the stage was given.
+        name: of the stage.
+
+    Raises:
+        WrongRowsError: a tensor has another number of rows.
+        TypeError: something in the output has no rows.
+    """
+    _check(output, num_rows, name, "")
+
+
+def _check(output: Any, num_rows: int, name: str, where: str) -> None:
+    if isinstance(output, Tensor | Packed):
+        if isinstance(output, Tensor) and output.dim() == 0:
+            found = "a scalar"
+        elif len(output) != num_rows:
+            found = f"{len(output)} rows"
+        else:
+            return
+        place = f" in its result{where}" if where else ""
+        raise WrongRowsError(
+            f"stage {name!r} was given {num_rows} rows and returned {found}{place}: it must "
+            "return one row for each, in the same order"
+        )
+    if output is None:
+        return
+    if isinstance(output, Mapping):
+        for key, part in output.items():
+            _check(part, num_rows, name, f"{where}[{key!r}]")
+    elif isinstance(output, tuple | list):
+        for k, part in enumerate(output):
+            _check(part, num_rows, name, f"{where}[{k}]")
+    else:
+        raise TypeError(
+            f"stage {name!r} returned a {type(output).__name__}{where and f' in {where}'}, which "
+            "has no rows: it must return tensors, or tuples, lists or dicts of tensors"
+        )
+
+
+def split_rows(
+    output: Any, sizes: Sequence[int], cut: Callable[[Sequence[Any]], list[Any]]
+) -> list[Any]:
+    """Split what `check_rows` accepts into one output of the same form for each caller.
+
+    Args:
+        output: of `sum(sizes)` rows.
+        sizes: rows of each caller.
+        cut: is given the parts of each tensor, one for each caller, and returns them.
+    """
+    if isinstance(output, Tensor | Packed):
+        return cut(output.split(list(sizes)))
+    if output is None:
+        return [None] * len(sizes)
+    if isinstance(output, Mapping):
+        columns = [split_rows(part, sizes, cut) for part in output.values()]
+        by_caller = [dict(zip(output, parts, strict=True)) for parts in _rows_of(columns, sizes)]
+        if dataclasses.is_dataclass(output):  # a ModelOutput
+            return [type(output)(**parts) for parts in by_caller]
+        return list(by_caller)
+    columns = [split_rows(part, sizes, cut) for part in output]
+    if hasattr(output, "_fields"):  # a named tuple
+        return [type(output)(*parts) for parts in _rows_of(columns, sizes)]
+    return [type(output)(parts) for parts in _rows_of(columns, sizes)]
+
+
+def _rows_of(columns: list[list[Any]], sizes: Sequence[int]) -> list[tuple[Any, ...]]:
+    return list(zip(*columns, strict=True)) if columns else [()] * len(sizes)
