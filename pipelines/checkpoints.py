@@ -50,7 +50,7 @@ def open_checkpoint(task: str, path: str, hub: dict[str, Any]) -> Any:
     architecture = (config.architectures or [""])[0]
     if task == "text-classification":
         return AutoModelForSequenceClassification.from_pretrained(path, **weights)
-    if architecture.endswith("ForVideoClassification"):
+    if "ForVideoClassification" in architecture:
         return AutoModelForVideoClassification.from_pretrained(path, **weights)
     return AutoModelForImageClassification.from_pretrained(path, **weights)
 

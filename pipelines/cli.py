@@ -15,7 +15,6 @@ import typer
 
 from .faults import UsageFault, faults
 from .stop import exit_on_signal
-from .streams import forgive_closed_streams
 
 Task = Literal["video-classification", "text-classification"]
 
@@ -148,7 +147,6 @@ def show(
 
 def main() -> None:
     """Run the command line (the `temporal` script)."""
-    forgive_closed_streams()
     with exit_on_signal(debug="--debug" in sys.argv[1:]):
         app()
 

@@ -15,8 +15,7 @@ from ..data.ledger import Format, ResultWriter, committed_ids, read_rows
 from ..data.manifest import RunManifest, open_run
 from .reading import Reading
 from .row import row_of, row_schema, storable
-from .stop import Stop, stop_on_signal
-from .streams import Forgiving
+from .stop import stop_on_signal
 from .summary import Summary, summarize
 
 if TYPE_CHECKING:
@@ -70,14 +69,13 @@ def run(
     rows_per_part: int | None = None,
     rank: int = 0,
     world_size: int = 1,
-    stop: threading.Event | Stop | None = None,
+    stop: threading.Event | None = None,
 ) -> Summary:
     """Read every item with `pipe` and commit one row for each to `output`.
 
-    The first SIGINT, SIGTERM or SIGHUP stops taking new inputs, finishes and commits those in
-    flight, and returns with `Summary.stopped`; a second one ends the process at once (exit code
-    75). Either way, and after a kill -9, the same call with `resume=True` does the rest and nothing
-    twice.
+    The first SIGINT or SIGTERM stops taking new inputs, finishes and commits those in flight, and
+    returns with `Summary.stopped`; a second one ends the process at once (exit code 75). Either
+    way, and after a kill -9, the same call with `resume=True` does the rest and nothing twice.
 
     Args:
         pipe: A pipeline, or anything with its `read` and `model_name`.
@@ -126,12 +124,7 @@ def run(
         mine = None if total is None else len(range(rank, total, world_size))
         with _bar(progress, mine) as bar:
             job.work(items, bar)
-    return summarize(
-        read_rows(output),
-        skipped=job.skipped,
-        stopped=job.stopped,
-        labels=tuple(label_names(pipe).values()),
-    )
+    return summarize(read_rows(output), skipped=job.skipped, stopped=job.stopped)
 
 
 class _Job:
@@ -151,13 +144,12 @@ class _Job:
         self.on_error = on_error
         self.keep_text = keep_text
         self.is_video = is_video
-        self.stops: list[threading.Event | Stop] = []
+        self.stops: list[threading.Event] = []
         self.done: set[str] = set()
         self.share = (0, 1)
         self.skipped = 0
         self.stopped = False
         self._units_read = self._units_total = 0
-        self._macs = self._dense_macs = 0
         self._pending: dict[str, _Pending] = {}
         self._names = label_names(pipe)
 
@@ -188,22 +180,16 @@ class _Job:
                 f"{reading.id}: {reading.error.reason}: {reading.error.message}; resume with "
                 "on_error='record' (--resume --on-error record) to go on past it"
             )
-        dense_macs = self._dense_macs_of(reading)
         if reading.error is not None and self.on_error == "skip":
             self.skipped += 1
         else:
-            self.writer.write(self._row(reading, pending, dense_macs))
+            self.writer.write(self._row(reading, pending))
         if reading.trace is not None:
             self._units_read += reading.trace.units_read
             self._units_total += reading.trace.units_total
-            if dense_macs:
-                self._macs += reading.trace.cost.macs
-                self._dense_macs += dense_macs
         if self._units_total:
-            shares = f"read {self._units_read / self._units_total:.1%}"
-            if self._dense_macs:
-                shares += f", computed {self._macs / self._dense_macs:.1%}"
-            bar.set_postfix_str(shares, refresh=False)
+            share = self._units_read / self._units_total
+            bar.set_postfix_str(f"read {share:.1%}", refresh=False)
         bar.update()
 
     def _hand_out(self, items: Iterable[Item], bar: tqdm[Any]) -> Iterator[Item]:
@@ -234,22 +220,18 @@ class _Job:
     def _is_told_to_stop(self) -> bool:
         return any(event.is_set() for event in self.stops)
 
-    def _row(self, reading: Reading, pending: _Pending, dense_macs: int | None) -> dict[str, Any]:
+    def _row(self, reading: Reading, pending: _Pending) -> dict[str, Any]:
+        dense_macs = getattr(self.pipe, "dense_macs", None)
         row = row_of(
             reading,
             target=pending.target,
             source=pending.source,
-            dense_macs=dense_macs,
+            dense_macs=dense_macs(reading.trace) if dense_macs and reading.trace else None,
         )
         if self.keep_text:
             row["text"] = storable(pending.text) if pending.text is not None else None
             row["spans"] = self._spans(row["text"], reading)
         return row
-
-    def _dense_macs_of(self, reading: Reading) -> int | None:
-        tell = getattr(self.pipe, "dense_macs", None)
-        macs: int | None = tell(reading.trace) if tell and reading.trace else None
-        return macs
 
     def _spans(self, text: str | None, reading: Reading) -> str | None:
         """The characters of each unit as JSON `[[start, stop], ...]`; None without units."""
@@ -291,4 +273,4 @@ def _path_of(value: Any) -> str | None:
 def _bar(progress: bool, total: int | None) -> tqdm[Any]:
     from tqdm import tqdm
 
-    return tqdm(total=total, unit="input", file=Forgiving(sys.stderr), disable=not progress)
+    return tqdm(total=total, unit="input", file=sys.stderr, disable=not progress)

@@ -30,18 +30,21 @@ def load_model(
     trust_remote_code: bool = False,
     revision: str | None = None,
     chunk_size: int | None = None,
+    **processors: Any,
 ) -> LoadedModel:
     """Load what `pipeline()` was given.
 
     Args:
         task: a pipeline's task.
         model: None, a path or id, a reader, or a classifier of transformers.
-        needs_pieces: a budget or policy is asked for, so an ordinary text classifier is read in
-            chunks rather than at once.
+        needs_pieces: a budget or policy is asked for, so an ordinary classifier of texts or
+            videos is read in chunks or clips rather than at once.
         tokenizer: a tokenizer, or its path; default: the model's.
         trust_remote_code: run code that comes with the model. Never on by itself.
         revision: of a hub id.
         chunk_size: tokens in a chunk for ordinary text classifiers; no other model takes it.
+        **processors: what prepares frames for an ordinary classifier, instead of what came with
+            it, by one of `PROCESSOR_OPTIONS`.
 
     Raises:
         ValueError: the model does not fit the task or takes no `chunk_size`.
@@ -63,4 +66,4 @@ def load_model(
     if task == "text-classification":
         tokenizer = load_tokenizer(tokenizer, path or getattr(model, "name_or_path", None), hub)
         return text_model(model, str(name), tokenizer, needs_pieces, chunk_size)
-    return video_model(model, str(name), path, hub)
+    return video_model(model, str(name), path, hub, processors, needs_pieces=needs_pieces)

@@ -14,10 +14,11 @@ from temporal.models.reader import Reader
 from temporal.trace import Trace
 
 from .device import pick_device
+from .image_processors import PROCESSOR_OPTIONS
 from .loading import LoadedModel, load_model, with_own_policy
 from .reading import Reading, ReadingError
 from .reading_errors import describe_error
-from .scores import FunctionToApply, class_scores
+from .scores import FunctionToApply, best_classes, class_scores, name_of
 
 Order = Literal["input", "completed"]
 OnError = Literal["raise", "record", "skip"]
@@ -92,7 +93,10 @@ def pipeline(
     }
     loading = {
         name: options.pop(name)
-        for name in ("tokenizer", "trust_remote_code", "revision", "chunk_size")
+        for name in (
+            *("tokenizer", "trust_remote_code", "revision", "chunk_size"),
+            *PROCESSOR_OPTIONS,
+        )
         if name in options
     }
     loaded = load_model(task, model, needs_pieces=bool(policy) or budget is not None, **loading)
@@ -292,13 +296,16 @@ class Pipeline:
         source: Any = outcome.source
         error = outcome.error or outcome.fault
         predictions: tuple[dict[str, Any], ...] = ()
+        classes: tuple[int, ...] = ()
         if outcome.error is None:
-            scores = class_scores(self.model.config, outcome.value, self.function_to_apply)
-            ranked = sorted(scores.items(), key=lambda item: -item[1])[:top_k]
-            predictions = tuple({"label": label, "score": score} for label, score in ranked)
+            config = self.model.config
+            scores = class_scores(config, outcome.value, self.function_to_apply)
+            classes = best_classes(scores, top_k)
+            predictions = tuple({"label": name_of(config, k), "score": scores[k]} for k in classes)
         reading = Reading(
             id=source.id,
             predictions=predictions,
+            classes=classes,
             trace=None if outcome.trace is None else self._trace(outcome.trace, source),
             error=self._partial(outcome) if error is None else describe_error(error),
             backend=getattr(source, "backend", None) if outcome.trace is not None else None,

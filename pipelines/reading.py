@@ -32,6 +32,9 @@ class Reading:
     predictions: tuple[dict[str, Any], ...] = ()
     """`{"label": str, "score": float}` by falling score, as transformers returns them."""
 
+    classes: tuple[int, ...] = ()
+    """Index of each prediction's class, which tells classes of one name apart."""
+
     trace: Trace | None = None
     """What was read, skipped and halted, and its cost; None where nothing could be read."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Literal
 
 from torch import Tensor
@@ -11,11 +12,11 @@ FunctionToApply = Literal["softmax", "sigmoid", "none"]
 
 def class_scores(
     config: Any, logits_K: Tensor, function_to_apply: FunctionToApply | None = None
-) -> dict[str, float]:
-    """Score of each class by name.
+) -> list[float]:
+    """Score of each class, by its index: names need not differ.
 
     Args:
-        config: a model's, with `id2label`, `num_labels` and perhaps `problem_type`.
+        config: a model's, with `num_labels` and perhaps `problem_type`.
         logits_K: `[K]`.
         function_to_apply: default: nothing for regression, a sigmoid for one label or several
             independent ones, else a softmax.
@@ -42,6 +43,21 @@ def class_scores(
         raise ValueError(
             f"function_to_apply ({function_to_apply!r}) must be one of {sorted(functions)}"
         )
-    scores = functions[name](logits_K).tolist()
-    names = config.id2label  # once: a configuration's attributes are slow
-    return {names[k]: score for k, score in enumerate(scores)}
+    return functions[name](logits_K).tolist()
+
+
+def best_classes(scores: list[float], top_k: int | None) -> tuple[int, ...]:
+    """Indices of the best classes by falling score, of equal ones the first; None: all."""
+    return tuple(sorted(range(len(scores)), key=lambda k: -scores[k])[:top_k])
+
+
+def name_of(config: Any, index: int) -> str:
+    """A class's name, as transformers names what has none."""
+    return (config.id2label or {}).get(index, f"LABEL_{index}")
+
+
+def class_numbers_by_name(config: Any) -> dict[str, int]:
+    """Index of each class by its name; classes that share a name go by their number as text."""
+    names = {int(index): str(name) for index, name in config.id2label.items()}
+    times = Counter(names.values())
+    return {name if times[name] == 1 else str(index): index for index, name in names.items()}

@@ -11,6 +11,8 @@ from temporal.data import DecodePool, Item, Video
 from temporal.data.decode.backends import count_cores
 from temporal.data.decode.remote.urls import AllowRemote, check_permission
 from temporal.engine import Engine
+from temporal.models import ClipReader
+from temporal.models.checks import check_count
 from temporal.trace import Trace
 
 from .pipeline import Pipeline
@@ -29,7 +31,7 @@ class VideoClassificationPipeline(Pipeline):
         isolate: decode in killable processes, so that a broken file cannot take this one along.
         deadline_seconds: with `isolate`: time that one read may take.
         allow_remote: whether URLs are read, see `temporal.data.Video`.
-        frame_sampling_rate: of clips, for video classifiers, as in transformers.
+        frame_sampling_rate, num_frames: of clips, for video classifiers, as in transformers.
         **options: see `Pipeline`.
     """
 
@@ -47,6 +49,7 @@ class VideoClassificationPipeline(Pipeline):
         deadline_seconds: float = 60.0,
         allow_remote: AllowRemote = False,
         frame_sampling_rate: int | None = None,
+        num_frames: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(loaded, **options)
@@ -54,13 +57,22 @@ class VideoClassificationPipeline(Pipeline):
         self.isolate = isolate
         self.deadline_seconds = deadline_seconds
         self.allow_remote = check_permission(allow_remote)
-        if frame_sampling_rate is not None:
-            if not hasattr(self.reader, "sampling_rate"):
-                raise ValueError(
-                    f"frame_sampling_rate ({frame_sampling_rate}) is for classifiers of clips; "
-                    f"{self.model_name} reads single frames"
-                )
-            self.reader.sampling_rate = frame_sampling_rate
+        for name, field, value in (
+            ("frame_sampling_rate", "sampling_rate", frame_sampling_rate),
+            ("num_frames", "num_frames", num_frames),
+        ):
+            if value is not None:
+                if not isinstance(self.reader, ClipReader):
+                    raise ValueError(
+                        f"{name} ({value}) is for classifiers of clips; "
+                        f"{self.model_name} reads single frames"
+                    )
+                check_count(name, value, 1)
+                setattr(self.reader, field, value)
+        config = self.model.config
+        one_label = isinstance(self.reader, ClipReader) and config.num_labels == 1
+        if one_label and self.function_to_apply is None and config.problem_type is None:
+            self.function_to_apply = "softmax"  # as transformers does for videos
 
     def __call__(self, inputs: Any, *, top_k: Any = "", **options: Any) -> Any:
         """Classify a video, a list of videos, or lazily a generator or dataset.

@@ -30,6 +30,7 @@ from temporal.engine import Engine
 from temporal.models.recurrent import pool_states
 from temporal.models.rows_seen import digest_text
 from temporal.pipelines.loading import load_model
+from temporal.pipelines.scores import class_numbers_by_name
 
 
 @dataclass
@@ -151,7 +152,7 @@ def judge(path: str, texts: list[str], labels: list[Any], args: BenchmarkArgumen
     loaded = load_model("text-classification", path)
     reader = loaded.reader.eval()
     documents = Document.batch(texts, loaded.tokenizer, max_tokens=loaded.max_tokens)
-    names = reader.config.label2id
+    names = class_numbers_by_name(reader.config)
     good = [k for k, document in enumerate(documents) if isinstance(document, Document)]
     cohorts = [
         [documents[k] for k in good[start : start + 64]] for start in range(0, len(good), 64)

@@ -106,7 +106,7 @@ class AdaptiveReader:
         self.tally += Tally(
             reading.trace.units_read, cost.frames_decoded, cost.decode_seconds, cost.model_seconds
         )
-        return self.pipe.model.config.label2id[reading.predictions[0]["label"]]
+        return reading.classes[0]
 
     def count_decodes(self, path: str) -> None:
         """The trace did."""

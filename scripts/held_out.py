@@ -17,6 +17,7 @@ from video_data import hold_out_clips, read_clips, rows_of
 
 from temporal.data import Document, collect
 from temporal.models.rows_seen import Shown, Use, digest_file, digest_text, load_rows_seen
+from temporal.pipelines.scores import class_numbers_by_name
 
 
 @dataclass
@@ -199,10 +200,10 @@ def read_held_out(
         SystemExit: rows did, and --leave_out_seen was not given.
     """
     if args.task == "video":
-        return _videos(args, pipe.model.config.label2id, refuse)
+        return _videos(args, class_numbers_by_name(pipe.model.config), refuse)
     rows = without_blanks(text_rows(args, phrases=args.train_phrases), args.data_file)
     rows, digests, report = unseen_texts(args, rows, refuse)
-    numbers = class_numbers(rows["label"], pipe.model.config.label2id)
+    numbers = class_numbers(rows["label"], class_numbers_by_name(pipe.model.config))
     return HeldOut(
         list(rows["text"]), torch.tensor(numbers), report, shown_by(args, digests)
     )  # fmt: skip

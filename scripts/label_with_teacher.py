@@ -29,6 +29,7 @@ from unseen import Rows, keep_unseen
 from temporal.models import READERS
 from temporal.models.rows_seen import digest_text, load_rows_seen, start_of
 from temporal.pipelines.loading import LoadedModel, load_model
+from temporal.pipelines.scores import class_numbers_by_name
 from temporal.policies.read import even_pieces
 
 
@@ -134,7 +135,7 @@ def teachers_classes(
     """
     config = teacher.reader.config
     names = sorted(set(train["label"]))  # what learns from the files numbers them so
-    columns = class_numbers(names, config.label2id)
+    columns = class_numbers(names, class_numbers_by_name(config))
     if sorted(columns) != list(range(config.num_labels)):
         raise ValueError(
             f"--data_file ({file}) has the labels {names[:5]}, and the teacher "
@@ -162,7 +163,9 @@ def main() -> None:
     held = Rows(source=args.data_file, rows=[digest_text(text) for text in validation["text"]])
     unseen = keep_unseen(args.teacher, held, refuse=("training",))
     train = without_texts(train, validation["text"])
-    class_numbers(rows["label"], reader.config.label2id)  # refuses what is not the teacher's
+    class_numbers(
+        rows["label"], class_numbers_by_name(reader.config)
+    )  # refuses what is not the teacher's
     names, columns = teachers_classes(train, teacher, args.data_file)
     if torch.cuda.is_available():
         reader.to("cuda")

@@ -60,14 +60,10 @@ def read_at(
     Times are medians over rounds, after one that warms up and counts MACs.
     """
     apply_point(pipe.model.config, {"policy": policy})
-    number = pipe.model.config.label2id
     rounds = [list(pipe.read(inputs, top_k=1))]
     if unit == "ms":
         rounds = [list(pipe.read(inputs, top_k=1)) for _ in range(_TIMED_ROUNDS)]
-    answers = [
-        number[reading.predictions[0]["label"]] if reading.predictions else None
-        for reading in rounds[0]
-    ]
+    answers = [reading.classes[0] if reading.classes else None for reading in rounds[0]]
     costs = [
         statistics.median(cost_of(reading.trace, unit) if reading.trace else 0.0 for reading in one)
         for one in zip(*rounds, strict=True)

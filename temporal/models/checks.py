@@ -107,4 +107,10 @@ def _as_array(tensor: Tensor) -> NDArray[Any]:
 
 def num_classes(config: Any) -> int:
     """How many classes a configuration names (`num_labels` may be None in its type)."""
-    return len(config.id2label)
+    return len(config.id2label) if config.id2label else int(config.num_labels)
+
+
+def chooses_one_class(config: Any) -> bool:
+    """Whether a classifier's scores are one answer: not a regression, not several labels."""
+    several = config.problem_type in ("regression", "multi_label_classification")
+    return num_classes(config) > 1 and not several

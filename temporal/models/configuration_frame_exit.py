@@ -26,6 +26,9 @@ class FrameExitConfig(PreTrainedConfig):
     """Mean of each channel of the 0-255 pixels; None: the backbone's."""
     pixel_std: list[float] | None = None
     """Standard deviation of each channel of the 0-255 pixels; None: the backbone's."""
+    processor: dict | None = None
+    """Settings of the image processor that makes pixels of whole frames, its class among them,
+    instead of the three above; only with `head="classifier"`."""
     num_frames: int = 10
     """S: frames that are read when nothing halts."""
     order: str = "coarse_to_fine"
@@ -69,6 +72,8 @@ class FrameExitConfig(PreTrainedConfig):
         check_in("order", self.order, read_policies.ORDERS)
         check_in("pooling", self.pooling, POOLINGS)
         check_in("head", self.head, ("exits", "classifier"))
+        if self.processor is not None and self.head != "classifier":
+            raise ValueError(f"processor must be None with head {self.head!r}")
         check_range("num_frames", self.num_frames, 1, 10_000)
         check_range("min_frames", self.min_frames, 1, self.num_frames)
         check_range("snap_share", self.snap_share, 0.0, 1.0)

@@ -27,9 +27,12 @@ from ..policies.halt import LearnedGate
 from ..stage import Stage
 from .checks import check_finite, check_range, num_classes
 from .configuration_frame_exit import FrameExitConfig
+from .frame_votes import answer_of, votes
 from .halting import certainty_reached
 from .image_backbone import ImageBackbone, describe
+from .pixels import ProcessorPixels
 from .pooling import POOLINGS, pooled_size
+from .processors import describe_processor
 from .saved_reader import SavedReader
 from .standardised_exit import StandardisedExit
 
@@ -63,10 +66,15 @@ class FrameExit(SavedReader, PreTrainedModel):
     main_input_name = "pixel_values"
     unit = "frame"
 
-    def __init__(self, config: FrameExitConfig) -> None:
+    def __init__(
+        self, config: FrameExitConfig, classifier: nn.Module | None = None, processor: Any = None
+    ) -> None:
         super().__init__(config)
         with_classes = config.head == "classifier"
-        self.backbone = ImageBackbone(config.backbone or {}, with_classes=with_classes)
+        described = config.backbone or {}
+        self.backbone = ImageBackbone(described, with_classes=with_classes, model=classifier)
+        processor = processor or config.processor
+        self.pixels = ProcessorPixels(processor, self.backbone.model) if processor else None
         self.pool = POOLINGS[config.pooling]
         if not with_classes:
             size = pooled_size(config.pooling, self.backbone.num_features)
@@ -76,28 +84,33 @@ class FrameExit(SavedReader, PreTrainedModel):
             )
             gates = config.num_frames - 1 if config.gate else 0  # the last exit needs none
             self.gates = nn.ModuleList(LearnedGate(size) for _ in range(gates))
+        if self.pixels is not None:
+            self.prepare = Stage(self.pixels, name="pixels")
         self.features = Stage(self._features, name="backbone")
         self.post_init()
 
     @classmethod
-    def from_classifier(cls, classifier: nn.Module, **config: Any) -> FrameExit:
+    def from_classifier(
+        cls, classifier: nn.Module, processor: Any = None, **config: Any
+    ) -> FrameExit:
         """Read an existing image classifier over frames, without training.
 
         Args:
-            classifier: an image classifier of transformers, or an `EfficientNetLite0`.
+            classifier: an image classifier of transformers, or an `EfficientNetLite0`; used as it
+                is, not copied.
+            processor: the classifier's image processor, which then sees whole frames.
             **config: fields of `FrameExitConfig`, e.g. `criterion="stability"`.
         """
         own = getattr(classifier, "config", None)
         if own is not None:
-            config = {"id2label": own.id2label, "label2id": own.label2id, **config}
-        model = cls(
-            FrameExitConfig(
-                backbone=describe(classifier),
-                **{"pooling": "mean", "head": "classifier", **config},
-            )
-        )
-        model.backbone.model.load_state_dict(classifier.state_dict())
-        return model
+            named = ("id2label", "label2id") if own.id2label else ("num_labels",)
+            config = {name: getattr(own, name) for name in (*named, "problem_type")} | config
+        fields = {"pooling": "mean", "head": "classifier", **config}
+        if processor is not None:
+            fields["processor"] = describe_processor(processor)
+        for module in classifier.modules():
+            module._is_hf_initialized = True  # type: ignore[assignment]  # keep its weights
+        return cls(FrameExitConfig(backbone=describe(classifier), **fields), classifier, processor)
 
     @classmethod
     def from_backbone(cls, backbone: nn.Module, **config: Any) -> FrameExit:
@@ -124,11 +137,8 @@ class FrameExit(SavedReader, PreTrainedModel):
             init.zeros_(module.mean)
             init.ones_(module.scale)
         if isinstance(module, nn.BatchNorm2d):
-            for name, value in (
-                ("running_mean", 0),
-                ("running_var", 1),
-                ("num_batches_tracked", 0),
-            ):
+            starts = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
+            for name, value in starts.items():
                 init.constant_(module.get_buffer(name), value)
             if module.affine:
                 init.ones_(module.weight)
@@ -162,7 +172,8 @@ class FrameExit(SavedReader, PreTrainedModel):
         if sum(given is not None for given in (pixel_values, features, states)) != 1:
             raise ValueError("give one of pixel_values, features and states")
         if pixel_values is not None:
-            flat = self._features(pixel_values.flatten(0, 1))
+            flat = pixel_values.flatten(0, 1)
+            flat = self._features(*(self.pixels(flat) if self.pixels else (flat,)))
             features = flat.unflatten(0, pixel_values.shape[:2])
         if features is not None:
             if times is None:
@@ -214,20 +225,22 @@ class FrameExit(SavedReader, PreTrainedModel):
         states = [self.pool(features_BSD[:, :step], times_BS[:, :step]) for step in steps]
         return torch.stack(states, 1)
 
-    def _features(self, frames_BCHW: Tensor) -> Tensor:
-        """0-255 frames to features, or to the classifier's probabilities."""
-        frames_BCHW = frames_BCHW.to(self.device, self.dtype)
+    def _features(self, *inputs: Tensor) -> Tensor:
+        """0-255 frames, or what the processor made of them, to features or a classifier's votes."""
+        if self.pixels is not None:
+            return votes(self.config, self.pixels.call(self.backbone.model, inputs))
+        frames_BCHW = inputs[0].to(self.device, self.dtype)
         scale_C11 = frames_BCHW.new_tensor(self.config.pixel_std)[:, None, None]
         mean_C11 = frames_BCHW.new_tensor(self.config.pixel_mean)[:, None, None]
         features_BD = self.backbone.features((frames_BCHW - mean_C11) / scale_C11)
         if self.config.head == "classifier":
-            return self.backbone.classify(features_BD).softmax(-1)
+            return votes(self.config, self.backbone.classify(features_BD))
         power = self.config.feature_power
         return features_BD if power == 1 else features_BD.sign() * features_BD.abs() ** power
 
     def _answer(self, step: int, state_BP: Tensor) -> Tensor:
         if self.config.head == "classifier":
-            return state_BP.clamp(min=1e-12).log()  # a mean of probabilities, as logits again
+            return answer_of(self.config, state_BP, is_only=step == 0)
         return self.exits[step](state_BP)
 
     def _gates(self, states: Sequence[Tensor]) -> Tensor | None:
@@ -288,7 +301,8 @@ class FrameExit(SavedReader, PreTrainedModel):
     async def read(self, video: Handle) -> Tensor:
         """Read frames of one video until an exit is certain. Returns its logits `[K]`."""
         num_frames = await video.open()
-        size = (self.config.image_size, self.config.image_size)
+        # A processor sees whole frames.
+        size = (self.config.image_size,) * 2 if self.pixels is None else None
         order = self.plan(num_frames, video.index.keyframes)
         expect = getattr(video, "expect", None)
         if expect is not None:  # frames passed on the way to others need not be decoded again
@@ -312,12 +326,12 @@ class FrameExit(SavedReader, PreTrainedModel):
                 if len(video.faults) == _MAX_FAULTS:
                     break
                 continue
-            features_GD = await self.features(pixels_GCHW)
+            inputs = (pixels_GCHW,) if self.pixels is None else await self.prepare(pixels_GCHW)
+            features_GD = await self.features(*inputs)
             for frame, feature_1D in zip(group, features_GD.split(1), strict=True):
                 features.append(feature_1D)
                 times.append(frame / num_frames)
-                times_1S = feature_1D.new_tensor([times])
-                states.append(self.pool(torch.stack(features, 1), times_1S))
+                states.append(self.pool(torch.stack(features, 1), feature_1D.new_tensor([times])))
                 past.append(check_finite(self._answer(len(past), states[-1])).float())
             if not groups or len(past) < self.config.min_frames:
                 continue

@@ -22,11 +22,15 @@ class ImageBackbone(nn.Module):
 
     Args:
         description: `{"model_type": "efficientnet_lite0"}`, or a transformers configuration as a
-            dict with its `model_type`.
+            dict with its `model_type` and, where it has more than one, its class in
+            `architectures`.
         with_classes: keep the model's own classes (its classification head).
+        model: the model itself, used as it is; default: a new one.
     """
 
-    def __init__(self, description: dict[str, Any], *, with_classes: bool) -> None:
+    def __init__(
+        self, description: dict[str, Any], *, with_classes: bool, model: nn.Module | None = None
+    ) -> None:
         super().__init__()
         fields = dict(description)
         model_type = fields.pop("model_type")
@@ -34,14 +38,14 @@ class ImageBackbone(nn.Module):
         self.model: Any
         self.num_features: int
         if model_type == _LITE0:
-            self.model = EfficientNetLite0()
+            self.model = model or EfficientNetLite0()
             if not with_classes:
                 self.model.classifier = nn.Identity()  # its classes are not used
             self.num_features = self.model.num_features
             return
-        config = AutoConfig.for_model(model_type, **fields)
+        config: Any = AutoConfig.for_model(model_type, **fields) if model is None else model.config
         auto = AutoModelForImageClassification if with_classes else AutoModel
-        self.model = auto.from_config(config)
+        self.model = model or auto.from_config(config)
         # With classes the "features" are the logits already: an image classifier's head has a
         # different form in every family, so it is not taken apart.
         sizes = getattr(config, "hidden_sizes", None)
@@ -80,7 +84,9 @@ def describe(model: nn.Module) -> dict[str, Any]:
     """The description from which `ImageBackbone` builds such a model again."""
     if isinstance(model, EfficientNetLite0):
         return {"model_type": _LITE0}
-    return {**model.config.to_dict(), "model_type": model.config.model_type}  # type: ignore[operator, union-attr]  # a transformers model
+    config: Any = model.config
+    own_class = {"architectures": [type(model).__name__]}  # a family may have several
+    return {**config.to_dict(), **own_class, "model_type": config.model_type}
 
 
 def default_pixels(description: dict[str, Any]) -> tuple[list[float], list[float]]:

@@ -149,7 +149,10 @@ def test_pixels_are_normalised_as_the_checkpoint_says(vit_path: Path, tmp_path: 
         "image_std": [0.1, 0.2, 0.3],
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
-    config = load_model("video-classification", str(folder)).reader.config
-    assert config.pixel_mean == pytest.approx([102.0, 127.5, 153.0])
-    assert config.pixel_std == pytest.approx([25.5, 51.0, 76.5])
-    assert config.image_size == 32
+    settings["size"] = {"height": 32, "width": 32}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    reader = load_model("video-classification", str(folder)).reader
+    (pixels,) = reader.pixels(torch.full((1, 3, 40, 50), 153, dtype=torch.uint8))
+    want = [(0.6 - mean) / std for mean, std in ((0.4, 0.1), (0.5, 0.2), (0.6, 0.3))]
+    assert pixels.shape == (1, 3, 32, 32)
+    assert pixels[0, :, 7, 9].tolist() == pytest.approx(want, abs=1e-5)

@@ -311,8 +311,8 @@ def test_a_budget_reads_that_share_of_the_frames(vit_path: Path, videos: list[Pa
 
 
 def test_a_video_classifier_reads_clips(video_mae_path: Path, videos: list[Path]) -> None:
-    for policy, clips in (("confidence:0", 1), (None, 4)):
-        pipe: Any = pipeline("video-classification", model=video_mae_path, policy=policy)
+    for options, clips in (({"policy": "confidence:0"}, 1), ({"budget": 1.0}, 4)):
+        pipe: Any = pipeline("video-classification", model=video_mae_path, **options)
         (reading,) = pipe.read(videos[:1])
         assert reading.status == "ok" and pipe.reader.classify.rows == clips
         assert (reading.trace.exit, reading.trace.num_exits) == (clips - 1, 4)
