@@ -19,9 +19,13 @@ from .headers import boxes
 from .headers.bombs import find_bomb
 from .headers.settings import read_settings
 from .sniff import Checked
+from .streaming.guard import BoxGuard
 
 MAX_PIXELS = 4096 * 2304
 """Pixels of the largest frame that is decoded unless the caller allows more (4K, either way up)."""
+
+_MOST_UNBACKED_BYTES = 64 << 20
+# A frame of this size may be announced by a file that is smaller, because it was cut.
 
 _MAX_UNPROBED = 16
 """Streams of a file that can be spared the probing; others are probed."""
@@ -173,7 +177,7 @@ def _check_header(checked: Checked) -> None:
     with checked.open_file() as file:
         bomb = find_bomb(file)
     if bomb is not None:
-        raise VideoError("too_large", f"{checked.name}: {bomb}")
+        raise VideoError(bomb.reason, f"{checked.name}: {bomb.what}")
 
 
 def _video_stream(container: InputContainer, checked: Checked) -> VideoStream:
@@ -221,6 +225,23 @@ def late_header_error(checked: Checked) -> VideoError:
         f"{checked.name} cannot seek and its mp4 header (moov) does not come first; write it to a "
         "file, or make it with movflags faststart or frag_keyframe",
     )
+
+
+def announces_too_much(opened: Opened) -> bool:
+    """Whether a damaged mp4 gives frames more bytes than it has, for which no memory suffices.
+
+    A file that was cut has frames that are larger than what is left of it; those would fit.
+    """
+    if opened.checked.demuxer != "mov":
+        return False
+    most = _MOST_UNBACKED_BYTES
+    if opened.checked.is_seekable:
+        with opened.checked.open_file() as file:
+            most = max(most, file.seek(0, 2))
+    if isinstance(opened.checked.file, BoxGuard) and opened.checked.file.largest_frame_bytes > most:
+        return True  # of a pipe, the demuxer forgets the fragments that are over
+    # Sizes past what the demuxer's own table can hold come out of it as negative ones.
+    return any(not 0 <= entry.size <= most for entry in opened.stream.index_entries)
 
 
 def _has_header(checked: Checked) -> bool:

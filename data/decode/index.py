@@ -14,7 +14,7 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from .container import Opened
+from .container import Opened, announces_too_much
 from .errors import VideoError
 from .headers import boxes
 from .headers.disposable import Disposables
@@ -154,15 +154,16 @@ def build_index(opened: Opened) -> VideoIndex:
     """Read all packets of a freshly opened stream.
 
     Raises:
-        VideoError: `truncated_header` (a header and no frame), `bad_timestamps` (no packet has
-            any time) or `too_large`.
+        VideoError: `truncated_header` (a header and no frame), `corrupt` (nor can there be one),
+            `bad_timestamps` (no packet has any time) or `too_large`.
     """
     packets, durations, recoveries, has_many_slices, fault = _read_packets(opened)
     stream, checked = opened.stream, opened.checked
     context = stream.codec_context
     if not packets.is_shown.any():
         raise VideoError(
-            "truncated_header", f"{checked.name} has a video header and not one whole frame"
+            "corrupt" if announces_too_much(opened) else "truncated_header",
+            f"{checked.name} has a video header and not one whole frame",
         )
     if checked.demuxer == "mov" and len(stream.index_entries) > len(packets.pts):
         fault = "truncated"

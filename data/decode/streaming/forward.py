@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from ..container import Opened, late_header_error
+from ..container import Opened, announces_too_much, late_header_error
 from ..errors import Reason, VideoError
 from ..headers.rows import rows_check
 from ..sink import to_image, upright_size
@@ -115,6 +115,8 @@ class ForwardReader:
         if self._is_mov:
             announced = len(self._opened.stream.index_entries)
             self._fault = "truncated" if announced > num_packets else self._fault
+        if self._fault == "truncated" and announces_too_much(self._opened):
+            raise self._error("corrupt", "a frame is announced that is larger than the file")
         if self._due.origin is None and self._is_mov and not self._opened.checked.is_seekable:
             raise late_header_error(self._opened.checked)
         if self._fault is not None:
@@ -127,7 +129,7 @@ class ForwardReader:
         try:
             yield from (packet for packet in packets if packet.size)
         except (av.error.FFmpegError, IndexError) as error:  # the latter: damage like a new stream
-            if isinstance(error, MemoryError):
+            if isinstance(error, MemoryError) and not announces_too_much(self._opened):
                 raise self._error("oom", "the demuxer has not enough memory") from error
             self._fault = "truncated"
         except VideoError as error:  # of a bomb in its way

@@ -11,8 +11,8 @@ import io
 import struct
 from typing import Any
 
-from ..errors import VideoError
-from ..headers.bombs import find_bomb
+from ..errors import Reason, VideoError
+from ..headers.bombs import find_bomb, largest_frame
 
 MAX_HEADER_BYTES = 128 << 20
 """Bytes of one header (some ten million frames); larger ones are not taken into memory."""
@@ -27,6 +27,9 @@ class BoxGuard(io.RawIOBase):
         file: The source, at its start.
         name: How errors call it.
     """
+
+    largest_frame_bytes = 0
+    """Bytes of the largest frame that a fragment announced so far."""
 
     def __init__(self, file: io.RawIOBase, *, name: str) -> None:
         super().__init__()
@@ -43,7 +46,7 @@ class BoxGuard(io.RawIOBase):
         """Fill a part of the buffer; return the number of bytes, 0 at the end of the source.
 
         Raises:
-            VideoError: `too_large`: the next header is a bomb.
+            VideoError: `too_large` or `corrupt`: the next header is a bomb.
         """
         target = memoryview(buffer).cast("B")
         if not self._ready and self._num_passing == 0:
@@ -70,12 +73,16 @@ class BoxGuard(io.RawIOBase):
         body_bytes = size - len(head) if size >= len(head) else None
         if kind in _HEADERS:
             if body_bytes is not None and body_bytes > MAX_HEADER_BYTES:
-                self._refuse(f"its header has {body_bytes} bytes")
+                self._refuse("too_large", f"its header has {body_bytes} bytes")
             limit = MAX_HEADER_BYTES if body_bytes is None else body_bytes
             head += self._read(limit)
-            bomb = find_bomb(io.BytesIO(head))
+            bomb = find_bomb(io.BytesIO(head), holds_all=False)
             if bomb is not None:
-                self._refuse(bomb)
+                self._refuse(*bomb)
+            if kind == b"moof":
+                self.largest_frame_bytes = max(
+                    self.largest_frame_bytes, largest_frame(io.BytesIO(head))
+                )
             body_bytes = None if body_bytes is None else 0
         self._ready, self._num_passing = memoryview(head), body_bytes
 
@@ -87,5 +94,5 @@ class BoxGuard(io.RawIOBase):
             left -= len(part)
         return b"".join(parts)
 
-    def _refuse(self, what: str) -> None:
-        raise VideoError("too_large", f"{self._name}: {what}")
+    def _refuse(self, reason: Reason, what: str) -> None:
+        raise VideoError(reason, f"{self._name}: {what}")
