@@ -15,6 +15,7 @@ from transformers import (
 
 from temporal.models import READERS, FrameExit, FrameExitConfig
 from temporal.models.efficientnet_lite import load_imagenet_weights
+from temporal.models.stored_points import check_points
 
 
 def open_checkpoint(task: str, path: str, hub: dict[str, Any]) -> Any:
@@ -36,6 +37,7 @@ def open_checkpoint(task: str, path: str, hub: dict[str, Any]) -> Any:
     # safetensors only: a pickle may run code when it is opened.
     weights = {**hub, "use_safetensors": True, "dtype": torch.float32}
     if config.model_type in READERS:
+        check_points(config)
         reader_class: Any = READERS[config.model_type]
         if _carries_no_weights(path, config):
             reader = FrameExit(config)

@@ -40,6 +40,7 @@ class AdaptiveComputationTimeConfig(RecurrentConfig):
     """Sizes and policy of an `AdaptiveComputationTime`."""
 
     model_type = "adaptive_computation_time"
+    policy_fields = ("halt_threshold",)
 
     halt_threshold: float = 0.99
     """1 - epsilon: a token is done when its halting probabilities add up to this. May be changed

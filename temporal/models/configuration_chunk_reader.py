@@ -20,6 +20,7 @@ class ChunkReaderConfig(PreTrainedConfig):
     """The encoder's own configuration, how a document is cut and pooled, and when it may answer."""
 
     model_type = "chunk_reader"
+    policy_fields = ("criterion", "thresholds", "depth_thresholds", "max_share")
     # A Trainer that evaluates would join these, and batches differ in how many answers they have.
     keys_to_ignore_at_inference = ["exit_logits"]
 

@@ -20,6 +20,7 @@ class EarlyExitConfig(PreTrainedConfig):
     """
 
     model_type = "early_exit"
+    policy_fields = ("criterion", "thresholds", "temperatures")
     keys_to_ignore_at_inference = ["exit_states"]  # a Trainer that evaluates would collect them
 
     encoder: dict | None = None

@@ -17,6 +17,7 @@ class FrameExitConfig(PreTrainedConfig):
     """Backbone, reading order, pooling and halting of a `FrameExit`."""
 
     model_type = "frame_exit"
+    policy_fields = ("criterion", "thresholds", "temperatures")
 
     backbone: dict | None = None
     """`{"model_type": "efficientnet_lite0"}`, or a transformers image model's configuration."""

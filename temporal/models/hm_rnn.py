@@ -41,6 +41,7 @@ class HMRNNConfig(RecurrentConfig):
     """Sizes and policy of an `HMRNN`; its cell is an LSTM."""
 
     model_type = "hm_rnn"
+    policy_fields = ("read_threshold",)
 
     num_layers: int = 2
     """L, 2 or 3."""

@@ -49,6 +49,7 @@ class JumperConfig(RecurrentConfig):
     """Sizes and policy of a `Jumper`."""
 
     model_type = "jumper"
+    policy_fields = ("stop_threshold", "tokens_between_decisions")
 
     tokens_between_decisions: int = 20
     """It decides after each so many tokens; 0: after each sentence, as in the paper. May be changed

@@ -50,6 +50,7 @@ class LeapLSTMConfig(RecurrentConfig):
     """
 
     model_type = "leap_lstm"
+    policy_fields = ("read_threshold",)
 
     backward_size: int = 10
     """R, of the cell that reads what follows from the end (the paper: 20)."""

@@ -45,6 +45,7 @@ class LSTMJumpConfig(RecurrentConfig):
     """Sizes and policy of an `LSTMJump`."""
 
     model_type = "lstm_jump"
+    policy_fields = ("tokens_between_jumps", "max_jumps")
 
     tokens_between_jumps: int = 20
     """R, tokens read before each jump. May be changed after training. At `max_tokens` everything is

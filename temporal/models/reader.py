@@ -10,6 +10,7 @@ from ..engine import run_alone
 from ..source import Source
 from .halting import set_criterion
 from .operating_points import apply_point, point_for_budget, point_for_drop
+from .stored_points import check_points
 
 
 class Reader:
@@ -73,6 +74,7 @@ class Reader:
     def _stored_points(self) -> list[dict[str, Any]] | None:
         # A classifier of transformers, read in pieces, has no field for them.
         config = self.config  # type: ignore[attr-defined]  # every reader has it
+        check_points(config)
         return getattr(config, "operating_points", None)
 
     def _run_at(self, point: dict[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class SkimRNNConfig(RecurrentConfig):
     """Sizes and policy of a `SkimRNN`."""
 
     model_type = "skim_rnn"
+    policy_fields = ("read_threshold",)
 
     skim_size: int = 10
     """S, the part of the state that skimming updates; 0 skips."""

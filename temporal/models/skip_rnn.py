@@ -43,6 +43,7 @@ class SkipRNNConfig(RecurrentConfig):
     """Sizes and policy of a `SkipRNN`."""
 
     model_type = "skip_rnn"
+    policy_fields = ("read_threshold",)
 
     read_threshold: float = 0.5
     """Read where the increments since the last read add up to this. The paper rounds, which is

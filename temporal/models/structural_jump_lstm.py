@@ -56,6 +56,7 @@ class StructuralJumpLSTMConfig(RecurrentConfig):
     """Sizes and policy of a `StructuralJumpLSTM`."""
 
     model_type = "structural_jump_lstm"
+    policy_fields = ("read_threshold",)
 
     clause_token_ids: list[int] = ()  # type: ignore[assignment]  # a tuple cannot be shared by mistake
     """Tokens that end a clause (the next one begins after it): `, ; :`."""

@@ -44,6 +44,7 @@ class VariableRNNConfig(RecurrentConfig):
     """Sizes and policy of a `VariableRNN`."""
 
     model_type = "variable_rnn"
+    policy_fields = ("read_threshold",)
 
     read_threshold: float = 0.5
     """A speed knob for after the training: m is what was trained at 0.5, less above and more below

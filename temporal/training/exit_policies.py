@@ -15,10 +15,9 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from ..models.halting import certainty
+from ..models.stored_points import NEVER as NEVER
 from .calibration import PolicyGrid
 
-NEVER = 1e9
-"""A threshold that no certainty reaches; JSON has no infinity."""
 _MAX_SWEEPS = 8
 
 
