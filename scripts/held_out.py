@@ -233,11 +233,12 @@ def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]
     if args.manifest is None:
         items = collect(args.data_file, kind="video", limit=args.max_samples)
         paths = [str(item.value) for item in items]
-        files = [path for path in paths if Path(path).is_file()]
-        digests = Rows(source=args.data_file, rows=[digest_file(path) for path in files])
+        # What is no file, a URL say, is known by its name, and has its error where it is read.
+        rows = [digest_file(p) if Path(p).is_file() else digest_text(p) for p in paths]
+        digests = Rows(source=args.data_file, rows=rows)
         unseen = keep_unseen(args.model, digests, refuse=refuse, leave_out=args.leave_out_seen)
         shown = shown_by(args, digests.take(unseen.kept))
-        return HeldOut([files[k] for k in unseen.kept], None, unseen.report, shown)
+        return HeldOut([paths[k] for k in unseen.kept], None, unseen.report, shown)
     clips, labels = read_clips(args.data_file, args.manifest)
     if args.calibration_share:
         clips = hold_out_clips(clips, args.calibration_share, args.split_seed())[1]
