@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from . import tables
+from . import containers
+from .delimited import read_csv
+from .folders import matches, walk
 from .item import Entry, InputError, InputReason, Item, Kind
-from .row import Columns, entry_of_row
+from .json_lines import read_json_lines
+from .lines import read_lines
+from .media import is_media_name
+from .parquet import read_parquet
+from .row import Columns, entry_of_cell, entry_of_row
 
 Strings = Literal["path", "text", "auto"]
+
+_log = logging.getLogger(__name__)
 
 _TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
 _LISTS = frozenset({".txt", ".lst"})
@@ -30,21 +39,27 @@ def collect(
     limit: int | None = None,
     root: str | os.PathLike[str] | None = None,
     strings: Strings = "path",
+    notify: Callable[[str], None] = _log.warning,
 ) -> Iterator[Item]:
     """Iterate over a collection; one item per input, broken ones included.
 
     Args:
-        inputs: Any of these, or a list, tuple or generator of them:
+        inputs: Any of these, or a list, tuple, generator or map-style dataset of them:
 
-            - a directory: its files, recursively, sorted, without hidden ones. For videos every
-              file is offered (what is none becomes an error when it is opened);
+            - a directory: its files, recursively, sorted, without hidden ones, in linked folders,
+              too. Those that are no videos, or no files of texts, by name are passed over;
             - a glob pattern (its `**` does not follow links to directories);
-            - a CSV, TSV, JSON lines or parquet file: one input per row;
+            - a CSV, TSV, JSON lines or parquet file: one input per row. CSV and TSV have a header;
+              a row that is broken by a stray quote is an error, and costs no other row;
             - a .txt or .lst file: one video path, or one text, per line (lines of a video list that
               are blank or begin with # are passed over);
             - any other file: a video;
-            - a `datasets` table, or its rows; a row is a mapping;
-            - bytes or an open binary file (videos).
+            - a row: a mapping;
+            - bytes or an open binary file (videos), or a source such as a `Video`.
+
+            Or a container in memory of rows (a table of `datasets`, pandas, polars or Arrow) or of
+            inputs (a column of these, an array). What such a container, a list or a generator holds
+            gives one item each: another list, say, is an error.
         kind: What the inputs are.
         column: The column of tables that holds the input; by default `text`, or `video` or `path`.
         id_column: The column that names the inputs; by default `id` where there is one.
@@ -52,6 +67,8 @@ def collect(
         root: What relative paths are relative to; paths that lead outside it are refused.
         strings: What a plain string is: `"path"`, `"text"`, or `"auto"` (a path if there is such
             a file, else a text).
+        notify: Is told in a sentence which files of a directory were passed over; default: a
+            warning in the log.
 
     Yields:
         Items in the order of the inputs. Ids are the id column, the path (relative to a directory
@@ -60,7 +77,8 @@ def collect(
         `id`, the item is a `duplicate_id` error.
 
     Raises:
-        ValueError: An option is out of range (at the first item).
+        ValueError: An option is out of range.
+        TypeError: `inputs` is, or holds, no inputs: None, a number, a set, several splits ...
     """
     if kind not in get_args(Kind):
         raise ValueError(f"kind ({kind!r}) must be 'video' or 'text'")
@@ -70,19 +88,24 @@ def collect(
         raise ValueError(f"strings ({strings!r}) must be 'path' for videos")
     if limit is not None and limit < 0:
         raise ValueError(f"limit ({limit}) must be >= 0")
+    containers.check_inputs(inputs)
     finder = _Finder(
         columns=Columns(kind=kind, value=column, id=id_column),
         root=None if root is None else os.path.realpath(root),
         strings=strings,
+        notify=notify,
     )
-    return _with_ids(finder.find(inputs, alone=True), kind=kind, limit=limit)
+    return _with_ids(finder.find(inputs), kind=kind, limit=limit)
 
 
-def _with_ids(entries: Iterator[Entry], *, kind: Kind, limit: int | None) -> Iterator[Item]:
+def _with_ids(entries: Iterator[Entry | Item], *, kind: Kind, limit: int | None) -> Iterator[Item]:
     seen: dict[str, int] = {}
     for position, entry in enumerate(entries):
         if limit is not None and position >= limit:
             return
+        if isinstance(entry, Item):  # it was named before
+            yield entry
+            continue
         name = entry.id if entry.id is not None else f"{kind}-{position:06d}"
         times = seen[name] = seen.get(name, 0) + 1
         if times == 1:
@@ -101,46 +124,63 @@ def _with_ids(entries: Iterator[Entry], *, kind: Kind, limit: int | None) -> Ite
 class _Finder:
     """Turns inputs into entries; holds what was asked for."""
 
-    def __init__(self, *, columns: Columns, root: str | None, strings: Strings) -> None:
+    def __init__(
+        self, *, columns: Columns, root: str | None, strings: Strings, notify: Callable[[str], None]
+    ) -> None:
         self.columns = columns
         self.root = root
         self.strings = strings
+        self.notify = notify
 
-    def find(self, inputs: Any, *, alone: bool = False) -> Iterator[Entry]:
-        """Yield the entries of one input or of many."""
-        if isinstance(inputs, str):
-            yield from self._string(inputs, alone=alone)
-        elif isinstance(inputs, os.PathLike):
-            yield from self._path(os.fspath(inputs), alone=alone)
-        elif isinstance(inputs, Mapping):
-            if type(inputs).__module__.startswith("datasets"):
-                raise TypeError(
-                    f"inputs ({type(inputs).__name__}) holds several splits; give one of them"
-                )
-            yield entry_of_row(inputs, self.columns)
-        elif isinstance(inputs, bytes | bytearray | memoryview) or hasattr(inputs, "read"):
-            yield self._media(inputs)
-        elif type(inputs).__module__.startswith("datasets"):
-            yield from tables.rows_to_entries(_undecoded(inputs, self.columns), self.columns)
-        elif isinstance(inputs, Iterable):
-            for one in inputs:
-                yield from self.find(one)
-        elif self.columns.kind == "text":
-            yield _error("not_text", f"a text must be a string, not {type(inputs).__name__}")
+    def find(self, inputs: Any) -> Iterator[Entry | Item]:
+        """Yield the entries of one input or of a container of many."""
+        if containers.is_table(inputs):
+            yield from containers.table_entries(inputs, self.columns)
+        elif containers.is_column(inputs):
+            yield from containers.column_entries(inputs, self.columns.kind)
+        elif (one := self._single(inputs, alone=True)) is not None:
+            yield from one
         else:
-            kind = type(inputs).__name__
-            yield _error("unsupported_input", f"inputs of type {kind} are not read; see collect()")
+            for one_of_many in containers.members(inputs):
+                yield from self._member(one_of_many)
+
+    def _member(self, value: Any) -> Iterator[Entry | Item]:
+        """One input of several: what holds several itself is none, but for files and folders."""
+        if isinstance(value, Item):
+            yield value
+        elif (one := self._single(value)) is not None:
+            yield from one
+        else:
+            yield containers.no_input(value, self.columns.kind)
+
+    def _single(self, value: Any, *, alone: bool = False) -> Iterable[Entry] | None:
+        """The entries of a value that is an input itself, or names some; None for another."""
+        if isinstance(value, str):
+            return self._string(value, alone=alone)
+        if isinstance(value, os.PathLike):
+            return self._path(os.fspath(value), alone=alone)
+        if isinstance(value, Mapping):
+            return [entry_of_row(value, self.columns)]
+        if containers.is_source(value):
+            return [Entry(id=value.id, value=value)]
+        if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "read"):
+            return [self._media(value)]
+        if containers.is_scalar_array(value):
+            return self._single(value.item())
+        if containers.is_pixels(value):
+            return [containers.no_input(value, self.columns.kind)]
+        return None
 
     def _media(self, source: Any) -> Entry:
         if self.columns.kind == "video":
             name = getattr(source, "name", None)
             return Entry(id=name if isinstance(name, str) else None, value=source)
-        return _error("not_text", f"a text must be a string, not {type(source).__name__}")
+        return containers.no_input(source, "text")
 
     def _string(self, text: str, *, alone: bool) -> Iterator[Entry]:
         is_text = self.strings == "text" or (self.strings == "auto" and not _exists(text))
         if self.columns.kind == "text" and is_text:
-            yield Entry(value=text)
+            yield entry_of_cell(text, "text")
         else:
             yield from self._path(text, alone=alone)
 
@@ -162,7 +202,7 @@ class _Finder:
             yield from self._file(path, name)
 
     def _pattern(self, pattern: str) -> Iterator[Entry]:
-        found = _matches(pattern, self.root)
+        found = matches(pattern, self.root)
         if not found:
             yield _error("not_found", f"no file matches {pattern!r}", id=pattern)
         for match in found:
@@ -170,15 +210,36 @@ class _Finder:
 
     def _directory(self, folder: str, prefix: str) -> Iterator[Entry]:
         is_empty = True
-        for path in _walk(folder):
-            is_empty = False
-            name = os.path.join(prefix, os.path.relpath(path, folder))
-            if self.columns.kind == "video":
-                yield Entry(id=name, value=path)  # lists and tables in a folder are not followed
+        passed_over: list[str] = []
+        for found in walk(folder, self.root):
+            name = os.path.join(prefix, os.path.relpath(found.path, folder))
+            if found.problem is not None:
+                is_empty = False
+                reason: InputReason = "not_found" if self.root is None else "path_not_allowed"
+                yield _error(reason, found.problem, id=name)
+            elif found.is_listed_elsewhere or not self._is_wanted(found.path):
+                passed_over.append(name)
             else:
-                yield from self._file(path, name)
+                is_empty = False
+                if self.columns.kind == "video":
+                    yield Entry(id=name, value=found.path)  # tables in a folder are not followed
+                else:
+                    yield from self._file(found.path, name)
+        kind = self.columns.kind
         if is_empty:
-            yield _error("not_found", f"directory {folder!r} holds no file", id=prefix or folder)
+            holds = f"and {_counted(passed_over)} that are none by name" if passed_over else ""
+            message = f"directory {folder!r} holds no {kind} file {holds}".strip()
+            yield _error("not_found", message, id=prefix or folder)
+        elif passed_over:
+            self.notify(
+                f"{folder}: passed over {_counted(passed_over)} that hold no {kind} by name"
+            )
+
+    def _is_wanted(self, path: str) -> bool:
+        """Whether a file in a folder has the name of one that holds an input."""
+        if self.columns.kind == "video":
+            return is_media_name(path)
+        return Path(path).suffix.lower() in HOLDS_MANY
 
     def _file(self, path: str, name: str) -> Iterator[Entry]:
         suffix = Path(path).suffix.lower()
@@ -194,7 +255,7 @@ class _Finder:
         elif suffix in _LISTS and self.columns.kind == "video":
             yield from self._list(Path(path))
         elif suffix in _LISTS:
-            yield from tables.read_lines(Path(path))
+            yield from read_lines(Path(path))
         else:
             message = (
                 f"{path}: texts are read from .txt, .csv, .tsv, .jsonl, .ndjson and .parquet files"
@@ -215,14 +276,14 @@ class _Finder:
             folder=self.root or str(path.parent),
         )
         if suffix == ".parquet":
-            yield from tables.read_parquet(path, columns)
+            yield from read_parquet(path, columns)
         elif suffix in (".jsonl", ".ndjson"):
-            yield from tables.read_json_lines(path, columns)
+            yield from read_json_lines(path, columns)
         else:
-            yield from tables.read_csv(path, columns, delimiter="\t" if suffix == ".tsv" else ",")
+            yield from read_csv(path, columns, delimiter="\t" if suffix == ".tsv" else ",")
 
     def _list(self, path: Path) -> Iterator[Entry]:
-        for entry in tables.read_lines(path):
+        for entry in read_lines(path):
             line = entry.value
             if entry.error is not None:
                 yield entry
@@ -230,65 +291,6 @@ class _Finder:
                 is_local = "://" not in line
                 target = os.path.join(self.root or path.parent, line) if is_local else line
                 yield self._video_file(os.fspath(target), line)
-
-
-def _matches(pattern: str, root: str | None) -> list[str]:
-    """The sorted matches of a glob; `**` follows no link, and lists no file twice."""
-    if "**" not in pattern.split(os.sep):
-        return sorted(glob.glob(pattern, root_dir=root))
-    found = _recursive_matches(pattern, root or "")
-    folders = {os.path.normpath(p) for p in found if os.path.isdir(os.path.join(root or "", p))}
-    # A folder that matches stands for all that is in it.
-    return sorted(
-        path for path in found if folders.isdisjoint(map(str, Path(os.path.normpath(path)).parents))
-    )
-
-
-def _recursive_matches(pattern: str, root: str) -> set[str]:
-    """What `glob.glob` finds, without the folders behind links: those may lead in circles."""
-    parts = pattern.split(os.sep)
-    if "**" not in parts:
-        found = glob.glob(pattern, root_dir=root or None)
-        return {path for path in found if not _is_linked_folder(os.path.join(root, path))}
-    at = parts.index("**")
-    rest = os.sep.join(parts[at + 1 :]) or "*"
-    # Links that the pattern names itself are followed.
-    head = os.path.join(os.sep.join(parts[:at]) or os.sep, "") if at else ""
-    matches: set[str] = set()
-    for base in glob.glob(head, root_dir=root or None) if at else [""]:
-        for folder in _folders(root, base):
-            matches |= _recursive_matches(glob.escape(folder) + rest, root)
-    return matches
-
-
-def _folders(root: str, folder: str) -> Iterator[str]:
-    """Yield `folder` ("" or with a slash at its end) and the folders below it, as `_walk` does."""
-    yield folder
-    try:
-        with os.scandir(os.path.join(root, folder) or ".") as scan:
-            below = [entry.name for entry in scan if entry.is_dir(follow_symlinks=False)]
-    except OSError:  # as `glob` has it: what cannot be listed matches nothing
-        return
-    for name in sorted(below):
-        if not name.startswith("."):
-            yield from _folders(root, os.path.join(folder, name, ""))
-
-
-def _is_linked_folder(path: str) -> bool:
-    return os.path.islink(path) and os.path.isdir(path)
-
-
-def _walk(folder: str) -> Iterator[str]:
-    """Yield the files below a directory, sorted by name at each level, hidden ones left out."""
-    with os.scandir(folder) as scan:
-        entries = sorted(scan, key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path)
-        elif not entry.is_dir():
-            yield entry.path
 
 
 def _file_problem(path: str) -> tuple[InputReason, str] | None:
@@ -311,17 +313,10 @@ def _exists(text: str) -> bool:
         return False
 
 
-def _undecoded(table: Any, columns: Columns) -> Iterable[Mapping[str, Any]]:
-    """Ask `datasets` for the bytes or path of videos: decoding all frames is what we avoid."""
-    features = getattr(table, "features", None) or {}
-    name = columns.value_in(list(features))
-    if columns.kind == "video" and name is not None:
-        feature = features[name]
-        if type(feature).__name__ == "Video" and getattr(feature, "decode", False):
-            import datasets
-
-            return table.cast_column(name, datasets.Video(decode=False))
-    return table
+def _counted(names: list[str]) -> str:
+    """How many, and the first of them."""
+    shown = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+    return f"{len(names)} {'file' if len(names) == 1 else 'files'} ({shown})"
 
 
 def _error(reason: InputReason, message: str, *, id: str | None = None) -> Entry:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .item import Entry, InputError, Kind
+from .lines import why_no_text
 
 _VALUE_COLUMNS: dict[str, tuple[str, ...]] = {
     "text": ("text", "sentence", "content"),
@@ -52,9 +53,24 @@ class Columns:
             return f"no id column {self.id!r}; it has {', '.join(map(repr, names))}"
         return None
 
+    def problem_in(self, names: Sequence[str]) -> str | None:
+        """Say why a table with these columns cannot be read; None when it can."""
+        missing = self.missing_in(names)
+        if missing is not None:
+            return missing
+        # Of two columns of one name, one would be read without anybody having said which.
+        twice = next((name for name in self.used(names) if list(names).count(name) > 1), None)
+        return None if twice is None else f"it has several columns {twice!r}: rename all but one"
+
     def used(self, names: Sequence[str]) -> list[str]:
         """The columns that must be read."""
-        wanted = (self.value_in(names), self.id_in(names), "label")
+        value = self.value_in(names)
+        beside = None
+        if self.kind == "video" and value == "path":
+            beside = "bytes"  # a `datasets` video itself
+        elif self.kind == "text" and self.value is None:
+            beside = "text_pair"
+        wanted = (value, beside, self.id_in(names), "label")
         return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
 
 
@@ -68,10 +84,9 @@ def entry_of_row(row: Mapping[str, Any], columns: Columns) -> Entry:
         return Entry(error=InputError(reason="bad_row", message=missing))
     name, id_name = columns.value_in(names), columns.id_in(names)
     assert name is not None
-    identifier = None if id_name is None else row[id_name]
-    if isinstance(identifier, float) and math.isnan(identifier):
-        identifier = None
-    extra = {"label": row["label"]} if "label" in row and name != "label" else {}
+    identifier = None if id_name is None else _present(row[id_name])
+    label = _present(row.get("label")) if name != "label" else None
+    extra = {} if label is None else {"label": label}
     if columns.kind == "video" and name == "path" and "bytes" in row:
         found = _video_value(row, columns.folder)  # a `datasets` video itself
     elif columns.kind == "video":
@@ -89,9 +104,24 @@ def entry_of_row(row: Mapping[str, Any], columns: Columns) -> Entry:
     return Entry(id=str(identifier), repeats=columns.id is None, extra=extra, **found)
 
 
+def entry_of_cell(cell: Any, kind: Kind) -> Entry:
+    """Make the entry of one cell of a column of inputs."""
+    return Entry(**(_text_value(cell) if kind == "text" else _video_value(cell, None)))
+
+
+def _present(value: Any) -> Any:
+    """The value of a cell; None where a table has none: also NaN, and what pandas has instead."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return None if type(value).__name__ in ("NAType", "NaTType") else value
+
+
 def _text_value(value: object) -> dict[str, Any]:
     if isinstance(value, str):
-        return {"value": value}
+        problem = why_no_text(value)
+        if problem is None:
+            return {"value": value}
+        return {"error": InputError(reason="not_text", message=problem)}
     message = f"the text must be a string, not {type(value).__name__}"
     return {"error": InputError(reason="not_text", message=message)}
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
-from temporal.data import Item, collect
+from temporal.data import Item
 from temporal.engine import Engine, Outcome
 from temporal.models.checks import check_count, check_in
 from temporal.models.reader import Reader
@@ -15,6 +15,7 @@ from temporal.trace import Trace
 
 from .device import pick_device
 from .image_processors import PROCESSOR_OPTIONS
+from .inputs import items_of
 from .loading import LoadedModel, load_model, with_own_policy
 from .reading import Reading, ReadingError
 from .reading_errors import describe_error
@@ -199,6 +200,7 @@ class Pipeline:
 
         Raises:
             ValueError: an argument is not one of its values.
+            TypeError: `inputs` are none.
             ReadingFailed: see `on_error`.
         """
         check_in("order", order, ("input", "completed"))
@@ -206,7 +208,7 @@ class Pipeline:
         _check_top_k(top_k)
         top_k = self.top_k if top_k == "" else top_k
         top_k = self.default_top_k if top_k == "" else top_k
-        items = self._items(inputs, column, id_column)
+        items = items_of(inputs, self.kind, column, id_column)
         return self._readings(items, order, on_error, top_k)
 
     def _for_call(self, **options: Any) -> Any:
@@ -220,27 +222,6 @@ class Pipeline:
                     check_count(name, value, 1)
                 setattr(call, name, value)
         return call
-
-    def _items(self, inputs: Any, column: str | None, id_column: str | None) -> Iterator[Item]:
-        if not isinstance(inputs, Iterable) and hasattr(inputs, "__getitem__"):
-            dataset = inputs  # of torch: a length and items, and nothing to iterate
-            inputs = (dataset[k] for k in range(len(dataset)))
-        if isinstance(inputs, Iterable) and not isinstance(
-            inputs, str | bytes | bytearray | memoryview | dict
-        ):
-            if hasattr(inputs, "read"):  # an open file is iterable too
-                inputs = [inputs]
-            elif not hasattr(inputs, "features"):  # a datasets table knows its columns; keep it
-                stream = iter(inputs)
-                first = list(itertools.islice(stream, 1))
-                whole = itertools.chain(first, stream)
-                if first and isinstance(first[0], Item):
-                    return whole
-                inputs = inputs if isinstance(inputs, list | tuple) else whole
-        elif not isinstance(inputs, Iterable):
-            inputs = [inputs]
-        strings: Any = "text" if self.kind == "text" else "path"
-        return collect(inputs, kind=self.kind, column=column, id_column=id_column, strings=strings)
 
     def _readings(
         self, items: Iterator[Item], order: Order, on_error: OnError, top_k: int | None

@@ -9,6 +9,7 @@ from typing import Any
 from temporal.data import Document, Item
 from temporal.engine import Engine, Outcome
 
+from .inputs import how_many
 from .pipeline import Pipeline
 from .reading import ReadingError
 from .reading_errors import InputFailed
@@ -81,17 +82,19 @@ class TextClassificationPipeline(Pipeline):
         """Classify a text, a list of texts, or lazily a generator or dataset.
 
         Returns:
-            For one text a list with one `{"label", "score"}`; for a list of texts a list of them;
-            with `top_k` (also None: all) a list of them for each text, as in transformers. For
-            anything else iterable, a generator.
+            For one text a list with one `{"label", "score"}`; for a list of texts, a column or an
+            array of them, or a table in memory a list of them; with `top_k` (also None: all) a list
+            of them for each text, as in transformers. For anything else iterable, a generator.
 
         Raises:
+            TypeError: `inputs` are none.
             ReadingFailed: an input is bad. Use `read` to go on past bad inputs.
         """
         call = self._for_call(**options)
         of_call = top_k == ""  # as in transformers: only a call's own top_k unwraps one text
         legacy = of_call and self.top_k == ""
-        one = isinstance(inputs, str | dict)
+        held = how_many(inputs, "text")
+        one = held == "one"
         if isinstance(inputs, list | tuple) and any(isinstance(x, list | tuple) for x in inputs):
             raise ValueError("text pairs are not read: join both into one text")
         readings = call.read(
@@ -103,7 +106,7 @@ class TextClassificationPipeline(Pipeline):
         if one:
             (result,) = results
             return [result] if of_call and isinstance(inputs, str) else result
-        return list(results) if isinstance(inputs, list | tuple) else results
+        return list(results) if held == "list" else results
 
     def _engine(self) -> Engine:
         # Several cohorts in flight, so that the few rows of each that go on can be joined. To a

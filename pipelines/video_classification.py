@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,6 +14,7 @@ from temporal.models import ClipReader
 from temporal.models.checks import check_count
 from temporal.trace import Trace
 
+from .inputs import how_many
 from .pipeline import Pipeline
 from .reading import Reading
 from .reading_errors import InputFailed
@@ -79,24 +79,24 @@ class VideoClassificationPipeline(Pipeline):
 
         Returns:
             For one video (path, bytes or open file) a list of `{"label", "score"}` by falling
-            score; for a list of videos, a directory or a table a list of such lists; for other
-            iterables a generator.
+            score; for a list or column of videos, a directory, glob, list file or table a list of
+            such lists; for other iterables a generator.
 
         Raises:
+            TypeError: `inputs` are none.
             ReadingFailed: an input is bad. Use `read` to go on past bad inputs.
         """
         call = self._for_call(**options)
         if hasattr(inputs, "dtype"):
             raise TypeError("arrays of frames are not read: pass the file, its bytes or its path")
-        is_path = isinstance(inputs, str) or hasattr(inputs, "stem")
-        one = isinstance(inputs, bytes | bytearray | memoryview | dict) or hasattr(inputs, "read")
-        one = one or (is_path and not os.path.isdir(inputs))
+        held = how_many(inputs, "video")
+        one = held == "one"
         readings = call.read([inputs] if one else inputs, on_error="raise", top_k=top_k)
         results = (list(reading.predictions) for reading in readings)
         if one:
-            found = list(results)
-            return found[0] if len(found) == 1 else found  # a list file or table holds several
-        return list(results) if is_path or isinstance(inputs, list | tuple) else results
+            (result,) = results
+            return result
+        return list(results) if held == "list" else results
 
     def _readings(self, *args: Any) -> Iterator[Reading]:
         if not self.isolate:

@@ -19,12 +19,15 @@ def _short(items):
     return [(item.id, item.error.reason if item.error else item.value) for item in items]
 
 
-def test_a_directory_offers_every_file_sorted_by_path(tmp_path):
+def test_a_directory_offers_files_named_as_media_sorted_by_path(tmp_path):
     for name in ("b.mp4", "a/z.mkv", "a/.hidden.mp4", ".git/x.mp4", "a/notes.txt", "c"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"rubbish")
-    items = list(collect(tmp_path, kind="video"))
-    assert [item.id for item in items] == ["a/notes.txt", "a/z.mkv", "b.mp4", "c"]
+    told = []
+    items = list(collect(tmp_path, kind="video", notify=told.append))
+    assert [item.id for item in items] == ["a/z.mkv", "b.mp4", "c"]
+    (message,) = told
+    assert "1 file (a/notes.txt)" in message
     assert all(item.error is None and os.path.isfile(item.value) for item in items)
     with pytest.raises(VideoError, match="not_media"):
         len(Video(items[0].value))

@@ -1,0 +1,292 @@
+"""What a CSV or TSV file is like: its header and delimiter, and what its quotes mean.
+
+Quotes are read as RFC 4180 has them: a field that begins with one ends with one and has its own
+doubled; elsewhere they are text. In TSV files they are often text everywhere (GLUE's are such):
+there, where more fields have quotes in pairs that no CSV writer writes than such as one does.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from .lines import MAX_LINE_BYTES, open_text, why_no_text
+from .row import Columns
+
+QUOTE = '"'
+_DELIMITERS = (",", ";", "\t", "|")
+
+_SAMPLE_LINES = 10_000
+_SAMPLE_CHARACTERS = 2**20
+
+_LONGEST_HEADER = 100
+"""Lines in which the header must end."""
+
+# A column is told by its cells when so many rows have few values between them, or numbers alone.
+_MIN_ROWS = 8
+_MAX_VALUES = 20
+
+_MANY_LINES = 8
+"""Lines inside one field, each as wide as a row, that are taken for rows where no column tells."""
+
+
+class Malformed(ValueError):
+    """A record breaks the rules of quotes."""
+
+
+class ParsedRecord(NamedTuple):
+    """The cells of a record."""
+
+    cells: list[str]
+    closes: bool
+    """Whether a field without an opening quote ends with one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dialect:
+    """How one file is read."""
+
+    header: list[str]
+    """Names of the columns."""
+
+    header_lines: int
+    """Physical lines before the first row."""
+
+    delimiter: str
+    """What separates fields."""
+
+    is_plain: bool
+    """Quotes are text, and every line is a row."""
+
+    has_long_records: bool
+    """Some quoted field runs over lines."""
+
+    told: dict[int, frozenset[str] | None]
+    """Columns that tell a row from other text: the values they take; None: numbers."""
+
+    @property
+    def width(self) -> int:
+        """Cells of a row."""
+        return len(self.header)
+
+    def why_not_wide(self, cells: Sequence[str]) -> str | None:
+        """Say that a row has not as many cells as the header; None where it has."""
+        if len(cells) == len(self.header):
+            return None
+        return f"{len(cells)} fields where {len(self.header)} are due"
+
+    def are_rows(self, lines: list[str], *, is_wide: bool) -> bool:
+        """Whether the lines of one record are rows that stray quotes run together.
+
+        Args:
+            lines: Two or more physical lines.
+            is_wide: Whether the record as a whole is as wide as the header. Then only lines that a
+                column tells, or many of them, are believed.
+        """
+        inner = lines[1:-1]
+        if not self.all_rows(inner):
+            return False
+        ends_too = self.all_rows([lines[0], lines[-1]])
+        if not is_wide:
+            return (len(inner) > 0 or ends_too) and (self.width > 1 or not self.has_long_records)
+        if self.told:
+            return len(inner) > 1 or ends_too
+        if self.width == 1:  # every line is as wide as a row
+            return len(inner) >= 2 * _MANY_LINES and not self.has_long_records
+        return len(inner) >= _MANY_LINES
+
+    def all_rows(self, lines: Sequence[str]) -> bool:
+        """Whether each of these lines by itself could be a row."""
+        return all(map(self.could_be_row, lines))
+
+    def could_be_row(self, line: str) -> bool:
+        """Whether a line by itself is as wide as a row, and its cells are like those of others."""
+        try:
+            cells = parse_record(line, self.delimiter).cells
+        except Malformed:
+            cells = split_plain(line, self.delimiter)
+        if not line.strip("\r\n") or len(cells) != self.width:
+            return False
+        for place, values in self.told.items():
+            cell = cells[place]
+            is_like = _is_number(cell) if values is None else cell in values
+            if not is_like and QUOTE not in cell:
+                return False
+        return True
+
+
+def find_dialect(path: Path, columns: Columns, delimiter: str) -> Dialect | str:
+    """Look at a file's beginning; a string says why it is no table with these columns."""
+    with open_text(path, newline="") as file:
+        lines = iter(lambda: file.readline(MAX_LINE_BYTES), "")
+        start = list(itertools.islice(lines, _LONGEST_HEADER))
+        blank = 0
+        while blank < len(start) and not start[blank].strip("\r\n"):
+            blank += 1
+        start = start[blank:]
+        if not start:
+            return "it is empty: there is no header line"
+        found = _header(start, columns, delimiter)
+        if isinstance(found, str):
+            return found
+        header, num_lines, delimiter = found
+        sample = _sample(itertools.chain(start[num_lines:], lines))
+    return Dialect(
+        header=header,
+        header_lines=blank + num_lines,
+        delimiter=delimiter,
+        is_plain=delimiter == "\t" and _quotes_are_text(sample),
+        has_long_records=_has_long_records(sample, delimiter, len(header)),
+        told=_telling_columns(sample, delimiter, len(header)),
+    )
+
+
+def parse_record(line: str, delimiter: str, following: Iterator[str] | None = None) -> ParsedRecord:
+    """Read one record, which begins with `line`; the lines that follow are taken as needed.
+
+    Raises:
+        Malformed: A quote does not close, or text follows where it does.
+    """
+    cells: list[str] = []
+    closes = False
+    at = 0
+    while True:
+        if not line.startswith(QUOTE, at):
+            end = line.find(delimiter, at)
+            cell = line[at:].rstrip("\r\n") if end < 0 else line[at:end]
+            closes |= cell.endswith(QUOTE) and cell.count(QUOTE) % 2 == 1
+            cells.append(cell)
+            if end < 0:
+                return ParsedRecord(cells, closes)
+            at = end + 1
+            continue
+        parts: list[str] = []
+        at += 1
+        while True:
+            end = line.find(QUOTE, at)
+            if end < 0:
+                parts.append(line[at:])
+                more = None if following is None else next(following, None)
+                if more is None:
+                    raise Malformed("a quote opens and never closes")
+                line, at = more, 0
+            elif line.startswith(QUOTE, end + 1):
+                parts.append(line[at : end + 1])
+                at = end + 2
+            else:
+                parts.append(line[at:end])
+                at = end + 1
+                break
+        cells.append("".join(parts))
+        if line.startswith(delimiter, at):
+            at += 1
+        elif line[at:].strip("\r\n"):
+            raise Malformed("text follows a closing quote: quotes in a field must be doubled")
+        else:
+            return ParsedRecord(cells, closes)
+
+
+def split_plain(line: str, delimiter: str) -> list[str]:
+    """The cells of a line in which quotes are text."""
+    return line.rstrip("\r\n").split(delimiter)
+
+
+def _kept(lines: Iterator[str], into: list[str]) -> Iterator[str]:
+    for line in lines:
+        into.append(line)
+        yield line
+
+
+def _header(start: list[str], columns: Columns, delimiter: str) -> tuple[list[str], int, str] | str:
+    """The names of the columns, the lines they fill, and the delimiter that gives those wanted."""
+    problem = why_no_text(start[0])
+    if problem is not None:
+        return f"its header is no text: {problem}"
+    problems: list[str] = []
+    for choice in (delimiter, *(other for other in _DELIMITERS if other != delimiter)):
+        taken: list[str] = []
+        try:
+            names = parse_record(start[0], choice, _kept(iter(start[1:]), taken)).cells
+        except Malformed as error:
+            problem = f"its header is malformed: {error}"
+        else:
+            problem = columns.problem_in(names)
+            if problem is None:
+                return names, 1 + len(taken), choice
+        problems.append(problem)
+    return problems[0]
+
+
+def _sample(lines: Iterator[str]) -> list[str]:
+    sample = []
+    size = 0
+    for line in itertools.islice(lines, _SAMPLE_LINES):
+        sample.append(line)
+        size += len(line)
+        if size > _SAMPLE_CHARACTERS:
+            break
+    return sample
+
+
+def _quotes_are_text(sample: list[str]) -> bool:
+    quoted = text = 0
+    for line in sample:
+        if QUOTE not in line:
+            continue
+        for cell in split_plain(line, "\t"):
+            if len(cell) > 1 and cell[0] == cell[-1] == QUOTE:
+                inside = cell[1:-1]
+                is_quoted = QUOTE not in inside.replace(2 * QUOTE, "")
+                quoted += is_quoted
+                text += not is_quoted and cell.count(QUOTE) % 2 == 0
+            else:
+                text += cell.count(QUOTE) > 1 and cell.count(QUOTE) % 2 == 0
+    return text > max(quoted, 1)  # a single one is a damaged row
+
+
+def _has_long_records(sample: list[str], delimiter: str, width: int) -> bool:
+    at = 0
+    while at < len(sample):
+        line = sample[at]
+        at += 1
+        if QUOTE not in line:
+            continue
+        taken: list[str] = []
+        try:
+            cells = parse_record(line, delimiter, _kept(iter(sample[at : at + 1000]), taken)).cells
+        except Malformed:
+            continue
+        if taken and len(cells) == width:
+            # Two stray quotes look the same, but what they enclose is as wide as rows.
+            inner = (split_plain(part, delimiter) for part in taken[:-1] or [line])
+            if any(len(cells) != width for cells in inner):
+                return True
+    return False
+
+
+def _telling_columns(
+    sample: list[str], delimiter: str, width: int
+) -> dict[int, frozenset[str] | None]:
+    rows = [split_plain(line, delimiter) for line in sample if QUOTE not in line]
+    rows = [cells for cells in rows if len(cells) == width]
+    if width < 2 or len(rows) < _MIN_ROWS:
+        return {}
+    told: dict[int, frozenset[str] | None] = {}
+    for place in range(width):
+        values = {cells[place] for cells in rows}
+        if len(values) <= min(_MAX_VALUES, len(rows) // 2):
+            told[place] = frozenset(values)
+        elif all(map(_is_number, values)):
+            told[place] = None
+    return told
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

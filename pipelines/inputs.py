@@ -1,0 +1,70 @@
+"""What callers hand to a pipeline: one input or several, and the items that they are."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from temporal.data import Item, collect
+from temporal.data.collection import HOLDS_MANY
+from temporal.data.containers import (
+    check_inputs,
+    is_column,
+    is_pixels,
+    is_scalar_array,
+    is_source,
+    is_table,
+    library_of,
+)
+from temporal.data.item import Kind
+
+Held = Literal["one", "list", "stream"]
+
+
+def how_many(inputs: Any, kind: Kind) -> Held:
+    """Whether inputs are one input, several in memory, or a stream: what a call answers with.
+
+    Args:
+        inputs: As for `Pipeline.read`.
+        kind: Of the pipeline.
+
+    Returns:
+        `"one"`: an input itself; `"list"`: a list, tuple, array, column or table in memory, and for
+        videos a directory, glob, list file or table; `"stream"`: what is read as results are taken:
+        generators, datasets, other iterables, and files of texts.
+
+    Raises:
+        TypeError: They are no inputs.
+    """
+    check_inputs(inputs)
+    if isinstance(inputs, str | os.PathLike):
+        if kind == "text":
+            return "one" if isinstance(inputs, str) else "stream"
+        return "list" if _names_many(os.fspath(inputs)) else "one"
+    if isinstance(inputs, Mapping | bytes | bytearray | memoryview) or hasattr(inputs, "read"):
+        return "one"
+    if is_source(inputs) or is_scalar_array(inputs) or (kind == "video" and is_pixels(inputs)):
+        return "one"
+    if isinstance(inputs, list | tuple):
+        return "list"
+    library = library_of(inputs)
+    in_memory = library == "numpy" or is_column(inputs) or is_table(inputs)
+    is_stream = library == "datasets" and is_table(inputs)
+    return "list" if in_memory and not is_stream and hasattr(inputs, "__len__") else "stream"
+
+
+def items_of(
+    inputs: Any, kind: Kind, column: str | None = None, id_column: str | None = None
+) -> Iterator[Item]:
+    """The items of what a pipeline was given: a string is a text, or the path of a video."""
+    strings: Any = "text" if kind == "text" else "path"
+    return collect(inputs, kind=kind, column=column, id_column=id_column, strings=strings)
+
+
+def _names_many(path: str) -> bool:
+    if os.path.isdir(path) or Path(path).suffix.lower() in HOLDS_MANY:
+        return True
+    return glob.has_magic(path) and "\0" not in path and not os.path.lexists(path)

@@ -1,0 +1,66 @@
+"""One input, one result: what a call answers for whatever holds its inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from temporal.pipelines import pipeline
+from temporal.pipelines.inputs import how_many
+from temporal.pipelines.pipeline import ReadingFailed
+
+
+@pytest.fixture(scope="module")
+def texts_pipe(bert_path: Path) -> Any:
+    return pipeline("text-classification", model=str(bert_path), device="cpu")
+
+
+def test_containers_of_texts_are_answered_as_lists_are(texts_pipe: Any) -> None:
+    datasets = pytest.importorskip("datasets")
+    texts = ["w1 w2", "w3", "w4 w5 w6"]
+    expected = texts_pipe(texts)
+    frame = pd.DataFrame({"text": texts, "stars": [1, 2, 3]})
+    table = datasets.Dataset.from_pandas(frame)
+    for inputs in (tuple(texts), np.array(texts), frame, frame["text"], table["text"]):
+        results = texts_pipe(inputs)
+        assert isinstance(results, list) and results == expected
+    for stream in (iter(texts), table, table.to_iterable_dataset()["text"]):
+        results = texts_pipe(stream)
+        assert iter(results) is results and list(results) == expected
+    assert texts_pipe(np.array("w3")) == [expected[1]] or texts_pipe(np.array("w3")) == expected[1]
+    assert texts_pipe([]) == [] == list(texts_pipe(iter([])))
+
+
+@pytest.mark.parametrize("inputs", [None, 5, {"w1", "w2"}])
+@pytest.mark.parametrize("task", ["text", "video"])
+def test_no_inputs_raise_at_once(inputs: Any, task: str, texts_pipe: Any, vit_path: Path) -> None:
+    pipe = texts_pipe if task == "text" else pipeline("video-classification", vit_path)
+    for call in (pipe, pipe.read):
+        with pytest.raises(TypeError, match="inputs"):
+            call(inputs)
+
+
+def test_every_entry_has_one_reading(texts_pipe: Any) -> None:
+    rows = ["w1", ["w2", "w3"], None, "w4", "w\0", {"text": "w5"}]
+    readings = list(texts_pipe.read(rows))
+    assert [reading.status for reading in readings] == [
+        "ok", "error", "error", "ok", "error", "ok",
+    ]  # fmt: skip
+    assert len(list(texts_pipe.read(np.array([["w1", "w2"], ["w3", "w4"]])))) == 2
+    with pytest.raises(ReadingFailed, match="one input each"):
+        list(texts_pipe(pair for pair in [(("w1", "w2"), "w3")]))
+    with pytest.raises(ReadingFailed, match="must be a string"):
+        texts_pipe(b"w1")
+
+
+def test_what_is_one_input_and_what_is_several(tmp_path: Path) -> None:
+    for value in ("a.mp4", b"", {"video": "a.mp4"}, tmp_path / "a.mp4", np.zeros((2, 3, 4, 4))):
+        assert how_many(value, "video") == "one"
+    for value in (tmp_path, str(tmp_path / "*.mp4"), "a.csv", ["a.mp4"], np.array(["a.mp4"])):
+        assert how_many(value, "video") == "list"
+    assert how_many(iter(["a.mp4"]), "video") == "stream"
+    assert how_many("a.txt", "text") == "one" and how_many(Path("a.txt"), "text") == "stream"
