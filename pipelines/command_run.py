@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -122,14 +122,14 @@ def run_command(request: RunRequest) -> int:
         try:
             summary = run(
                 pipe,
-                _items(request),
+                _items(request, notify=_tell if shows else _keep_quiet),
                 request.output,
                 manifest=request.manifest(pipe.model_name),
                 format=request.format,
                 resume=request.resume,
                 on_error=request.on_error,
                 progress=shows,
-                total=_count(_items(request)) if shows else None,
+                total=_count(_items(request, notify=_keep_quiet)) if shows else None,
                 keep_text=request.keep_text,
                 rank=ranks.rank,
                 world_size=ranks.world_size,
@@ -203,7 +203,7 @@ def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
         raise UsageFault(str(error)) from error
 
 
-def _items(request: RunRequest) -> Iterable[Any]:
+def _items(request: RunRequest, *, notify: Callable[[str], None]) -> Iterable[Any]:
     # Given alone, a directory's files are named relative to it.
     alone = len(request.inputs) == 1
     return collect(
@@ -212,7 +212,19 @@ def _items(request: RunRequest) -> Iterable[Any]:
         column=request.column,
         id_column=request.id_column,
         limit=request.limit,
+        notify=notify,
     )
+
+
+def _keep_quiet(message: str) -> None:
+    """Say nothing."""
+
+
+def _tell(message: str) -> None:
+    """Write a sentence to stderr, above the bar."""
+    from tqdm import tqdm
+
+    tqdm.write(message, file=sys.stderr)
 
 
 def _count(items: Iterable[Any]) -> int | None:
