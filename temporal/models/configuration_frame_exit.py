@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 from ..policies import read as read_policies
-from .checks import check_in, check_range
+from .checks import check_in, check_range, num_classes
 from .halting import check_halting
 from .image_backbone import default_pixels
 from .pooling import POOLINGS
@@ -55,8 +55,9 @@ class FrameExitConfig(PreTrainedConfig):
     """Halt by the learned gate of the paper rather than by `criterion`."""
     gate_beta: float = 0.5
     """beta of the gate's training targets: larger accepts worse exits, and halts earlier."""
-    criterion: str = "confidence"
-    """One of `temporal.policies.halt.CRITERIA`; not used with `gate`."""
+    criterion: str | None = None
+    """One of `temporal.policies.halt.CRITERIA`; not used with `gate`. Default: `"confidence"`, or
+    `"window"` with a single label, which has no probabilities."""
     thresholds: list[float] | None = None
     """Certainty at which each exit but the last answers; None: nothing halts."""
     temperatures: list[float] | None = None
@@ -70,6 +71,7 @@ class FrameExitConfig(PreTrainedConfig):
         self.backbone = self.backbone or {"model_type": "efficientnet_lite0"}
         mean, std = default_pixels(self.backbone)
         self.pixel_mean, self.pixel_std = self.pixel_mean or mean, self.pixel_std or std
+        self.criterion = self.criterion or ("confidence" if num_classes(self) > 1 else "window")
         check_in("order", self.order, read_policies.ORDERS)
         check_in("pooling", self.pooling, POOLINGS)
         check_in("head", self.head, ("exits", "classifier"))

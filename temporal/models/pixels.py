@@ -66,7 +66,9 @@ class ProcessorPixels:
         named = list(zip(self.names, inputs, strict=True))
         first = [x for name, x in named if name is None]
         given = {name: x for name, x in named if name is not None}
-        return classifier(*first, **given, return_dict=True).logits.flatten(1)
+        output = classifier(*first, **given, return_dict=True)
+        logits = getattr(output, "logits", None)  # PP-LCNet has them under another name
+        return (output.last_hidden_state if logits is None else logits).flatten(1)
 
     def _process(self, frames_FCHW: Tensor) -> dict[str, Tensor]:
         if self.of_videos:
@@ -84,7 +86,8 @@ class ProcessorPixels:
         """Under which of the classifier's arguments each output goes; None: as the first."""
         kind, taken = type(self.processor).__name__, type(classifier).__name__
         try:
-            probe = self._process(torch.zeros(2, 3, *_PROBE, dtype=torch.uint8))
+            with torch.device("cpu"):  # a saved reader is built without memory at first
+                probe = self._process(torch.zeros(2, 3, *_PROBE, dtype=torch.uint8))
         except (ImportError, NameError, AttributeError, NotImplementedError) as error:
             raise ValueError(
                 f"the processor {kind} does not run here ({error}): install what it needs, or "
