@@ -12,10 +12,12 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForVideoClassification,
 )
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, cached_file
 
 from temporal.models import READERS, FrameExit, FrameExitConfig
 from temporal.models.efficientnet_lite import load_imagenet_weights
 from temporal.models.stored_points import check_points
+from temporal.models.weights import check_checkpoint, shard_names
 
 
 def open_checkpoint(task: str, path: str, hub: dict[str, Any]) -> Any:
@@ -33,7 +35,12 @@ def open_checkpoint(task: str, path: str, hub: dict[str, Any]) -> Any:
     looks_local = path.startswith((".", "~", "/")) or path.count("/") > 1
     if looks_local and not Path(path).expanduser().exists():
         raise OSError(f"model ({path!r}) must be a folder with a saved model, or a hub id")
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        check_checkpoint(folder)  # before a configuration is built that may be of any size
     config = AutoConfig.from_pretrained(path, **hub)
+    if not folder.is_dir():
+        _check_index(path, hub)
     # safetensors only: a pickle may run code when it is opened.
     weights = {**hub, "use_safetensors": True, "dtype": torch.float32}
     if config.model_type in READERS:
@@ -55,6 +62,22 @@ def open_checkpoint(task: str, path: str, hub: dict[str, Any]) -> Any:
     if "ForVideoClassification" in architecture:
         return AutoModelForVideoClassification.from_pretrained(path, **weights)
     return AutoModelForImageClassification.from_pretrained(path, **weights)
+
+
+def _check_index(path: str, hub: dict[str, Any]) -> None:
+    """Refuse a hub's model whose weights are named in an index, and are no safetensors files."""
+    try:
+        index = cached_file(
+            path,
+            SAFE_WEIGHTS_INDEX_NAME,
+            revision=hub.get("revision"),
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+    except OSError:  # whoever loads the weights says it better
+        return
+    if index is not None:
+        shard_names(Path(index))
 
 
 def _carries_no_weights(path: str, config: Any) -> bool:
