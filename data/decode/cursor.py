@@ -12,10 +12,21 @@ from av.packet import Packet
 from .container import Opened, open_container
 from .errors import VideoError
 from .index import VideoIndex
-from .order import NO_PTS
+from .order import NO_PTS, clock_breaks
 
 _NEARBY_PACKETS = 16  # reading past so many packets is as fast as a seek
 _LOST_PACKETS = 256  # packets that may pass after a seek before we must know where we are
+
+_LOSE_THEMSELVES = frozenset({"matroska", "ogg"})
+"""Demuxers that do not go on into the next recording of a joined file after a seek."""
+
+
+def _is_joined(index: VideoIndex) -> bool:
+    """Whether the file is several recordings, one after the other, through which none can seek."""
+    packets = index.packets
+    return index.container in _LOSE_THEMSELVES and bool(
+        clock_breaks(packets.pts, packets.dts, packets.is_key).any()
+    )
 
 
 class PacketCursor:
@@ -42,6 +53,7 @@ class PacketCursor:
         self._index = index
         self._max_pixels = max_pixels
         self._packets: Iterator[Packet] | None = None  # None: nowhere, a seek comes first
+        self._can_seek = not (index.must_begin_anew or _is_joined(index))
 
     @property
     def at_end(self) -> bool:
@@ -54,14 +66,17 @@ class PacketCursor:
 
     def move_to(self, packet: int) -> None:
         """Make this packet the next one."""
-        if self._packets is None or not self.next <= packet <= self.next + _NEARBY_PACKETS:
+        is_ahead = self._packets is not None and self.next <= packet
+        is_near = is_ahead and (packet <= self.next + _NEARBY_PACKETS or not self._can_seek)
+        # Where something is told once, the decoder must be another one, too.
+        if self._index.must_begin_anew or not is_near:
             self._seek(packet)
         while self.next < packet and self.pull() is not None:
             pass
 
     def _seek(self, packet: int) -> None:
         """Move to `packet` or a little before it, and know where; else count from the start."""
-        for timestamp in self._seek_times(packet):
+        for timestamp in self._seek_times(packet) if self._can_seek else ():
             try:
                 self.opened.container.seek(timestamp, stream=self.opened.stream)
                 if self._locate(packet):
@@ -105,7 +120,8 @@ class PacketCursor:
 
     def pull(self) -> Packet | None:
         """Take the next packet; None at the end of the file."""
-        assert self._packets is not None
+        if self._packets is None:
+            return None
         try:
             packet = next(self._packets, None)
         except (av.error.FFmpegError, IndexError):  # the latter: damage looks like a new stream

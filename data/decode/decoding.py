@@ -20,6 +20,7 @@ from .errors import VideoError
 from .flight import Flight
 from .headers.rows import rows_check
 from .index import VideoIndex
+from .once import is_header
 from .plan import Run
 from .primer import needs_beginning, show_beginning
 from .sink import FrameSink
@@ -191,6 +192,8 @@ class Decoding:
             frames = self._context.decode(packet)
         except av.error.FFmpegError as error:
             _raise_if_oom(error, self._name)
+            if is_header(packet, self._index.codec):
+                return None  # it was taken, and refused as a picture
             self.damage.fail(number)  # what it has of this picture may still come out
             return number
         self._last_fed = number

@@ -63,6 +63,7 @@ def decode_small(
         out=out,
         reformatter=VideoReformatter(),
         shelf=Shelf((), size),
+        orientation=video.index.orientation,
     )
     return out, video.decode_apart(frames, sink, **options)
 

@@ -6,7 +6,7 @@ gives true counts (a header's may lie), exact times, the keyframes, and so the p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TypeVar
 
@@ -18,10 +18,14 @@ from .container import Opened, announces_too_much
 from .errors import VideoError
 from .headers import boxes
 from .headers.disposable import Disposables
+from .headers.display import orientation_reader
 from .headers.recovery import recovery_frames
 from .headers.settings import read_settings
 from .headers.units import h264_length_bytes
+from .once import carries_once, is_header
 from .order import NO_PTS, Order, presentation_order
+from .orientation import UPRIGHT, Orientation
+from .trusted import has_true_keyframes
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -82,8 +86,12 @@ class VideoIndex:
     """Pixels down, upright."""
 
     rotation: int
-    """Degrees counterclockwise by which stored frames are turned to stand upright. Frames that
-    are read are already turned."""
+    """Degrees counterclockwise by which stored frames are turned to stand upright: 0, 90, 180 or
+    -90. Frames that are read are already turned."""
+
+    is_mirrored: bool
+    """Whether left and right of stored frames are exchanged after that. Frames that are read are
+    already as they should be."""
 
     codec: str
     """The codec's name (`"h264"`)."""
@@ -135,8 +143,17 @@ class VideoIndex:
     """Whether timestamps tell which packet makes which frame. If not, frames are found by counting
     from the start of the file, and only frame 0 is a keyframe one can jump to."""
 
+    must_begin_anew: bool
+    """Whether packets carry what demuxers and decoders are told once (a palette, new headers): no
+    decode goes back without opening the file anew."""
+
     def __len__(self) -> int:
         return len(self.pts)
+
+    @property
+    def orientation(self) -> Orientation:
+        """How stored frames are made upright: `rotation` and `is_mirrored` in one."""
+        return Orientation(self.rotation // 90 % 4, self.is_mirrored)
 
     @property
     def frames_per_second(self) -> float:
@@ -157,7 +174,7 @@ def build_index(opened: Opened) -> VideoIndex:
         VideoError: `truncated_header` (a header and no frame), `corrupt` (nor can there be one),
             `bad_timestamps` (no packet has any time) or `too_large`.
     """
-    packets, durations, recoveries, has_many_slices, fault = _read_packets(opened)
+    packets, durations, recoveries, has_many_slices, fault, said = _read_packets(opened)
     stream, checked = opened.stream, opened.checked
     context = stream.codec_context
     if not packets.is_shown.any():
@@ -175,6 +192,8 @@ def build_index(opened: Opened) -> VideoIndex:
         reorder_depth=int(context.reorder_depth),
         has_true_pts=checked.demuxer != "avi",
         recoveries=recoveries,
+        once=said.once,
+        has_true_keys=has_true_keyframes(context.codec),
         frame_ticks=float(1 / (rate * time_base)) if rate else 0.0,
     )
     if order is None:
@@ -185,17 +204,21 @@ def build_index(opened: Opened) -> VideoIndex:
         packets = replace(packets, is_disposable=_frozen(np.zeros_like(packets.is_disposable)))
     settings = read_settings(context.extradata) if _codec_name(opened) == "h264" else None
     is_progressive = settings is None or settings.is_progressive
-    rotation = _rotation(opened)
-    turned = rotation % 180 == 90
+    upright = _orientation(opened)
+    if upright == UPRIGHT:
+        upright = said.orientation
+    columns_kept = 0 if settings is None else settings.columns_kept
+    height, width = upright.stored_size(context.height, context.width + columns_kept)
     times = order.times.astype(np.float64) * float(time_base)
     return VideoIndex(
         timestamps_seconds=_frozen(times),
         pts=_frozen(order.times),
         keyframes=_frozen(order.keyframes),
         packet_bytes=_frozen(packets.size_bytes[order.own_packets]),
-        width=context.height if turned else context.width,
-        height=context.width if turned else context.height,
-        rotation=rotation,
+        width=width,
+        height=height,
+        rotation=upright.degrees,
+        is_mirrored=upright.is_mirrored,
         codec=_codec_name(opened),
         pixel_format=opened.pixel_format,
         container=checked.demuxer,
@@ -212,13 +235,26 @@ def build_index(opened: Opened) -> VideoIndex:
         frame_packets=_frozen(order.last_packets),
         frame_entries=_frozen(order.entries),
         is_ordered=order.is_ordered,
+        must_begin_anew=bool(said.once),
     )
+
+
+@dataclass(kw_only=True, slots=True)
+class _Said:
+    """What packets say beside their pictures."""
+
+    once: list[int] = field(default_factory=list)
+    """Packets that carry what is told once."""
+
+    orientation: Orientation = UPRIGHT
+    """As a message before the first picture says."""
 
 
 def _read_packets(
     opened: Opened,
-) -> tuple[Packets, NDArray[np.int64], dict[int, int], bool, str | None]:
-    """Return packets, durations, recovery points, whether there are slices, and the last fault.
+) -> tuple[Packets, NDArray[np.int64], dict[int, int], bool, str | None, _Said]:
+    """Return packets, durations, recovery points, whether there are slices, the last fault, and
+    what was said on the way.
 
     Durations are 0 where unknown.
     """
@@ -228,6 +264,8 @@ def _read_packets(
     codec, extradata = _codec_name(opened), opened.stream.codec_context.extradata
     hides = opened.stream.codec_context.name.startswith(("vp8", "libvpx")) and codec == "vp8"
     recoveries: dict[int, int] = {}
+    said = _Said()
+    read_orientation = orientation_reader(codec, extradata)
     is_h264, length_bytes = codec == "h264", h264_length_bytes(extradata)
     disposables = Disposables(codec, extradata)
     try:
@@ -238,7 +276,12 @@ def _read_packets(
             pts, dts = packet.pts, packet.dts
             # A VP8 packet may update a reference and show nothing: bit 4 of its first byte.
             shown = not packet.is_discard and not (hides and not bytes(packet)[0] & 0x10)
+            shown &= not is_header(packet, codec)
             view = memoryview(packet)
+            if carries_once(packet, opened.stream.codec_context):
+                said.once.append(len(rows))
+            if read_orientation is not None and not rows:
+                said.orientation = read_orientation(view)
             disposables.look(view)
             if is_h264 and packet.is_keyframe:
                 frames = recovery_frames(view, length_bytes)
@@ -276,7 +319,7 @@ def _read_packets(
         is_disposable=_frozen(disposables.find(marks[0]) & ~marks[2]),
     )
     lasts = np.array(columns[6], dtype=np.int64)
-    return packets, lasts, recoveries, disposables.has_many_slices, fault
+    return packets, lasts, recoveries, disposables.has_many_slices, fault, said
 
 
 def _duration_seconds(
@@ -288,13 +331,14 @@ def _duration_seconds(
     return float(times.max() - times.min()) + max(last, 0.0)
 
 
-def _rotation(opened: Opened) -> int:
+def _orientation(opened: Opened) -> Orientation:
+    """What the header says of it."""
     if opened.checked.demuxer not in ("mov", "matroska"):
-        return 0
+        return UPRIGHT
     with opened.checked.open_file() as file:
         if opened.checked.demuxer == "matroska":
-            return boxes.matroska_rotation_degrees(file.read(boxes.MATROSKA_HEAD_BYTES))
-        return boxes.rotation_degrees(file, opened.stream.id)
+            return boxes.matroska_orientation(file.read(boxes.MATROSKA_HEAD_BYTES))
+        return boxes.orientation(file, opened.stream.id)
 
 
 def _codec_name(opened: Opened) -> str:

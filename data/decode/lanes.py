@@ -64,7 +64,8 @@ class Lanes:
         self._max_pixels = max_pixels
         pixels = max(1, index.width * index.height)
         self._num_threads = max(1, min(num_threads, _MAX_PIXELS_IN_FLIGHT // pixels))
-        self._is_possible = index.is_ordered and not needs_beginning(opened.stream.codec_context)
+        self._is_possible = index.is_ordered and not index.must_begin_anew
+        self._is_possible &= not needs_beginning(opened.stream.codec_context)
         self._lanes: list[Lane] = []
 
     def are_worth(self, runs: Sequence[Run]) -> bool:

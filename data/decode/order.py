@@ -8,7 +8,7 @@ Packets are stored in decoding order; frames are shown by timestamp::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,8 @@ def presentation_order(
     has_true_pts: bool,
     frame_ticks: float = 0.0,
     recoveries: Mapping[int, int] | None = None,
+    once: Sequence[int] = (),
+    has_true_keys: bool = True,
 ) -> Order | None:
     """Put the frames in the order in which a decoder running forward returns them.
 
@@ -61,6 +63,9 @@ def presentation_order(
         has_true_pts: Whether the container stores presentation times. AVI does not: there the
             demuxer makes them up, and they are wrong as soon as frames are reordered.
         recoveries: Keyframes that are not whole -> frames after which the picture is.
+        once: Packets that carry what a decoder is told once: no decode may begin after one of them,
+            for a frame that comes later.
+        has_true_keys: Whether what is called a keyframe is one, with this codec.
         frame_ticks: Time from frame to frame, for files that give no times; 0 when unknown.
 
     Returns:
@@ -71,7 +76,7 @@ def presentation_order(
         return None
     pts = packets.pts[shown]
     if np.any(pts == NO_PTS) or (reorder_depth > 0 and not has_true_pts):
-        return _counted(packets, shown, reorder_depth, frame_ticks)
+        return _counted(packets, shown, reorder_depth, frame_ticks, has_true_pts)
     segment = _segments(packets)[shown]
     in_order = bool(np.all((np.diff(pts) >= 0) | (np.diff(segment) > 0)))
     if in_order:
@@ -80,9 +85,11 @@ def presentation_order(
         by_time = np.lexsort((pts, segment))
         repeats = (np.diff(pts[by_time]) == 0) & (np.diff(segment[by_time]) == 0)
         if np.any(repeats):  # reordered, and two frames at one time: their order is not known
-            return _counted(packets, shown, reorder_depth, frame_ticks)
+            return _counted(packets, shown, reorder_depth, frame_ticks, has_true_pts)
     own = shown[by_time]
-    entries = _entries(packets, own, _ready(packets, recoveries or {}, reorder_depth))
+    is_key = packets.is_key if has_true_keys else np.zeros_like(packets.is_key)
+    entries = _entries(packets, is_key, own, _ready(packets, recoveries or {}, reorder_depth))
+    entries = _no_later_than_told(entries, own, once)
     return Order(
         times=packets.pts[own],
         own_packets=own,
@@ -99,11 +106,24 @@ def _decodable(packets: Packets) -> NDArray[np.bool_]:
     return np.arange(len(packets.pts)) >= first
 
 
-def _segments(packets: Packets) -> NDArray[np.int64]:
-    """Number the runs of packets whose decoding times go forward (joined recordings restart)."""
-    dts = packets.dts
+def clock_breaks(
+    pts: NDArray[np.int64], dts: NDArray[np.int64], is_key: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """[P-1] whether the clock begins anew with the next packet (joined recordings)."""
     back = (dts[1:] < dts[:-1]) & (dts[1:] != NO_PTS) & (dts[:-1] != NO_PTS)
-    return np.concatenate([[0], np.cumsum(back)])
+    # Some demuxers give presentation times as decoding times, which then go back all the time, but
+    # not behind the keyframe.
+    last_key = np.maximum.accumulate(np.where(is_key, np.arange(len(pts)), 0))
+    goes_on = pts[1:] > pts[last_key[:-1]]
+    if np.any(back & ~is_key[1:] & (dts[1:] == pts[1:]) & goes_on):
+        back &= is_key[1:]
+    return back
+
+
+def _segments(packets: Packets) -> NDArray[np.int64]:
+    """Number the runs of packets whose clock goes on."""
+    breaks = clock_breaks(packets.pts, packets.dts, packets.is_key)
+    return np.concatenate([[0], np.cumsum(breaks)])
 
 
 def _ready(
@@ -117,7 +137,10 @@ def _ready(
 
 
 def _entries(
-    packets: Packets, own: NDArray[np.int64], ready: NDArray[np.int64]
+    packets: Packets,
+    is_key: NDArray[np.bool_],
+    own: NDArray[np.int64],
+    ready: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """The last keyframe stored no later than the frame and shown no later than the frame.
 
@@ -125,9 +148,9 @@ def _entries(
     refers to the GOP before, so decoding must start there. Nor may it come before the picture is
     whole.
     """
-    keys = np.flatnonzero(packets.is_key)
+    keys = np.flatnonzero(is_key)
     if len(keys) == 0:
-        return np.zeros_like(own)
+        return np.full_like(own, np.argmax(packets.is_key))
     segment = _segments(packets)
     place = np.searchsorted(keys, own, side="right") - 1
     while True:
@@ -139,13 +162,33 @@ def _entries(
         place = place - step_back
 
 
+def _no_later_than_told(
+    entries: NDArray[np.int64], own: NDArray[np.int64], once: Sequence[int]
+) -> NDArray[np.int64]:
+    """Begin at the last packet that tells something once, or, where no decode can, at the first."""
+    if not len(once):
+        return entries
+    told = np.asarray(once)
+    last = np.searchsorted(told, own, side="right") - 1  # of those up to the frame
+    at = np.where(last >= 0, told[last], 0)
+    can_begin = np.isin(at, entries)
+    return np.where(last < 0, entries, np.minimum(entries, np.where(can_begin, at, 0)))
+
+
 def _counted(
-    packets: Packets, shown: NDArray[np.int64], reorder_depth: int, frame_ticks: float
+    packets: Packets,
+    shown: NDArray[np.int64],
+    reorder_depth: int,
+    frame_ticks: float,
+    has_true_pts: bool,
 ) -> Order | None:
     """Without usable timestamps: frame k is the k-th that decoding from the start returns."""
     count = np.arange(len(shown))
     times = np.sort(packets.dts[shown])
-    if times[0] == NO_PTS:  # an elementary stream, mostly: frames follow each other at its rate
+    pts, segment = packets.pts[shown], _segments(packets)[shown]
+    if has_true_pts and not np.any(pts == NO_PTS):
+        times = pts[np.lexsort((pts, segment))]  # frames come in this order, whichever they are
+    elif times[0] == NO_PTS:  # an elementary stream, mostly: frames follow each other at its rate
         if frame_ticks <= 0:
             return None
         times = np.rint(count * frame_ticks).astype(np.int64)

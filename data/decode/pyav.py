@@ -92,7 +92,13 @@ class PyavReader:
         """
         self.read_into(
             frame_indices,
-            FrameSink(slots=slots, out=out, reformatter=self._reformatter, shelf=shelf),
+            FrameSink(
+                slots=slots,
+                out=out,
+                reformatter=self._reformatter,
+                shelf=shelf,
+                orientation=self._index.orientation,
+            ),
         )
 
     def read_into(self, frame_indices: Sequence[int], sink: FrameSink) -> None:

@@ -95,8 +95,8 @@ def _why_not_plain(index: VideoIndex) -> str | None:
         return f"it has {index.video_streams} video streams"
     if not index.is_progressive:
         return "it is interlaced, and colors are interpolated in another way"
-    if index.rotation:
-        return "its frames are stored turned"
+    if index.rotation or index.is_mirrored:
+        return "its frames are stored turned or mirrored"
     if np.any((index.frame_packets[:-1] > index.frame_packets[1:]) & _at_key(index)):
         return "open GOPs: frames before a keyframe are stored after it"
     return None

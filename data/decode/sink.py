@@ -11,11 +11,16 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from .errors import VideoError
+from .orientation import UPRIGHT, Orientation
 from .shelf import Shelf
 
 
 def to_image(
-    frame: VideoFrame, height: int, width: int, reformatter: VideoReformatter
+    frame: VideoFrame,
+    height: int,
+    width: int,
+    reformatter: VideoReformatter,
+    orientation: Orientation = UPRIGHT,
 ) -> NDArray[np.uint8]:
     """Convert a decoded frame.
 
@@ -24,6 +29,7 @@ def to_image(
         height: Pixels down of the upright image.
         width: Pixels across of the upright image.
         reformatter: Kept between frames: it remembers its scaling tables.
+        orientation: How it is to be turned to stand upright.
 
     Returns:
         uint8 [3, height, width], RGB, upright; a view of an array with another order of axes.
@@ -31,9 +37,7 @@ def to_image(
     Raises:
         VideoError: `corrupt`: the frame's colors are none that can be converted; `oom`.
     """
-    turns = quarter_turns(frame)
-    if turns % 2:
-        height, width = width, height
+    height, width = orientation.stored_size(height, width)
     shrinks = width < frame.width or height < frame.height
     try:
         image = reformatter.reformat(
@@ -49,20 +53,7 @@ def to_image(
             "oom" if isinstance(error, MemoryError) else "corrupt",
             f"a frame of {frame.width}x{frame.height} cannot be made into an image: {error}",
         ) from error
-    if turns:
-        image = np.rot90(image, turns)
-    return image.transpose(2, 0, 1)
-
-
-def quarter_turns(frame: VideoFrame) -> int:
-    """How often the frame is to be turned counterclockwise by 90 degrees to stand upright, 0..3."""
-    return round(frame.rotation / 90) % 4
-
-
-def upright_size(frame: VideoFrame) -> tuple[int, int]:
-    """A frame's own (height, width), when it stands upright."""
-    size = (frame.height, frame.width)
-    return size[::-1] if quarter_turns(frame) % 2 else size
+    return orientation.apply(image).transpose(2, 0, 1)
 
 
 class FrameSink:
@@ -73,6 +64,7 @@ class FrameSink:
         out: uint8 [K, 3, height, width].
         reformatter: Kept between reads: it remembers its scaling tables.
         shelf: Where frames go that are expected later.
+        orientation: How the video's frames are to be turned to stand upright.
     """
 
     def __init__(
@@ -82,8 +74,10 @@ class FrameSink:
         out: NDArray[np.uint8],
         reformatter: VideoReformatter,
         shelf: Shelf,
+        orientation: Orientation = UPRIGHT,
     ) -> None:
         self.num_read = 0
+        self._orientation = orientation
         self._slots = slots
         self._out = out
         self._reformatter = reformatter
@@ -98,7 +92,13 @@ class FrameSink:
         shelf = Shelf(self.shelf.missing, self.shelf.size)
         slots = {frame: self._slots[frame] for frame in frame_indices}
         reformatter = VideoReformatter()
-        return FrameSink(slots=slots, out=self._out, reformatter=reformatter, shelf=shelf)
+        return FrameSink(
+            slots=slots,
+            out=self._out,
+            reformatter=reformatter,
+            shelf=shelf,
+            orientation=self._orientation,
+        )
 
     def join(self, branch: FrameSink) -> None:
         """Take over what a branch has read and kept."""
@@ -129,4 +129,4 @@ class FrameSink:
         self.num_read += 1
 
     def _convert(self, frame: VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
-        return to_image(frame, height, width, self._reformatter)
+        return to_image(frame, height, width, self._reformatter, self._orientation)

@@ -257,6 +257,8 @@ def demuxer_of(head: bytes, *, name: str) -> str:
         syncs = head[first::packet_bytes]
         if len(syncs) >= 3 and set(syncs) == {0x47}:
             return "mpegts"
+    if _has_transport_packets(head):
+        return "mpegts"
     raw = _raw_stream(head)
     if raw is not None:
         return raw
@@ -269,6 +271,19 @@ def demuxer_of(head: bytes, *, name: str) -> str:
         f"{name} begins with {head[:12]!r}, which is no container that is read here "
         "(mp4/mov, matroska/webm, avi, flv, mpeg-ts, mpeg-ps, asf, ogg, raw h264/hevc)",
     )
+
+
+def _has_transport_packets(head: bytes) -> bool:
+    """Whether MPEG-TS packets follow each other, from any place: a recording cut out of another."""
+    for packet_bytes in (188, 192, 204):
+        for first in range(packet_bytes):
+            heads = range(first, len(head) - 3, packet_bytes)
+            # Each begins with its mark; it has no error, and content or an adaptation.
+            if len(heads) >= 4 and all(
+                head[at] == 0x47 and head[at + 1] < 0x80 and head[at + 3] & 0x30 for at in heads
+            ):
+                return True
+    return False
 
 
 def _raw_stream(head: bytes) -> str | None:

@@ -8,10 +8,12 @@ class Bits:
 
     Args:
         data: Its bytes, as they are stored: emulation prevention is undone here.
+        is_plain: It is undone already.
     """
 
-    def __init__(self, data: bytes) -> None:
-        data = data.replace(b"\0\0\3", b"\0\0")
+    def __init__(self, data: bytes, *, is_plain: bool = False) -> None:
+        if not is_plain:
+            data = data.replace(b"\0\0\3", b"\0\0")
         self._value = int.from_bytes(data, "big")
         self._left = 8 * len(data)
 

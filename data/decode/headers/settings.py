@@ -45,6 +45,17 @@ class Settings:
     max_reordered: int | None
     """Pictures that a decoder must hold back at most; None where it is not said."""
 
+    crop_left: int = 0
+    """Pixels left of those that are shown."""
+
+    @property
+    def columns_kept(self) -> int:
+        """Columns left of those to be shown that FFmpeg's decoder leaves in, lest memory be
+        unaligned: the images that it gives are wider than the header says."""
+        half = 1 if self.chroma_format in (1, 2) else 0  # chroma has half the columns
+        step = 1 << (5 + half - (self.bits_per_sample > 8))
+        return self.crop_left % step
+
     @property
     def pixel_format(self) -> str | None:
         """The name of the decoder's format; None for what is not 8 bit 4:2:0."""
@@ -120,6 +131,7 @@ def _read(bits: Bits) -> Settings:
         is_full_range=is_full_range,
         frame_number_bits=0 if has_planes else frame_number_bits,
         max_reordered=max_reordered,
+        crop_left=across * left,
     )
 
 

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from ..container import Opened, announces_too_much, late_header_error
 from ..errors import Reason, VideoError
 from ..headers.rows import rows_check
-from ..sink import to_image, upright_size
+from ..once import carries_once
+from ..orientation import UPRIGHT, Orientation, from_frame
+from ..sink import to_image
 from .clock import StreamClock
 from .due import DueTimes
 from .trust import Trust
@@ -89,6 +91,7 @@ class ForwardReader:
         self._refusal: VideoError | None = None  # of what comes next in the source
         self._fault: Reason | None = None  # of a packet lost since the last frame that was given
         self._reformatter = VideoReformatter()
+        self._orientation: Orientation | None = None  # the first frame tells
 
     def frames(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """Yield (seconds, uint8 [3, height, width]) of the frames that are due.
@@ -139,7 +142,7 @@ class ForwardReader:
 
     def _hold(self, packet: Packet) -> bool:
         """Hold a packet back; return whether it is time to decode what is held."""
-        if packet.is_keyframe and (self._needs_key or self._can_start_at(packet)):
+        if packet.is_keyframe and (self._begins_at_any or self._can_start_at(packet)):
             self._held.clear()
             self._held_bytes = 0
             self._restarts = True
@@ -153,10 +156,17 @@ class ForwardReader:
             return True
         return not self._needs_key and self._due.includes(self.clock.ticks_of_packet(packet))
 
+    @property
+    def _begins_at_any(self) -> bool:
+        """Whether a keyframe is waited for, and can be told."""
+        return self._needs_key and (not self.packets_lost or self._trust.can_begin_again)
+
     def _can_start_at(self, keyframe: Packet) -> bool:
         """Whether nothing before this keyframe is wanted any more."""
         if self._counts and self._context.reorder_depth:
             return False  # frames are told apart by counting: none may be left out
+        if any(carries_once(held, self._context) for held in self._held):
+            return False
         ticks = self.clock.ticks_of_packet(keyframe)
         due = self._due.next
         is_in_time = ticks is not None and due is not None and ticks <= due
@@ -216,6 +226,8 @@ class ForwardReader:
             ticks = frame.pts
             if self._counts:
                 ticks = self._dts.popleft() if self._dts else None
+            if self._orientation is None:
+                self._orientation = from_frame(frame)
             ticks = self.clock.ticks_of_frame(ticks)
             self.packets_lost += frame.is_corrupt
             is_good = self._trust.accepts(frame)
@@ -231,9 +243,10 @@ class ForwardReader:
             if frame.width * frame.height > self._max_pixels:
                 what = f"{frame.width}x{frame.height} pixels, more than max_pixels"
                 raise self._error("too_large", f"a frame has {what} ({self._max_pixels})")
-            height, width = self._size or upright_size(frame)
+            upright = self._orientation or UPRIGHT
+            height, width = self._size or upright.stored_size(frame.height, frame.width)
             try:
-                image = to_image(frame, height, width, self._reformatter)
+                image = to_image(frame, height, width, self._reformatter, upright)
             except VideoError as error:
                 if error.reason != "corrupt":
                     raise

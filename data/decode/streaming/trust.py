@@ -9,6 +9,7 @@ from av.video.frame import VideoFrame
 from ..damage import INTRA
 from ..headers.recovery import recovery_frames
 from ..headers.units import h264_length_bytes
+from ..trusted import has_true_keyframes
 
 
 class Trust:
@@ -19,6 +20,7 @@ class Trust:
     """
 
     def __init__(self, context: VideoCodecContext) -> None:
+        self._has_true_keys = has_true_keyframes(context.codec)
         self._is_h264 = context.name == "h264"
         self._length_bytes = h264_length_bytes(context.extradata) if self._is_h264 else 0
         self._keys_are_false = False
@@ -38,9 +40,14 @@ class Trust:
         self._is_recovering = self._is_lost = False
         self._failed.clear()
 
+    @property
+    def can_begin_again(self) -> bool:
+        """Whether what is called a keyframe is one, with this codec."""
+        return self._has_true_keys
+
     def is_entry(self, packet: Packet) -> bool:
         """Whether a decode may begin at this packet and give what one from the start would."""
-        if not packet.is_keyframe or self._keys_are_false:
+        if not packet.is_keyframe or self._keys_are_false or not self._has_true_keys:
             return False
         return not (self._is_h264 and recovery_frames(memoryview(packet), self._length_bytes))
 

@@ -48,6 +48,7 @@ def decode_forward(content: bytes, *, max_frames: int = 10_000) -> list[Forward]
     """
     demuxer = demuxer_of(content[:1024], name="the oracle's file")
     found: list[Forward] = []
+    matrix: list[int] | None = None  # of the first frame; FFmpeg's tools turn all others alike
     with av.open(io.BytesIO(content), format=demuxer, metadata_errors="replace") as container:
         stream = _film(container)
         stream.codec_context.thread_count = 1
@@ -61,7 +62,9 @@ def decode_forward(content: bytes, *, max_frames: int = 10_000) -> list[Forward]
                 frames = stream.codec_context.decode(packet)
             except av.error.FFmpegError:
                 frames = []
-            found += [_forward(frame, stream.time_base) for frame in frames]
+            for frame in frames:
+                matrix = _matrix(frame) if matrix is None else matrix
+                found.append(_forward(frame, stream.time_base, matrix))
             if packet is None or packet.size == 0 and packet.dts is None:
                 break
     return found
@@ -74,8 +77,25 @@ def _film(container: InputContainer) -> VideoStream:
     return max(films, key=lambda stream: stream.frames)
 
 
-def _forward(frame: av.VideoFrame, time_base: Fraction) -> Forward:
-    image = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90) % 4)
+def _matrix(frame: av.VideoFrame) -> list[int]:
+    found = frame.side_data.get("DISPLAYMATRIX")
+    return [] if found is None else np.frombuffer(found, dtype=np.int32).tolist()
+
+
+def _upright(image: np.ndarray, matrix: list[int]) -> np.ndarray:
+    """Put each pixel (x, y) where the matrix says: at (a x + c y, b x + d y)."""
+    if not matrix:
+        return image
+    a, b, c, d = (int(np.sign(entry)) for entry in (*matrix[:2], *matrix[3:5]))
+    rows, columns = np.indices(image.shape[:2])
+    down, across = b * columns + d * rows, a * columns + c * rows
+    placed = np.zeros((np.ptp(down) + 1, np.ptp(across) + 1, 3), dtype=np.uint8)
+    placed[down - down.min(), across - across.min()] = image
+    return placed
+
+
+def _forward(frame: av.VideoFrame, time_base: Fraction, matrix: list[int]) -> Forward:
+    image = _upright(frame.to_ndarray(format="rgb24"), matrix)
     return Forward(
         seconds=None if frame.pts is None else float(frame.pts * time_base),
         image=image.transpose(2, 0, 1),
