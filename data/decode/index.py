@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from .container import Opened, announces_too_much
 from .errors import VideoError
 from .headers import boxes
-from .headers.disposable import Disposables
 from .headers.display import orientation_reader
+from .headers.disposable import Disposables
 from .headers.recovery import recovery_frames
 from .headers.settings import read_settings
 from .headers.units import h264_length_bytes
@@ -253,11 +253,7 @@ class _Said:
 def _read_packets(
     opened: Opened,
 ) -> tuple[Packets, NDArray[np.int64], dict[int, int], bool, str | None, _Said]:
-    """Return packets, durations, recovery points, whether there are slices, the last fault, and
-    what was said on the way.
-
-    Durations are 0 where unknown.
-    """
+    """Return packets, durations (0: unknown), recovery points, slices?, last fault, things said."""
     rows: list[tuple[int, int, int, bool, bool, bool, int]] = []
     append = rows.append
     fault = None

@@ -1,6 +1,6 @@
 """What comes with one packet and holds for those after it: palettes, new headers, new sizes.
 
-A demuxer gives it once, when it passes by, and a decoder keeps it. After a seek it would be missing.
+A demuxer gives it once, when it passes by, and a decoder keeps it: after a seek it is missing.
 """
 
 from __future__ import annotations

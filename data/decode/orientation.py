@@ -83,7 +83,10 @@ def from_message(turn: int, *, flips_across: bool, flips_down: bool) -> Orientat
 
 def from_frame(frame: VideoFrame) -> Orientation:
     """Read the display matrix that the decoder attached to a frame."""
-    found: Any = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        found: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know what else is attached to it
+        return Orientation(round(frame.rotation / 90) % 4)
     entries = [] if found is None else np.frombuffer(found, dtype=np.int32).tolist()
     if len(entries) < 9:
         return UPRIGHT

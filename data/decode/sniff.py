@@ -275,6 +275,8 @@ def demuxer_of(head: bytes, *, name: str) -> str:
 
 def _has_transport_packets(head: bytes) -> bool:
     """Whether MPEG-TS packets follow each other, from any place: a recording cut out of another."""
+    if head.isascii() and 0 not in head:
+        return False  # a text
     for packet_bytes in (188, 192, 204):
         for first in range(packet_bytes):
             heads = range(first, len(head) - 3, packet_bytes)

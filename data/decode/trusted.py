@@ -1,7 +1,8 @@
 """Of which codecs a packet that is called a keyframe is one.
 
-Many old ones have no such mark in their data: containers then call every packet a keyframe, although
-each codes only what changed. They are decoded from the start, so that a frame is the one asked for.
+Many old ones have no such mark in their data: containers then call every packet a keyframe,
+although each codes only what changed. They are decoded from the start, so that a frame is the one
+asked for.
 """
 
 from __future__ import annotations

@@ -50,8 +50,10 @@ class Settings:
 
     @property
     def columns_kept(self) -> int:
-        """Columns left of those to be shown that FFmpeg's decoder leaves in, lest memory be
-        unaligned: the images that it gives are wider than the header says."""
+        """Columns left of those to be shown that FFmpeg's decoder leaves in.
+
+        It does so lest memory be unaligned: its images are wider than the header says.
+        """
         half = 1 if self.chroma_format in (1, 2) else 0  # chroma has half the columns
         step = 1 << (5 + half - (self.bits_per_sample > 8))
         return self.crop_left % step

@@ -92,6 +92,9 @@ class ForwardReader:
         self._fault: Reason | None = None  # of a packet lost since the last frame that was given
         self._reformatter = VideoReformatter()
         self._orientation: Orientation | None = None  # the first frame tells
+        # Where an index finds it, too: in headers, and in messages of these codecs.
+        self._may_be_turned = self._context.name in ("h264", "hevc")
+        self._may_be_turned |= opened.checked.demuxer in ("mov", "matroska")
 
     def frames(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """Yield (seconds, uint8 [3, height, width]) of the frames that are due.
@@ -227,7 +230,7 @@ class ForwardReader:
             if self._counts:
                 ticks = self._dts.popleft() if self._dts else None
             if self._orientation is None:
-                self._orientation = from_frame(frame)
+                self._orientation = from_frame(frame) if self._may_be_turned else UPRIGHT
             ticks = self.clock.ticks_of_frame(ticks)
             self.packets_lost += frame.is_corrupt
             is_good = self._trust.accepts(frame)

@@ -33,6 +33,7 @@ def encode(
     ticks: Sequence[int] | None = None,
     flags: int = 0,
     prepare: Callable[[Any], Callable[[], None]] | None = None,
+    rate: int = RATE,
 ) -> Path:
     """Write a video whose frames carry their numbers.
 
@@ -52,11 +53,12 @@ def encode(
         ticks: Time of each frame in milliseconds, for a variable rate.
         flags: Encoder flags to add.
         prepare: Adds streams before the video's; returns what fills them.
+        rate: Frames per second, where `ticks` are not given.
     """
     fixed = {"libx264": {"sc_threshold": "0", "preset": "veryfast"}, "libx265": _X265}
     with av.open(str(path), "w", format=format, options=muxing or {}) as container:
         fill = prepare(container) if prepare else None
-        stream = container.add_stream(codec, rate=RATE)
+        stream = container.add_stream(codec, rate=rate)
         height, width = size if turns % 2 == 0 else size[::-1]
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         context = stream.codec_context
@@ -64,7 +66,7 @@ def encode(
         context.max_b_frames = b_frames
         context.flags |= flags
         stream.options = {**fixed.get(codec, {}), **(options or {})}
-        base = Fraction(1, RATE) if ticks is None else Fraction(1, 1000)
+        base = Fraction(1, rate) if ticks is None else Fraction(1, 1000)
         context.time_base = base
         if turns:
             stream.set_display_rotation(90 * turns if turns < 3 else -90)
@@ -72,11 +74,20 @@ def encode(
             fill()
         for number in range(frames):
             image = np.rot90(barcode.draw(number + first, *size), -turns)
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            frame = _frame(np.ascontiguousarray(image), pix_fmt)
             frame.pts, frame.time_base = number if ticks is None else ticks[number], base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def _frame(image: np.ndarray, pix_fmt: str) -> av.VideoFrame:
+    """Make a frame; one of palette colors has gray steps of 1, which nothing else converts to."""
+    if pix_fmt != "pal8":
+        return av.VideoFrame.from_ndarray(image, format="rgb24")
+    steps = np.arange(256, dtype=np.uint8)
+    palette = np.stack([np.full_like(steps, 255), steps, steps, steps], axis=1)
+    return av.VideoFrame.from_ndarray((image[:, :, 0].copy(), palette), format="pal8")
 
 
 os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder introduces itself at length

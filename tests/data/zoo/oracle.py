@@ -78,7 +78,10 @@ def _film(container: InputContainer) -> VideoStream:
 
 
 def _matrix(frame: av.VideoFrame) -> list[int]:
-    found = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        found = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know what else is attached
+        return []
     return [] if found is None else np.frombuffer(found, dtype=np.int32).tolist()
 
 
