@@ -44,8 +44,8 @@ class Unseen:
     kept: list[int]
     """Numbers of the rows that may be used."""
     report: dict[str, Any] = field(default_factory=dict)
-    """`used`; `trained_on` and `selected_by` (None: not known), `calibrated_on`; `left_out`;
-    `not_known`: in words, what nobody wrote down."""
+    """Counts: `used` and how many are `distinct`; `trained_on` and `selected_by` (None: not known),
+    `calibrated_on`; `left_out`. And `not_known`: in words, what nobody wrote down."""
 
 
 def keep_unseen(
@@ -87,6 +87,13 @@ def keep_unseen(
         )
     if unfit:
         print(f"Left out {len(unfit)} of {len(rows.rows)} rows that were seen.", file=sys.stderr)
+    distinct = len({rows.rows[k] for k in kept})
+    if distinct < len(kept):
+        print(
+            f"{len(kept)} rows of {rows.source} are {distinct} different ones: what is certain of "
+            "them takes each for drawn by itself.",
+            file=sys.stderr,
+        )
     counts = {use: sum(k not in unfit for k in found.get(use, ())) for use in USES}
     if counts["calibration"]:
         print(
@@ -96,6 +103,7 @@ def keep_unseen(
         )
     report = {
         "used": len(kept),
+        "distinct": distinct,
         "trained_on": counts["training"] if seen.training_known else None,
         "selected_by": counts["selection"] if seen.training_known else None,
         "calibrated_on": counts["calibration"],

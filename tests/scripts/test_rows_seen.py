@@ -201,6 +201,7 @@ def test_rows_that_occur_twice_are_held_out_together(
         "calibrate", "--model", out, "--data_file", file, *share, *SCORED["calibrate"]
     )
     assert (found["rows"]["used"], found["rows"]["trained_on"]) == (36, 0)
+    assert found["rows"]["distinct"] == 12
 
 
 def test_rows_of_a_group_are_held_out_together_and_refused_together(
