@@ -64,8 +64,6 @@ def test_every_default_finds_the_rows_that_training_held_out(
         rows = result["rows"]
         assert (rows["used"], rows["trained_on"], rows["left_out"]) == (20, 0, 0)
         assert len(rows["not_known"]) == 1 and "encoder" in rows["not_known"][0]
-        timed = run_script("benchmark_text", *command, *share, *SCORED["benchmark_text"])
-        assert timed["runs"][0]["rows"]["calibrated_on"] == 20
         validated = run_script(
             "calibrate", *command, *share, "--validation_share", 0.1, *SCORED["calibrate"]
         )
@@ -125,6 +123,7 @@ def test_copies_and_readers_around_it_remember(
         run_script(*command, "--data_file", reviews(900, 960))
 
 
+@pytest.mark.slow
 def test_a_chunk_reader_that_is_trained_remembers_its_encoders_rows(
     run_script: Run, train: Train, reviews: Reviews
 ) -> None:
@@ -252,6 +251,7 @@ def test_phrases_of_trees_were_trained_on_as_phrases(
         run_script("calibrate", "--model", whole, "--data_file", phrase, *SCORED["calibrate"])
 
 
+@pytest.mark.slow
 def test_rows_that_picked_the_checkpoint_vouch_for_nothing(
     run_script: Run, train: Train, reviews: Reviews
 ) -> None:
@@ -264,6 +264,7 @@ def test_rows_that_picked_the_checkpoint_vouch_for_nothing(
         )
 
 
+@pytest.mark.slow
 def test_what_a_teacher_was_shown_it_has_told(
     run_script: Run, train: Train, reviews: Reviews, tmp_path: Path
 ) -> None:
