@@ -162,7 +162,7 @@ class _Finder:
         if isinstance(value, Mapping):
             return [entry_of_row(value, self.columns)]
         if containers.is_source(value):
-            return [Entry(id=value.id, value=value)]
+            return [Entry(id=value.id, value=value, repeats=True)]
         if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "read"):
             return [self._media(value)]
         if containers.is_scalar_array(value):

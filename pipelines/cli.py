@@ -74,6 +74,17 @@ def run(
     deadline_seconds: Annotated[
         float, typer.Option(min=0, help="Longest decode of a video; 0: no limit, no own process.")
     ] = 60.0,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(min=1, help="Largest frames that are decoded; 4096 x 2304 without it."),
+    ] = None,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Read https URLs of public addresses.")
+    ] = False,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Read URLs of this origin (http://host:port); may be repeated."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -100,6 +111,8 @@ def run(
             limit=limit,
             keep_text=keep_text,
             deadline_seconds=deadline_seconds,
+            max_pixels=max_pixels,
+            allow_remote=tuple(allow_origin) if allow_origin else allow_remote,
             quiet=quiet,
         )
         raise typer.Exit(run_command(request))

@@ -60,6 +60,8 @@ class RunRequest:
     limit: int | None
     keep_text: bool
     deadline_seconds: float
+    max_pixels: int | None = None
+    allow_remote: bool | tuple[str, ...] = False
     quiet: bool
 
     @property
@@ -67,9 +69,14 @@ class RunRequest:
         """What the inputs are."""
         return "video" if self.task == "video-classification" else "text"
 
+    @property
+    def remote(self) -> bool | list[str]:
+        """Which URLs are read, as it is written down."""
+        return self.allow_remote if isinstance(self.allow_remote, bool) else [*self.allow_remote]
+
     def manifest(self, model_name: str) -> RunManifest:
         """What a resumed run must equal: batch size and device change no row, `limit` may grow."""
-        options = {
+        options: dict[str, Any] = {
             "inputs": list(self.inputs),
             "column": self.column,
             "id_column": self.id_column,
@@ -79,6 +86,9 @@ class RunRequest:
             "format": self.format,
             "keep_text": self.keep_text,
         }
+        if self.kind == "video":
+            options["max_pixels"] = self.max_pixels
+            options["allow_remote"] = self.remote
         return RunManifest(
             task=self.task,
             model=model_name,
@@ -196,6 +206,10 @@ def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
     }
     if request.kind == "video" and request.deadline_seconds:
         options |= {"isolate": True, "deadline_seconds": request.deadline_seconds}
+    if request.kind == "video":
+        options |= {"max_pixels": request.max_pixels, "allow_remote": request.remote or None}
+    elif request.max_pixels is not None or request.allow_remote:
+        raise UsageFault("--max-pixels, --allow-remote and --allow-origin are for videos")
     given = {name: value for name, value in options.items() if value is not None}
     try:
         return pipeline(request.task, model=request.model, budget=request.budget, **given)

@@ -7,8 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from temporal.data import DecodePool, Item, Video
+from temporal.data.borrowed import Borrowed, is_open_source
 from temporal.data.decode.backends import count_cores
+from temporal.data.decode.container import MAX_PIXELS
 from temporal.data.decode.remote.urls import AllowRemote, check_permission
+from temporal.data.frames import are_frames
 from temporal.engine import Engine
 from temporal.models import ClipReader
 from temporal.models.checks import check_count
@@ -18,6 +21,7 @@ from .inputs import how_many
 from .pipeline import Pipeline
 from .reading import Reading
 from .reading_errors import InputFailed
+from .video_inputs import with_frames
 
 _DECODE_THREADS = 2
 
@@ -31,6 +35,7 @@ class VideoClassificationPipeline(Pipeline):
         isolate: decode in killable processes, so that a broken file cannot take this one along.
         deadline_seconds: with `isolate`: time that one read may take.
         allow_remote: whether URLs are read, see `temporal.data.Video`.
+        max_pixels: largest frames that are decoded, see `temporal.data.Video`; None: 4096 x 2304.
         frame_sampling_rate, num_frames: of clips, for video classifiers, as in transformers.
         **options: see `Pipeline`.
     """
@@ -48,6 +53,7 @@ class VideoClassificationPipeline(Pipeline):
         isolate: bool = False,
         deadline_seconds: float = 60.0,
         allow_remote: AllowRemote = False,
+        max_pixels: int | None = None,
         frame_sampling_rate: int | None = None,
         num_frames: int | None = None,
         **options: Any,
@@ -57,6 +63,9 @@ class VideoClassificationPipeline(Pipeline):
         self.isolate = isolate
         self.deadline_seconds = deadline_seconds
         self.allow_remote = check_permission(allow_remote)
+        if max_pixels is not None:
+            check_count("max_pixels", max_pixels, 1)
+        self.max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
         for name, field, value in (
             ("frame_sampling_rate", "sampling_rate", frame_sampling_rate),
             ("num_frames", "num_frames", num_frames),
@@ -78,18 +87,20 @@ class VideoClassificationPipeline(Pipeline):
         """Classify a video, a list of videos, or lazily a generator or dataset.
 
         Returns:
-            For one video (path, bytes or open file) a list of `{"label", "score"}` by falling
-            score; for a list or column of videos, a directory, glob, list file or table a list of
-            such lists; for other iterables a generator.
+            For one video a list of `{"label", "score"}` by falling score: a path, bytes, an open
+            file, an open `Video` (it stays open), or frames: an array or tensor of uint8 with the
+            axes [T, height, width, 3] or [T, 3, height, width], or a list of pictures. For a list
+            or column of videos, a directory, glob, list file or table a list of such lists; for
+            other iterables a generator.
 
         Raises:
             TypeError: `inputs` are none.
             ReadingFailed: an input is bad. Use `read` to go on past bad inputs.
         """
         call = self._for_call(**options)
-        if hasattr(inputs, "dtype"):
-            raise TypeError("arrays of frames are not read: pass the file, its bytes or its path")
-        held = how_many(inputs, "video")
+        if getattr(inputs, "ndim", None) == 5:
+            inputs = list(inputs)
+        held = "one" if are_frames(inputs) else how_many(inputs, "video")
         one = held == "one"
         readings = call.read([inputs] if one else inputs, on_error="raise", top_k=top_k)
         results = (list(reading.predictions) for reading in readings)
@@ -97,6 +108,10 @@ class VideoClassificationPipeline(Pipeline):
             (result,) = results
             return result
         return list(results) if held == "list" else results
+
+    def read(self, inputs: Any, **options: Any) -> Iterator[Reading]:
+        """Read a collection lazily, as `Pipeline.read` does; frames in memory are videos, too."""
+        return super().read(with_frames(inputs), **options)
 
     def _readings(self, *args: Any) -> Iterator[Reading]:
         if not self.isolate:
@@ -143,6 +158,9 @@ class VideoClassificationPipeline(Pipeline):
             if item.error is not None:
                 fail(position, item.id, InputFailed(item.error.reason, item.error.message))
                 continue
+            if is_open_source(item.value):
+                yield pair(position, Borrowed(item.value, item.id))
+                continue
             try:
                 source = self._open(
                     item.value,
@@ -150,6 +168,7 @@ class VideoClassificationPipeline(Pipeline):
                     id=item.id,
                     num_threads=max(1, count_cores() // _DECODE_THREADS),  # they read side by side
                     allow_remote=self.allow_remote,
+                    max_pixels=self.max_pixels,
                 )
             except Exception as error:  # recorded for this input; the collection goes on
                 fail(position, item.id, error)

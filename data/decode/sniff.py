@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from .errors import VideoError
+from .local_url import path_of_url
 from .remote.urls import Permission, is_url
 from .streaming.guard import BoxGuard
 from .view import FileView, ForwardFile, can_seek
@@ -208,6 +209,8 @@ def check_path(
     text = os.fspath(source)
     if isinstance(text, bytes):
         text = os.fsdecode(text)
+    if "\0" not in text and not os.path.lexists(text):
+        text = path_of_url(text) or text
     if "\0" in text:
         raise VideoError("not_found", f"path {text!r} holds a NUL byte: no file has such a name")
     if _SCHEME.match(text) and not os.path.lexists(text):

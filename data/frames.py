@@ -1,0 +1,266 @@
+"""`Frames`: a video whose frames are in memory already, read as a `Video` is.
+
+An array, a tensor or a list of pictures has no file, no packets and no times. Reading it decodes
+nothing, and every frame can be had at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from temporal.trace import Cost
+
+from .decode import plan
+from .decode.errors import VideoError
+from .decode.index import Packets, VideoIndex
+from .decode.shelf import check_size
+from .decode.sink import to_image
+from .decode.streaming.due import DueTimes
+from .decode.streaming.stream import StreamFrame, check_stream
+
+if TYPE_CHECKING:
+    import torch
+
+FRAMES_PER_SECOND = 24.0
+"""What frames without times are taken to be shown at, as transformers takes them."""
+
+
+class Frames:
+    """A source of frames that are in memory.
+
+    Args:
+        frames: uint8 array or tensor [T, height, width, 3] or [T, 3, height, width], or a list of
+            pictures: PIL images, or arrays of one frame each, all of one size. Nothing is copied
+            before it is read. Numbers of other types are refused: whether they run to 1, run to 255
+            or were normalized already cannot be told for certain.
+        id: The video's name in results.
+        frames_per_second: For times; frames in memory have none of their own.
+
+    What the frames cannot be is said at the first use, as of a broken file: `VideoError`.
+    """
+
+    unit = "frame"
+    in_memory = True
+    backend = "memory"
+
+    def __init__(
+        self, frames: Any, *, id: str = "<frames>", frames_per_second: float = FRAMES_PER_SECOND
+    ) -> None:
+        if not 0 < frames_per_second < float("inf"):
+            raise ValueError(f"frames_per_second ({frames_per_second}) must be > 0 and finite")
+        self.id = id
+        self._given = frames
+        self._rate = frames_per_second
+        self._index: VideoIndex | None = None
+        self._images: Sequence[NDArray[np.uint8]] = ()
+        self._reformatter = VideoReformatter()
+
+    @property
+    def index(self) -> VideoIndex:
+        """Times and sizes; every frame is a keyframe.
+
+        Raises:
+            VideoError: `not_video`: these are no frames of one video.
+        """
+        if self._index is None:
+            self._images = _images(self._given, self.id)
+            self._index = _index(self._images, self._rate)
+        return self._index
+
+    @property
+    def spent(self) -> Cost:
+        """Nothing: no frame is decoded."""
+        return Cost()
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def cost(self, units: Sequence[int]) -> Cost:
+        """Nothing, for frames that there are.
+
+        Raises:
+            IndexError: An index is not in 0..len - 1.
+        """
+        plan.check_frames(self.index, units, name=self.id)
+        return Cost()
+
+    def read(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> torch.Tensor:
+        """Return frames, uint8 [K, 3, height, width], RGB; see `Video.read`."""
+        import torch  # here: as for `Video`
+
+        return torch.from_numpy(self.read_array(units, size=size))
+
+    def read_array(
+        self, units: Sequence[int], *, size: tuple[int, int] | None = None
+    ) -> NDArray[np.uint8]:
+        """Return frames as `read` does, as a NumPy array of their own."""
+        index = self.index
+        frames = plan.check_frames(index, units, name=self.id)
+        height, width = (index.height, index.width) if size is None else check_size(size)
+        out = np.empty((len(frames), 3, height, width), dtype=np.uint8)
+        for row, frame in enumerate(frames):
+            image = self._images[frame]
+            if (height, width) == image.shape[:2]:
+                out[row] = image.transpose(2, 0, 1)
+            else:  # scaled as decoded frames are
+                whole = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+                out[row] = to_image(whole, height, width, self._reformatter)
+        return out
+
+    def stream(
+        self, every_seconds: float = 1.0, *, size: tuple[int, int] | None = None
+    ) -> Iterator[StreamFrame]:
+        """Yield the frames that are due; see `Video.stream`."""
+        every_seconds, size = check_stream(every_seconds, size)
+        return self._stream(every_seconds, size)
+
+    def _stream(self, every_seconds: float, size: tuple[int, int] | None) -> Iterator[StreamFrame]:
+        index = self.index
+        due = DueTimes(every_seconds, index.time_base)
+        for frame, ticks in enumerate(index.pts.tolist()):
+            if due.includes(ticks):
+                due.give(ticks)
+                yield StreamFrame(
+                    timestamp_seconds=float(index.timestamps_seconds[frame]),
+                    image=self.read([frame], size=size)[0],
+                    clock_breaks=0,
+                    packets_lost=0,
+                )
+
+    def expect(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> None:
+        """Do nothing: all frames are here."""
+
+    def plan(self, times_seconds: Sequence[float], tolerance_seconds: float = 0.0) -> list[int]:
+        """Choose frames for wished times; see `Video.plan`."""
+        return plan.nearest_frames(self.index, times_seconds, tolerance_seconds)
+
+    def snap(self, frame_indices: Sequence[int], tolerance_frames: int) -> list[int]:
+        """Return the frames as they are: none is cheaper than another."""
+        return plan.check_frames(self.index, frame_indices, name=self.id)
+
+    def close(self) -> None:
+        """Do nothing: the frames are the caller's."""
+
+    def __repr__(self) -> str:
+        return f"Frames({self.id!r})"
+
+
+def are_frames(value: Any) -> bool:
+    """Whether a value is the frames of one video: four dimensions, or a list of pictures."""
+    if isinstance(value, list | tuple):
+        return len(value) > 0 and all(map(_is_picture, value))
+    return _is_array(value) and value.ndim == 4
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "dtype") and hasattr(value, "ndim") and hasattr(value, "shape")
+
+
+def _is_picture(value: Any) -> bool:
+    is_pil = hasattr(value, "convert") and hasattr(value, "getbands")
+    return is_pil or (_is_array(value) and value.ndim == 3)
+
+
+def _images(given: Any, name: str) -> Sequence[NDArray[np.uint8]]:
+    """The frames, each uint8 [height, width, 3]."""
+    if _is_array(given):
+        images = _standing(_bytes_of(given, name), name)
+    else:
+        images = [_picture(one, name) for one in given]
+    if len(images) == 0 or 0 in images[0].shape:
+        raise _refused(name, "have no pixels")
+    if any(image.shape != images[0].shape for image in images):
+        raise _refused(name, "must be of one size: scale them, or give one list for each video")
+    return images
+
+
+def _picture(one: Any, name: str) -> NDArray[np.uint8]:
+    if _is_array(one):
+        image: NDArray[np.uint8] = _standing(_bytes_of(one, name)[None], name)[0]
+        return image
+    return np.asarray(one.convert("RGB"))
+
+
+def _bytes_of(given: Any, name: str) -> NDArray[np.uint8]:
+    """A uint8 array that shares the memory of an array or tensor, where that is on this machine."""
+    if hasattr(given, "detach"):
+        given = given.detach().cpu().numpy() if _is_byte(given) else given
+    if not _is_byte(given):
+        raise _refused(
+            name,
+            f"({given.dtype}) must be uint8, 0 to 255: of other numbers it cannot be told whether "
+            "they run to 1, to 255 or were normalized; e.g. (frames * 255).round().astype('uint8')",
+        )
+    return np.asarray(given)
+
+
+def _is_byte(given: Any) -> bool:
+    return str(given.dtype).rpartition(".")[2] == "uint8"
+
+
+def _standing(array: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """The same frames as [T, height, width, 3]."""
+    shape = array.shape
+    if array.ndim != 4:
+        raise _refused(name, f"of shape {shape} must be [T, h, w, 3] or [T, 3, h, w]")
+    is_last, is_first = shape[3] == 3, shape[1] == 3
+    if is_last and is_first:
+        raise _refused(name, f"of shape {shape} have 3 in two places: which one is colour?")
+    if not (is_last or is_first):
+        raise _refused(name, f"of shape {shape} need 3 colours: [T, h, w, 3] or [T, 3, h, w]")
+    return array if is_last else array.transpose(0, 2, 3, 1)
+
+
+def _refused(name: str, what: str) -> VideoError:
+    return VideoError("not_video", f"{name}: frames {what}")
+
+
+def _index(images: Sequence[NDArray[np.uint8]], rate: float) -> VideoIndex:
+    count, (height, width) = len(images), images[0].shape[:2]
+    time_base = 1 / Fraction(rate).limit_denominator(1_000_000)
+    numbers = np.arange(count, dtype=np.int64)
+    times = numbers / rate
+    sizes, yes = np.full(count, height * width * 3, dtype=np.int64), np.ones(count, dtype=np.bool_)
+    for array in (numbers, times, sizes, yes):
+        array.setflags(write=False)
+    packets = Packets(
+        pts=numbers,
+        dts=numbers,
+        size_bytes=sizes,
+        is_key=yes,
+        is_shown=yes,
+        is_corrupt=~yes,
+        is_disposable=~yes,
+    )
+    return VideoIndex(
+        timestamps_seconds=times,
+        pts=numbers,
+        keyframes=numbers,
+        packet_bytes=sizes,
+        width=width,
+        height=height,
+        rotation=0,
+        codec="rawvideo",
+        pixel_format="rgb24",
+        container="memory",
+        is_progressive=True,
+        is_plain=True,
+        video_streams=1,
+        time_base=time_base,
+        start_seconds=0.0,
+        duration_seconds=count / rate,
+        frames_in_header=count,
+        has_duration_in_header=False,
+        fault=None,
+        packets=packets,
+        frame_packets=numbers,
+        frame_entries=numbers,
+        is_ordered=True,
+    )
