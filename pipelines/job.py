@@ -50,6 +50,7 @@ class _Pending:
     """What a row needs besides its reading, kept from the moment the input is handed out."""
 
     target: str | None
+    target_class: int | None
     source: str | None
     text: str | None
 
@@ -211,6 +212,7 @@ class _Job:
                 raise ValueError(f"id ({item_id!r}) must be unique among the items")
             self._pending[item_id] = _Pending(
                 target=target_name(item.extra.get("label"), self._names),
+                target_class=target_class(item.extra.get("label"), self._names),
                 source=_path_of(item.value) if self.is_video else None,
                 text=item.value if self.keep_text and isinstance(item.value, str) else None,
             )
@@ -222,9 +224,14 @@ class _Job:
 
     def _row(self, reading: Reading, pending: _Pending) -> dict[str, Any]:
         dense_macs = getattr(self.pipe, "dense_macs", None)
+        target = pending.target
+        given, best = pending.target_class, reading.classes[:1]
+        is_other = given is not None and bool(best) and best[0] != given
+        if is_other and target == reading.predictions[0]["label"]:  # another class of that name
+            target = f"{target} ({given})"
         row = row_of(
             reading,
-            target=pending.target,
+            target=target,
             source=pending.source,
             dense_macs=dense_macs(reading.trace) if dense_macs and reading.trace else None,
         )
@@ -263,6 +270,14 @@ def target_name(label: Any, names: dict[int, str]) -> str | None:
         if name.casefold() == text.casefold():
             return name
     return names.get(int(text), text) if text.lstrip("-").isdecimal() else text
+
+
+def target_class(label: Any, names: dict[int, str]) -> int | None:
+    """The class that an input's own label stands for, where it is an index and not a name."""
+    text = str(label)
+    if not text.isdecimal() or text in names.values():
+        return None
+    return int(text) if int(text) in names else None
 
 
 def _path_of(value: Any) -> str | None:

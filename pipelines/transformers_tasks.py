@@ -13,6 +13,7 @@ from transformers import (
 from transformers import Pipeline as TransformersPipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .image_processors import PROCESSOR_OPTIONS
 from .pipeline import Pipeline, pipeline
 
 
@@ -50,6 +51,7 @@ class _AdaptivePipeline(TransformersPipeline):
         }
         theirs = {name: options.pop(name) for name in list(options) if name in known}
         super().__init__(model=model, tokenizer=tokenizer, **theirs)
+        options |= {name: theirs[name] for name in PROCESSOR_OPTIONS if theirs.get(name)}
         if tokenizer is not None:
             options["tokenizer"] = tokenizer
         self.adaptive: Pipeline = pipeline(

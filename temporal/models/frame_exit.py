@@ -30,7 +30,7 @@ from .configuration_frame_exit import FrameExitConfig
 from .frame_votes import answer_of, votes
 from .halting import certainty_reached
 from .image_backbone import ImageBackbone, describe
-from .pixels import ProcessorPixels
+from .pixels import ProcessorPixels, whole_frames_fit
 from .pooling import POOLINGS, pooled_size
 from .processors import describe_processor
 from .saved_reader import SavedReader
@@ -301,11 +301,11 @@ class FrameExit(SavedReader, PreTrainedModel):
     async def read(self, video: Handle) -> Tensor:
         """Read frames of one video until an exit is certain. Returns its logits `[K]`."""
         num_frames = await video.open()
-        # A processor sees whole frames.
-        size = (self.config.image_size,) * 2 if self.pixels is None else None
+        size = (self.config.image_size,) * 2 if self.pixels is None else None  # None: whole
         order = self.plan(num_frames, video.index.keyframes)
         expect = getattr(video, "expect", None)
-        if expect is not None:  # frames passed on the way to others need not be decoded again
+        # Frames passed on the way to others need not be decoded again.
+        if expect is not None and (size or whole_frames_fit(video.index, len(order))):
             expect(order, size=size)
         features: list[Tensor] = []
         times: list[float] = []

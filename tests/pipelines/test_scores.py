@@ -14,7 +14,10 @@ from transformers import (
     ViTImageProcessorPil,
 )
 
+from temporal.data import Item
+from temporal.data.ledger import read_rows
 from temporal.pipelines import pipeline
+from temporal.pipelines.job import run
 from temporal.pipelines.scores import best_classes, class_numbers_by_name
 
 BIASES = [4.0, 2.0, 0.0]
@@ -52,6 +55,20 @@ def test_classes_of_one_name_are_all_kept(videos: list[Path]) -> None:
     (reading,) = pipe.read(videos[:1])
     assert reading.classes == (0, 1) and len(reading.predictions) == 2
     assert class_numbers_by_name(model.config) == {"0": 0, "dog": 1, "2": 2}
+
+
+def test_a_target_is_a_class_and_not_only_its_name(tmp_path: Path, videos: list[Path]) -> None:
+    model = classifier(id2label={0: "crane", 1: "dog", 2: "crane"}, label2id={"crane": 2, "dog": 1})
+    pipe: Any = pipeline("video-classification", model, device="cpu")
+    labels = [0, 2, 1, "crane"]  # class 0 is the answer to all
+    items = [
+        Item(id=str(k), value=video, extra={"label": label})
+        for k, (video, label) in enumerate(zip(videos, labels, strict=False))
+    ]
+    summary = run(pipe, items, tmp_path / "out", progress=False)
+    assert (summary.with_target, summary.correct) == (4, 2)
+    rows = {row["id"]: row for row in read_rows(tmp_path / "out")}
+    assert [rows[str(k)]["target"] for k in range(4)] == ["crane", "crane (2)", "dog", "crane"]
 
 
 def test_of_equal_scores_the_first_class_comes_first() -> None:
