@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .processors import describe_processor, load_processor
+from .processors import load_processor
 
 _PIXELS = ("pixel_values", "pixel_values_videos", "input_ids")
 """Names under which processors return what a classifier sees."""
@@ -50,11 +50,6 @@ class ProcessorPixels:
         self.clips = clips
         self.of_videos = hasattr(processor, "sample_frames")
         self.names = self._names(classifier)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What builds the processor again."""
-        return describe_processor(self.processor)
 
     def __call__(self, frames_FCHW: Tensor) -> tuple[Tensor, ...]:
         """Uint8 frames to the classifier's inputs, in the order of `names`."""
