@@ -39,6 +39,9 @@ class Video:
     be used by several threads (reads take turns) and in a forked process (it opens its file anew);
     it pickles as its path, its URL or its bytes.
 
+    A moving GIF or PNG is a video, too. Its frames are composed; what is transparent has the colour
+    that FFmpeg gives it, as for transformers' video pipeline: nothing is put behind it.
+
     Args:
         source: Path of a local file, its bytes, an open seekable binary file, or a permitted URL.
         backend: `"auto"` and `"pyav"` are right for every file. `"decord"` is used where it is

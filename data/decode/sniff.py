@@ -11,6 +11,7 @@ import io
 import os
 import re
 import stat
+import struct
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,11 +37,11 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (_ASF_GUID, "asf"),
     (b"OggS", "ogg"),
 )
+_PNG = b"\x89PNG\r\n\x1a\n"
+_GIFS = (b"GIF87a", b"GIF89a")
 _IMAGES: tuple[bytes, ...] = (
-    b"\x89PNG\r\n\x1a\n",
+    _PNG,
     b"\xff\xd8\xff",
-    b"GIF87a",
-    b"GIF89a",
     b"BM",
     b"II*\x00",
     b"MM\x00*",
@@ -255,7 +256,11 @@ def demuxer_of(head: bytes, *, name: str) -> str:
         if head.startswith(magic):
             return demuxer
     if head[:4] == b"RIFF":
-        return _riff(head[8:12], name)
+        return _riff(head, name)
+    if head.startswith(_GIFS) and len(head) > 10 and 0 not in struct.unpack("<2H", head[6:10]):
+        return "gif"  # of a single picture, it is a video of one frame
+    if head.startswith(_PNG) and b"acTL" in head.partition(b"IDAT")[0]:
+        return "apng"
     for packet_bytes, first in ((188, 0), (192, 4)):
         syncs = head[first::packet_bytes]
         if len(syncs) >= 3 and set(syncs) == {0x47}:
@@ -265,14 +270,14 @@ def demuxer_of(head: bytes, *, name: str) -> str:
     raw = _raw_stream(head)
     if raw is not None:
         return raw
-    if head.startswith(_IMAGES):
+    if head.startswith(_IMAGES + _GIFS):
         raise VideoError("not_video", f"{name} is an image, not a video")
     if head.startswith(_SOUNDS):
         raise VideoError("no_video_stream", f"{name} is a sound file")
     raise VideoError(
         "not_media",
         f"{name} begins with {head[:12]!r}, which is no container that is read here "
-        "(mp4/mov, matroska/webm, avi, flv, mpeg-ts, mpeg-ps, asf, ogg, raw h264/hevc)",
+        "(mp4/mov, matroska/webm, avi, flv, mpeg-ts, mpeg-ps, asf, ogg, gif, apng, raw h264/hevc)",
     )
 
 
@@ -301,9 +306,16 @@ def _raw_stream(head: bytes) -> str | None:
     return "h264" if first in _RAW_H264 else None
 
 
-def _riff(kind: bytes, name: str) -> str:
+def _riff(head: bytes, name: str) -> str:
+    kind = head[8:12]
     if kind == b"AVI ":
         return "avi"
+    if kind == b"WEBP" and head[12:16] == b"VP8X" and head[20:21] and head[20] & 2:
+        raise VideoError(
+            "unsupported_codec",
+            f"{name} is an animated WebP, which no decoder here reads; convert it to GIF, APNG or "
+            "mp4, or give its frames as a list of pictures (PIL.ImageSequence)",
+        )
     if kind == b"WEBP":
         raise VideoError("not_video", f"{name} is an image, not a video")
     if kind == b"WAVE":
