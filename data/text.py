@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
+from .tokens import CHARACTERS_PER_TOKEN as CHARACTERS_PER_TOKEN
+from .tokens import side_cut, tokenize, tokenize_pair
+
 if TYPE_CHECKING:
     import torch
-
-CHARACTERS_PER_TOKEN = 16
-"""Characters that are tokenized at most per token that is kept. Tokenizers truncate after the work:
-10 MB of words took one 20 s whatever `max_length` said."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'\u201d\u2019)\]]*\s+|(?:<br\s*/?>\s*)+|\n+")
 
@@ -26,14 +25,16 @@ class TextError(Exception):
     """A text cannot be read.
 
     Args:
-        reason: `"empty_input"` (no token) or `"not_text"`.
+        reason: `"empty_input"` (no token), `"not_text"`, or `"too_long"` for whom reads it.
         message: A sentence for a person.
     """
 
-    reason: Literal["empty_input", "not_text"]
+    reason: Literal["empty_input", "not_text", "too_long"]
     """Why, as one word of a closed list."""
 
-    def __init__(self, reason: Literal["empty_input", "not_text"], message: str) -> None:
+    def __init__(
+        self, reason: Literal["empty_input", "not_text", "too_long"], message: str
+    ) -> None:
         super().__init__(reason, message)
         self.reason = reason
 
@@ -51,7 +52,8 @@ class Document:
         offsets: [T, 2] character span of each token in `text` (half-open), for showing and for
             `sentences`; a fast tokenizer gives them.
         id: The document's name in results.
-        max_tokens: Keep so many tokens; `truncated` says whether there was more.
+        max_tokens: Keep so many tokens, of the end that the tokenizer's `truncation_side` leaves;
+            `truncated` says whether there was more.
         add_special_tokens: Let the tokenizer add its own ([CLS] and so on).
 
     Raises:
@@ -65,6 +67,11 @@ class Document:
 
     unit = "token"
     in_memory = True
+    truncated = False
+    is_pair = False
+    """Whether this is a pair of texts; then `ids` hold all special tokens."""
+    token_types: torch.Tensor | None = None
+    """`token_type_ids` of a pair, int64 [T], where its tokenizer gives them."""
 
     def __init__(
         self,
@@ -82,15 +89,29 @@ class Document:
         if (tokenizer is None) == (ids is None):
             raise ValueError("give either tokenizer or ids")
         start = time.perf_counter()
-        self.text, self.truncated = _clean(text, max_tokens)
+        side = "right"
+        self.text = text
         if tokenizer is not None:
-            if not self.text.strip():
+            if not text.strip():
                 raise TextError("empty_input", "the text is empty or white space")
-            ids, offsets = _tokenize([self.text], tokenizer, add_special_tokens)[0]
+            side = side_cut(tokenizer)
+            ((self.text, ids, offsets),) = tokenize(
+                [text], tokenizer, max_tokens, add_special_tokens
+            )
         seconds = time.perf_counter() - start
-        self._set(ids, offsets, id or "<text>", max_tokens, seconds)
+        self._set(ids, offsets, id or "<text>", max_tokens, seconds, side=side)
 
-    def _set(self, ids: Any, offsets: Any, id: str, max_tokens: int | None, seconds: float) -> None:
+    def _set(
+        self,
+        ids: Any,
+        offsets: Any,
+        id: str,
+        max_tokens: int | None,
+        seconds: float,
+        *,
+        side: str = "right",
+        may_be_empty: bool = False,
+    ) -> None:
         import torch  # here: decode workers import this package and never need it
 
         self.id = id
@@ -99,14 +120,17 @@ class Document:
         if self.ids.ndim != 1:
             raise ValueError(f"ids must have one dimension, not {self.ids.ndim}")
         total = len(self)
-        if total == 0:
+        if total == 0 and not may_be_empty:
             raise TextError("empty_input", "the text has no token")
         if offsets is not None and len(offsets) != total:
             raise ValueError(f"offsets ({len(offsets)}) must be as many as ids ({total})")
         if max_tokens is not None and total > max_tokens:
-            # A closing [SEP] stays at the end, as tokenizers leave it there when they truncate.
-            closing = _num_closing_specials(self.offsets)
-            kept = [*range(max_tokens - closing), *range(total - closing, total)]
+            # The tokenizer's own at both ends stay there, as where it truncates itself.
+            opening, closing = _num_specials(self.offsets)
+            inner = max(max_tokens - opening - closing, 0)
+            first = total - closing - inner if side == "left" else opening
+            kept = [*range(opening), *range(first, first + inner), *range(total - closing, total)]
+            kept = kept[:max_tokens]
             self._offsets = None if self.offsets is None else self.offsets[kept]
             self.ids, self.truncated = self.ids[kept], True
         self._spent = Cost(decode_seconds=seconds)
@@ -131,15 +155,21 @@ class Document:
         ids: Sequence[str] | None = None,
         max_tokens: int | None = None,
         add_special_tokens: bool = False,
+        may_be_empty: bool = False,
+        max_pair_tokens: int | None = None,
+        truncation: Any = True,
     ) -> list[Document | TextError]:
         """Tokenize many texts in one call; the time is shared by length.
 
         Args:
-            texts: The texts.
+            texts: The texts; or pairs of texts, `{"text": ..., "text_pair": ...}`.
             tokenizer: A Hugging Face tokenizer.
             ids: The documents' names (not token ids), as many as texts.
             max_tokens: Keep so many tokens of each.
             add_special_tokens: Let the tokenizer add its own.
+            may_be_empty: A text without a token is a document of no tokens, no error.
+            max_pair_tokens: Keep so many tokens of a pair, with its special ones.
+            truncation: The tokenizer's own strategy for pairs.
 
         Returns:
             One entry per text: a document, or for a bad text the `TextError` that says why
@@ -148,32 +178,71 @@ class Document:
         if ids is not None and len(ids) != len(texts):
             raise ValueError(f"ids ({len(ids)}) must be as many as texts ({len(texts)})")
         start = time.perf_counter()
+        names = [f"text-{k:06d}" for k in range(len(texts))] if ids is None else ids
         results: list[Document | TextError | None] = [None] * len(texts)
-        clean: list[tuple[int, str, bool]] = []
+        clean: list[tuple[int, str]] = []
         for place, text in enumerate(texts):
-            if not isinstance(text, str):
+            if isinstance(text, Mapping):
+                results[place] = cls._pair(
+                    text, tokenizer, names[place], max_pair_tokens, truncation
+                )
+            elif not isinstance(text, str):
                 kind = type(text).__name__
                 results[place] = TextError("not_text", f"text ({kind}) must be a str")
-                continue
-            kept, truncated = _clean(text, max_tokens)
-            if kept.strip():
-                clean.append((place, kept, truncated))
+            elif may_be_empty or text.strip():
+                clean.append((place, text))
             else:
                 results[place] = TextError("empty_input", "the text is empty or white space")
-        encoded = _tokenize([kept for _, kept, _ in clean], tokenizer, add_special_tokens)
+        side = side_cut(tokenizer)
+        found = tokenize([text for _, text in clean], tokenizer, max_tokens, add_special_tokens)
         seconds = time.perf_counter() - start
-        total = sum(len(kept) for _, kept, _ in clean)
-        for (place, kept, truncated), (tokens, spans) in zip(clean, encoded, strict=True):
+        total = max(sum(len(text) for text, _, _ in found), 1)
+        for (place, _), (part, tokens, spans) in zip(clean, found, strict=True):
             document = cls.__new__(cls)
-            document.text, document.truncated = kept, truncated
-            name = f"text-{place:06d}" if ids is None else ids[place]
+            document.text = part
+            share = seconds * len(part) / total
             try:
-                document._set(tokens, spans, name, max_tokens, seconds * len(kept) / total)
+                document._set(
+                    tokens,
+                    spans,
+                    names[place],
+                    max_tokens,
+                    share,
+                    side=side,
+                    may_be_empty=may_be_empty,
+                )
                 results[place] = document
             except TextError as error:
                 results[place] = error
         assert all(result is not None for result in results)
         return results  # type: ignore[return-value]  # every place is filled
+
+    @classmethod
+    def _pair(
+        cls,
+        pair: Mapping[str, Any],
+        tokenizer: Any,
+        id: str,
+        max_tokens: int | None,
+        truncation: Any,
+    ) -> Document | TextError:
+        if set(pair) != {"text", "text_pair"} or not all(
+            isinstance(text, str) for text in pair.values()
+        ):
+            return TextError("not_text", "a pair must be {'text': str, 'text_pair': str}")
+        import torch
+
+        start = time.perf_counter()
+        ids, types, cut = tokenize_pair(pair, tokenizer, max_tokens, truncation)
+        document = cls.__new__(cls)
+        document.text, document.is_pair = f"{pair['text']}\n{pair['text_pair']}", True
+        document.token_types = None if types is None else torch.as_tensor(types)
+        try:
+            document._set(ids, None, id, None, time.perf_counter() - start)
+        except TextError as error:
+            return error
+        document.truncated = cut
+        return document
 
     def __len__(self) -> int:
         return self.ids.shape[0]
@@ -247,40 +316,11 @@ class Document:
         return f"Document({self.id!r}, {len(self)} tokens)"
 
 
-def _num_closing_specials(spans: NDArray[np.int64] | None) -> int:
-    """How many tokens at the end stand for no characters: the tokenizer's own."""
+def _num_specials(spans: NDArray[np.int64] | None) -> tuple[int, int]:
+    """How many tokens at the start and the end stand for no characters: the tokenizer's own."""
     if spans is None:
-        return 0
+        return 0, 0
     empty = spans[:, 0] == spans[:, 1]
-    return len(empty) if empty.all() else int(np.argmin(empty[::-1]))
-
-
-def _clean(text: str, max_tokens: int | None) -> tuple[str, bool]:
-    """Return the text that is worth tokenizing, and whether something was cut off."""
-    if max_tokens is not None and max_tokens < 1:
-        raise ValueError(f"max_tokens ({max_tokens}) must be >= 1")
-    cut = max_tokens is not None and len(text) > CHARACTERS_PER_TOKEN * max_tokens
-    if cut:
-        assert max_tokens is not None
-        text = text[: CHARACTERS_PER_TOKEN * max_tokens]
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = text.encode(errors="replace").decode()
-    return text, cut
-
-
-def _tokenize(texts: list[str], tokenizer: Any, add_special_tokens: bool) -> list[Any]:
-    """Token ids of each text, and what its offsets can be taken from, if anything."""
-    if not texts:
-        return []
-    fast = bool(getattr(tokenizer, "is_fast", False))
-    encoded = tokenizer(
-        texts,
-        add_special_tokens=add_special_tokens,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
-    spans = encoded.encodings if fast else [None] * len(texts)
-    return list(zip(encoded["input_ids"], spans, strict=True))
+    if empty.all():
+        return 0, len(empty)
+    return int(np.argmin(empty)), int(np.argmin(empty[::-1]))

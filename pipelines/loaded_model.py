@@ -25,6 +25,10 @@ class LoadedModel:
     """Tokens that the reader takes of a document."""
     num_added_tokens: int = 0
     """Special tokens that the reader itself puts around what it takes."""
+    reads_empty: bool = False
+    """Whether it can answer for a text without a token, by the special ones alone."""
+    reads_pairs: bool = False
+    """Whether it can answer for a pair of texts."""
 
 
 def with_own_policy(loaded: LoadedModel) -> LoadedModel:

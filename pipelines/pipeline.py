@@ -218,10 +218,13 @@ class Pipeline:
             if name not in self.call_options:
                 raise TypeError(f"option {name!r} must be one of {sorted(self.call_options)}")
             if value is not None:
-                if name == "batch_size":
-                    check_count(name, value, 1)
                 setattr(call, name, value)
+        call._check_call_options()
         return call
+
+    def _check_call_options(self) -> None:
+        """Raise ValueError unless what a call may set has values that it can have."""
+        check_count("batch_size", self.batch_size, 1)
 
     def _readings(
         self, items: Iterator[Item], order: Order, on_error: OnError, top_k: int | None

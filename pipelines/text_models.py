@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedModel
+from transformers.tokenization_utils_base import LARGE_INTEGER
 
 from temporal.models import ChunkReader
 from temporal.models.reader import Reader
+from temporal.models.wrappers import unwrapped
 
 from .loaded_model import LoadedModel
 
 _TRAINING_FREE_CHUNK = 128
 """Tokens in a chunk when an ordinary text classifier is read in pieces."""
+_LONGEST_TEXT = 1 << 16
+"""Tokens that a classifier is given at once where neither it nor its tokenizer has a limit."""
 
 
 def load_tokenizer(tokenizer: Any, path: str | None, hub: dict[str, Any]) -> Any:
@@ -42,28 +46,61 @@ def text_model(
     if isinstance(model, Reader) and model.unit == "token":
         reader: Any = model
         config = reader.config
+        limits = [getattr(model, "max_tokens", None) or getattr(config, "max_tokens", None)]
+        if config.model_type == "early_exit":  # it reads a text as its classifier did
+            limits.append(tokenizer_limit(tokenizer))
         return LoadedModel(
             reader=reader,
             module=reader,
             name=name,
             tokenizer=tokenizer,
             adds_special_tokens=config.model_type == "early_exit",
-            max_tokens=getattr(model, "max_tokens", None) or getattr(config, "max_tokens", None),
+            max_tokens=min((limit for limit in limits if limit), default=None),
+            reads_empty=config.model_type == "early_exit",
         )
-    if not isinstance(model, PreTrainedModel) or isinstance(model, Reader):
+    inner = unwrapped(model)
+    if not isinstance(inner, PreTrainedModel) or isinstance(inner, Reader):
         raise ValueError(f"model ({name}) must be a text reader or a sequence classifier")
-    if needs_pieces and chunk_size is None:
-        chunk_size = _TRAINING_FREE_CHUNK
+    whole = not needs_pieces and chunk_size is None
+    sizes = [chunk_size, tokenizer_limit(tokenizer)]
+    if chunk_size is None:
+        sizes.append(_LONGEST_TEXT if whole else _TRAINING_FREE_CHUNK)
     before, after = special_tokens(tokenizer)
-    reader = ChunkReader.from_classifier(model, (before, after), chunk_size=chunk_size)
+    reader = ChunkReader.from_classifier(
+        model,
+        (before, after),
+        chunk_size=min(size for size in sizes if size),
+        token_types=token_types(tokenizer, len(before)),
+    )
     return LoadedModel(
         reader=reader,
         module=reader,
         name=name,
         tokenizer=tokenizer,
-        max_tokens=None if needs_pieces or chunk_size else reader.chunk_tokens,
+        max_tokens=reader.chunk_tokens if whole else None,
         num_added_tokens=len(before) + len(after),
+        reads_empty=bool(before or after),
+        reads_pairs=whole,
     )
+
+
+def tokenizer_limit(tokenizer: Any) -> int | None:
+    """Tokens that a tokenizer says its model takes, special ones included; None: it does not."""
+    limit = getattr(tokenizer, "model_max_length", None)
+    return int(limit) if limit and limit < LARGE_INTEGER else None
+
+
+def token_types(tokenizer: Any, num_before: int) -> list[list[int]] | None:
+    """`token_type_ids` of the special tokens before a text, of a token, and of those after it.
+
+    None where the tokenizer gives none, so that its model's default stands.
+    """
+    types = tokenizer("a").get("token_type_ids")
+    if types is None:
+        return None
+    num_bare = len(tokenizer("a", add_special_tokens=False)["input_ids"])
+    stop = num_before + num_bare
+    return [types[:num_before], types[num_before : num_before + 1], types[stop:]]
 
 
 def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:

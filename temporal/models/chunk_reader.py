@@ -31,12 +31,14 @@ from ..stage import Stage
 from .bag_of_tokens import BagOfTokens, chunk_sums
 from .checks import check_range, check_threshold, num_classes
 from .chunk_cohort import ChunkCohort
+from .chunk_dress import is_pair, types_of
 from .chunk_pooling import Evidence, LearnedPooling, MeanPooling
 from .configuration_chunk_reader import ChunkReaderConfig
 from .early_exit import EarlyExit
 from .halting import check_criterion
 from .saved_reader import SavedReader
 from .whole_classifier import WholeClassifier
+from .wrappers import unwrapped
 
 
 @dataclass
@@ -118,18 +120,20 @@ class ChunkReader(SavedReader, PreTrainedModel):
     @classmethod
     def from_classifier(
         cls,
-        classifier: PreTrainedModel,
+        classifier: nn.Module,
         special_tokens: tuple[Sequence[int], Sequence[int]] = ((), ()),
         **config: Any,
     ) -> ChunkReader:
         """Read chunks with a classifier, which becomes a part of the reader and is not copied.
 
         Args:
-            classifier: an `EarlyExit`, or any `AutoModelForSequenceClassification`.
+            classifier: an `EarlyExit`, or any `AutoModelForSequenceClassification`, perhaps in a
+                wrapper (compiled, of adapters, of several devices).
             special_tokens: ids that its tokenizer puts before and after a text.
             **config: fields of `ChunkReaderConfig`.
         """
-        fields = {**classifier.config.to_dict(), "model_type": classifier.config.model_type}
+        own: Any = unwrapped(classifier).config
+        fields = {**own.to_dict(), "model_type": own.model_type}
         encoder = classifier if isinstance(classifier, EarlyExit) else WholeClassifier(classifier)
         special = [list(ids) for ids in special_tokens]
         return cls(ChunkReaderConfig(encoder=fields, special_tokens=special, **config), encoder)
@@ -154,9 +158,11 @@ class ChunkReader(SavedReader, PreTrainedModel):
         Raises:
             ValueError: it is cut between sentences, and the document has no offsets.
         """
+        if not len(document) or is_pair(document):
+            return [range(len(document))]
         if self.config.split == "sentences":
-            sentences: Any = document
-            return read_policies.grouped(sentences.sentences(), self.chunk_tokens)
+            text: Any = document
+            return read_policies.grouped(text.sentences(), self.chunk_tokens)
         return read_policies.even_pieces(len(document), self.chunk_tokens)
 
     def dress(self, ids_T: Tensor) -> Tensor:
@@ -301,8 +307,16 @@ class ChunkReader(SavedReader, PreTrainedModel):
             state_RS = state_RS[cohort.settle(skim.logits_BK, self.halts)]
         step = 0
         while cohort.reading:
-            ids = [self.dress(chunk) for chunk in await cohort.next_chunks()]
-            said = await self.encoder.deepen(ids, cohort.reading, self.config.depth_thresholds)
+            now = [documents[k] for k in cohort.reading]
+            ids = [
+                chunk if is_pair(document) else self.dress(chunk)
+                for chunk, document in zip(await cohort.next_chunks(), now, strict=True)
+            ]
+            types = types_of(now, ids, self.config)
+            kinds = {} if types is None else {"types": types}
+            said = await self.encoder.deepen(
+                ids, cohort.reading, self.config.depth_thresholds, **kinds
+            )
             cohort.note_chunks(said, len(self.before))
             logits_RK = torch.stack([answer.logits_K for answer in said]).float()
             skim_RK = torch.zeros_like(logits_RK)

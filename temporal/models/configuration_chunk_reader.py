@@ -29,6 +29,10 @@ class ChunkReaderConfig(PreTrainedConfig):
     classifier of transformers. The encoder's own thresholds are for whole texts and not used."""
     special_tokens: list[list[int]] | None = None
     """Ids before and after each chunk, e.g. `[[101], [102]]`. Default: none."""
+    token_types: list[list[int]] | None = None
+    """`token_type_ids` of the special tokens before a chunk, of a token, and of the special ones
+    after it, as the tokenizer gives them, e.g. `[[], [0], [0, 2]]` (XLNet). None: the classifier's
+    own default. Only for sequence classifiers of transformers."""
     chunk_size: int | None = 256
     """Tokens in a chunk at most, special tokens included; None, or more than the encoder has
     positions for: as many as those. A document is cut into as few chunks as possible, evenly."""
@@ -116,6 +120,8 @@ class ChunkReaderConfig(PreTrainedConfig):
         encoder: Any = self.encoder_config()
         if encoder.model_type == "early_exit":
             encoder = encoder.encoder_config()
-        limit = max_positions(encoder) or _LONGEST_CHUNK
-        size = min(self.chunk_size or limit, limit)
+        limit = max_positions(encoder)
+        size = self.chunk_size or limit or _LONGEST_CHUNK
+        if limit is not None:
+            size = min(size, limit)
         return size - sum(map(len, self.special_tokens or []))

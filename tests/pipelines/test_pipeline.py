@@ -155,9 +155,29 @@ def test_an_unknown_call_option_is_refused(ours: Any) -> None:
         ours("w1", turncation=True)
 
 
+def test_an_empty_text_is_answered_as_transformers_answers_it(
+    ours: Any, theirs: Any, early_exit_path: Path
+) -> None:
+    texts = ["w1 w2", "", "w3", "  \n"]
+    assert_same(ours(texts), theirs(texts))
+    assert_same(ours(""), theirs(""))
+    deep = pipeline("text-classification", early_exit_path, device="cpu")
+    assert [answer["label"] for answer in deep(texts)] == [deep(text)[0]["label"] for text in texts]
+
+
+def test_an_empty_text_among_others_loses_none(skim_path: Path) -> None:
+    pipe = pipeline("text-classification", skim_path, device="cpu")
+    first, empty, last = pipe(["w1 w2", "", "w3"])
+    assert [first, last] == pipe(["w1 w2", "w3"])
+    assert (empty["label"], empty["score"]) == (None, None)
+    assert empty["error"].startswith("empty_input: the text is empty")
+    with pytest.raises(ReadingFailed, match="empty_input"):
+        pipe("")
+
+
 def test_a_call_raises_on_a_bad_input_and_names_it(ours: Any) -> None:
-    with pytest.raises(ReadingFailed, match="text-000001: empty_input") as caught:
-        ours(["w1 w2", "", "w3"])
+    with pytest.raises(ReadingFailed, match="text-000001: not_text") as caught:
+        ours(["w1 w2", 3, "w3"])
     assert caught.value.reading.status == "error"
 
 

@@ -298,11 +298,20 @@ def family_of(model: Model) -> Family:
     return FAMILIES[model_type]
 
 
+_PLACES_AFTER_PADDING = frozenset(
+    """
+    camembert data2vec-text esm ibert layoutlmv3 lilt longformer luke markuplm mpnet roberta
+    roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod
+    """.split()  # noqa: SIM905
+)
+"""Families whose places are counted from the padding's id on."""
+
+
 def max_positions(config: Any) -> int | None:
     """Tokens that a text model has positions for, special tokens included; None without a limit."""
     limit = getattr(config, "max_position_embeddings", None)
     if limit is not None and limit <= 0:
         return None  # XLNet says -1
-    if limit is not None and config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        limit -= (config.pad_token_id or 0) + 1  # their positions start after the padding's
+    if limit is not None and config.model_type in _PLACES_AFTER_PADDING:
+        limit -= (config.pad_token_id or 0) + 1
     return limit
