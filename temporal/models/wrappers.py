@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -17,7 +17,7 @@ def unwrapped(model: Any) -> Any:
         if hasattr(model, "_orig_mod"):  # torch.compile
             model = model._orig_mod
         elif hasattr(model, "get_base_model"):  # peft
-            model = model.get_base_model()
+            model = cast(Any, model).get_base_model()
         elif isinstance(getattr(model, "module", None), nn.Module):  # of several devices
             model = model.module
         else:
