@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,8 @@ def write_durably(path: str | os.PathLike[str], write: Callable[[BinaryIO], obje
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what refused the file may refuse this, too
+            temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
 

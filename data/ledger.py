@@ -1,15 +1,19 @@
 """Committed results: rows in parts that are there as a whole or not at all.
 
-    DIR/run.json                   what the run was asked to do
+    DIR/.run.json                  what the run was asked to do
     DIR/part-00000-000000.parquet  rank 0's first part; parts are never changed or overwritten
+    DIR/.part-*.jsonl.sha256       the digest of a part of JSON lines (parquet has it inside)
     DIR/.part-*.tmp                a part being written: never read, removed when the run resumes
+    DIR/.damaged-part-*            a part that changed after it was written, set aside on resuming
 
-A part counts once it has its final name. A process killed at any point loses the rows it had not
-committed and nothing else; the next run finds the committed ids and does the rest.
+All but the parts is hidden, so that the directory opens as a table with what people use. A part
+counts once it has its final name. A process killed at any point loses the rows it had not committed
+and nothing else; the next run finds the committed ids and does the rest.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -17,18 +21,21 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .durable import TEMPORARY_SUFFIX, write_durably
 from .lock import RankLock
+from .seal import DamagedPart, read_sealed, seal_parquet, sidecar
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Format = Literal["parquet", "jsonl"]
 
-_PART = re.compile(r"part-(?P<rank>\d{5})-(?P<number>\d{6})\.(?P<format>parquet|jsonl)")
-_TEMPORARY = re.compile(rf"\.part-(?P<rank>\d{{5}})-\d{{6}}\.\w+{re.escape(TEMPORARY_SUFFIX)}")
+_PART = re.compile(r"part-(?P<rank>\d{5,})-(?P<number>\d{6,})\.(?P<format>parquet|jsonl)")
+_TEMPORARY = re.compile(
+    rf"\.{{1,2}}part-(?P<rank>\d{{5,}})-\d{{6,}}\.[\w.]+{re.escape(TEMPORARY_SUFFIX)}"
+)
 
 # A commit costs a file. Committing every 5 s would leave 17,000 files a day; waiting for 1 % of
 # the time that has passed keeps both the number of files and the share of lost work small.
@@ -87,7 +94,7 @@ class ResultWriter:
         self.commit_seconds = commit_seconds
         self.rank = rank
         self.rows_committed = 0
-        self._lock = RankLock(self.directory, rank=rank)
+        self._lock = RankLock(self.directory, rank=rank, world_size=world_size)
         self._rows: list[dict[str, Any]] = []
         self._number = _next_number(self.directory, rank)
         self._started = self._last_commit = time.monotonic()
@@ -121,8 +128,13 @@ class ResultWriter:
         if not self._rows:
             return
         name = f"part-{self.rank:05d}-{self._number:06d}.{self.format}"
+        path = self.directory / name
         try:
-            write_durably(self.directory / name, self._write_part)
+            data = self._part()
+            if self.format == "jsonl":  # before the part: no part is ever without its digest
+                digest = hashlib.sha256(data).hexdigest().encode()
+                write_durably(sidecar(path), lambda file: file.write(digest + b"\n"))
+            write_durably(path, lambda file: file.write(data))
         except OSError as error:
             raise CommitError(
                 f"{self.directory / name} could not be written ({error}); make room or choose "
@@ -156,21 +168,24 @@ class ResultWriter:
         age = time.monotonic() - self._started
         return min(max(_FIRST_COMMIT_SECONDS, age * _COMMIT_SHARE), _LONGEST_COMMIT_SECONDS)
 
-    def _write_part(self, file: BinaryIO) -> None:
-        if self.format == "parquet":
-            import pyarrow as pa
-            import pyarrow.parquet as pq
+    def _part(self) -> bytes:
+        if self.format == "jsonl":
+            ordered = ({name: row[name] for name in self.schema.names} for row in self._rows)
+            return b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in ordered)
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-            pq.write_table(pa.Table.from_pylist(self._rows, schema=self.schema), file)
-            return
-        for row in self._rows:
-            ordered = {name: row[name] for name in self.schema.names}
-            file.write(json.dumps(ordered, allow_nan=False).encode() + b"\n")
+        buffer = pa.BufferOutputStream()
+        table = pa.Table.from_pylist(self._rows, schema=self.schema)
+        pq.write_table(table, buffer, write_page_checksum=True)
+        return seal_parquet(buffer.getvalue().to_pybytes())
 
 
 def parts(directory: str | os.PathLike[str]) -> list[Path]:
     """Paths of the committed parts, by rank and number."""
-    return sorted(path for path in Path(directory).iterdir() if _PART.fullmatch(path.name))
+    found = [(match, path) for path in Path(directory).iterdir() if (match := _match(path))]
+    found.sort(key=lambda part: (int(part[0]["rank"]), int(part[0]["number"]), part[0]["format"]))
+    return [path for _, path in found]
 
 
 def read_rows(
@@ -179,40 +194,97 @@ def read_rows(
     """Yield the committed rows, part by part; `columns` limits what is read.
 
     Raises:
-        ValueError: a committed part is damaged; the message names it.
+        DamagedPart: a committed part is damaged; the message names it.
+        OSError: a part cannot be read, which says nothing about what is in it.
     """
     for path in parts(directory):
+        yield from _read_part(path, columns)
+
+
+def committed_ids(directory: str | os.PathLike[str], *, damaged_too: bool = True) -> set[str]:
+    """Ids of the inputs that have their row, written by any rank.
+
+    Args:
+        directory: The run's directory.
+        damaged_too: False: pass over damaged parts, whose rows are to be made again.
+
+    Raises:
+        DamagedPart: a part is damaged, unless these are passed over.
+    """
+    ids: set[str] = set()
+    for path in parts(directory):
         try:
-            yield from _read_part(path, columns)
-        except (ValueError, KeyError, OSError) as error:
-            raise ValueError(
-                f"{path} is damaged ({error}); remove it and resume the run to make it again"
-            ) from error
+            ids.update(row["id"] for row in _read_part(path, ["id"]))
+        except (DamagedPart, FileNotFoundError):  # gone: another rank has set it aside
+            if damaged_too:
+                raise
+    return ids
 
 
-def committed_ids(directory: str | os.PathLike[str]) -> set[str]:
-    """Ids of the inputs that have their row, written by any rank."""
-    return {row["id"] for row in read_rows(directory, columns=["id"])}
+def set_damaged_aside(
+    directory: str | os.PathLike[str], *, rank: int = 0, world_size: int = 1
+) -> list[Path]:
+    """Rename the damaged parts of this rank's share to hidden names; return their former paths.
+
+    The rows of a part that was set aside have to be made again.
+    """
+    aside = []
+    for path in parts(directory):
+        match = _match(path)
+        assert match is not None
+        if int(match["rank"]) % world_size != rank:
+            continue
+        try:
+            _read_part(path, ["id"])
+        except DamagedPart:
+            target = path.with_name(f".damaged-{path.name}")
+            while target.exists():
+                target = target.with_name(f"{target.name}-again")
+            path.replace(target)
+            sidecar(path).unlink(missing_ok=True)
+            aside.append(path)
+    return aside
 
 
-def _read_part(path: Path, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
+def _read_part(path: Path, columns: Sequence[str] | None) -> list[dict[str, Any]]:
+    try:
+        data = read_sealed(path)
+    except DamagedPart as error:
+        raise _damaged(path, error) from error
+    try:
+        return _rows_of(path, data, columns)
+    except (ValueError, KeyError, TypeError, OSError) as error:  # OSError: pyarrow's, of the bytes
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DamagedPart:
+    return DamagedPart(f"{path} is damaged ({error}); resume the run to make its rows again")
+
+
+def _rows_of(path: Path, data: bytes, columns: Sequence[str] | None) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        # Not by path: pyarrow would take directory names like `model=x` for columns. Not from a
-        # Python file and not in threads: a thread of pyarrow that lets go of a Python object
+        # From memory and not in threads: a thread of pyarrow that lets go of a Python object
         # while the interpreter exits aborts the process, and with it the exit code.
-        with pa.OSFile(str(path)) as file:
-            table = pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False)
-        yield from table.to_pylist()
-        return
-    with path.open("rb") as file:
-        for line in file:
-            row = json.loads(line)
-            yield {name: row[name] for name in columns} if columns is not None else row
+        table = pq.read_table(
+            pa.BufferReader(pa.py_buffer(data)),
+            columns=columns,
+            use_threads=False,
+            pre_buffer=False,
+            page_checksum_verification=True,
+        )
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
+    rows = [json.loads(line) for line in data.splitlines()]
+    return rows if columns is None else [{name: row[name] for name in columns} for row in rows]
+
+
+def _match(path: Path) -> re.Match[str] | None:
+    return _PART.fullmatch(path.name)
 
 
 def _next_number(directory: Path, rank: int) -> int:
-    matches = [_PART.fullmatch(path.name) for path in directory.iterdir()]
+    matches = [_match(path) for path in directory.iterdir()]
     return max((int(m["number"]) + 1 for m in matches if m and int(m["rank"]) == rank), default=0)

@@ -1,4 +1,4 @@
-"""What a run was asked to do (`run.json`), so that only the same run can be resumed."""
+"""What a run was asked to do (`.run.json`), so that only the same run can be resumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from typing import Any
 
 from .durable import write_durably
 
-MANIFEST_NAME = "run.json"
+MANIFEST_NAME = ".run.json"
+"""Hidden, so that whoever reads the directory as a table passes over it."""
+
+_OLD_NAME = "run.json"
 
 
 class OutputRefused(ValueError):
@@ -65,7 +68,7 @@ class RunManifest:
         ]
 
     def write(self, directory: str | os.PathLike[str]) -> None:
-        """Write `run.json` durably into `directory`."""
+        """Write `.run.json` durably into `directory`."""
         text = json.dumps({**asdict(self), "digest": self.digest}, indent=2, sort_keys=True)
         write_durably(Path(directory) / MANIFEST_NAME, lambda file: file.write(text.encode()))
 
@@ -74,15 +77,15 @@ class RunManifest:
         """Read the manifest of a run; None where there is none.
 
         Raises:
-            OutputRefused: `run.json` is there but is not a manifest.
+            OutputRefused: it is there but is not a manifest.
         """
-        path = Path(directory) / MANIFEST_NAME
+        path = _manifest_path(directory)
+        if path is None:
+            return None
         try:
             values = json.loads(path.read_bytes())
             values.pop("digest", None)
             return cls(**values)
-        except FileNotFoundError:
-            return None
         except (ValueError, TypeError, AttributeError) as error:
             raise OutputRefused(
                 f"{path} is not a run's manifest ({error}); choose another output directory"
@@ -99,7 +102,7 @@ def open_run(
 ) -> None:
     """Make `directory` ready for a run, or refuse it.
 
-    Rank 0 creates the directory and writes `run.json`; the other ranks wait for it and compare.
+    Rank 0 creates the directory and writes `.run.json`; the other ranks wait for it and compare.
 
     Args:
         directory: Where the run's rows go.
@@ -129,7 +132,7 @@ def open_run(
     else:
         # Other machines may hold copies of the files, with times of their own.
         manifest = replace(manifest, contents={})
-        _wait_for(directory / MANIFEST_NAME, wait_seconds)
+        _wait_for(directory, wait_seconds)
     found = RunManifest.read(directory)
     assert found is not None
     if differences := found.differences(manifest):
@@ -151,25 +154,33 @@ def check_output(directory: str | os.PathLike[str], *, resume: bool) -> None:
         return
     if not directory.is_dir():
         raise OutputRefused(f"output ({directory}) must be a directory, it is a file")
-    if all(entry.name.startswith(".") for entry in directory.iterdir()):
+    manifest = _manifest_path(directory)
+    if manifest is None and all(entry.name.startswith(".") for entry in directory.iterdir()):
         return
     if not resume:
         raise OutputRefused(
             f"output ({directory}) must be empty or absent; resume its run (--resume), or choose "
             "another directory"
         )
-    if not (directory / MANIFEST_NAME).exists():
+    if manifest is None:
         raise OutputRefused(
             f"output ({directory}) must hold a run ({MANIFEST_NAME}) to be resumed, and does not; "
             "choose another directory"
         )
 
 
-def _wait_for(path: Path, seconds: float) -> None:
+def _manifest_path(directory: str | os.PathLike[str]) -> Path | None:
+    paths = [Path(directory) / name for name in (MANIFEST_NAME, _OLD_NAME)]
+    return next((path for path in paths if path.exists()), None)
+
+
+def _wait_for(directory: Path, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not path.exists():
+    while _manifest_path(directory) is None:
         if time.monotonic() > deadline:
-            raise OutputRefused(f"{path} did not appear within {seconds:g} s; is rank 0 alive?")
+            raise OutputRefused(
+                f"{directory / MANIFEST_NAME} did not appear within {seconds:g} s; is rank 0 alive?"
+            )
         time.sleep(0.05)
 
 

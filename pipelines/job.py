@@ -6,12 +6,19 @@ import json
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ..data.ledger import Format, ResultWriter, committed_ids, read_rows
+from ..data.ledger import (
+    Format,
+    ResultWriter,
+    committed_ids,
+    read_rows,
+    set_damaged_aside,
+)
 from ..data.manifest import RunManifest, open_run
 from .reading import Reading
 from .row import row_of, row_schema, storable
@@ -81,7 +88,7 @@ def run(
     Args:
         pipe: A pipeline, or anything with its `read` and `model_name`.
         items: As `temporal.data.collect` yields them, ids unique, in the same order every time.
-        output: Directory of the parts and `run.json`; empty or absent unless `resume`.
+        output: Directory of the parts and `.run.json`; empty or absent unless `resume`.
         manifest: The run's configuration, which a resumed run must equal; None: made from `pipe`.
         format: `"parquet"` or `"jsonl"`.
         resume: Go on with the run in `output`.
@@ -120,7 +127,14 @@ def run(
         job = _Job(pipe, writer, on_error=on_error, keep_text=keep_text, is_video=is_video)
         job.stops = [signalled] if stop is None else [signalled, stop]
         # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
-        job.done = committed_ids(output) if resume or rank else set()
+        if resume or rank:
+            for path in set_damaged_aside(output, rank=rank, world_size=world_size):
+                warnings.warn(
+                    f"{path} is damaged: it is set aside (.damaged-{path.name}) and its rows are "
+                    "made again",
+                    stacklevel=2,
+                )
+            job.done = committed_ids(output, damaged_too=False)
         job.share = (rank, world_size)
         mine = None if total is None else len(range(rank, total, world_size))
         with _bar(progress, mine) as bar:
@@ -147,6 +161,7 @@ class _Job:
         self.is_video = is_video
         self.stops: list[threading.Event] = []
         self.done: set[str] = set()
+        self._seen: set[str] = set()
         self.share = (0, 1)
         self.skipped = 0
         self.stopped = False
@@ -200,6 +215,9 @@ class _Job:
             if position % world_size != rank:
                 continue
             item_id = storable(item.id)
+            if item_id in self._seen:
+                raise ValueError(f"id ({item_id!r}) must be unique among the items")
+            self._seen.add(item_id)
             if item_id in self.done:
                 bar.update()
                 continue
@@ -208,8 +226,6 @@ class _Job:
             if self._is_told_to_stop:
                 self.stopped = True
                 return
-            if item_id in self._pending:
-                raise ValueError(f"id ({item_id!r}) must be unique among the items")
             self._pending[item_id] = _Pending(
                 target=target_name(item.extra.get("label"), self._names),
                 target_class=target_class(item.extra.get("label"), self._names),

@@ -171,6 +171,55 @@ def test_a_killed_writer_leaves_the_directory_free(tmp_path: Path) -> None:
     writer(tmp_path).close()
 
 
+def test_a_run_of_another_size_is_refused_while_a_rank_of_the_first_lives(tmp_path: Path) -> None:
+    """The shares overlap: one process would do again what rank 1 of 2 is doing."""
+    torn = tmp_path / ".part-00001-000000.parquet.tmp"
+    with writer(tmp_path, rank=1, world_size=2):
+        torn.touch()
+        for rank, world_size in ((0, 1), (0, 3), (2, 3)):
+            with pytest.raises(OutputRefused, match="rank 1 of another run"):
+                writer(tmp_path, rank=rank, world_size=world_size)
+        assert torn.exists()
+        writer(tmp_path, rank=0, world_size=2).close()
+    writer(tmp_path).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_locks_of_dead_ranks_are_removed(tmp_path: Path) -> None:
+    for rank in (0, 1, 7):
+        (tmp_path / f".rank-0000{rank}.lock").write_text("8\n")
+    writer(tmp_path).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_past_a_million_are_seen(tmp_path: Path) -> None:
+    with writer(tmp_path, rows_per_part=1) as out:
+        out._number = 999_999
+        out.write(row(0))
+        out.write(row(1))
+    with writer(tmp_path, rows_per_part=1) as out:
+        out.write(row(2))
+    numbers = [999_999, 1_000_000, 1_000_001]
+    assert [path.name for path in parts(tmp_path)] == [f"part-00000-{n}.parquet" for n in numbers]
+    assert list(read_rows(tmp_path)) == [row(0), row(1), row(2)]
+
+
+def test_an_output_that_becomes_read_only_is_a_commit_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    out = writer(tmp_path)
+    out.write(row(0))
+    with monkeypatch.context() as patch:
+        for name in ("open", "unlink", "replace"):
+            patch.setattr(Path, name, refuse)
+        with pytest.raises(CommitError, match="Read-only"), out:
+            out.write(row(1))
+    assert out._lock._descriptor is None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -208,7 +257,7 @@ def test_resuming_names_what_differs(tmp_path: Path) -> None:
         open_run(tmp_path, other, resume=True)
     assert 'budget: 0.5 -> 0.3; policy: null -> "x"; top_k: 1 -> null.' in str(refused.value)
     assert other.digest != MANIFEST.digest
-    assert json.loads((tmp_path / "run.json").read_text())["digest"] == MANIFEST.digest
+    assert json.loads((tmp_path / ".run.json").read_text())["digest"] == MANIFEST.digest
 
 
 def test_what_is_not_a_run_is_left_alone(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_changed_file_is_another_run(
 def test_a_run_of_an_older_version_is_resumed(texts: Path, model: Path, tmp_path: Path) -> None:
     arguments = (texts, "--output", tmp_path / "out", "--model", model)
     assert temporal_run(*arguments).exit_code == 0
-    manifest = tmp_path / "out" / "run.json"
+    manifest = tmp_path / "out" / ".run.json"
     values = json.loads(manifest.read_text())
     assert sorted(values.pop("contents")) == [f"input {texts}", "model"]
     manifest.write_text(json.dumps(values))

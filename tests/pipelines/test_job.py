@@ -17,7 +17,7 @@ import pytest
 
 import temporal
 from temporal.data.ledger import CommitError, parts, read_rows
-from temporal.data.manifest import OutputRefused
+from temporal.data.manifest import MANIFEST_NAME, OutputRefused
 from temporal.pipelines.job import InputFailed, run, target_name
 from temporal.pipelines.reading import Reading, ReadingError
 from temporal.pipelines.row import row_schema
@@ -104,7 +104,7 @@ def test_killed_and_resumed_equals_undisturbed(
     assert rows_by_id(output) == undisturbed
     assert len(pipe.handed_out) == ITEMS - len(left)
     assert (summary.inputs, summary.exit_code) == (ITEMS, 3)
-    assert [p.name for p in output.iterdir() if p.name.startswith(".")] == []
+    assert [p.name for p in output.iterdir() if p.name.startswith(".")] == [MANIFEST_NAME]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -273,6 +273,31 @@ def test_a_pipeline_that_forgets_an_input_is_found_out(tmp_path: Path) -> None:
         run(Forgets(), numbered_items(3), tmp_path, progress=False)
 
 
+def test_an_id_that_comes_back_is_refused_before_it_has_two_rows(tmp_path: Path) -> None:
+    items = [FakeItem(id=name, value="a b") for name in ("a", "b", "a")]
+    for resume in (False, True):
+        with pytest.raises(ValueError, match=r"id \('a'\) must be unique"):
+            run(FakePipe(), items, tmp_path, resume=resume, progress=False)
+        assert list(rows_by_id(tmp_path)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("format", ["parquet", "jsonl"])
+def test_the_rows_of_a_damaged_part_are_made_again(
+    tmp_path: Path, undisturbed: dict[str, Any], format: Any
+) -> None:
+    options: dict[str, Any] = {"format": format, "rows_per_part": 10, "progress": False}
+    run(FakePipe(), numbered_items(ITEMS), tmp_path, **options)
+    damaged = parts(tmp_path)[2]
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 4
+    damaged.write_bytes(data)
+    pipe = FakePipe()
+    with pytest.warns(UserWarning, match=rf"{damaged.name} is damaged: it is set aside"):
+        run(pipe, numbered_items(ITEMS), tmp_path, resume=True, **options)
+    assert pipe.handed_out == [f"item-{i}" for i in range(20, 30)]
+    assert rows_by_id(tmp_path) == undisturbed
+
+
 def test_a_full_disk_ends_the_run_resumably(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, Any]
 ) -> None:
@@ -285,7 +310,7 @@ def test_a_full_disk_ends_the_run_resumably(
         patch.setattr(Path, "replace", lambda *a: real(*a) if next(calls) < 3 else refuse())
         with pytest.raises(CommitError):
             run(FakePipe(), numbered_items(ITEMS), tmp_path, rows_per_part=10, progress=False)
-    assert len(rows_by_id(tmp_path)) == 20  # run.json and two parts were renamed
+    assert len(rows_by_id(tmp_path)) == 20  # .run.json and two parts were renamed
     run(FakePipe(), numbered_items(ITEMS), tmp_path, resume=True, progress=False)
     assert rows_by_id(tmp_path) == undisturbed
 
