@@ -159,18 +159,24 @@ class _Records:
         rest: list[str] = []
         while len(rest) < _LONGEST_REST and (line := self._lines.take()) is not None:
             rest.append(line)
-            if QUOTE in line.replace(2 * QUOTE, ""):
+            if _has_lone_quote(line):
                 break
         is_end = bool(rest) and _only_closes(rest[-1], dialect.delimiter)
         if is_end and (len(rest) == 1 or not dialect.all_rows(rest[:-1])):
             return
         count = 0
-        while was_open and count < len(rest) and not dialect.could_be_row(rest[count]):
+        while was_open and count < len(rest) and not _has_lone_quote(rest[count]):
+            if dialect.could_be_row(rest[count]):
+                break
             count += 1
         self._lines.put_back(rest[count:])
         if 0 < count < len(rest) and QUOTE not in rest[count]:
             doubt = "it may be a row, or the end of the broken one before it"
             self._known[self._lines.number + 1] = doubt
+
+
+def _has_lone_quote(line: str) -> bool:
+    return QUOTE in line.replace(2 * QUOTE, "")
 
 
 def _only_closes(line: str, delimiter: str) -> bool:

@@ -8,6 +8,7 @@ there, where more fields have quotes in pairs that no CSV writer writes than suc
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ _LONGEST_HEADER = 100
 _MIN_ROWS = 8
 _MAX_VALUES = 20
 
+_LONGEST_RECORD = 1000
+"""Lines of a record that are looked at to know whether the file has such."""
+
 _MANY_LINES = 8
 """Lines inside one field, each as wide as a row, that are taken for rows where no column tells."""
 
@@ -42,7 +46,7 @@ class ParsedRecord(NamedTuple):
 
     cells: list[str]
     closes: bool
-    """Whether a field without an opening quote ends with one."""
+    """Whether a field without an opening quote ends with one, or doubles one as quoted ones do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,12 +114,14 @@ class Dialect:
             cells = split_plain(line, self.delimiter)
         if not line.strip("\r\n") or len(cells) != self.width:
             return False
+        is_told = not self.told
         for place, values in self.told.items():
-            cell = cells[place]
-            is_like = _is_number(cell) if values is None else cell in values
-            if not is_like and QUOTE not in cell:
+            cell = cells[place].strip(QUOTE)
+            if _is_number(cell) if values is None else cell in values:
+                is_told = True
+            elif QUOTE not in cells[place]:  # the stray quote's own cell tells nothing
                 return False
-        return True
+        return is_told
 
 
 def find_dialect(path: Path, columns: Columns, delimiter: str) -> Dialect | str:
@@ -134,13 +140,16 @@ def find_dialect(path: Path, columns: Columns, delimiter: str) -> Dialect | str:
             return found
         header, num_lines, delimiter = found
         sample = _sample(itertools.chain(start[num_lines:], lines))
+    has_long, places = _long_records(sample, delimiter, len(header))
+    short = [line for place, line in enumerate(sample) if place not in places]
     return Dialect(
         header=header,
         header_lines=blank + num_lines,
         delimiter=delimiter,
         is_plain=delimiter == "\t" and _quotes_are_text(sample),
-        has_long_records=_has_long_records(sample, delimiter, len(header)),
-        told=_telling_columns(sample, delimiter, len(header)),
+        has_long_records=has_long,
+        told=_telling_columns(short, delimiter, len(header))
+        or _telling_columns(sample, delimiter, len(header)),
     )
 
 
@@ -157,7 +166,7 @@ def parse_record(line: str, delimiter: str, following: Iterator[str] | None = No
         if not line.startswith(QUOTE, at):
             end = line.find(delimiter, at)
             cell = line[at:].rstrip("\r\n") if end < 0 else line[at:end]
-            closes |= cell.endswith(QUOTE) and cell.count(QUOTE) % 2 == 1
+            closes |= cell.endswith(QUOTE) or 2 * QUOTE in cell
             cells.append(cell)
             if end < 0:
                 return ParsedRecord(cells, closes)
@@ -247,38 +256,45 @@ def _quotes_are_text(sample: list[str]) -> bool:
     return text > max(quoted, 1)  # a single one is a damaged row
 
 
-def _has_long_records(sample: list[str], delimiter: str, width: int) -> bool:
+def _long_records(sample: list[str], delimiter: str, width: int) -> tuple[bool, set[int]]:
+    """Whether records have several lines, and the places of lines that may belong to such."""
+    has_long = False
+    places: set[int] = set()
     at = 0
     while at < len(sample):
-        line = sample[at]
+        start = at
         at += 1
-        if QUOTE not in line:
+        if QUOTE not in sample[start]:
             continue
         taken: list[str] = []
+        rest = itertools.islice(sample, start + 1, start + _LONGEST_RECORD)
         try:
-            cells = parse_record(line, delimiter, _kept(iter(sample[at : at + 1000]), taken)).cells
+            cells = parse_record(sample[start], delimiter, _kept(rest, taken)).cells
         except Malformed:
             continue
-        if taken and len(cells) == width:
-            # Two stray quotes look the same, but what they enclose is as wide as rows.
-            inner = (split_plain(part, delimiter) for part in taken[:-1] or [line])
-            if any(len(cells) != width for cells in inner):
-                return True
-    return False
+        if not taken or len(cells) != width:
+            continue
+        # Two stray quotes look the same, but what they enclose is as wide as rows.
+        inner = taken[:-1] or [sample[start]]
+        has_long |= any(len(split_plain(line, delimiter)) != width for line in inner)
+        at += len(taken)
+        places.update(range(start, at))
+    return has_long, places
 
 
 def _telling_columns(
-    sample: list[str], delimiter: str, width: int
+    lines: list[str], delimiter: str, width: int
 ) -> dict[int, frozenset[str] | None]:
-    rows = [split_plain(line, delimiter) for line in sample if QUOTE not in line]
+    rows = [split_plain(line, delimiter) for line in lines if QUOTE not in line]
     rows = [cells for cells in rows if len(cells) == width]
     if width < 2 or len(rows) < _MIN_ROWS:
         return {}
     told: dict[int, frozenset[str] | None] = {}
     for place in range(width):
-        values = {cells[place] for cells in rows}
+        values = Counter(cells[place] for cells in rows)
         if len(values) <= min(_MAX_VALUES, len(rows) // 2):
-            told[place] = frozenset(values)
+            # What comes once may be a piece of a broken text.
+            told[place] = frozenset(value for value, count in values.items() if count > 1)
         elif all(map(_is_number, values)):
             told[place] = None
     return told
