@@ -46,7 +46,8 @@ class Item:
     """Unique in the collection: the id column, the path, or `kind-000042` by position."""
 
     value: Any = None
-    """What `Video` or `Document` takes: a path, bytes or open file; or the text."""
+    """What `Video` or `Document` takes: a path, bytes or open file; or the text, or a pair of
+    texts as `{"text": ..., "text_pair": ...}`."""
 
     error: InputError | None = None
     """Why there is no value."""

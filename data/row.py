@@ -92,9 +92,12 @@ def entry_of_row(row: Mapping[str, Any], columns: Columns) -> Entry:
     elif columns.kind == "video":
         found = _video_value(row[name], columns.folder)
     elif columns.value is None and row.get("text_pair") is not None:
-        # transformers' pipelines read pairs; half of one would pass for an answer.
-        message = "text pairs are not read: join both into one text, or pass column="
-        found = {"error": InputError(reason="bad_row", message=message)}
+        # Half of a pair would pass for an answer.
+        found, second = _text_value(row[name]), _text_value(row["text_pair"])
+        if "value" in found and "value" in second:
+            found = {"value": {"text": found["value"], "text_pair": second["value"]}}
+        else:
+            found = found if "error" in found else second
     else:
         found = _text_value(row[name])
     own_id = found.pop("id", None)

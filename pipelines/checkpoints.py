@@ -19,49 +19,82 @@ from temporal.models.efficientnet_lite import load_imagenet_weights
 from temporal.models.stored_points import check_points
 from temporal.models.weights import check_checkpoint, shard_names
 
+from .loaded_weights import check_loaded
+from .model_options import ModelOptions
 
-def open_checkpoint(task: str, path: str, hub: dict[str, Any]) -> Any:
-    """The model at a path or hub id.
+
+def open_checkpoint(task: str, place: str, options: ModelOptions) -> Any:
+    """The model in a folder or at a hub id.
 
     Args:
         task: a pipeline's task.
-        path: a folder with a saved model, or a hub id.
-        hub: `trust_remote_code` and `revision`.
+        place: a folder with a saved model, or a hub id; of `find_place`.
+        options: how it is loaded.
 
     Raises:
         OSError: nothing is found there.
-        ValueError: the weights are not those of the model.
+        ValueError: the weights are not those of the model, or an option is not for it.
     """
-    looks_local = path.startswith((".", "~", "/")) or path.count("/") > 1
-    if looks_local and not Path(path).expanduser().exists():
-        raise OSError(f"model ({path!r}) must be a folder with a saved model, or a hub id")
-    folder = Path(path).expanduser()
+    hub, config = options.hub, options.config
+    folder = Path(place)
     if folder.is_dir():
         check_checkpoint(folder)  # before a configuration is built that may be of any size
-    config = AutoConfig.from_pretrained(path, **hub)
+    if config is None or isinstance(config, str):
+        config = AutoConfig.from_pretrained(config or place, **hub)
     if not folder.is_dir():
-        _check_index(path, hub)
-    # safetensors only: a pickle may run code when it is opened.
-    weights = {**hub, "use_safetensors": True, "dtype": torch.float32}
+        _check_index(place, hub)
     if config.model_type in READERS:
-        check_points(config)
-        reader_class: Any = READERS[config.model_type]
-        if _carries_no_weights(path, config):
-            reader = FrameExit(config)
-            load_imagenet_weights(reader.backbone.model)
-            return reader
-        reader, report = reader_class.from_pretrained(path, output_loading_info=True, **weights)
-        if report["missing_keys"]:
-            raise ValueError(
-                f"{path} lacks weights of the reader: {sorted(report['missing_keys'])[:5]}"
-            )
-        return reader
+        return _open_reader(place, config, options)
     architecture = (config.architectures or [""])[0]
+    kind: Any = AutoModelForImageClassification
     if task == "text-classification":
-        return AutoModelForSequenceClassification.from_pretrained(path, **weights)
-    if "ForVideoClassification" in architecture:
-        return AutoModelForVideoClassification.from_pretrained(path, **weights)
-    return AutoModelForImageClassification.from_pretrained(path, **weights)
+        kind = AutoModelForSequenceClassification
+    elif "ForVideoClassification" in architecture:
+        kind = AutoModelForVideoClassification
+    if type(config) not in kind._model_mapping and not hasattr(config, "auto_map"):
+        raise ValueError(
+            f"{place} holds {architecture or config.model_type}, which is no model for {task}"
+        )
+    # safetensors only: a pickle may run code when it is opened.
+    model, report = kind.from_pretrained(
+        place,
+        config=config,
+        dtype=options.dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        **hub,
+        **options.weights,
+    )
+    check_loaded(place, model, report)
+    return model
+
+
+def _open_reader(place: str, config: Any, options: ModelOptions) -> Any:
+    """A reader of `temporal.models`."""
+    refused = [name for name in options.asked if name not in ("dtype", "attn_implementation")]
+    if refused:
+        raise ValueError(
+            f"{refused[0]} ({options.weights.get(refused[0])!r}) is for classifiers of "
+            f"transformers; {place} is a {config.model_type}: pass device="
+        )
+    check_points(config)
+    dtype = torch.float32 if options.dtype == "auto" else options.dtype
+    reader_class: Any = READERS[config.model_type]
+    if _carries_no_weights(place, config):
+        reader: Any = FrameExit(config)
+        load_imagenet_weights(reader.backbone.model)
+        return reader.to(dtype)
+    reader, report = reader_class.from_pretrained(
+        place,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        **options.hub,
+        **options.weights,
+    )
+    check_loaded(place, reader, report)
+    return reader
 
 
 def _check_index(path: str, hub: dict[str, Any]) -> None:

@@ -25,6 +25,8 @@ class LoadedModel:
     """Tokens that the reader takes of a document."""
     num_added_tokens: int = 0
     """Special tokens that the reader itself puts around what it takes."""
+    is_placed: bool = False
+    """Its parts are on devices of a `device_map` already."""
     reads_empty: bool = False
     """Whether it can answer for a text without a token, by the special ones alone."""
     reads_pairs: bool = False

@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
+import torch
+
 from temporal.data import Item
 from temporal.engine import Engine, Outcome
 from temporal.models.checks import check_count, check_in
@@ -17,14 +19,15 @@ from .device import pick_device
 from .image_processors import PROCESSOR_OPTIONS
 from .inputs import items_of
 from .loading import LoadedModel, load_model, with_own_policy
+from .model_options import check_names, take_model_options
 from .reading import Reading, ReadingError
 from .reading_errors import describe_error
-from .scores import FunctionToApply, best_classes, class_scores, name_of
+from .scores import FunctionToApply, best_classes, check_function, class_scores, name_of
+from .tasks import TASKS as TASKS
+from .tasks import find_task
 
 Order = Literal["input", "completed"]
 OnError = Literal["raise", "record", "skip"]
-
-TASKS = ("text-classification", "video-classification")
 
 
 class ReadingFailed(RuntimeError):
@@ -37,7 +40,7 @@ class ReadingFailed(RuntimeError):
 
 
 def pipeline(
-    task: str,
+    task: str | None = None,
     model: Any = None,
     *,
     budget: float | None = None,
@@ -50,7 +53,8 @@ def pipeline(
     """Make a pipeline that reads inputs adaptively.
 
     Args:
-        task: `"video-classification"` or `"text-classification"`.
+        task: `"video-classification"` or `"text-classification"` (also `"sentiment-analysis"`);
+            None: what the model is for.
         model: None (the bundled default), a path or a hub id, or a loaded model: one of
             `temporal.models`, or any classifier of transformers for texts, videos or images (read
             frame by frame), which needs no training to be read adaptively.
@@ -66,9 +70,14 @@ def pipeline(
         device: as in transformers; default: an accelerator where there is one.
         batch_size: rows that a stage computes at once.
         **options: of the task; see `TextClassificationPipeline` and `VideoClassificationPipeline`.
+            And those of `transformers.pipeline` about the model: `tokenizer`, `config`, `dtype`
+            (default: float32) or `torch_dtype`, `device_map`, `model_kwargs`, `token`, `revision`,
+            `trust_remote_code`, and processors of images or videos. `num_workers`, `framework`,
+            `use_fast`, `modelcard` and `binary_output` are accepted, and of no effect.
 
     Raises:
         ValueError: an argument is out of its range or the model does not fit the task.
+        TypeError: there is no such option.
         OSError: no model is found at this path or id.
 
     Example:
@@ -79,7 +88,10 @@ def pipeline(
     from .text_classification import TextClassificationPipeline
     from .video_classification import VideoClassificationPipeline
 
-    check_in("task", task, TASKS)
+    how = take_model_options(options)
+    task = find_task(task, model, how)
+    if device is not None and how.device_map is not None:
+        raise ValueError(f"device ({device!r}) and device_map ({how.device_map!r}): give one")
     if budget is not None and not 0 <= budget <= 1:
         raise ValueError(f"budget ({budget}) must be between 0 and 1: a share of the full cost")
     if max_drop is not None and (budget is not None or policy is not None):
@@ -95,12 +107,15 @@ def pipeline(
     loading = {
         name: options.pop(name)
         for name in (
-            *("tokenizer", "trust_remote_code", "revision", "chunk_size"),
+            *("tokenizer", "chunk_size"),
             *PROCESSOR_OPTIONS,
         )
         if name in options
     }
-    loaded = load_model(task, model, needs_pieces=bool(policy) or budget is not None, **loading)
+    check_names(task, (kinds[task], Pipeline), options)
+    loaded = load_model(
+        task, model, needs_pieces=bool(policy) or budget is not None, options=how, **loading
+    )
     if (policy, budget, max_drop) != (None, None, None):  # the caller's model keeps its own
         loaded = with_own_policy(loaded)
     if policy is not None:
@@ -142,7 +157,7 @@ class Pipeline:
     kind: Literal["video", "text"]
     default_batch_size: int
     default_top_k: int
-    call_options: frozenset[str] = frozenset({"batch_size", "function_to_apply"})
+    call_options: frozenset[str] = frozenset({"batch_size", "function_to_apply", "num_workers"})
     """Options that a call may set for itself."""
     operating_point: dict[str, Any] | None = None
     """What `budget=` or `max_drop=` chose of the calibrated points: its policy, cost share,
@@ -158,9 +173,13 @@ class Pipeline:
         function_to_apply: FunctionToApply | None = None,
     ) -> None:
         _check_top_k(top_k)
-        self.device = pick_device(device)
         self.reader: Reader = loaded.reader
-        self.model: Any = loaded.module.to(self.device).eval()
+        self.model: Any = loaded.module.eval()
+        if loaded.is_placed and device is None:  # its parts are where a device_map put them
+            self.device = torch.device(self.model.device)
+        else:
+            self.device = pick_device(device)
+            self.model.to(self.device)
         self.tokenizer = loaded.tokenizer
         self.model_name = loaded.name
         self.batch_size = batch_size or self.default_batch_size
@@ -225,6 +244,8 @@ class Pipeline:
     def _check_call_options(self) -> None:
         """Raise ValueError unless what a call may set has values that it can have."""
         check_count("batch_size", self.batch_size, 1)
+        if self.function_to_apply is not None:
+            check_function(self.function_to_apply)
 
     def _readings(
         self, items: Iterator[Item], order: Order, on_error: OnError, top_k: int | None

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Literal
 
 from torch import Tensor
 
 FunctionToApply = Literal["softmax", "sigmoid", "none"]
+_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda x: x.softmax(-1),
+    "sigmoid": lambda x: x.sigmoid(),
+    "none": lambda x: x,
+}
 
 
 def class_scores(
@@ -32,18 +38,20 @@ def class_scores(
             function_to_apply = "sigmoid"
         else:
             function_to_apply = "softmax"
-    logits_K = logits_K.float().cpu()
-    functions = {
-        "softmax": lambda x: x.softmax(-1),
-        "sigmoid": lambda x: x.sigmoid(),
-        "none": lambda x: x,
-    }
-    name = str(function_to_apply).lower()
-    if name not in functions:
+    return _FUNCTIONS[check_function(function_to_apply)](logits_K.float().cpu()).tolist()
+
+
+def check_function(function_to_apply: Any) -> str:
+    """The name of a function; raise ValueError unless there is one of this name.
+
+    Names may be in capitals, and members of transformers' enumeration.
+    """
+    name = str(getattr(function_to_apply, "value", function_to_apply)).lower()
+    if name not in _FUNCTIONS:
         raise ValueError(
-            f"function_to_apply ({function_to_apply!r}) must be one of {sorted(functions)}"
+            f"function_to_apply ({function_to_apply!r}) must be one of {sorted(_FUNCTIONS)}"
         )
-    return functions[name](logits_K).tolist()
+    return name
 
 
 def best_classes(scores: list[float], top_k: int | None) -> tuple[int, ...]:

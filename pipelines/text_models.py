@@ -13,7 +13,9 @@ from temporal.models.reader import Reader
 from temporal.models.wrappers import unwrapped
 
 from .loaded_model import LoadedModel
+from .places import find_place
 
+_SAVE = "save the tokenizer beside the model (tokenizer.save_pretrained), or pass tokenizer="
 _TRAINING_FREE_CHUNK = 128
 """Tokens in a chunk when an ordinary text classifier is read in pieces."""
 _LONGEST_TEXT = 1 << 16
@@ -29,10 +31,24 @@ def load_tokenizer(tokenizer: Any, path: str | None, hub: dict[str, Any]) -> Any
     """
     if tokenizer is not None and not isinstance(tokenizer, str | Path):
         return tokenizer
-    where = str(tokenizer) if tokenizer is not None else path
-    if not where:
+    if tokenizer is None and not path:
         raise ValueError("a text model given as an object needs its tokenizer: pass tokenizer=")
-    return AutoTokenizer.from_pretrained(where, **hub)
+    option = "model" if tokenizer is None else "tokenizer"
+    where = find_place(option, str(path if tokenizer is None else tokenizer), hub)
+    try:
+        found = AutoTokenizer.from_pretrained(where, **hub)
+    except (ValueError, ImportError, TypeError, KeyError, AttributeError) as error:
+        if "trust_remote_code" in str(error):
+            raise
+        raise OSError(
+            f"{where} has no tokenizer that can be read here ({error}): {_SAVE}"
+        ) from error
+    # transformers makes one without words where there is no vocabulary: all would be unknown.
+    backend = getattr(found, "backend_tokenizer", None)
+    words = found.get_vocab() if backend is None else backend.get_vocab(with_added_tokens=True)
+    if words and set(words) <= {*found.all_special_tokens, *found.get_added_vocab()}:
+        raise OSError(f"{where} has no vocabulary, and every word would be unknown: {_SAVE}")
+    return found
 
 
 def text_model(

@@ -30,5 +30,6 @@ class StandardisedExit(nn.Module):
     def forward(self, state_BP: Tensor) -> Tensor:
         """Logits `[B, K]` of pooled states `[B, P]`."""
         # The scale goes into the weights, which are far fewer than the states.
-        weight_KP = self.linear.weight / self.scale
-        return F.linear(self.dropout(state_BP - self.mean), weight_KP, self.linear.bias)
+        dtype = self.linear.weight.dtype  # the statistics stay in float32 where it is smaller
+        weight_KP = (self.linear.weight / self.scale).to(dtype)
+        return F.linear(self.dropout(state_BP - self.mean).to(dtype), weight_KP, self.linear.bias)
