@@ -139,7 +139,12 @@ def run(
         mine = None if total is None else len(range(rank, total, world_size))
         with _bar(progress, mine) as bar:
             job.work(items, bar)
-    return summarize(read_rows(output), skipped=job.skipped, stopped=job.stopped)
+    return summarize(
+        read_rows(output),
+        skipped=job.skipped,
+        stopped=job.stopped,
+        labels=tuple(label_names(pipe).values()),
+    )
 
 
 class _Job:
@@ -166,6 +171,7 @@ class _Job:
         self.skipped = 0
         self.stopped = False
         self._units_read = self._units_total = 0
+        self._macs = self._dense_macs = 0
         self._pending: dict[str, _Pending] = {}
         self._names = label_names(pipe)
 
@@ -196,16 +202,22 @@ class _Job:
                 f"{reading.id}: {reading.error.reason}: {reading.error.message}; resume with "
                 "on_error='record' (--resume --on-error record) to go on past it"
             )
+        dense_macs = self._dense_macs_of(reading)
         if reading.error is not None and self.on_error == "skip":
             self.skipped += 1
         else:
-            self.writer.write(self._row(reading, pending))
+            self.writer.write(self._row(reading, pending, dense_macs))
         if reading.trace is not None:
             self._units_read += reading.trace.units_read
             self._units_total += reading.trace.units_total
+            if dense_macs:
+                self._macs += reading.trace.cost.macs
+                self._dense_macs += dense_macs
         if self._units_total:
-            share = self._units_read / self._units_total
-            bar.set_postfix_str(f"read {share:.1%}", refresh=False)
+            shares = f"read {self._units_read / self._units_total:.1%}"
+            if self._dense_macs:
+                shares += f", computed {self._macs / self._dense_macs:.1%}"
+            bar.set_postfix_str(shares, refresh=False)
         bar.update()
 
     def _hand_out(self, items: Iterable[Item], bar: tqdm[Any]) -> Iterator[Item]:
@@ -238,8 +250,7 @@ class _Job:
     def _is_told_to_stop(self) -> bool:
         return any(event.is_set() for event in self.stops)
 
-    def _row(self, reading: Reading, pending: _Pending) -> dict[str, Any]:
-        dense_macs = getattr(self.pipe, "dense_macs", None)
+    def _row(self, reading: Reading, pending: _Pending, dense_macs: int | None) -> dict[str, Any]:
         target = pending.target
         given, best = pending.target_class, reading.classes[:1]
         is_other = given is not None and bool(best) and best[0] != given
@@ -249,12 +260,17 @@ class _Job:
             reading,
             target=target,
             source=pending.source,
-            dense_macs=dense_macs(reading.trace) if dense_macs and reading.trace else None,
+            dense_macs=dense_macs,
         )
         if self.keep_text:
             row["text"] = storable(pending.text) if pending.text is not None else None
             row["spans"] = self._spans(row["text"], reading)
         return row
+
+    def _dense_macs_of(self, reading: Reading) -> int | None:
+        tell = getattr(self.pipe, "dense_macs", None)
+        macs: int | None = tell(reading.trace) if tell and reading.trace else None
+        return macs
 
     def _spans(self, text: str | None, reading: Reading) -> str | None:
         """The characters of each unit as JSON `[[start, stop], ...]`; None without units."""

@@ -12,7 +12,7 @@ from .canvas import FAINT, QUIET, READ, SKIPPED, UNREACHED, Canvas
 from .picture_text import draw_text
 from .picture_video import draw_video
 from .report import cost_line, title_of
-from .row import trace_of
+from .row import dense_macs_of, trace_of
 from .states import STATE_NAMES, State, unit_states
 from .strip import STATE_COLORS
 
@@ -54,7 +54,8 @@ def save_picture(
         title = _fit(canvas, title_of(row), width - gauge, 12.0, bold=True)
         canvas.text(MARGIN, y, title, points=12, bold=True)
         y += 34
-        cost = _fit(canvas, cost_line(trace, with_exit=False), width, 9.0)
+        line = cost_line(trace, with_exit=False, dense_macs=dense_macs_of(row))
+        cost = _fit(canvas, line, width, 9.0)
         canvas.text(MARGIN, y, cost, points=9, color=QUIET)
         y += 22
         draw = draw_video if trace.unit in ("frame", "clip") else draw_text

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from temporal.trace import Trace
 
-from .row import trace_of
+from .row import dense_macs_of, trace_of
 from .states import STATE_NAMES, State, bins, unit_states, words
 from .summary import Summary
 
@@ -34,6 +34,7 @@ _CELLS = {
 }
 _STRIP_CELLS = 64
 _MOST_WORDS = 220
+_LONGEST_MESSAGE = 300
 
 
 def print_all(*renderables: RenderableType) -> None:
@@ -51,12 +52,10 @@ def summary_table(summary: Summary) -> Table:
 
     A dash stands where a number is not known without running the dense reading.
     """
-    bad = summary.partial + summary.error
-    caption = ", ".join(f"{reason} {count}" for reason, count in summary.reasons.items())
     table = Table(
         title=f"{summary.inputs:,} inputs: {summary.ok:,} ok, {summary.partial:,} partial, "
         f"{summary.error:,} error" + (f", {summary.skipped:,} skipped" if summary.skipped else ""),
-        caption=f"{bad:,} with an error: {caption}" if bad else None,
+        caption=_remarks(summary) or None,
         title_justify="left",
         caption_justify="left",
     )
@@ -69,6 +68,10 @@ def summary_table(summary: Summary) -> Table:
         table.add_row(name, shown(adaptive), "-" if dense is None else shown(dense), share)
 
     units = summary.units
+    # What is read says nothing of exits over depth, which read it all and compute a part.
+    add("MACs", summary.macs, summary.dense_macs, scaled)
+    if summary.exits_total:
+        add("exits reached", summary.exits_computed, summary.exits_total)
     add(f"{units} read", summary.units_read, summary.units_total)
     if summary.units_skimmed:
         add(f"{units} skimmed", summary.units_skimmed, None)
@@ -77,13 +80,34 @@ def summary_table(summary: Summary) -> Table:
     if summary.traced:
         halted = f"{summary.halted / summary.traced:.1%}"
         table.add_row("inputs halted early", f"{summary.halted:,}", "-", halted)
-    add("MACs", summary.macs, summary.dense_macs, scaled)
     add("decode seconds", summary.decode_seconds, None, seconds_of)
     add("model seconds", summary.model_seconds, None, seconds_of)
     if summary.accuracy is not None:
         right = f"{summary.correct:,} of {summary.with_target:,}"
         table.add_row("right predictions", right, "-", f"{summary.accuracy:.1%}")
     return table
+
+
+def _remarks(summary: Summary) -> Text:
+    """The first error of each reason, and labels that the model does not have."""
+    lines = []
+    if bad := summary.partial + summary.error:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in summary.reasons.items())
+        lines.append(f"{bad:,} with an error: {reasons}")
+        for reason in summary.reasons:
+            message = summary.first_errors.get(reason, "")
+            cut = (
+                message if len(message) <= _LONGEST_MESSAGE else message[:_LONGEST_MESSAGE] + "..."
+            )
+            lines.append(f"  first {reason}: {cut}")
+    if summary.foreign:
+        few = ", ".join(map(repr, summary.foreign_labels))
+        models = ", ".join(map(repr, summary.model_labels))
+        lines.append(
+            f"{summary.foreign:,} with a label that is none of the model's: {few} ... "
+            f"(the model's: {models} ...); these are not counted as right or wrong"
+        )
+    return Text("\n".join(lines))
 
 
 def reading_panel(row: Mapping[str, Any]) -> RenderableType:
@@ -99,7 +123,7 @@ def reading_panel(row: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [_strip(trace)]
     if row.get("text") is not None and row.get("spans") is not None:
         parts.append(_words(row["text"], json.loads(row["spans"]), trace))
-    parts.append(Text(cost_line(trace), style="bright_black"))
+    parts.append(Text(cost_line(trace, dense_macs=dense_macs_of(row)), style="bright_black"))
     return Panel(Group(*parts), title=Text(title_of(row)), title_align="left")
 
 
@@ -126,8 +150,14 @@ def title_of(row: Mapping[str, Any]) -> str:
     return title
 
 
-def cost_line(trace: Trace, *, with_exit: bool = True) -> str:
-    """What a reading read and what that cost, in one line."""
+def cost_line(trace: Trace, *, with_exit: bool = True, dense_macs: int | None = None) -> str:
+    """What a reading read and what that cost, in one line.
+
+    Args:
+        trace: Of the reading.
+        with_exit: Say which exit answered.
+        dense_macs: Multiply-accumulates of reading everything, where they are known.
+    """
     unit, cost = trace.unit, trace.cost
     pieces = [
         f"read {trace.units_read:,} of {trace.units_total:,} {unit}s ({trace.share_read:.1%})"
@@ -142,7 +172,8 @@ def cost_line(trace: Trace, *, with_exit: bool = True) -> str:
         pieces.append(f"exit {trace.exit + 1} of {trace.num_exits}")
     if unit in ("frame", "clip"):
         pieces.append(f"{cost.frames_decoded:,} frames decoded")
-    pieces.append(f"{scaled(cost.macs)} MACs")
+    share = f" ({cost.macs / dense_macs:.1%} of a full reading)" if dense_macs else ""
+    pieces.append(f"{scaled(cost.macs)} MACs{share}")
     pieces.append(f"decode {cost.decode_seconds * 1e3:.1f} ms")
     pieces.append(f"model {cost.model_seconds * 1e3:.1f} ms")
     return " · ".join(pieces)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from .row import dense_macs_of, trace_of
+
+_FEW = 3
+"""Labels that are named as examples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,9 @@ class Summary:
 
     reasons: Mapping[str, int] = field(default_factory=dict)
     """How many rows have each `error_reason`."""
+
+    first_errors: Mapping[str, str] = field(default_factory=dict)
+    """For each `error_reason`, the first row that has it, as `id: message`."""
 
     skipped: int = 0
     """Bad inputs that were left without a row (`on_error="skip"`), in this process."""
@@ -62,6 +69,12 @@ class Summary:
     dense_macs: int | None = None
     """Those of reading everything; None unless every row with a trace tells."""
 
+    exits_computed: int = 0
+    """Exits up to and including the one that answered, summed over the readings."""
+
+    exits_total: int = 0
+    """Exits that the reader has for these sources, summed over the readings."""
+
     decode_seconds: float = 0.0
     """Seconds spent reading units, summed over the inputs."""
 
@@ -69,15 +82,30 @@ class Summary:
     """Seconds of model computation, summed over the inputs."""
 
     with_target: int = 0
-    """Rows whose input had a label of its own and that have a prediction."""
+    """Rows whose input had a label of its own, one of the model's, and that have a prediction."""
 
     correct: int = 0
     """Those of them whose prediction is that label."""
+
+    foreign: int = 0
+    """Rows with a prediction whose input had a label that is none of the model's: neither right nor
+    wrong."""
+
+    foreign_labels: tuple[str, ...] = ()
+    """The first few labels that are none of the model's."""
+
+    model_labels: tuple[str, ...] = ()
+    """The first few labels of the model, where there are others."""
 
     @property
     def share_read(self) -> float:
         """Units read in full over units in the sources, 0 to 1."""
         return self.units_read / self.units_total if self.units_total else 0.0
+
+    @property
+    def share_computed(self) -> float | None:
+        """MACs that ran over those of reading everything; None where these are not known."""
+        return self.macs / self.dense_macs if self.dense_macs else None
 
     @property
     def accuracy(self) -> float | None:
@@ -93,7 +121,11 @@ class Summary:
 
 
 def summarize(
-    rows: Iterable[Mapping[str, Any]], *, skipped: int = 0, stopped: bool = False
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    skipped: int = 0,
+    stopped: bool = False,
+    labels: Collection[str] | None = None,
 ) -> Summary:
     """Add up rows, one by one (they need not fit in memory).
 
@@ -101,9 +133,14 @@ def summarize(
         rows: As `temporal.data.ledger.read_rows` yields them.
         skipped: Bad inputs without a row.
         stopped: Whether inputs are left.
+        labels: The model's; an input's own label that is none of them tells nothing about the
+            prediction. None or empty: not known, and every label may be one.
     """
+    known = None if not labels else set(labels)
     statuses: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
+    first_errors: dict[str, str] = {}
+    foreign_labels: dict[str, None] = {}
     kinds: set[str] = set()
     sums: Counter[str] = Counter()
     decode_seconds = model_seconds = 0.0
@@ -112,7 +149,15 @@ def summarize(
         statuses[row["status"]] += 1
         if row["error_reason"] is not None:
             reasons[row["error_reason"]] += 1
-        if row["target"] is not None and row["label"] is not None:
+            message = f"{row['id']}: {row['error_message']}"
+            first_errors.setdefault(row["error_reason"], message)
+        if row["target"] is None or row["label"] is None:
+            pass
+        elif known is not None and row["target"] not in known:
+            sums["foreign"] += 1
+            if len(foreign_labels) < _FEW:
+                foreign_labels[row["target"]] = None
+        else:
             sums["with_target"] += 1
             sums["correct"] += row["target"] == row["label"]
         trace = trace_of(row)
@@ -123,6 +168,9 @@ def summarize(
         sums["halted"] += trace.halted
         for name in ("units_total", "units_read", "units_skimmed", "frames_decoded", "macs"):
             sums[name] += row[name]
+        if trace.exit is not None and trace.num_exits is not None:
+            sums["exits_computed"] += trace.exit + 1
+            sums["exits_total"] += trace.num_exits
         decode_seconds += row["decode_seconds"]
         model_seconds += row["model_seconds"]
         if dense_macs is not None:
@@ -134,6 +182,9 @@ def summarize(
         partial=statuses["partial"],
         error=statuses["error"],
         reasons=dict(reasons.most_common()),
+        first_errors=first_errors,
+        foreign_labels=tuple(foreign_labels),
+        model_labels=tuple(islice(labels or (), _FEW)) if foreign_labels else (),
         skipped=skipped,
         stopped=stopped,
         units=f"{kinds.pop()}s" if len(kinds) == 1 else "units",

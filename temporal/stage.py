@@ -58,7 +58,8 @@ class Stage:
     Attributes:
         calls: batches that ran.
         rows: rows that ran, over all batches. What was not read is not in this count.
-        seconds: time spent computing.
+        seconds: time spent computing. What a kernel's compilation takes, and finding out how many
+            MACs a length has, is not in it.
     """
 
     def __init__(
@@ -76,6 +77,8 @@ class Stage:
         self.calls = 0
         self.rows = 0
         self.seconds = 0.0
+        self._aside_seconds = 0.0  # of the batch that runs: spent on counting, not on its rows
+        self._is_warm = not counts_macs
         self._macs_per_row: dict[tuple[Any, ...], float] = {}
         self._macs_of_length: dict[tuple[Any, ...], Callable[[int], int]] = {}  # of Packed rows
         self._best_seconds: dict[int, float] = {}  # by batch size, rounded to a power of two
@@ -127,6 +130,9 @@ class Stage:
         Raises:
             WrongRowsError: the function returned another number of rows than it was given.
         """
+        if not self._is_warm:
+            self._warm_up(batch[0])
+        self._aside_seconds = 0.0
         start = time.perf_counter()
         args = self._join(batch)
         num_rows = sum(call.num_rows for call in batch)
@@ -138,13 +144,19 @@ class Stage:
                 f"{len(macs)}: with counts_macs its last result must have a number for each row"
             )
         results = self._split(output, batch)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start - self._aside_seconds
         self.calls += 1
         self.rows += num_rows
         self.seconds += seconds
         bucket = 1 << max(num_rows - 1, 0).bit_length()
         self._best_seconds[bucket] = min(seconds, self._best_seconds.get(bucket, seconds))
         return results, seconds, macs
+
+    def _warm_up(self, call: StageCall) -> None:
+        """Compile a kernel and make its tables, which takes seconds once, outside of the clock."""
+        if call.num_rows:
+            self.fn(*(arg.select([0]) if isinstance(arg, Packed) else arg[:1] for arg in call.args))
+            self._is_warm = True
 
     def _compute(
         self, args: tuple[Any, ...], num_rows: int, count: bool
@@ -168,14 +180,18 @@ class Stage:
     def _macs_of_packed(self, args: tuple[Any, ...], lengths: tuple[int, ...]) -> list[int]:
         """The MACs of each row by its length."""
         key = self._key(args)
+        start = time.perf_counter()
         if key not in self._macs_of_length:
             self._macs_of_length[key] = count_macs_by_length(
                 lambda length: self.fn(*(_one_row(arg, length) for arg in args))
             )
         macs = self._macs_of_length[key]
         if self.pad:
-            return [macs(max(lengths))] * len(lengths)
-        return [macs(length) for length in lengths]
+            counts = [macs(max(lengths))] * len(lengths)
+        else:
+            counts = [macs(length) for length in lengths]
+        self._aside_seconds += time.perf_counter() - start
+        return counts
 
     def _key(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Equal for arguments that can be joined."""

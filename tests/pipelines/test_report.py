@@ -139,6 +139,61 @@ def test_the_table_stands_beside_the_dense_reading() -> None:
     assert cells["right predictions"] == ["0 of 2", "-", "0.0%"]
 
 
+def exit_row(name: str, exit: int, target: str | None = None) -> dict[str, Any]:
+    """Ten tokens, all read, through `exit + 1` of four layers of 25 MACs."""
+    cost = Cost(macs=25 * (exit + 1))
+    trace = Trace(
+        unit="token", units_total=10, read=tuple(range(10)), exit=exit, num_exits=4, cost=cost
+    )
+    predictions = ({"label": "positive", "score": 0.9},)
+    reading = Reading(id=name, predictions=predictions, trace=trace)
+    return row_of(reading, target=target, dense_macs=100)
+
+
+def test_exits_over_depth_show_what_they_saved() -> None:
+    summary = summarize([exit_row("a", 0), exit_row("b", 1)])
+    assert (summary.share_read, summary.share_computed) == (1.0, 0.375)
+    cells = {
+        row[1].strip(): [c.strip() for c in row[2:-1]]
+        for row in _cells(printed(summary_table(summary)))
+    }
+    assert cells["tokens read"] == ["20", "20", "100.0%"]
+    assert cells["MACs"] == ["75", "200", "37.5%"]
+    assert cells["exits reached"] == ["3", "8", "37.5%"]
+    assert list(cells).index("MACs") < list(cells).index("tokens read")
+    panel = printed(reading_panel(exit_row("a", 0)))
+    assert "read 10 of 10 tokens (100.0%)" in panel
+    assert "25 MACs (25.0% of a full reading)" in panel
+
+
+def test_labels_of_another_set_are_neither_right_nor_wrong() -> None:
+    rows = [exit_row(f"r{k}", 3, target) for k, target in enumerate(["pos", "neg", "neg"])]
+    labels = ["negative", "positive"]
+    summary = summarize(rows, labels=labels)
+    assert (summary.with_target, summary.correct, summary.accuracy) == (0, 0, None)
+    assert (summary.foreign, summary.foreign_labels) == (3, ("pos", "neg"))
+    shown = " ".join(printed(summary_table(summary)).split())
+    assert "right predictions" not in shown
+    assert "3 with a label that is none of the model's: 'pos', 'neg'" in shown
+    assert "the model's: 'negative', 'positive'" in shown
+    mixed = summarize([*rows, exit_row("r3", 3, "positive")], labels=labels)
+    assert (mixed.with_target, mixed.correct, mixed.accuracy, mixed.foreign) == (1, 1, 1.0, 3)
+
+
+def test_the_first_error_of_each_reason_is_told() -> None:
+    rows = []
+    for k, (reason, message) in enumerate(
+        [("corrupt", "no [moov]"), ("not_media", "a text"), ("corrupt", "another")]
+    ):
+        error = ReadingError(stage="open", reason=reason, message=message)  # type: ignore[arg-type]
+        rows.append(row_of(Reading(id=f"v{k}.mp4", error=error)))
+    shown = printed(summary_table(summarize(rows)))
+    assert "3 with an error: corrupt 2, not_media 1" in shown
+    assert "first corrupt: v0.mp4: no [moov]" in " ".join(shown.split())
+    assert "first not_media: v1.mp4: a text" in " ".join(shown.split())
+    assert "another" not in shown
+
+
 def test_an_empty_run_has_a_table() -> None:
     assert "0 inputs" in printed(summary_table(Summary()))
 
