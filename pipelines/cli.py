@@ -15,6 +15,7 @@ import typer
 
 from .faults import UsageFault, faults
 from .stop import exit_on_signal
+from .streams import forgive_closed_streams
 
 Task = Literal["video-classification", "text-classification"]
 
@@ -160,6 +161,7 @@ def show(
 
 def main() -> None:
     """Run the command line (the `temporal` script)."""
+    forgive_closed_streams()
     with exit_on_signal(debug="--debug" in sys.argv[1:]):
         app()
 

@@ -22,7 +22,8 @@ from ..data.ledger import (
 from ..data.manifest import RunManifest, open_run
 from .reading import Reading
 from .row import row_of, row_schema, storable
-from .stop import stop_on_signal
+from .stop import Stop, stop_on_signal
+from .streams import Forgiving
 from .summary import Summary, summarize
 
 if TYPE_CHECKING:
@@ -77,13 +78,14 @@ def run(
     rows_per_part: int | None = None,
     rank: int = 0,
     world_size: int = 1,
-    stop: threading.Event | None = None,
+    stop: threading.Event | Stop | None = None,
 ) -> Summary:
     """Read every item with `pipe` and commit one row for each to `output`.
 
-    The first SIGINT or SIGTERM stops taking new inputs, finishes and commits those in flight, and
-    returns with `Summary.stopped`; a second one ends the process at once (exit code 75). Either
-    way, and after a kill -9, the same call with `resume=True` does the rest and nothing twice.
+    The first SIGINT, SIGTERM or SIGHUP stops taking new inputs, finishes and commits those in
+    flight, and returns with `Summary.stopped`; a second one ends the process at once (exit code
+    75). Either way, and after a kill -9, the same call with `resume=True` does the rest and nothing
+    twice.
 
     Args:
         pipe: A pipeline, or anything with its `read` and `model_name`.
@@ -164,7 +166,7 @@ class _Job:
         self.on_error = on_error
         self.keep_text = keep_text
         self.is_video = is_video
-        self.stops: list[threading.Event] = []
+        self.stops: list[threading.Event | Stop] = []
         self.done: set[str] = set()
         self._seen: set[str] = set()
         self.share = (0, 1)
@@ -320,4 +322,4 @@ def _path_of(value: Any) -> str | None:
 def _bar(progress: bool, total: int | None) -> tqdm[Any]:
     from tqdm import tqdm
 
-    return tqdm(total=total, unit="input", file=sys.stderr, disable=not progress)
+    return tqdm(total=total, unit="input", file=Forgiving(sys.stderr), disable=not progress)
