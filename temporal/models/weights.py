@@ -172,8 +172,11 @@ def write_digests(folder: Path, variant: str | None = None) -> None:
 
 
 def _digest(file: Path) -> str:
+    digest = hashlib.sha256()
     with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+        while block := opened.read(2**20):  # hashlib.file_digest came with Python 3.11
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _json_of(path: Path) -> Any:
