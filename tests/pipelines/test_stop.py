@@ -130,8 +130,9 @@ def test_a_run_stops_cleanly_however_it_is_told(
     for number in numbers:
         process.send_signal(number)
     assert process.wait(30) == 75
-    # Stopped, not killed: what was in flight is committed.
-    assert 0 < len(list(read_rows(output))) < 150
+    # Stopped, not killed: what was in flight is committed. On a busy machine the second of several
+    # signals may come late enough to insist, and then nothing need be committed.
+    assert (len(numbers) == 1) <= len(list(read_rows(output))) < 150
 
 
 def test_the_work_goes_on_when_nobody_reads_the_messages(texts: Path, tmp_path: Path) -> None:
