@@ -170,6 +170,7 @@ def _is_picture(value: Any) -> bool:
 
 def _images(given: Any, name: str) -> Sequence[NDArray[np.uint8]]:
     """The frames, each uint8 [height, width, 3]."""
+    images: Any
     if _is_array(given):
         images = _standing(_bytes_of(given, name), name)
     else:
@@ -247,6 +248,8 @@ def _index(images: Sequence[NDArray[np.uint8]], rate: float) -> VideoIndex:
         width=width,
         height=height,
         rotation=0,
+        is_mirrored=False,
+        must_begin_anew=False,
         codec="rawvideo",
         pixel_format="rgb24",
         container="memory",

@@ -239,13 +239,13 @@ class Pipeline:
             if value is not None:
                 setattr(call, name, value)
         call._check_call_options()
+        if call.function_to_apply is not None:
+            check_function(call.function_to_apply)
         return call
 
     def _check_call_options(self) -> None:
         """Raise ValueError unless what a call may set has values that it can have."""
         check_count("batch_size", self.batch_size, 1)
-        if self.function_to_apply is not None:
-            check_function(self.function_to_apply)
 
     def _readings(
         self, items: Iterator[Item], order: Order, on_error: OnError, top_k: int | None
