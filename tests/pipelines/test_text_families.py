@@ -6,10 +6,12 @@ A list of texts of unequal length gets the answers that transformers gives to on
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from tokenizers.processors import TemplateProcessing
 from transformers import BertForSequenceClassification
 
@@ -96,6 +98,29 @@ def test_a_list_is_answered_as_its_texts_one_by_one(
         if reading.error is None:
             logits = theirs(model, tokenizer, text)
             torch.testing.assert_close(logits_by_label(reading), logits, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(family, marks=() if family in ("gpt2", "t5") else pytest.mark.slow)
+        for family in FAMILIES
+        if family not in {**NOT_BUILT, **RANDOM}
+    ],
+)
+def test_a_saved_model_is_whole_and_read_as_transformers_reads_it(
+    family: str, tmp_path: Path
+) -> None:
+    small_classifier(family).save_pretrained(tmp_path)
+    plain_tokenizer().save_pretrained(tmp_path)
+    texts = make_texts()[:4]
+    ours = pipeline(model=tmp_path, device="cpu")
+    theirs = transformers.pipeline("text-classification", str(tmp_path), device="cpu")
+    for text, answers in zip(texts, ours(texts, top_k=None), strict=True):
+        expected = {answer["label"]: answer["score"] for answer in theirs(text, top_k=None)}
+        found = {answer["label"]: answer["score"] for answer in answers}
+        assert found == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("options", [{"budget": 0.5}, {"policy": "confidence:0.9"}])
