@@ -22,7 +22,7 @@ from .headers.disposable import Disposables
 from .headers.recovery import recovery_frames
 from .headers.settings import read_settings
 from .headers.units import h264_length_bytes
-from .once import carries_once, is_header
+from .once import HAVE_HEADERS, carries_once, is_header
 from .order import NO_PTS, Order, presentation_order
 from .orientation import UPRIGHT, Orientation
 from .trusted import has_true_keyframes
@@ -262,6 +262,7 @@ def _read_packets(
     recoveries: dict[int, int] = {}
     said = _Said()
     read_orientation = orientation_reader(codec, extradata)
+    context, has_headers = opened.stream.codec_context, codec in HAVE_HEADERS
     is_h264, length_bytes = codec == "h264", h264_length_bytes(extradata)
     disposables = Disposables(codec, extradata)
     try:
@@ -272,9 +273,10 @@ def _read_packets(
             pts, dts = packet.pts, packet.dts
             # A VP8 packet may update a reference and show nothing: bit 4 of its first byte.
             shown = not packet.is_discard and not (hides and not bytes(packet)[0] & 0x10)
-            shown &= not is_header(packet, codec)
             view = memoryview(packet)
-            if carries_once(packet, opened.stream.codec_context):
+            if has_headers and is_header(packet, codec):
+                shown = False
+            if (has_headers or any(packet.iter_sidedata())) and carries_once(packet, context):
                 said.once.append(len(rows))
             if read_orientation is not None and not rows:
                 said.orientation = read_orientation(view)

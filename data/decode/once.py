@@ -8,6 +8,9 @@ from __future__ import annotations
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
+HAVE_HEADERS = frozenset({"theora", "vp8"})
+"""Codecs with packets that make no picture, where recordings are joined in Ogg."""
+
 
 def carries_once(packet: Packet, context: VideoCodecContext) -> bool:
     """Whether a packet carries what a decoder is told once.

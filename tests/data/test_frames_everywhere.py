@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.error
 import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
@@ -39,7 +40,7 @@ CODECS = (
     ("mjpeg", "yuvj420p"), ("mpeg1video", "yuv420p"), ("mpeg2video", "yuv420p"),
     ("mpeg4", "yuv420p"), ("msmpeg4", "yuv420p"), ("msmpeg4v2", "yuv420p"), ("msrle", "pal8"),
     ("msvideo1", "rgb555le"), ("png", "rgb24"), ("qtrle", "gray"), ("qtrle", "rgb24"),
-    ("rawvideo", "pal8"), ("rawvideo", "rgb24"), ("rpza", "rgb555le"), ("rv20", "yuv420p"),
+    ("rawvideo", "pal8"), ("rawvideo", "rgb24"), ("rpza", "rgb555le"),
     ("smc", "pal8"), ("snow", "yuv420p"), ("svq1", "yuv410p"), ("utvideo", "yuv420p"),
     ("wmv1", "yuv420p"), ("wmv2", "yuv420p"), ("zmbv", "bgr0"), ("zmbv", "pal8"),
 )  # fmt: skip
@@ -82,8 +83,8 @@ def test_frames_of_every_codec_in_every_container_that_takes_it(tmp_path, codec,
         try:
             content = _make(tmp_path / f"film.{ending}", codec, pix_fmt)
             oracle = decode_forward(content)
-        except (OSError, ValueError, RuntimeError, VideoError):
-            continue  # this container does not take it, or is not read here
+        except (av.error.FFmpegError, AttributeError, RuntimeError, ValueError, VideoError):
+            continue  # this container does not take it, or PyAV finds no decoder for what it says
         if oracle:
             _check(content)
             checked += 1
