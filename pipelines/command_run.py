@@ -20,7 +20,7 @@ from ..data.collection import HOLDS_MANY
 from ..data.ledger import CommitError, read_rows
 from ..data.manifest import RunManifest, check_output
 from .faults import StoppedFault, UsageFault
-from .job import InputFailed, OnError, label_names, run
+from .job import InputFailed, OnError, known_targets, run
 from .ranks import Ranks
 from .report import print_all, summary_table
 from .stop import stop_on_signal
@@ -156,8 +156,7 @@ def run_command(request: RunRequest) -> int:
             return summary.exit_code
         ranks.wait_for_all()
         if ranks.world_size > 1:
-            labels = tuple(label_names(pipe).values())
-            rows = read_rows(request.output)
+            rows, labels = read_rows(request.output), known_targets(pipe)
             summary = summarize(rows, skipped=summary.skipped, labels=labels)
         _show(summary, request, shows)
         ranks.wait_for_all()  # the table is out before any rank leaves with the code of errors

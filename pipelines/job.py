@@ -145,7 +145,7 @@ def run(
         read_rows(output),
         skipped=job.skipped,
         stopped=job.stopped,
-        labels=tuple(label_names(pipe).values()),
+        labels=known_targets(pipe),
     )
 
 
@@ -256,8 +256,8 @@ class _Job:
         target = pending.target
         given, best = pending.target_class, reading.classes[:1]
         is_other = given is not None and bool(best) and best[0] != given
-        if is_other and target == reading.predictions[0]["label"]:  # another class of that name
-            target = f"{target} ({given})"
+        if is_other and target == reading.predictions[0]["label"]:
+            target = _name_of_another(str(target), given)
         row = row_of(
             reading,
             target=target,
@@ -289,6 +289,18 @@ def label_names(pipe: Any) -> dict[int, str]:
     config = getattr(getattr(pipe, "model", None), "config", None)
     names = getattr(pipe, "id2label", None) or getattr(config, "id2label", None) or {}
     return {int(index): str(name) for index, name in names.items()}
+
+
+def known_targets(pipe: Any) -> tuple[str, ...]:
+    """What the targets of rows may be that are classes of the model: see `_Job._row`."""
+    names = label_names(pipe)
+    others = [_name_of_another(name, index) for index, name in names.items()]
+    return (*names.values(), *others)
+
+
+def _name_of_another(name: str, index: int | None) -> str:
+    """Name a class where another one of the same name was predicted."""
+    return f"{name} ({index})"
 
 
 def target_name(label: Any, names: dict[int, str]) -> str | None:

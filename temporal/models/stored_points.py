@@ -10,7 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NoReturn
 
 from transformers import PreTrainedConfig
 
@@ -73,7 +73,7 @@ def _check_point(config: PreTrainedConfig, point: Any, where: str) -> None:
         setattr(own, name, policy[name])
 
 
-def _refuse(where: str, name: str, values: Mapping[str, Any], rule: str) -> None:
+def _refuse(where: str, name: str, values: Mapping[str, Any], rule: str) -> NoReturn:
     given = f"({values[name]!r})" if name in values else "is missing: it"
     raise ValueError(f"{where}: {name} {given} must be {rule}; calibrate the reader again")
 

@@ -224,7 +224,7 @@ def test_workers_need_neither_torch_nor_fsspec_for_local_files():
     [
         "s3://bucket/a.mp4",
         "memory://a.mp4",
-        "file:///etc/passwd",
+        "file://127.0.0.1.example.org/etc/passwd",
         "data:video/mp4;base64,AAAA",
         "ftp://127.0.0.1:{port}/a.mp4",
         "tcp://127.0.0.1:{port}",

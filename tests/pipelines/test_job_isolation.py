@@ -16,6 +16,7 @@ import pytest
 
 import temporal
 from temporal.data.ledger import read_rows
+from temporal.data.media import is_media_name
 from temporal.pipelines import pipeline
 
 from ..data.zoo.broken import BROKEN
@@ -35,7 +36,8 @@ def bad_kinds() -> list[Kind]:
     turns: Counter[str | None] = Counter()
     queue: list[tuple[int, int, Kind]] = []
     for place, kind in enumerate((*BROKEN, *POINTING)):
-        if (not kind.opens or kind.name == "no_parameters.mp4") and kind.name not in LARGE:
+        is_offered = is_media_name(kind.name) and kind.name not in LARGE
+        if is_offered and (not kind.opens or kind.name == "no_parameters.mp4"):
             queue.append((turns[kind.reason], place, kind))
             turns[kind.reason] += 1
     return [kind for _, _, kind in sorted(queue, key=lambda entry: entry[:2])][:BAD]
