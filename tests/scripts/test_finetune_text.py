@@ -296,7 +296,7 @@ def test_validation_rows_are_found_after_a_calibration_share(
     args = held_out.HeldOutArguments(
         model="-", data_file=path, seed=7, validation_share=0.1, **shares
     )
-    config = SimpleNamespace(label2id={"negative": 0, "positive": 1})
+    config = SimpleNamespace(id2label={0: "negative", 1: "positive"})
     pipe = SimpleNamespace(model=SimpleNamespace(config=config))
     assert held_out.read_held_out(args, pipe).inputs == found["text"]
 
@@ -312,7 +312,7 @@ def test_calibration_finds_the_rows_that_training_left_out(
     share = {"calibration_share": 0.25} if shares else {"validation_share": 0.1}
     rows = script("held_out")
     args = rows.HeldOutArguments(model="-", data_file=path, seed=7, **share)
-    config = SimpleNamespace(label2id={"negative": 0, "positive": 1})
+    config = SimpleNamespace(id2label={0: "negative", 1: "positive"})
     found = rows.read_held_out(args, SimpleNamespace(model=SimpleNamespace(config=config)))
     held = set(found.inputs)
     assert len(found.inputs) == (50 if shares else 20) and set(found.labels.tolist()) == {0, 1}

@@ -22,6 +22,7 @@ from transformers import (
 from temporal.models import EarlyExit, FrameExit, SkimRNN, SkimRNNConfig
 from temporal.models.weights import DIGESTS, check_checkpoint, shapes_of, weight_files
 from temporal.pipelines.checkpoints import open_checkpoint
+from temporal.pipelines.model_options import ModelOptions
 
 BERT = BertConfig(
     hidden_size=8,
@@ -40,7 +41,7 @@ VIT = ViTConfig(
     patch_size=4,
 )
 SKIM = SkimRNNConfig(vocab_size=50, embedding_size=4, hidden_size=6, skim_size=2)
-HUB: dict[str, Any] = {"trust_remote_code": False, "revision": "main"}
+OPTIONS = ModelOptions()
 
 
 @pytest.fixture(params=["whole", "sharded"])
@@ -67,7 +68,7 @@ def test_a_flipped_bit_is_found_in_any_file(saved: Path) -> None:
         with pytest.raises(ValueError, match=f"{file.name} is not the file that was saved"):
             SkimRNN.from_pretrained(saved)
         with pytest.raises(ValueError, match="not the file that was saved"):
-            open_checkpoint("text-classification", str(saved), HUB)
+            open_checkpoint("text-classification", str(saved), OPTIONS)
         file.write_bytes(before)
     SkimRNN.from_pretrained(saved)
 
@@ -135,7 +136,7 @@ def test_an_index_leads_to_safetensors_in_its_folder_only(
     index = {"metadata": {}, "weight_map": dict.fromkeys(names, name)}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ValueError, match=r"index.json names .*" + name.replace("/", ".")):
-        open_checkpoint("text-classification", str(folder), HUB)
+        open_checkpoint("text-classification", str(folder), OPTIONS)
     if of_reader:
         with pytest.raises(ValueError, match="names"):
             SkimRNN.from_pretrained(folder)
@@ -179,7 +180,7 @@ def test_a_configuration_is_bounded_by_the_weights_that_are_there(
     task = "video-classification" if kind in ("vit", "frames") else "text-classification"
     make[kind]().save_pretrained(tmp_path, **shards)
     check_checkpoint(tmp_path)
-    assert open_checkpoint(task, str(tmp_path), HUB) is not None
+    assert open_checkpoint(task, str(tmp_path), OPTIONS) is not None
     sound = json.loads((tmp_path / "config.json").read_text())
     for name, value in BOMBS[kind]:
         config = json.loads(json.dumps(sound))
@@ -190,7 +191,7 @@ def test_a_configuration_is_bounded_by_the_weights_that_are_there(
         place[field] = value
         (tmp_path / "config.json").write_text(json.dumps(config))
         with pytest.raises(ValueError, match=rf"{name} \(.*\) must be <= "):
-            open_checkpoint(task, str(tmp_path), HUB)
+            open_checkpoint(task, str(tmp_path), OPTIONS)
 
 
 def test_layers_that_share_their_weights_are_no_bomb(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_what_is_no_safetensors_file_is_refused(content: bytes, tmp_path: Path) 
     SkimRNN(SKIM).save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(ValueError, match=r"model\.safetensors"):
-        open_checkpoint("text-classification", str(tmp_path), HUB)
+        open_checkpoint("text-classification", str(tmp_path), OPTIONS)
 
 
 def test_half_a_file_is_refused(tmp_path: Path) -> None:
@@ -223,4 +224,4 @@ def test_half_a_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(ValueError, match="ends after"):
-        open_checkpoint("text-classification", str(tmp_path), HUB)
+        open_checkpoint("text-classification", str(tmp_path), OPTIONS)
