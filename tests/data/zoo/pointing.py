@@ -156,7 +156,7 @@ ADDRESSES: tuple[str, ...] = (
     "rtsp://127.0.0.1:{port}/a",
     "hls+http://127.0.0.1:{port}/a.m3u8",
     "ftp://127.0.0.1:{port}/a.mp4",
-    "file://example.org{here}",  # a path of this machine by its URL is that path; of another it is none
+    "file://example.org{here}",  # not of this machine: that would be its path
     "file://127.0.0.1{here}",
     "concat:{here}|{here}",
     "subfile,,start,0,end,0,,:{here}",
