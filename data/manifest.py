@@ -16,7 +16,7 @@ from .durable import write_durably
 MANIFEST_NAME = ".run.json"
 """Hidden, so that whoever reads the directory as a table passes over it."""
 
-_OLD_NAME = "run.json"
+OLD_MANIFEST_NAME = "run.json"
 
 
 class OutputRefused(ValueError):
@@ -170,7 +170,7 @@ def check_output(directory: str | os.PathLike[str], *, resume: bool) -> None:
 
 
 def _manifest_path(directory: str | os.PathLike[str]) -> Path | None:
-    paths = [Path(directory) / name for name in (MANIFEST_NAME, _OLD_NAME)]
+    paths = [Path(directory) / name for name in (MANIFEST_NAME, OLD_MANIFEST_NAME)]
     return next((path for path in paths if path.exists()), None)
 
 

@@ -1,8 +1,12 @@
 """The command line: `temporal run`, `temporal inspect`, `temporal show`.
 
-Exit codes: 0 every input is ok; 3 some inputs are partial, bad or left out, or one ended the run
-(`--on-error raise`); 75 stopped and resumable; 2 usage; 1 anything else. Even `temporal --help`
-takes seconds, since the package around this module imports torch and transformers before it.
+Exit codes:
+  0   every input is ok
+  1   a fault of this library, or of the machine
+  2   what was asked for cannot be done: arguments, inputs none of which is there, an output that is
+      not to be written to, a model that cannot be loaded
+  3   some inputs are partial, bad or left out, or one ended the run (`--on-error raise`)
+  75  stopped and resumable: a signal, or a disk that refused
 """
 
 from __future__ import annotations
@@ -63,6 +67,9 @@ def run(
     ] = "record",
     top_k: Annotated[int | None, typer.Option(min=1, help="Predictions kept per input.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Remove the run in the output directory first.")
+    ] = False,
     format: Annotated[
         Literal["parquet", "jsonl"], typer.Option(help="Format of the results.")
     ] = "parquet",
@@ -106,6 +113,7 @@ def run(
             on_error=on_error,
             top_k=top_k,
             resume=resume,
+            overwrite=overwrite,
             format=format,
             column=column,
             id_column=id_column,

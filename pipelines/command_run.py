@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from ..data import collect
 from ..data.collection import HOLDS_MANY
 from ..data.ledger import CommitError, read_rows
 from ..data.manifest import RunManifest, check_output
+from .command_checks import check_inputs, check_overwrite, remove_run
 from .faults import StoppedFault, UsageFault
 from .job import InputFailed, OnError, known_targets, run
 from .ranks import Ranks
@@ -54,6 +56,7 @@ class RunRequest:
     on_error: OnError
     top_k: int | None
     resume: bool
+    overwrite: bool
     format: Literal["parquet", "jsonl"]
     column: str | None
     id_column: str | None
@@ -124,10 +127,18 @@ def run_command(request: RunRequest) -> int:
     ranks = Ranks.from_environment()
     _check_device(ranks.device(request.device))
     with stop_on_signal() as stop:
-        if ranks.is_first:
+        if request.overwrite:
+            _check_overwrite(request, ranks)
+        elif ranks.is_first:
             check_output(request.output, resume=request.resume)
+        check_inputs(_items(request, notify=_keep_quiet))
         ranks.join()
-        pipe = _pipeline(request, ranks)
+        with _quiet_loading() if request.quiet else nullcontext():
+            pipe = _pipeline(request, ranks)
+        if request.overwrite:  # nothing is lost for a model that cannot be loaded
+            if ranks.is_first:
+                remove_run(request.output)
+            ranks.wait_for_all()
         shows = ranks.is_first and not request.quiet
         try:
             summary = run(
@@ -216,6 +227,42 @@ def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
         return pipeline(request.task, model=request.model, budget=request.budget, **given)
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise UsageFault(str(error)) from error
+    except Exception as error:
+        if request.model is None:  # it is ours, and so is the fault
+            raise
+        name = type(error).__name__
+        raise UsageFault(f"model ({request.model}) cannot be used: {name}: {error}") from error
+
+
+def _check_overwrite(request: RunRequest, ranks: Ranks) -> None:
+    if request.resume:
+        raise UsageFault("--overwrite and --resume exclude each other: give one of them")
+    if ranks.world_size > 1 and not ranks.are_connected:
+        raise UsageFault(
+            "--overwrite needs ranks that know of each other (torchrun): one would remove what "
+            "another has written; remove the output yourself first"
+        )
+    if ranks.is_first:
+        check_overwrite(request.output)
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """No bars of transformers and the hub while a model is loaded."""
+    from huggingface_hub.utils import are_progress_bars_disabled as hub_is_quiet
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging
+
+    shown, hub_shown = logging.is_progress_bar_enabled(), not hub_is_quiet()
+    logging.disable_progress_bar()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+        if hub_shown:
+            enable_progress_bars()
 
 
 def _items(request: RunRequest, *, notify: Callable[[str], None]) -> Iterable[Any]:

@@ -54,7 +54,7 @@ class Ranks:
         Ranks that were started apart (RANK and WORLD_SIZE without MASTER_ADDR) share an output
         as well, but do not wait for each other.
         """
-        if self._are_connected:
+        if self.are_connected:
             import torch.distributed as dist
 
             dist.init_process_group("gloo", timeout=_LONGEST_RUN)
@@ -65,7 +65,7 @@ class Ranks:
         `torchrun` ends all ranks when one exits with a code other than 0, so a rank with error
         rows must not leave before the others are done.
         """
-        if not self._are_connected:
+        if not self.are_connected:
             return
         import torch.distributed as dist
 
@@ -74,5 +74,6 @@ class Ranks:
             time.sleep(0.05)
 
     @property
-    def _are_connected(self) -> bool:
+    def are_connected(self) -> bool:
+        """Whether there are others, and they can be waited for."""
         return self.world_size > 1 and "MASTER_ADDR" in os.environ
