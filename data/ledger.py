@@ -2,6 +2,7 @@
 
     DIR/.run.json                  what the run was asked to do
     DIR/part-00000-000000.parquet  rank 0's first part; parts are never changed or overwritten
+    DIR/part-00000-000000-000007.parquet  its first eight parts, joined at the end of the run
     DIR/.part-*.jsonl.sha256       the digest of a part of JSON lines (parquet has it inside)
     DIR/.part-*.tmp                a part being written: never read, removed when the run resumes
     DIR/.damaged-part-*            a part that changed after it was written, set aside on resuming
@@ -13,29 +14,21 @@ and nothing else; the next run finds the committed ids and does the rest.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from .durable import TEMPORARY_SUFFIX, write_durably
+from .join import join_parts
 from .lock import RankLock
-from .seal import DamagedPart, read_sealed, seal_parquet, sidecar
+from .parts import Format, Part, list_parts, part_name, remove_torn
+from .seal import DamagedPart, read_sealed, sidecar, write_sealed
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Format = Literal["parquet", "jsonl"]
-
-_PART = re.compile(r"part-(?P<rank>\d{5,})-(?P<number>\d{6,})\.(?P<format>parquet|jsonl)")
-_TEMPORARY = re.compile(
-    rf"\.{{1,2}}part-(?P<rank>\d{{5,}})-\d{{6,}}\.[\w.]+{re.escape(TEMPORARY_SUFFIX)}"
-)
 
 # A commit costs a file. Committing every 5 s would leave 17,000 files a day; waiting for 1 % of
 # the time that has passed keeps both the number of files and the share of lost work small.
@@ -93,15 +86,14 @@ class ResultWriter:
         self.rows_per_part = rows_per_part
         self.commit_seconds = commit_seconds
         self.rank = rank
+        self.world_size = world_size
         self.rows_committed = 0
         self._lock = RankLock(self.directory, rank=rank, world_size=world_size)
         self._rows: list[dict[str, Any]] = []
-        self._number = _next_number(self.directory, rank)
+        mine = [part.last for part in sum(list_parts(self.directory), []) if part.rank == rank]
+        self._number = max(mine, default=-1) + 1
         self._started = self._last_commit = time.monotonic()
-        for path in self.directory.iterdir():
-            match = _TEMPORARY.fullmatch(path.name)
-            if match and int(match["rank"]) % world_size == rank:
-                path.unlink(missing_ok=True)
+        remove_torn(self.directory, self._owns)
 
     def write(self, row: dict[str, Any]) -> None:
         """Add one row, and commit when it is time.
@@ -127,22 +119,36 @@ class ResultWriter:
         self._last_commit = time.monotonic()
         if not self._rows:
             return
-        name = f"part-{self.rank:05d}-{self._number:06d}.{self.format}"
-        path = self.directory / name
+        path = self.directory / part_name(self.format, rank=self.rank, first=self._number)
         try:
-            data = self._part()
-            if self.format == "jsonl":  # before the part: no part is ever without its digest
-                digest = hashlib.sha256(data).hexdigest().encode()
-                write_durably(sidecar(path), lambda file: file.write(digest + b"\n"))
-            write_durably(path, lambda file: file.write(data))
+            write_sealed(path, self._part())
         except OSError as error:
             raise CommitError(
-                f"{self.directory / name} could not be written ({error}); make room or choose "
+                f"{path} could not be written ({error}); make room or choose "
                 "another disk, then resume"
             ) from error
         self._number += 1
         self.rows_committed += len(self._rows)
         self._rows = []
+
+    def join(self) -> None:
+        """Commit the rest, and make few large parts of many small ones: the run is complete.
+
+        Also of the parts of ranks that an earlier run had and this one has not.
+
+        Raises:
+            CommitError: the disk refused; every row is in a committed part.
+            DamagedPart: a part has changed since it was written.
+        """
+        self.commit()
+        kept, replaced = list_parts(self.directory)
+        try:
+            join_parts(self.directory, filter(self._owns, {p.rank for p in kept + replaced}))
+        except OSError as error:
+            raise CommitError(
+                f"the parts in {self.directory} could not be joined ({error}); make room, then "
+                "resume"
+            ) from error
 
     def close(self) -> None:
         """Commit the rest and let go of the directory. Harmless when called twice."""
@@ -162,6 +168,9 @@ class ResultWriter:
     ) -> None:
         self.close()
 
+    def _owns(self, rank: int) -> bool:
+        return rank % self.world_size == self.rank
+
     def _commit_seconds(self) -> float:
         if self.commit_seconds is not None:
             return self.commit_seconds
@@ -178,14 +187,12 @@ class ResultWriter:
         buffer = pa.BufferOutputStream()
         table = pa.Table.from_pylist(self._rows, schema=self.schema)
         pq.write_table(table, buffer, write_page_checksum=True)
-        return seal_parquet(buffer.getvalue().to_pybytes())
+        return buffer.getvalue().to_pybytes()
 
 
 def parts(directory: str | os.PathLike[str]) -> list[Path]:
     """Paths of the committed parts, by rank and number."""
-    found = [(match, path) for path in Path(directory).iterdir() if (match := _match(path))]
-    found.sort(key=lambda part: (int(part[0]["rank"]), int(part[0]["number"]), part[0]["format"]))
-    return [path for _, path in found]
+    return [part.path for part in list_parts(directory)[0]]
 
 
 def read_rows(
@@ -197,8 +204,8 @@ def read_rows(
         DamagedPart: a committed part is damaged; the message names it.
         OSError: a part cannot be read, which says nothing about what is in it.
     """
-    for path in parts(directory):
-        yield from _read_part(path, columns)
+    for _, rows in _contents(directory, columns):
+        yield from rows
 
 
 def committed_ids(directory: str | os.PathLike[str], *, damaged_too: bool = True) -> set[str]:
@@ -211,14 +218,8 @@ def committed_ids(directory: str | os.PathLike[str], *, damaged_too: bool = True
     Raises:
         DamagedPart: a part is damaged, unless these are passed over.
     """
-    ids: set[str] = set()
-    for path in parts(directory):
-        try:
-            ids.update(row["id"] for row in _read_part(path, ["id"]))
-        except (DamagedPart, FileNotFoundError):  # gone: another rank has set it aside
-            if damaged_too:
-                raise
-    return ids
+    contents = _contents(directory, ["id"], pass_over_damaged=not damaged_too)
+    return {row["id"] for _, rows in contents for row in rows}
 
 
 def set_damaged_aside(
@@ -229,11 +230,10 @@ def set_damaged_aside(
     The rows of a part that was set aside have to be made again.
     """
     aside = []
-    for path in parts(directory):
-        match = _match(path)
-        assert match is not None
-        if int(match["rank"]) % world_size != rank:
+    for part in list_parts(directory)[0]:
+        if part.rank % world_size != rank:
             continue
+        path = part.path
         try:
             _read_part(path, ["id"])
         except DamagedPart:
@@ -244,6 +244,39 @@ def set_damaged_aside(
             sidecar(path).unlink(missing_ok=True)
             aside.append(path)
     return aside
+
+
+def _contents(
+    directory: str | os.PathLike[str],
+    columns: Sequence[str] | None,
+    *,
+    pass_over_damaged: bool = False,
+) -> Iterator[tuple[Part, list[dict[str, Any]]]]:
+    """Yield the parts and their rows, each row once, also while another rank joins its parts.
+
+    A part that is gone was joined into one that holds the rows of its neighbours as well, those
+    before it first: as many of them as were yielded are left out. (Or it was found damaged by
+    another rank and set aside; then no part has its place.)
+    """
+    waiting = list_parts(directory)[0]
+    yielded: list[tuple[Part, int]] = []  # of the present rank
+    while waiting:
+        part = waiting.pop(0)
+        try:
+            rows = _read_part(part.path, columns)
+        except FileNotFoundError:
+            now = list_parts(directory)[0]
+            if any(p.path != part.path and p.holds(part) for p in now):
+                waiting = [p for p in now if p.holds(part) or p.comes_after(part)]
+            continue
+        except DamagedPart:
+            if not pass_over_damaged:
+                raise
+            continue
+        yielded = [(other, count) for other, count in yielded if other.rank == part.rank]
+        seen = sum(count for other, count in yielded if part.holds(other))
+        yield part, rows[seen:]
+        yielded.append((part, len(rows) - seen))
 
 
 def _read_part(path: Path, columns: Sequence[str] | None) -> list[dict[str, Any]]:
@@ -279,12 +312,3 @@ def _rows_of(path: Path, data: bytes, columns: Sequence[str] | None) -> list[dic
         return rows
     rows = [json.loads(line) for line in data.splitlines()]
     return rows if columns is None else [{name: row[name] for name in columns} for row in rows]
-
-
-def _match(path: Path) -> re.Match[str] | None:
-    return _PART.fullmatch(path.name)
-
-
-def _next_number(directory: Path, rank: int) -> int:
-    matches = [_match(path) for path in directory.iterdir()]
-    return max((int(m["number"]) + 1 for m in matches if m and int(m["rank"]) == rank), default=0)

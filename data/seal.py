@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from .durable import write_durably
+
 _MARK = b"\x00temporal-sha256:"
 _DIGEST_BYTES = 32
 _TAIL_BYTES = 8  # the footer's length and the magic number
@@ -24,6 +26,20 @@ def seal_parquet(data: bytes) -> bytes:
     footer = len(data) - _TAIL_BYTES - int.from_bytes(data[-8:-4], "little")
     digest = hashlib.sha256(data).digest()
     return data[:footer] + _MARK + digest + data[footer:]
+
+
+def write_sealed(path: Path, data: bytes) -> None:
+    """Write a part durably with its digest: it is there as a whole and sealed, or not at all.
+
+    Raises:
+        OSError: the disk refused; there is no part of this name.
+    """
+    if path.suffix == ".jsonl":  # before the part: no part is ever without its digest
+        digest = hashlib.sha256(data).hexdigest().encode()
+        write_durably(sidecar(path), lambda file: file.write(digest + b"\n"))
+    else:
+        data = seal_parquet(data)
+    write_durably(path, lambda file: file.write(data))
 
 
 def sidecar(path: Path) -> Path:

@@ -141,6 +141,8 @@ def run(
         mine = None if total is None else len(range(rank, total, world_size))
         with _bar(progress, mine) as bar:
             job.work(items, bar)
+        if not job.stopped:
+            writer.join()
     return summarize(
         read_rows(output),
         skipped=job.skipped,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from temporal.data import durable, ledger
+from temporal.data import durable, join, ledger
 from temporal.data.ledger import CommitError, ResultWriter, committed_ids, parts, read_rows
 from temporal.data.manifest import OutputRefused, RunManifest, check_output, open_run
 
@@ -279,3 +280,112 @@ def test_other_ranks_wait_for_rank_0(tmp_path: Path) -> None:
     timer.join()
     with pytest.raises(OutputRefused, match="is rank 0 alive"):
         open_run(tmp_path / "never", MANIFEST, resume=False, rank=1, wait_seconds=0.1)
+
+
+def write_rows(directory: Path, count: int, **options: Any) -> ResultWriter:
+    out = writer(directory, **options)
+    for number in range(count):
+        out.write(row(number))
+    out.commit()
+    return out
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_small_parts_are_joined_in_their_order(tmp_path: Path, format: Any) -> None:
+    with write_rows(tmp_path, 9, format=format) as out:
+        out.join()
+    assert [path.name for path in parts(tmp_path)] == [f"part-00000-000000-000004.{format}"]
+    assert list(read_rows(tmp_path)) == [row(number) for number in range(9)]
+    shown = [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+    assert shown == parts(tmp_path)
+    hidden = {path.name for path in tmp_path.iterdir()} - {path.name for path in shown}
+    assert hidden == ({f".{shown[0].name}.sha256"} if format == "jsonl" else set())
+    # What comes later gets later numbers, and is joined with what was.
+    with write_rows(tmp_path, 0, format=format) as out:
+        out.write(row(9))
+        out.join()
+    assert [path.name for path in parts(tmp_path)] == [f"part-00000-000000-000005.{format}"]
+    assert list(read_rows(tmp_path)) == [row(number) for number in range(10)]
+
+
+def test_joined_parts_stay_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(join, "_MOST_ROWS", 5)
+    with write_rows(tmp_path, 9) as out:
+        out.join()
+    names = [path.name for path in parts(tmp_path)]
+    assert names == [
+        "part-00000-000000-000001.parquet",
+        "part-00000-000002-000004.parquet",
+    ]
+    assert list(read_rows(tmp_path)) == [row(number) for number in range(9)]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("steps", range(8))
+def test_a_join_that_is_cut_off_anywhere_loses_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, format: Any
+) -> None:
+    """The disk refuses from some step on: a rename, or the removal of a part that was joined."""
+    rows = [row(number) for number in range(6)]
+    out = write_rows(tmp_path, 6, format=format)
+    with monkeypatch.context() as patch:
+        left = iter(range(steps))
+        for name in ("replace", "unlink"):
+            real = getattr(Path, name)
+
+            def act(*arguments: Any, real: Any = real, **options: Any) -> Any:
+                if next(left, None) is None:
+                    raise OSError(5, "Input/output error")
+                return real(*arguments, **options)
+
+            patch.setattr(Path, name, act)
+        with contextlib.suppress(CommitError):
+            out.join()
+    out._lock.release()
+    assert list(read_rows(tmp_path)) == rows
+    assert committed_ids(tmp_path) == {one["id"] for one in rows}
+    with writer(tmp_path, format=format) as again:
+        again.join()
+    assert [path.name for path in parts(tmp_path)] == [f"part-00000-000000-000002.{format}"]
+    assert list(read_rows(tmp_path)) == rows
+    assert pq_or_lines(tmp_path, format) == 6
+
+
+def pq_or_lines(directory: Path, format: str) -> int:
+    """Rows for a reader that takes every file that is not hidden."""
+    if format == "parquet":
+        return int(pq.read_table(directory).num_rows)
+    shown = [path for path in directory.iterdir() if not path.name.startswith(".")]
+    return sum(len(path.read_text().splitlines()) for path in shown)
+
+
+def test_who_reads_while_parts_are_joined_reads_each_row_once(tmp_path: Path) -> None:
+    write_rows(tmp_path, 2, rank=1, world_size=2).close()
+    out = write_rows(tmp_path, 8)
+    reading = read_rows(tmp_path)
+    first = [next(reading) for _ in range(3)]
+    out.join()
+    assert first + list(reading) == [row(number) for number in (*range(8), 0, 1)]
+    out.close()
+
+
+def test_the_parts_of_ranks_that_are_no_more_are_joined_too(tmp_path: Path) -> None:
+    for rank in range(3):
+        write_rows(tmp_path, 4, rank=rank, world_size=3).close()
+    with writer(tmp_path) as out:
+        out.join()
+    assert [path.stem for path in parts(tmp_path)] == [
+        f"part-0000{rank}-000000-000001" for rank in range(3)
+    ]
+
+
+def test_what_is_damaged_is_not_joined(tmp_path: Path) -> None:
+    out = write_rows(tmp_path, 6)
+    path = parts(tmp_path)[1]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="digest"):
+        out.join()
+    assert len(parts(tmp_path)) == 3
+    out.close()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import temporal
-from temporal.data.ledger import CommitError, parts, read_rows
+from temporal.data.ledger import CommitError, ResultWriter, parts, read_rows
 from temporal.data.manifest import MANIFEST_NAME, OutputRefused
 from temporal.pipelines.job import InputFailed, run, target_name
 from temporal.pipelines.reading import Reading, ReadingError
@@ -283,10 +283,12 @@ def test_an_id_that_comes_back_is_refused_before_it_has_two_rows(tmp_path: Path)
 
 @pytest.mark.parametrize("format", ["parquet", "jsonl"])
 def test_the_rows_of_a_damaged_part_are_made_again(
-    tmp_path: Path, undisturbed: dict[str, Any], format: Any
+    tmp_path: Path, undisturbed: dict[str, Any], format: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {"format": format, "rows_per_part": 10, "progress": False}
-    run(FakePipe(), numbered_items(ITEMS), tmp_path, **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(ResultWriter, "join", ResultWriter.commit)
+        run(FakePipe(), numbered_items(ITEMS), tmp_path, **options)
     damaged = parts(tmp_path)[2]
     data = bytearray(damaged.read_bytes())
     data[len(data) // 2] ^= 4

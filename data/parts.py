@@ -1,0 +1,93 @@
+"""Parts by their names: which files of a directory hold its rows, and in which order."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .durable import TEMPORARY_SUFFIX
+
+Format = Literal["parquet", "jsonl"]
+
+# Numbers have six digits at least: what comes after 999999 has seven.
+_PART = re.compile(
+    r"part-(?P<rank>\d{5,})-(?P<first>\d{6,})(-(?P<last>\d{6,}))?\.(?P<format>parquet|jsonl)"
+)
+# Of a part, or of the hidden digest beside it, which has one dot more.
+_TEMPORARY = re.compile(
+    rf"\.{{1,2}}part-(?P<rank>\d{{5,}})-[\d-]{{6,}}\.[\w.]+{re.escape(TEMPORARY_SUFFIX)}"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A committed part: who wrote it, and its place among the others."""
+
+    rank: int
+    """The rank that wrote it."""
+
+    first: int
+    """Its number, or that of the first part it was joined from."""
+
+    last: int
+    """Number of the last part it was joined from; `first` for a part as it was committed."""
+
+    path: Path
+    """The file."""
+
+    @classmethod
+    def parse(cls, path: Path) -> Part | None:
+        """What a file's name says; None where it is no part's."""
+        match = _PART.fullmatch(path.name)
+        if match is None:
+            return None
+        first = int(match["first"])
+        last = first if match["last"] is None else int(match["last"])
+        return cls(rank=int(match["rank"]), first=first, last=last, path=path)
+
+    def holds(self, other: Part) -> bool:
+        """Whether this part has the rows of another one (or is it)."""
+        return self.rank == other.rank and self.first <= other.first and other.last <= self.last
+
+    def comes_after(self, other: Part) -> bool:
+        """Whether all of this part's rows come after those of another one."""
+        return (self.rank, self.first) > (other.rank, other.last)
+
+
+def part_name(format: str, *, rank: int, first: int, last: int | None = None) -> str:
+    """The file name of a part; with `last`, of one that was joined."""
+    numbers = f"{first:06d}" if last is None else f"{first:06d}-{last:06d}"
+    return f"part-{rank:05d}-{numbers}.{format}"
+
+
+def list_parts(directory: str | os.PathLike[str]) -> tuple[list[Part], list[Part]]:
+    """The parts by rank and number: those that hold the rows, and those that others stand for.
+
+    A process that is ended while it joins parts leaves both: the joined part, and some of those
+    that it was made from. Their rows count once.
+    """
+    found = map(Part.parse, Path(directory).iterdir())
+    parts = sorted(
+        (part for part in found if part is not None),
+        key=lambda part: (part.rank, part.first, -part.last, part.path.suffix),
+    )
+    kept: list[Part] = []
+    replaced: list[Part] = []
+    for part in parts:
+        before = kept[-1] if kept else part
+        is_within = before.rank == part.rank and part.last <= before.last
+        is_as_wide = (part.first, part.last) == (before.first, before.last)
+        (replaced if is_within and not is_as_wide else kept).append(part)
+    return kept, replaced
+
+
+def remove_torn(directory: Path, owns: Callable[[int], bool]) -> None:
+    """Remove what killed processes were writing, of the ranks that are the caller's."""
+    for path in directory.iterdir():
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and owns(int(match["rank"])):
+            path.unlink(missing_ok=True)
