@@ -22,10 +22,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .content import read_content, rows_of
 from .join import join_parts
 from .lock import RankLock
 from .parts import Format, Part, list_parts, part_name, remove_torn
-from .seal import DamagedPart, read_sealed, sidecar, write_sealed
+from .seal import DamagedPart, sidecar, write_sealed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -198,7 +199,12 @@ def parts(directory: str | os.PathLike[str]) -> list[Path]:
 def read_rows(
     directory: str | os.PathLike[str], *, columns: Sequence[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the committed rows, part by part; `columns` limits what is read.
+    """Yield the committed rows, part by part.
+
+    Args:
+        directory: The run's directory.
+        columns: What is read; None: everything. `"trace.unit"` is a field of a struct; where its
+            column is none (rows of older versions), or the rows are JSON lines, the whole column.
 
     Raises:
         DamagedPart: a committed part is damaged; the message names it.
@@ -235,7 +241,7 @@ def set_damaged_aside(
             continue
         path = part.path
         try:
-            _read_part(path, ["id"])
+            read_content(path, ["id"])
         except DamagedPart:
             target = path.with_name(f".damaged-{path.name}")
             while target.exists():
@@ -251,7 +257,7 @@ def _contents(
     columns: Sequence[str] | None,
     *,
     pass_over_damaged: bool = False,
-) -> Iterator[tuple[Part, list[dict[str, Any]]]]:
+) -> Iterator[tuple[Part, Iterator[dict[str, Any]]]]:
     """Yield the parts and their rows, each row once, also while another rank joins its parts.
 
     A part that is gone was joined into one that holds the rows of its neighbours as well, those
@@ -263,7 +269,7 @@ def _contents(
     while waiting:
         part = waiting.pop(0)
         try:
-            rows = _read_part(part.path, columns)
+            content = read_content(part.path, columns)
         except FileNotFoundError:
             now = list_parts(directory)[0]
             if any(p.path != part.path and p.holds(part) for p in now):
@@ -275,40 +281,5 @@ def _contents(
             continue
         yielded = [(other, count) for other, count in yielded if other.rank == part.rank]
         seen = sum(count for other, count in yielded if part.holds(other))
-        yield part, rows[seen:]
-        yielded.append((part, len(rows) - seen))
-
-
-def _read_part(path: Path, columns: Sequence[str] | None) -> list[dict[str, Any]]:
-    try:
-        data = read_sealed(path)
-    except DamagedPart as error:
-        raise _damaged(path, error) from error
-    try:
-        return _rows_of(path, data, columns)
-    except (ValueError, KeyError, TypeError, OSError) as error:  # OSError: pyarrow's, of the bytes
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> DamagedPart:
-    return DamagedPart(f"{path} is damaged ({error}); resume the run to make its rows again")
-
-
-def _rows_of(path: Path, data: bytes, columns: Sequence[str] | None) -> list[dict[str, Any]]:
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        # From memory and not in threads: a thread of pyarrow that lets go of a Python object
-        # while the interpreter exits aborts the process, and with it the exit code.
-        table = pq.read_table(
-            pa.BufferReader(pa.py_buffer(data)),
-            columns=columns,
-            use_threads=False,
-            pre_buffer=False,
-            page_checksum_verification=True,
-        )
-        rows: list[dict[str, Any]] = table.to_pylist()
-        return rows
-    rows = [json.loads(line) for line in data.splitlines()]
-    return rows if columns is None else [{name: row[name] for name in columns} for row in rows]
+        yield part, rows_of(content, start=seen)
+        yielded.append((part, len(content) - seen))

@@ -26,7 +26,7 @@ from .job import InputFailed, OnError, known_targets, run
 from .ranks import Ranks
 from .report import print_all, summary_table
 from .stop import stop_on_signal
-from .summary import Summary, summarize
+from .summary import SUMMARY_COLUMNS, Summary, summarize
 
 # A bar with an end is worth this much counting before the work begins, and no more.
 _LONGEST_COUNT_SECONDS = 1.0
@@ -167,7 +167,8 @@ def run_command(request: RunRequest) -> int:
             return summary.exit_code
         ranks.wait_for_all()
         if ranks.world_size > 1:
-            rows, labels = read_rows(request.output), known_targets(pipe)
+            rows = read_rows(request.output, columns=SUMMARY_COLUMNS)
+            labels = known_targets(pipe)
             summary = summarize(rows, skipped=summary.skipped, labels=labels)
         _show(summary, request, shows)
         ranks.wait_for_all()  # the table is out before any rank leaves with the code of errors

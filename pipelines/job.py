@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -12,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ..data.columns import check_columns
 from ..data.ledger import (
     Format,
     ResultWriter,
@@ -21,10 +21,10 @@ from ..data.ledger import (
 )
 from ..data.manifest import RunManifest, open_run
 from .reading import Reading
-from .row import row_of, row_schema, storable
+from .row import row_of, row_schema, spans_value, storable
 from .stop import Stop, stop_on_signal
 from .streams import Forgiving
-from .summary import Summary, summarize
+from .summary import SUMMARY_COLUMNS, Summary, summarize
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -36,6 +36,8 @@ OnError = Literal["raise", "record", "skip"]
 # A video's row stands for seconds of work, a text's for milliseconds.
 _VIDEO_ROWS_PER_PART = 32
 _TEXT_ROWS_PER_PART = 256
+# A row lists its units: some 40 bytes each, and 250 with the characters of each.
+_MOST_UNITS_HELD = 1_000_000
 
 
 class Readable(Protocol):
@@ -116,10 +118,12 @@ def run(
         raise ValueError(f"on_error ({on_error!r}) must be 'raise', 'record' or 'skip'")
     manifest = manifest or RunManifest(task=getattr(pipe, "task", ""), model=pipe.model_name)
     open_run(output, manifest, resume=resume, rank=rank)
+    schema = row_schema(keep_text=keep_text)
+    check_columns(output, schema)
     is_video = manifest.task.startswith("video")
     writer = ResultWriter(
         output,
-        schema=row_schema(keep_text=keep_text),
+        schema=schema,
         format=format,
         rows_per_part=rows_per_part or (_VIDEO_ROWS_PER_PART if is_video else _TEXT_ROWS_PER_PART),
         rank=rank,
@@ -144,7 +148,7 @@ def run(
         if not job.stopped:
             writer.join()
     return summarize(
-        read_rows(output),
+        read_rows(output, columns=SUMMARY_COLUMNS),
         skipped=job.skipped,
         stopped=job.stopped,
         labels=known_targets(pipe),
@@ -175,6 +179,7 @@ class _Job:
         self.skipped = 0
         self.stopped = False
         self._units_read = self._units_total = 0
+        self._units_held = 0
         self._macs = self._dense_macs = 0
         self._pending: dict[str, _Pending] = {}
         self._names = label_names(pipe)
@@ -210,7 +215,7 @@ class _Job:
         if reading.error is not None and self.on_error == "skip":
             self.skipped += 1
         else:
-            self.writer.write(self._row(reading, pending, dense_macs))
+            self._write(self._row(reading, pending, dense_macs))
         if reading.trace is not None:
             self._units_read += reading.trace.units_read
             self._units_total += reading.trace.units_total
@@ -223,6 +228,16 @@ class _Job:
                 shares += f", computed {self._macs / self._dense_macs:.1%}"
             bar.set_postfix_str(shares, refresh=False)
         bar.update()
+
+    def _write(self, row: dict[str, Any]) -> None:
+        """Write a row, and commit before units of long sources fill the memory."""
+        self.writer.write(row)
+        trace = row["trace"] or {"read": (), "skimmed": ()}
+        spans = row.get("spans") or ()
+        self._units_held += len(trace["read"]) + len(trace["skimmed"]) + len(spans)
+        if self._units_held > _MOST_UNITS_HELD:
+            self.writer.commit()
+            self._units_held = 0
 
     def _hand_out(self, items: Iterable[Item], bar: tqdm[Any]) -> Iterator[Item]:
         """Yield this rank's items that have no row yet, until the run is stopped."""
@@ -268,22 +283,13 @@ class _Job:
         )
         if self.keep_text:
             row["text"] = storable(pending.text) if pending.text is not None else None
-            row["spans"] = self._spans(row["text"], reading)
+            row["spans"] = spans_value(self.pipe, row["text"], reading.trace)
         return row
 
     def _dense_macs_of(self, reading: Reading) -> int | None:
         tell = getattr(self.pipe, "dense_macs", None)
         macs: int | None = tell(reading.trace) if tell and reading.trace else None
         return macs
-
-    def _spans(self, text: str | None, reading: Reading) -> str | None:
-        """The characters of each unit as JSON `[[start, stop], ...]`; None without units."""
-        tokenizer = getattr(self.pipe, "tokenizer", None)
-        if text is None or reading.trace is None or tokenizer is None:
-            return None
-        total = reading.trace.units_total
-        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        return json.dumps([list(span) for span in encoded["offset_mapping"][:total]])
 
 
 def label_names(pipe: Any) -> dict[int, str]:

@@ -12,9 +12,9 @@ from .canvas import FAINT, QUIET, READ, SKIPPED, UNREACHED, Canvas
 from .picture_text import draw_text
 from .picture_video import draw_video
 from .report import cost_line, title_of
-from .row import dense_macs_of, trace_of
 from .states import STATE_NAMES, State, unit_states
 from .strip import STATE_COLORS
+from .trace_column import dense_macs_of, trace_of
 
 MARGIN = 60
 """White space around the page, pixels."""

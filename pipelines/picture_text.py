@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from temporal.trace import Trace
 
 from .canvas import FAINT, HALT, INK, QUIET, READ_LIGHT, SKIMMED_LIGHT, Canvas
-from .states import State, unit_states, words
+from .row import spans_of
+from .states import State, Word, unit_states, words
 from .strip import draw_strip
 
 _STRIP_HEIGHT = 18
@@ -40,18 +40,16 @@ def draw_text(
     """
     draw_strip(canvas, unit_states(trace), x, y, width, _STRIP_HEIGHT)
     y += _STRIP_HEIGHT + 40
-    if row.get("text") is None or row.get("spans") is None:
+    spans = spans_of(row)
+    if row.get("text") is None or spans is None:
         canvas.text(x, y, "words are shown for runs with --keep-text", points=9, color=QUIET)
         return y + 10
-    return _draw_words(canvas, row, trace, x, y, width)
+    return _draw_words(canvas, words(row["text"], spans, trace), x, y, width)
 
 
-def _draw_words(
-    canvas: Canvas, row: Mapping[str, Any], trace: Trace, x: float, y: float, width: float
-) -> float:
+def _draw_words(canvas: Canvas, found: Sequence[Word], x: float, y: float, width: float) -> float:
     space = canvas.width_of("n", points=_POINTS) * 0.62
     halted_width = canvas.width_of("halted here", points=8.0, bold=True) + 30
-    found = words(row["text"], json.loads(row["spans"]), trace)
     left, line, before = x, 1, None
     for number, word in enumerate(found):
         text = word.text if len(word.text) <= 60 else word.text[:59] + "…"

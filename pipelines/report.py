@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -16,9 +15,10 @@ from rich.text import Text
 
 from temporal.trace import Trace
 
-from .row import dense_macs_of, trace_of
+from .row import spans_of
 from .states import STATE_NAMES, State, bins, unit_states, words
 from .summary import Summary
+from .trace_column import dense_macs_of, trace_of
 
 _STYLES = {
     State.READ: "bold",
@@ -121,8 +121,8 @@ def reading_panel(row: Mapping[str, Any]) -> RenderableType:
             border_style="red",
         )
     parts: list[RenderableType] = [_strip(trace)]
-    if row.get("text") is not None and row.get("spans") is not None:
-        parts.append(_words(row["text"], json.loads(row["spans"]), trace))
+    if row.get("text") is not None and (spans := spans_of(row)) is not None:
+        parts.append(_words(row["text"], spans, trace))
     parts.append(Text(cost_line(trace, dense_macs=dense_macs_of(row)), style="bright_black"))
     return Panel(Group(*parts), title=Text(title_of(row)), title_align="left")
 
@@ -205,7 +205,7 @@ def _strip(trace: Trace) -> Text:
     return text
 
 
-def _words(text: str, spans: list[list[int]], trace: Trace) -> Text:
+def _words(text: str, spans: list[tuple[int, int]], trace: Trace) -> Text:
     found = words(text, spans, trace)
     shown = Text()
     for word in found[:_MOST_WORDS]:

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from temporal.trace import Cost, Trace
-
 from .reading import Reading
+from .trace_column import trace_type, trace_value
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Costs with a column of their own; the others travel in the trace.
-_COST_COLUMNS = ("frames_decoded", "macs", "decode_seconds", "model_seconds")
-_COST_IN_TRACE = ("bytes_read", "layers")
+    from temporal.trace import Trace
 
-TEXT_COLUMNS = ("text", "spans")
-"""Columns that only a run with `keep_text` has."""
+# Costs with a column of their own.
+_COST_COLUMNS = ("frames_decoded", "macs", "decode_seconds", "model_seconds")
 
 
 def row_schema(*, keep_text: bool = False) -> pa.Schema:
-    """Names and types of a job's columns, in order.
+    """Names and types of a job's columns, in order; all parts of a run have the same.
 
     Args:
-        keep_text: Add `text` (the text read) and `spans` (JSON: the characters of each unit).
+        keep_text: Add `text` (the text read) and `spans` (the characters of each unit, from
+            `start` up to `end`).
     """
     import pyarrow as pa
 
@@ -53,10 +50,11 @@ def row_schema(*, keep_text: bool = False) -> pa.Schema:
         ("error_reason", pa.string()),
         ("error_message", pa.string()),
         ("source", pa.string()),  # the file that was read, absolute; null for texts and bytes
-        ("trace", pa.string()),  # JSON, see `trace_to_json`
+        ("trace", trace_type()),
     ]
     if keep_text:
-        columns += [(name, pa.string()) for name in TEXT_COLUMNS]
+        span = pa.struct([("start", pa.int64()), ("end", pa.int64())])
+        columns += [("text", pa.string()), ("spans", pa.list_(span))]
     return pa.schema(columns)
 
 
@@ -97,68 +95,35 @@ def row_of(
         "error_reason": error.reason if error else None,
         "error_message": storable(error.message)[:500] if error else None,
         "source": storable(source) if source is not None else None,
-        "trace": trace_to_json(trace, dense_macs=dense_macs) if trace else None,
+        "trace": trace_value(trace, dense_macs=dense_macs) if trace else None,
     }
     for name in _COST_COLUMNS:
         row[name] = getattr(trace.cost, name) if trace else None
     return row
 
 
-def trace_to_json(trace: Trace, *, dense_macs: int | None = None) -> str:
-    """Write a trace compactly: all fields but the costs that have a column of their own.
+def spans_value(pipe: Any, text: str | None, trace: Trace | None) -> list[dict[str, int]] | None:
+    """The characters of each unit, from `start` up to `end`; None without units.
 
-    Units are listed in the order in which they were taken; a run of three or more neighbours is a
-    pair `[start, stop]`, half-open: `(0, 7, 9, 10, 11)` becomes `[0, 7, [9, 12]]`.
+    Args:
+        pipe: A pipeline, with its `tokenizer` if it reads texts.
+        text: What was read; None: it is not kept.
+        trace: Of its reading.
     """
-    values: dict[str, Any] = {
-        f.name: getattr(trace, f.name) for f in fields(Trace) if f.name != "cost"
-    }
-    values["read"] = pack_units(trace.read)
-    values["skimmed"] = pack_units(trace.skimmed)
-    values["cost"] = {name: getattr(trace.cost, name) for name in _COST_IN_TRACE}
-    values["dense_macs"] = dense_macs
-    return json.dumps(values, separators=(",", ":"))
-
-
-def trace_of(row: Mapping[str, Any]) -> Trace | None:
-    """Rebuild the trace of a row, costs included; None where nothing was read."""
-    if row["trace"] is None:
+    tokenizer = getattr(pipe, "tokenizer", None)
+    if text is None or trace is None or tokenizer is None:
         return None
-    values = json.loads(row["trace"])
-    values.pop("dense_macs")
-    costs = {**values.pop("cost"), **{name: row[name] for name in _COST_COLUMNS}}
-    values["read"] = unpack_units(values["read"])
-    values["skimmed"] = unpack_units(values["skimmed"])
-    return Trace(**values, cost=Cost(**costs))
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    spans = encoded["offset_mapping"][: trace.units_total]
+    return [{"start": span[0], "end": span[1]} for span in spans]
 
 
-def dense_macs_of(row: Mapping[str, Any]) -> int | None:
-    """Multiply-accumulates of reading a row's source whole; None where they are not known."""
-    if row["trace"] is None:
-        return None
-    macs: int | None = json.loads(row["trace"])["dense_macs"]
-    return macs
-
-
-def pack_units(units: Sequence[int]) -> list[int | list[int]]:
-    """Write runs of three or more rising neighbours as half-open pairs; see `trace_to_json`."""
-    packed: list[int | list[int]] = []
-    start = 0
-    for stop in range(1, len(units) + 1):
-        if stop < len(units) and units[stop] == units[stop - 1] + 1:
-            continue
-        run = units[start:stop]
-        packed += [[run[0], run[-1] + 1]] if len(run) >= 3 else run
-        start = stop
-    return packed
-
-
-def unpack_units(packed: Iterable[int | list[int]]) -> tuple[int, ...]:
-    """Undo `pack_units`."""
-    units: list[int] = []
-    for item in packed:
-        units += [item] if isinstance(item, int) else range(*item)
-    return tuple(units)
+def spans_of(row: Mapping[str, Any]) -> list[tuple[int, int]] | None:
+    """The characters of each unit of a row's text, half-open; None where they were not kept."""
+    spans = row.get("spans")
+    if isinstance(spans, str):  # as older versions wrote them
+        return [(start, end) for start, end in json.loads(spans)]
+    return None if spans is None else [(span["start"], span["end"]) for span in spans]
 
 
 def storable(text: str) -> str:

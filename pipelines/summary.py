@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from .row import dense_macs_of, trace_of
+from .trace_column import trace_values
+
+SUMMARY_COLUMNS = (
+    *("id", "status", "label", "target", "error_reason", "error_message"),
+    *("units_total", "units_read", "units_skimmed", "frames_decoded", "macs"),
+    *("decode_seconds", "model_seconds"),
+    *("trace.unit", "trace.halted", "trace.exit", "trace.num_exits", "trace.dense_macs"),
+)
+"""What `summarize` looks at: not the units of each row, which are most of a long text's."""
 
 _FEW = 3
 """Labels that are named as examples."""
@@ -130,7 +138,7 @@ def summarize(
     """Add up rows, one by one (they need not fit in memory).
 
     Args:
-        rows: As `temporal.data.ledger.read_rows` yields them.
+        rows: As `temporal.data.ledger.read_rows` yields them, with `SUMMARY_COLUMNS` at least.
         skipped: Bad inputs without a row.
         stopped: Whether inputs are left.
         labels: The model's; an input's own label that is none of them tells nothing about the
@@ -160,21 +168,21 @@ def summarize(
         else:
             sums["with_target"] += 1
             sums["correct"] += row["target"] == row["label"]
-        trace = trace_of(row)
+        trace = trace_values(row)
         if trace is None:
             continue
-        kinds.add(trace.unit)
+        kinds.add(trace["unit"])
         sums["traced"] += 1
-        sums["halted"] += trace.halted
+        sums["halted"] += trace["halted"]
         for name in ("units_total", "units_read", "units_skimmed", "frames_decoded", "macs"):
             sums[name] += row[name]
-        if trace.exit is not None and trace.num_exits is not None:
-            sums["exits_computed"] += trace.exit + 1
-            sums["exits_total"] += trace.num_exits
+        if trace["exit"] is not None and trace["num_exits"] is not None:
+            sums["exits_computed"] += trace["exit"] + 1
+            sums["exits_total"] += trace["num_exits"]
         decode_seconds += row["decode_seconds"]
         model_seconds += row["model_seconds"]
         if dense_macs is not None:
-            macs = dense_macs_of(row)
+            macs = trace["dense_macs"]
             dense_macs = None if macs is None else dense_macs + macs
     return Summary(
         inputs=sum(statuses.values()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -60,7 +59,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
 def test_one_row_per_input_with_exactly_the_columns(undisturbed: dict[str, Any]) -> None:
     assert list(undisturbed) == [f"item-{i}" for i in range(ITEMS)]
     row = dict(undisturbed["item-2"])  # three words, of which the first and the last are read
-    trace = json.loads(row.pop("trace"))
+    trace = row.pop("trace")
     assert row == {
         "id": "item-2",
         "status": "ok",
@@ -327,7 +326,7 @@ def test_texts_are_kept_only_when_asked(tmp_path: Path) -> None:
     run(FakePipe(), numbered_items(3), tmp_path, keep_text=True, progress=False)
     rows = list(read_rows(tmp_path))
     assert rows[1]["text"] == "word word"
-    assert json.loads(rows[1]["spans"]) == [[0, 4], [5, 9]]
+    assert rows[1]["spans"] == [{"start": 0, "end": 4}, {"start": 5, "end": 9}]
     assert "text" not in row_schema().names
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +95,11 @@ def video_row(source: str | None = None, **trace: Any) -> dict[str, Any]:
 
 
 def text_row(text: str = "good $5 film", **trace: Any) -> dict[str, Any]:
-    spans = [[i, i + 1] for i in range(len(text)) if text[i] != " "]
+    spans = [{"start": i, "end": i + 1} for i in range(len(text)) if text[i] != " "]
     options = {"unit": "token", "units_total": len(spans), "read": (0, 1), **trace}
     predictions = ({"label": "positive", "score": 0.9},)
     row = row_of(Reading(id="r1", predictions=predictions, trace=Trace(**options)))
-    return {**row, "text": text, "spans": json.dumps(spans)}
+    return {**row, "text": text, "spans": spans}
 
 
 def test_a_line_of_cost_says_what_was_counted() -> None:

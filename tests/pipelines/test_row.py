@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
 from temporal.pipelines.reading import Reading, ReadingError
 from temporal.pipelines.row import (
     dense_macs_of,
-    pack_units,
     row_of,
     row_schema,
     trace_of,
-    unpack_units,
 )
 from temporal.trace import Cost, Trace
 
@@ -43,19 +37,3 @@ def test_a_trace_survives_its_row() -> None:
     assert trace_of(row) == trace and dense_macs_of(row) == 12
     assert list(row_schema().names) == sorted(row, key=row_schema().names.index)
     assert (row["status"], row["score"], len(row["error_message"])) == ("partial", None, 500)
-
-
-@pytest.mark.parametrize(
-    ("units", "packed"),
-    [
-        ((), []),
-        ((4,), [4]),
-        ((0, 7, 9, 10, 11), [0, 7, [9, 12]]),
-        ((3, 2, 1), [3, 2, 1]),
-        ((1, 2), [1, 2]),
-        (tuple(range(1000)), [[0, 1000]]),
-    ],
-)
-def test_units_are_packed_in_order(units: tuple[int, ...], packed: list[Any]) -> None:
-    assert pack_units(units) == packed
-    assert unpack_units(packed) == units

@@ -1,0 +1,115 @@
+"""The column `trace` of a result: a struct that any reader of parquet or JSON opens as it is.
+
+Older versions wrote JSON into a string; such rows are still read (`trace_values`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from temporal.trace import Cost, Trace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What a clock measured has columns of its own: a trace is the same whenever its source is read.
+_MEASURED = ("decode_seconds", "model_seconds")
+_COUNTED = tuple(f.name for f in fields(Cost) if f.name not in _MEASURED)
+_TRACE_FIELDS = tuple(f.name for f in fields(Trace) if f.name != "cost")
+
+
+def trace_type() -> pa.DataType:
+    """Give the struct's fields: those of `Trace`, and some that it computes.
+
+    Its `cost` has what is counted; `dense_macs` are the multiply-accumulates of reading everything.
+    """
+    import pyarrow as pa
+
+    units = pa.list_(pa.int64())
+    return pa.struct(
+        [
+            ("unit", pa.string()),
+            ("units_total", pa.int64()),
+            ("units_read", pa.int64()),
+            ("share_read", pa.float64()),
+            ("read", units),  # in the order in which they were read
+            ("skimmed", units),
+            ("halted", pa.bool_()),
+            ("halted_at", pa.int64()),
+            ("halted_at_seconds", pa.float64()),
+            ("exit", pa.int64()),
+            ("num_exits", pa.int64()),
+            ("token_layers", pa.int64()),
+            ("seconds_per_unit", pa.float64()),
+            ("truncated", pa.bool_()),
+            ("cost", pa.struct([(name, pa.int64()) for name in _COUNTED])),
+            ("dense_macs", pa.int64()),
+        ]
+    )
+
+
+def trace_value(trace: Trace, *, dense_macs: int | None = None) -> dict[str, Any]:
+    """Write a trace as a value of `trace_type`; it is JSON, too."""
+    return {
+        "unit": trace.unit,
+        "units_total": trace.units_total,
+        "units_read": trace.units_read,
+        "share_read": trace.share_read,
+        "read": list(trace.read),
+        "skimmed": list(trace.skimmed),
+        "halted": trace.halted,
+        "halted_at": trace.halted_at,
+        "halted_at_seconds": trace.halted_at_seconds,
+        "exit": trace.exit,
+        "num_exits": trace.num_exits,
+        "token_layers": trace.token_layers,
+        "seconds_per_unit": trace.seconds_per_unit,
+        "truncated": trace.truncated,
+        "cost": {name: getattr(trace.cost, name) for name in _COUNTED},
+        "dense_macs": dense_macs,
+    }
+
+
+def trace_values(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Give a row's trace as `trace_value` writes it, whichever version wrote the row.
+
+    None where nothing was read.
+    """
+    found: Mapping[str, Any] | str | None = row["trace"]
+    if not isinstance(found, str):
+        return found
+    values = json.loads(found)
+    dense_macs = values.pop("dense_macs")
+    read, skimmed = (_unpacked(values.pop(name)) for name in ("read", "skimmed"))
+    costs = {name: row[name] for name in _COUNTED if name in row} | values.pop("cost")
+    trace = Trace(**values, read=read, skimmed=skimmed, cost=Cost(**costs))
+    return trace_value(trace, dense_macs=dense_macs)
+
+
+def trace_of(row: Mapping[str, Any]) -> Trace | None:
+    """Rebuild the trace of a row, costs included; None where nothing was read."""
+    values = trace_values(row)
+    if values is None:
+        return None
+    found = {name: values[name] for name in _TRACE_FIELDS}
+    found |= {name: tuple(values[name]) for name in ("read", "skimmed")}
+    cost = Cost(**values["cost"], **{name: row[name] for name in _MEASURED})
+    return Trace(**found, cost=cost)
+
+
+def dense_macs_of(row: Mapping[str, Any]) -> int | None:
+    """Multiply-accumulates of reading a row's source whole; None where they are not known."""
+    values = trace_values(row)
+    macs: int | None = values["dense_macs"] if values is not None else None
+    return macs
+
+
+def _unpacked(units: Iterable[int | list[int]]) -> tuple[int, ...]:
+    """Units of an older row, in which neighbours are a half-open pair: `[0, 7, [9, 12]]`."""
+    found: list[int] = []
+    for item in units:
+        found += [item] if isinstance(item, int) else range(*item)
+    return tuple(found)
