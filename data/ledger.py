@@ -5,7 +5,7 @@
     DIR/part-00000-000000-000007.parquet  its first eight parts, joined at the end of the run
     DIR/.part-*.jsonl.sha256       the digest of a part of JSON lines (parquet has it inside)
     DIR/.part-*.tmp                a part being written: never read, removed when the run resumes
-    DIR/.damaged-part-*            a part that changed after it was written, set aside on resuming
+    DIR/.damaged-part-*.aside      a part that changed after it was written, set aside on resuming
 
 All but the parts is hidden, so that the directory opens as a table with what people use. A part
 counts once it has its final name. A process killed at any point loses the rows it had not committed
@@ -111,14 +111,17 @@ class ResultWriter:
         if len(self._rows) >= self.rows_per_part or due:
             self.commit()
 
-    def commit(self) -> None:
+    def commit(self, *, empty_too: bool = False) -> None:
         """Commit what was written so far; nothing happens when that is nothing.
+
+        Args:
+            empty_too: Make a part without rows then, which has the columns.
 
         Raises:
             CommitError: the disk refused; no part was made and the rows stay here.
         """
         self._last_commit = time.monotonic()
-        if not self._rows:
+        if not self._rows and not empty_too:
             return
         path = self.directory / part_name(self.format, rank=self.rank, first=self._number)
         try:
@@ -135,13 +138,14 @@ class ResultWriter:
     def join(self) -> None:
         """Commit the rest, and make few large parts of many small ones: the run is complete.
 
-        Also of the parts of ranks that an earlier run had and this one has not.
+        Also of the parts of ranks that an earlier run had and this one has not. A table that has no
+        row at all has its columns.
 
         Raises:
             CommitError: the disk refused; every row is in a committed part.
             DamagedPart: a part has changed since it was written.
         """
-        self.commit()
+        self.commit(empty_too=self.format == "parquet" and not parts(self.directory))
         kept, replaced = list_parts(self.directory)
         try:
             join_parts(self.directory, filter(self._owns, {p.rank for p in kept + replaced}))
@@ -186,8 +190,11 @@ class ResultWriter:
         import pyarrow.parquet as pq
 
         buffer = pa.BufferOutputStream()
-        table = pa.Table.from_pylist(self._rows, schema=self.schema)
-        pq.write_table(table, buffer, write_page_checksum=True)
+        if self._rows:
+            table = pa.Table.from_pylist(self._rows, schema=self.schema)
+            pq.write_table(table, buffer, write_page_checksum=True)
+        else:  # and no row group without rows, which datasets cannot read
+            pq.ParquetWriter(buffer, self.schema).close()
         return buffer.getvalue().to_pybytes()
 
 
@@ -231,7 +238,7 @@ def committed_ids(directory: str | os.PathLike[str], *, damaged_too: bool = True
 def set_damaged_aside(
     directory: str | os.PathLike[str], *, rank: int = 0, world_size: int = 1
 ) -> list[Path]:
-    """Rename the damaged parts of this rank's share to hidden names; return their former paths.
+    """Rename the damaged parts of this rank's share (`aside_name`); return their former paths.
 
     The rows of a part that was set aside have to be made again.
     """
@@ -243,13 +250,18 @@ def set_damaged_aside(
         try:
             read_content(path, ["id"])
         except DamagedPart:
-            target = path.with_name(f".damaged-{path.name}")
+            target = path.with_name(aside_name(path))
             while target.exists():
                 target = target.with_name(f"{target.name}-again")
             path.replace(target)
             sidecar(path).unlink(missing_ok=True)
             aside.append(path)
     return aside
+
+
+def aside_name(part: Path) -> str:
+    """What a damaged part is called: polars and duckdb take `*.parquet`, hidden or not."""
+    return f".damaged-{part.name}.aside"
 
 
 def _contents(

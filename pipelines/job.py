@@ -15,6 +15,7 @@ from ..data.columns import check_columns
 from ..data.ledger import (
     Format,
     ResultWriter,
+    aside_name,
     committed_ids,
     read_rows,
     set_damaged_aside,
@@ -136,7 +137,7 @@ def run(
         if resume or rank:
             for path in set_damaged_aside(output, rank=rank, world_size=world_size):
                 warnings.warn(
-                    f"{path} is damaged: it is set aside (.damaged-{path.name}) and its rows are "
+                    f"{path} is damaged: it is set aside ({aside_name(path)}) and its rows are "
                     "made again",
                     stacklevel=2,
                 )

@@ -59,7 +59,7 @@ def test_a_damaged_part_is_set_aside_and_the_others_are_kept(tmp_path: Path, for
     assert set_damaged_aside(tmp_path, rank=1, world_size=2) == []
     assert set_damaged_aside(tmp_path) == [second]
     assert parts(tmp_path) == [first, third]
-    assert (tmp_path / f".damaged-{second.name}").read_bytes() == bytes(data)
+    assert (tmp_path / f".damaged-{second.name}.aside").read_bytes() == bytes(data)
     assert [row["id"] for row in read_rows(tmp_path)] == ["id-0", "id-1", "id-4", "id-5"]
 
 

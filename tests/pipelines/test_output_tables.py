@@ -123,6 +123,36 @@ def test_a_run_of_errors_alone_has_the_same_schema(tmp_path: Path) -> None:
     assert pd.read_parquet(tmp_path)["trace"].isna().all()
 
 
+def test_a_run_without_rows_has_the_same_schema(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(FakePipe(), broken_items(3), out, on_error="skip", progress=False)
+    assert list(pd.read_parquet(out).columns) == row_schema().names
+    # Another rank's rows beside it are read by datasets, which takes no row group without rows.
+    run(FakePipe(), broken_items(3), out, resume=True, rank=1, world_size=2, progress=False)
+    assert len(parts(out)) == 2
+    datasets = pytest.importorskip("datasets")
+    found = datasets.load_dataset("parquet", data_dir=str(out), cache_dir=str(tmp_path / "cache"))
+    assert (list(found["train"]["id"]), found["train"].column_names) == (
+        ["bad-1"],
+        row_schema().names,
+    )
+    summary = run(FakePipe(), broken_items(3), out, resume=True, progress=False)
+    assert (summary.error, len(pd.read_parquet(out))) == (3, 3)
+
+
+def test_no_reader_takes_a_damaged_part_for_rows(tmp_path: Path) -> None:
+    run(FakePipe(), numbered_items(5), tmp_path, progress=False)
+    (path,) = parts(tmp_path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.warns(
+        UserWarning, match=r"set aside \(\.damaged-part-00000-000000\.parquet\.aside"
+    ):
+        run(FakePipe(), numbered_items(5), tmp_path, resume=True, progress=False)
+    # polars and duckdb take hidden files, too.
+    assert [p for p in tmp_path.iterdir() if p.suffix == ".parquet"] == parts(tmp_path)
+    assert len(pd.read_parquet(tmp_path)) == 5
+
+
 def test_json_lines_are_nested_objects(tmp_path: Path) -> None:
     run(FakePipe(), numbered_items(10), tmp_path, format="jsonl", keep_text=True, progress=False)
     (path,) = parts(tmp_path)
@@ -180,8 +210,8 @@ def test_long_sources_are_committed_before_they_fill_the_memory(
     committed = []
     real = ResultWriter.commit
 
-    def commit(writer: ResultWriter) -> None:
-        real(writer)
+    def commit(writer: ResultWriter, **options: Any) -> None:
+        real(writer, **options)
         committed.append(writer.rows_committed)
 
     monkeypatch.setattr(ResultWriter, "commit", commit)
