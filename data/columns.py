@@ -31,7 +31,8 @@ def check_columns(directory: str | os.PathLike[str], schema: pa.Schema) -> None:
             raise OutputRefused(
                 f"output ({directory}) must hold rows of the same columns and types to be resumed, "
                 f"and {path.name} differs in: {', '.join(differing)}. It is of another version or "
-                "of other options: resume with those, or choose another output directory"
+                "of other options: resume with those, remove it (--overwrite), or choose another "
+                "output directory"
             )
 
 
