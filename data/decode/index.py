@@ -18,7 +18,7 @@ from .container import Opened, announces_too_much
 from .errors import VideoError
 from .headers import boxes
 from .headers.display import orientation_reader
-from .headers.disposable import Disposables
+from .headers.disposable import HAVE_DISPOSABLES, Disposables
 from .headers.recovery import recovery_frames
 from .headers.settings import read_settings
 from .headers.units import h264_length_bytes
@@ -264,7 +264,7 @@ def _read_packets(
     read_orientation = orientation_reader(codec, extradata)
     context, has_headers = opened.stream.codec_context, codec in HAVE_HEADERS
     is_h264, length_bytes = codec == "h264", h264_length_bytes(extradata)
-    disposables = Disposables(codec, extradata)
+    disposables, looks = Disposables(codec, extradata), codec in HAVE_DISPOSABLES
     try:
         for packet in opened.container.demux(opened.stream):
             size = packet.size
@@ -272,15 +272,16 @@ def _read_packets(
                 continue
             pts, dts = packet.pts, packet.dts
             # A VP8 packet may update a reference and show nothing: bit 4 of its first byte.
-            shown = not packet.is_discard and not (hides and not bytes(packet)[0] & 0x10)
-            view = memoryview(packet)
-            if has_headers and is_header(packet, codec):
-                shown = False
-            if (has_headers or any(packet.iter_sidedata())) and carries_once(packet, context):
+            shown = not packet.is_discard and not (hides and not memoryview(packet)[0] & 0x10)
+            is_head = has_headers and is_header(packet, codec)
+            shown = shown and not is_head
+            if (is_head or any(packet.iter_sidedata())) and carries_once(packet, context):
                 said.once.append(len(rows))
-            if read_orientation is not None and not rows:
-                said.orientation = read_orientation(view)
-            disposables.look(view)
+            if looks:
+                view = memoryview(packet)
+                if read_orientation is not None and not rows:
+                    said.orientation = read_orientation(view)
+                disposables.look(view)
             if is_h264 and packet.is_keyframe:
                 frames = recovery_frames(view, length_bytes)
                 if frames:

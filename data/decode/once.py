@@ -34,5 +34,5 @@ def carries_once(packet: Packet, context: VideoCodecContext) -> bool:
 def is_header(packet: Packet, codec: str) -> bool:
     """Whether a packet makes no picture but begins a new recording (chained Ogg)."""
     if codec == "theora":
-        return bytes(packet)[0] & 0x80 != 0
-    return codec == "vp8" and bytes(packet)[:5] == b"OVP80"
+        return memoryview(packet)[0] & 0x80 != 0
+    return codec == "vp8" and memoryview(packet)[:5] == b"OVP80"

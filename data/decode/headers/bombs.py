@@ -7,6 +7,7 @@ announces and cannot hold is damage, on a machine with much memory as on one wit
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -26,6 +27,7 @@ MAX_UNLISTED_SAMPLES = 1_000_000
 SLACK_BYTES = 1 << 20
 """What a table may announce beyond its box: too little to harm, and left to the demuxer."""
 
+_MOST_HELD_BYTES = 1 << 16
 _DEEPEST = 6  # moov, trak, mdia, minf, stbl and their tables
 _FAMILY = frozenset({b"moov", b"trak", b"edts", b"mdia", b"minf", b"dinf", b"stbl", b"traf"})
 # Where a table's count stands in its box, and the least bytes of one entry, which follow it.
@@ -64,8 +66,7 @@ def find_bomb(file: BinaryIO, *, holds_all: bool = True) -> Bomb | None:
     most_frames = max(MAX_UNLISTED_SAMPLES, end if holds_all else 0)
     for kind, start, stop in walk(file, 0, end):
         if kind == b"moov":
-            found = _in_header(file, start, min(stop, end))
-            found = found or _in_tables(file, start, min(stop, end), most_frames)
+            found = _in_movie(file, start, min(stop, end), most_frames)
         elif kind == b"moof":
             found = _in_fragment(file, start, min(stop, end))
         else:
@@ -73,6 +74,14 @@ def find_bomb(file: BinaryIO, *, holds_all: bool = True) -> Bomb | None:
         if found is not None:
             return found
     return None
+
+
+def _in_movie(file: BinaryIO, start: int, stop: int, most_frames: int) -> Bomb | None:
+    if stop - start <= _MOST_HELD_BYTES:  # one read instead of one for each box
+        file.seek(start)
+        file = io.BytesIO(file.read(stop - start))
+        start, stop = 0, stop - start
+    return _in_header(file, start, stop) or _in_tables(file, start, stop, most_frames)
 
 
 def _in_header(file: BinaryIO, start: int, stop: int) -> Bomb | None:

@@ -6,7 +6,7 @@ decoded. Whatever is not understood counts as referred to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ _H264_OTHERS = frozenset((14, 20, 21, _DAMAGED))  # scalable and multiview codin
 _HEVC_PICTURES = 32  # unit types below it code pictures
 _HEVC_LAST_LEADING = 14  # of these, the even ones up to here are sub-layer non-reference pictures
 _PICTURES = {"mpeg4": 0xB6, "mpeg1video": 0x00, "mpeg2video": 0x00}  # start codes
+HAVE_DISPOSABLES = frozenset({"h264", "hevc", *_PICTURES})
+"""Codecs that are understood."""
 
 
 class Disposables:
@@ -44,6 +46,7 @@ class Disposables:
 
     def look(self, packet: memoryview) -> None:
         """Look at the next packet."""
+        marks: Iterable[bool]
         if self._codec == "h264":
             marks = self._h264(packet)
         elif self._codec == "hevc":
@@ -74,8 +77,9 @@ class Disposables:
         spoilt = np.concatenate([gop[gaps], gop[np.maximum(gaps - 1, 0)]])
         return found & ~np.isin(gop, spoilt)
 
-    def _h264(self, packet: memoryview) -> Iterator[bool]:
+    def _h264(self, packet: memoryview) -> list[bool]:
         """For each slice whether `nal_ref_idc` is 0 (ITU-T H.264, 7.4.1)."""
+        marks: list[bool] = []
         is_first = True
         for place in unit_places(packet, self._length_bytes):
             kind = packet[place] & 31 if place < len(packet) else _DAMAGED
@@ -85,27 +89,31 @@ class Disposables:
                 else:
                     self.has_many_slices = True
                 is_first = False
-                yield not packet[place] & 0xE0  # the forbidden bit, too: set, it tells damage
+                # The forbidden bit, too: set, it tells damage.
+                marks.append(not packet[place] & 0xE0)
             elif kind in _H264_OTHERS:
-                yield False
+                marks.append(False)
         if is_first:
             self._frame_numbers.add(b"")
+        return marks
 
-    def _hevc(self, packet: memoryview) -> Iterator[bool]:
+    def _hevc(self, packet: memoryview) -> list[bool]:
         """For each slice whether it is of a sub-layer non-reference picture (H.265, 7.4.2.2).
 
         Those may be referred to from higher temporal layers, so where there are such layers, none
         is disposable.
         """
+        marks: list[bool] = []
         for place in unit_places(packet, self._length_bytes):
             if place + 1 >= len(packet):
-                yield False
-                return
-            kind = packet[place] >> 1
-            layer = (packet[place] & 1) << 5 | packet[place + 1] >> 3
+                return [False]
+            first, second = packet[place], packet[place + 1]
+            kind = first >> 1
             if kind < _HEVC_PICTURES:
-                self._has_layers |= packet[place + 1] & 7 != 1  # TemporalId + 1
-                yield layer == 0 and kind <= _HEVC_LAST_LEADING and kind % 2 == 0
+                self._has_layers |= second & 7 != 1  # TemporalId + 1
+                layer = (first & 1) << 5 | second >> 3
+                marks.append(layer == 0 and kind <= _HEVC_LAST_LEADING and kind % 2 == 0)
+        return marks
 
     def _mpeg(self, packet: bytes) -> Iterator[bool]:
         """For each picture whether it is bidirectional.
@@ -121,7 +129,7 @@ class Disposables:
                 yield packet[place + 2 : place + 3] != b"" and packet[place + 2] >> 3 & 7 == 3
 
 
-def all_and_any(marks: Iterator[bool]) -> bool:
+def all_and_any(marks: Iterable[bool]) -> bool:
     """Whether there are marks and all are true."""
     found = list(marks)
     return bool(found) and all(found)

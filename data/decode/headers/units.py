@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
+
+_FOUR_BYTES = struct.Struct(">I").unpack_from
 
 
 def h264_length_bytes(extradata: bytes | None) -> int:
@@ -15,20 +18,23 @@ def hevc_length_bytes(extradata: bytes | None) -> int:
     return (extradata[21] & 3) + 1 if extradata and len(extradata) > 22 and extradata[0] == 1 else 0
 
 
-def unit_places(packet: memoryview, length_bytes: int) -> Iterator[int]:
+def unit_places(packet: memoryview, length_bytes: int) -> list[int]:
     """Where each unit's header byte is; at last the packet's end if its lengths do not add up."""
     if not length_bytes:
-        yield from start_codes(bytes(packet))
-        return
-    place, end = 0, len(packet)
+        return list(start_codes(bytes(packet)))
+    found, place, end = [], 0, len(packet)
     while place + length_bytes < end:
-        size = int.from_bytes(packet[place : place + length_bytes], "big")
+        if length_bytes == 4:  # nearly always, and every packet comes here
+            (size,) = _FOUR_BYTES(packet, place)
+        else:
+            size = int.from_bytes(packet[place : place + length_bytes], "big")
         place += length_bytes
         if size:
-            yield place
+            found.append(place)
         place += size
     if place != end:
-        yield end
+        found.append(end)
+    return found
 
 
 def start_codes(data: bytes) -> Iterator[int]:
