@@ -39,8 +39,9 @@ class Video:
     be used by several threads (reads take turns) and in a forked process (it opens its file anew);
     it pickles as its path, its URL or its bytes.
 
-    A moving GIF or PNG is a video, too. Its frames are composed; what is transparent has the colour
-    that FFmpeg gives it, as for transformers' video pipeline: nothing is put behind it.
+    A moving GIF, PNG or WebP is a video, too. Its frames are composed; what is transparent has the
+    colour that FFmpeg gives it (of WebP, Pillow), as for transformers' video pipeline: nothing is
+    put behind it.
 
     Args:
         source: Path of a local file, its bytes, an open seekable binary file, or a permitted URL.
@@ -109,7 +110,10 @@ class Video:
 
     @property
     def backend(self) -> str:
-        """The decoder that reads this file: `"pyav"`, `"decord"` or `"torchcodec"`."""
+        """The decoder that reads this file: `"pyav"`, `"decord"`, `"torchcodec"` or `"pillow"`.
+
+        The last reads animated WebP, and nothing else.
+        """
         self._own_process()
         return self._opening.get_backend()
 

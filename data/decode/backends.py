@@ -17,6 +17,7 @@ from .rules import FASTEST_FIRST, why_not
 from .shelf import Shelf
 from .sniff import Checked
 from .torchcodec import TorchcodecReader, check_installed
+from .webp import DEMUXER, WebpReader
 
 Backend = Literal["auto", "pyav", "decord", "torchcodec"]
 
@@ -63,7 +64,9 @@ def check_backend(backend: str) -> None:
 
 
 def backend_for(wanted: Backend, index: VideoIndex) -> str:
-    """Name the decoder that reads a file: `"pyav"`, `"decord"` or `"torchcodec"`."""
+    """Name the decoder that reads a file: `"pyav"`, `"decord"`, `"torchcodec"` or `"pillow"`."""
+    if index.container == DEMUXER:
+        return WebpReader.backend
     choices = FASTEST_FIRST if wanted == "auto" else (wanted, "pyav")
     return next(backend for backend in choices if why_not(backend, index) is None)
 
@@ -87,6 +90,8 @@ def open_reader(
         max_pixels: Largest frame that is decoded.
         num_threads: Cores that it may use.
     """
+    if backend == WebpReader.backend:
+        return WebpReader(checked, index)
     if backend != "pyav":
         if opened is not None:
             opened.close()

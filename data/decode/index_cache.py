@@ -25,6 +25,7 @@ import numpy as np
 from .container import Opened, check_pixels, open_container
 from .index import Packets, VideoIndex, build_index
 from .sniff import Checked
+from .webp import DEMUXER, build_webp_index
 
 EDGE_BYTES = 65536
 """How much of a file's beginning and of its end is hashed."""
@@ -59,12 +60,16 @@ def read_index(
         if index is not None:
             check_pixels(index.width, index.height, max_pixels, name=checked.name)
             return index, None
-    opened = open_container(checked, max_pixels=max_pixels)
-    try:
-        index = build_index(opened)
-    except BaseException:
-        opened.close()
-        raise
+    opened = None
+    if checked.demuxer == DEMUXER:
+        index = build_webp_index(checked, max_pixels)
+    else:
+        opened = open_container(checked, max_pixels=max_pixels)
+        try:
+            index = build_index(opened)
+        except BaseException:
+            opened.close()
+            raise
     if place is not None and key is not None:
         try:
             _save(place, key, index)

@@ -8,11 +8,13 @@ from typing import Any, BinaryIO
 
 from .backends import Backend, FrameReader, backend_for, check_backend, count_cores, open_reader
 from .container import Opened, open_container
+from .errors import VideoError
 from .fork import check_crosses_fork, leave_to_parent
 from .index import VideoIndex
 from .index_cache import read_index
 from .remote.urls import AllowRemote, check_permission, is_url
 from .sniff import Checked, check_source, portable
+from .webp import DEMUXER
 
 _STATE = ("_source", "_name", "_wanted", "_max_pixels", "_num_threads", "_limits", "_cache_dir")
 
@@ -132,9 +134,14 @@ class Opening:
 
     def open_apart(self, decoder_options: dict[str, str]) -> Opened:
         """Open another container on the source, which does not disturb this reader."""
-        return open_container(
-            self.get_checked(), max_pixels=self._max_pixels, decoder_options=decoder_options
-        )
+        checked = self.get_checked()
+        if checked.demuxer == DEMUXER:
+            raise VideoError(
+                "unsupported_codec",
+                f"{self._name} is an animated WebP, whose decoder has no options and tells no "
+                "evidence; read its frames",
+            )
+        return open_container(checked, max_pixels=self._max_pixels, decoder_options=decoder_options)
 
     def close(self) -> None:
         """Let go of the file; the index stays."""

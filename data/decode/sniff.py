@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from .errors import VideoError
+from .headers.png import PNG, moves, read_head
 from .local_url import path_of_url
 from .remote.urls import Permission, is_url
 from .streaming.guard import BoxGuard
@@ -37,10 +38,9 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (_ASF_GUID, "asf"),
     (b"OggS", "ogg"),
 )
-_PNG = b"\x89PNG\r\n\x1a\n"
 _GIFS = (b"GIF87a", b"GIF89a")
 _IMAGES: tuple[bytes, ...] = (
-    _PNG,
+    PNG,
     b"\xff\xd8\xff",
     b"BM",
     b"II*\x00",
@@ -164,11 +164,12 @@ def check_source(
     if isinstance(source, str | os.PathLike):
         path = check_path(source, root=root)
         with open(path, "rb") as file:
-            head = file.read(HEAD_BYTES)
+            head = read_head(file.read(HEAD_BYTES), file.read)
         return Checked(demuxer=demuxer_of(head, name=path), path=path, name=path)
     if isinstance(source, bytes | bytearray | memoryview):
         data = io.BytesIO(source)
-        return Checked(demuxer=demuxer_of(bytes(source[:HEAD_BYTES]), name="<bytes>"), file=data)
+        head = read_head(data.read(HEAD_BYTES), data.read)
+        return Checked(demuxer=demuxer_of(head, name="<bytes>"), file=data)
     if hasattr(source, "read"):
         return _check_file(source, forward_only=forward_only)
     raise TypeError(
@@ -191,6 +192,7 @@ def _check_file(source: Any, *, forward_only: bool) -> Checked:
         raise TypeError(f"source ({name}) must be a binary file; open it with mode 'rb'")
     while 0 < len(head) < HEAD_BYTES and (more := source.read(HEAD_BYTES - len(head))):
         head += more  # a pipe gives what it has
+    head = read_head(head, source.read)
     demuxer = demuxer_of(head, name=name)
     file = source
     if not seekable:
@@ -241,7 +243,7 @@ def demuxer_of(head: bytes, *, name: str) -> str:
     """Name the demuxer for a file's first bytes.
 
     Args:
-        head: The first `HEAD_BYTES` bytes (fewer when the file is shorter).
+        head: The first `HEAD_BYTES` bytes (fewer when the file is shorter; of a PNG, more).
         name: How the error calls the source.
 
     Raises:
@@ -259,7 +261,7 @@ def demuxer_of(head: bytes, *, name: str) -> str:
         return _riff(head, name)
     if head.startswith(_GIFS) and len(head) > 10 and 0 not in struct.unpack("<2H", head[6:10]):
         return "gif"  # of a single picture, it is a video of one frame
-    if head.startswith(_PNG) and b"acTL" in head.partition(b"IDAT")[0]:
+    if head.startswith(PNG) and moves(head):
         return "apng"
     for packet_bytes, first in ((188, 0), (192, 4)):
         syncs = head[first::packet_bytes]
@@ -277,7 +279,8 @@ def demuxer_of(head: bytes, *, name: str) -> str:
     raise VideoError(
         "not_media",
         f"{name} begins with {head[:12]!r}, which is no container that is read here "
-        "(mp4/mov, matroska/webm, avi, flv, mpeg-ts, mpeg-ps, asf, ogg, gif, apng, raw h264/hevc)",
+        "(mp4/mov, matroska/webm, avi, flv, mpeg-ts, mpeg-ps, asf, ogg, gif, apng, "
+        "webp, raw h264/hevc)",
     )
 
 
@@ -311,11 +314,7 @@ def _riff(head: bytes, name: str) -> str:
     if kind == b"AVI ":
         return "avi"
     if kind == b"WEBP" and head[12:16] == b"VP8X" and head[20:21] and head[20] & 2:
-        raise VideoError(
-            "unsupported_codec",
-            f"{name} is an animated WebP, which no decoder here reads; convert it to GIF, APNG or "
-            "mp4, or give its frames as a list of pictures (PIL.ImageSequence)",
-        )
+        return "webp"  # an animation; FFmpeg has no demuxer for it: see `webp`
     if kind == b"WEBP":
         raise VideoError("not_video", f"{name} is an image, not a video")
     if kind == b"WAVE":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
+import zlib
 
 import av
 import numpy as np
@@ -103,7 +105,26 @@ def test_a_still_picture_is_no_video(kind):
     assert caught.value.reason == "not_video"
 
 
-def test_an_animated_webp_is_refused_in_words():
-    with pytest.raises(VideoError, match="animated WebP.*list of pictures") as caught:
-        len(Video(_animation("WEBP", lossless=True)))
-    assert caught.value.reason == "unsupported_codec"
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def _with_text(content: bytes, text: bytes) -> bytes:
+    """A PNG with a text after its header."""
+    return content[:33] + _chunk(b"tEXt", b"Comment\0" + text) + content[33:]
+
+
+@pytest.mark.parametrize("text", [b"x" * 5000, b"x" * 100_000, b"IDAT acTL", b"IDAT" * 500])
+def test_metadata_before_the_mark_of_an_apng_hides_it_not(text, tmp_path):
+    content = _animation("PNG", has_holes=False)
+    long = _with_text(content, text)
+    path = tmp_path / "moving.png"
+    path.write_bytes(long)
+    wanted = Video(content).read_array(range(6))
+    for source in (long, path, io.BytesIO(long)):
+        assert np.array_equal(Video(source).read_array(range(6)), wanted)
+    file = io.BytesIO()
+    _pictures(has_holes=False)[0].save(file, "PNG")
+    with pytest.raises(VideoError, match="is an image"):
+        len(Video(_with_text(file.getvalue(), text)))

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
-from ..container import open_container
+from ..container import Opened, open_container
 from ..shelf import check_size
 from ..sniff import Checked
+from ..webp import DEMUXER
 from .forward import ForwardReader
+from .forward_webp import ForwardWebp
 
 if TYPE_CHECKING:
     import torch
@@ -123,16 +125,14 @@ def _stream(
     spend: Callable[[Cost], None],
 ) -> Generator[StreamArray, None, None]:
     start, process = time.perf_counter(), os.getpid()
-    opened = open_container(get_checked(), max_pixels=max_pixels)
+    checked = get_checked()
+    opened, reader = _open(checked, every_seconds, size, max_pixels)
     try:
-        reader = ForwardReader(
-            opened, every_seconds=every_seconds, size=size, max_pixels=max_pixels
-        )
         frames = reader.frames()
         for count in itertools.count(1):
             if os.getpid() != process:
                 raise RuntimeError(
-                    f"the stream of {opened.checked.name} was begun in another process, which "
+                    f"the stream of {checked.name} was begun in another process, which "
                     "shares its place in the file; begin a new one here"
                 )
             decoded, read = reader.frames_decoded, reader.bytes_read
@@ -159,3 +159,22 @@ def _stream(
             start = time.perf_counter()
     finally:
         opened.close()
+
+
+def _open(
+    checked: Checked, every_seconds: float, size: tuple[int, int] | None, max_pixels: int
+) -> tuple[Opened | ForwardWebp, ForwardReader | ForwardWebp]:
+    """Return what is to be closed, and what reads."""
+    if checked.demuxer == DEMUXER:
+        animation = ForwardWebp(
+            checked, every_seconds=every_seconds, size=size, max_pixels=max_pixels
+        )
+        return animation, animation
+    opened = open_container(checked, max_pixels=max_pixels)
+    try:
+        return opened, ForwardReader(
+            opened, every_seconds=every_seconds, size=size, max_pixels=max_pixels
+        )
+    except BaseException:
+        opened.close()
+        raise
