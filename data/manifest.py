@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .durable import write_durably
+from .fingerprint import same_content
 
 MANIFEST_NAME = ".run.json"
 """Hidden, so that whoever reads the directory as a table passes over it."""
@@ -55,10 +56,15 @@ class RunManifest:
     def differences(self, other: RunManifest) -> list[str]:
         """Name what differs, as `budget: 0.5 -> 0.3` (this one -> the other), sorted by name.
 
-        Contents are compared where both tell them: manifests of older versions do not.
+        Contents are compared where both tell them: manifests of older versions do not. A table
+        with new lines behind the old ones is no difference.
         """
         mine, theirs = _flat(self), _flat(other)
-        told = self.contents.keys() & other.contents.keys()
+        told = {
+            name
+            for name in self.contents.keys() & other.contents.keys()
+            if not same_content(self.contents[name], other.contents[name])
+        }
         mine |= {f"content of {name}": self.contents[name] for name in told}
         theirs |= {f"content of {name}": other.contents[name] for name in told}
         return [
@@ -97,6 +103,7 @@ def open_run(
     manifest: RunManifest,
     *,
     resume: bool,
+    anyway: bool = False,
     rank: int = 0,
     wait_seconds: float = 120.0,
 ) -> None:
@@ -109,6 +116,8 @@ def open_run(
         manifest: What this run is asked to do.
         resume: True: go on with a run of the same manifest (or start one in an empty directory).
             False: the directory must be empty or absent.
+        anyway: Go on with a run of another configuration, which becomes that of `manifest`; the
+            rows that are there stay as they are.
         rank: This process's rank.
         wait_seconds: How long ranks other than 0 wait for rank 0.
 
@@ -135,12 +144,17 @@ def open_run(
         _wait_for(directory, wait_seconds)
     found = RunManifest.read(directory)
     assert found is not None
-    if differences := found.differences(manifest):
+    differences = found.differences(manifest)
+    if differences and not anyway:
         raise OutputRefused(
             f"output ({directory}) holds a run with another configuration: "
-            f"{'; '.join(differences)}. Resume with the same configuration, or choose another "
+            f"{'; '.join(differences)}. Resume with the same configuration, go on all the same "
+            "(--resume-anyway: the rows that are there stay as they are), or choose another "
             "output directory"
         )
+    contents = {**found.contents, **manifest.contents}
+    if rank == 0 and (differences or found.contents != contents):
+        replace(manifest, contents=contents).write(directory)
 
 
 def check_output(directory: str | os.PathLike[str], *, resume: bool) -> None:

@@ -6,7 +6,8 @@ Exit codes:
   2   what was asked for cannot be done: arguments, inputs none of which is there, an output that is
       not to be written to, a model that cannot be loaded
   3   some inputs are partial, bad or left out, or one ended the run (`--on-error raise`)
-  75  stopped and resumable: a signal, or a disk that refused
+  75  resumable: stopped by a signal or by a disk that refused, or inputs of another rank have no
+      row and that rank is not at work
 """
 
 from __future__ import annotations
@@ -67,6 +68,12 @@ def run(
     ] = "record",
     top_k: Annotated[int | None, typer.Option(min=1, help="Predictions kept per input.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    resume_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--resume-anyway", help="Go on although the inputs, the model or an option changed."
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Remove the run in the output directory first.")
     ] = False,
@@ -113,6 +120,7 @@ def run(
             on_error=on_error,
             top_k=top_k,
             resume=resume,
+            resume_anyway=resume_anyway,
             overwrite=overwrite,
             format=format,
             column=column,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,6 @@ from rich.text import Text
 import temporal
 
 from ..data import collect
-from ..data.collection import HOLDS_MANY
 from ..data.ledger import CommitError, read_rows
 from ..data.manifest import RunManifest, check_output
 from .command_checks import check_inputs, check_overwrite, remove_run
@@ -25,19 +23,19 @@ from .faults import StoppedFault, UsageFault
 from .job import InputFailed, OnError, known_targets, run
 from .ranks import Ranks
 from .report import print_all, summary_table
+from .run_contents import as_before, contents, is_same_place
+from .shares import told
 from .stop import stop_on_signal
 from .summary import SUMMARY_COLUMNS, Summary, summarize
 
 # A bar with an end is worth this much counting before the work begins, and no more.
 _LONGEST_COUNT_SECONDS = 1.0
 
+# Ranks that are started together may come to their work this long after each other.
+_START_SECONDS = 20.0
+
 _BAD_INPUTS = 3
 """Exit code where an input is bad, whatever was to become of it."""
-
-# What decides a saved model's rows: these files are small enough to be read ...
-_READ_FILES = ("*config.json", "tokenizer*", "vocab.*", "merges.txt")
-# ... and these are not.
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +54,7 @@ class RunRequest:
     on_error: OnError
     top_k: int | None
     resume: bool
+    resume_anyway: bool = False
     overwrite: bool
     format: Literal["parquet", "jsonl"]
     column: str | None
@@ -77,8 +76,16 @@ class RunRequest:
         """Which URLs are read, as it is written down."""
         return self.allow_remote if isinstance(self.allow_remote, bool) else [*self.allow_remote]
 
-    def manifest(self, model_name: str) -> RunManifest:
-        """What a resumed run must equal: batch size and device change no row, `limit` may grow."""
+    def manifest(self, model_name: str, *, reads_files: bool = True) -> RunManifest:
+        """What a resumed run must equal: batch size and device change no row, `limit` may grow.
+
+        Args:
+            model_name: The pipeline's.
+            reads_files: False: leave out what the files hold, which costs reading them.
+        """
+        before = RunManifest.read(self.output) if self.output.is_dir() else None
+        if before is not None and is_same_place(before.model, model_name):
+            model_name = before.model
         options: dict[str, Any] = {
             "inputs": list(self.inputs),
             "column": self.column,
@@ -98,22 +105,8 @@ class RunRequest:
             budget=self.budget,
             options=options,
             version=temporal.__version__,
-            contents=self.contents(),
+            contents=contents(self.model, self.inputs, before) if reads_files else {},
         )
-
-    def contents(self) -> dict[str, str]:
-        """Fingerprints of the model's folder and of tables and lists that were named.
-
-        Not of what globs and directories hold, nor of the videos themselves.
-        """
-        found: dict[str, str] = {}
-        if self.model is not None and (folder := Path(self.model).expanduser()).is_dir():
-            found["model"] = _folder_digest(folder)
-        for name in self.inputs:
-            path = Path(name)
-            if path.suffix.lower() in HOLDS_MANY and path.is_file():
-                found[f"input {name}"] = _size_and_time(path)
-        return found
 
 
 def run_command(request: RunRequest) -> int:
@@ -124,15 +117,23 @@ def run_command(request: RunRequest) -> int:
         OutputRefused: the output directory cannot be used.
         StoppedFault: the disk refused; what was committed is safe.
     """
-    ranks = Ranks.from_environment()
+    try:
+        ranks = Ranks.from_environment()
+    except ValueError as error:
+        raise UsageFault(str(error)) from error
     _check_device(ranks.device(request.device))
     with stop_on_signal() as stop:
         if request.overwrite:
             _check_overwrite(request, ranks)
         elif ranks.is_first:
-            check_output(request.output, resume=request.resume)
+            check_output(request.output, resume=request.resume or request.resume_anyway)
+        if request.resume or request.resume_anyway:
+            request = replace(request, inputs=as_before(request.inputs, request.output))
         check_inputs(_items(request, notify=_keep_quiet))
-        ranks.join()
+        try:
+            ranks.join()
+        except TimeoutError as error:
+            raise StoppedFault(str(error)) from error
         with _quiet_loading() if request.quiet else nullcontext():
             pipe = _pipeline(request, ranks)
         if request.overwrite:  # nothing is lost for a model that cannot be loaded
@@ -145,7 +146,7 @@ def run_command(request: RunRequest) -> int:
                 pipe,
                 _items(request, notify=_tell if shows else _keep_quiet),
                 request.output,
-                manifest=request.manifest(pipe.model_name),
+                manifest=request.manifest(pipe.model_name, reads_files=ranks.is_first),
                 format=request.format,
                 resume=request.resume,
                 on_error=request.on_error,
@@ -155,6 +156,8 @@ def run_command(request: RunRequest) -> int:
                 rank=ranks.rank,
                 world_size=ranks.world_size,
                 stop=stop,
+                resume_anyway=request.resume_anyway,
+                patience_seconds=0 if ranks.are_connected else _START_SECONDS,
             )
         except CommitError as error:
             raise StoppedFault(str(error)) from error
@@ -169,31 +172,17 @@ def run_command(request: RunRequest) -> int:
         if ranks.world_size > 1:
             rows = read_rows(request.output, columns=SUMMARY_COLUMNS)
             labels = known_targets(pipe)
-            summary = summarize(rows, skipped=summary.skipped, labels=labels)
+            apart = not ranks.are_connected  # the others have come here as well otherwise
+            summary = replace(
+                summarize(rows, skipped=summary.skipped, labels=labels),
+                unread=summary.unread if apart else {},
+                at_work=summary.at_work if apart else (),
+            )
+        for sentence in told(summary.unread, summary.at_work):
+            typer.echo(sentence, err=True)
         _show(summary, request, shows)
         ranks.wait_for_all()  # the table is out before any rank leaves with the code of errors
-    return _BAD_INPUTS if summary.skipped else summary.exit_code
-
-
-def _folder_digest(folder: Path) -> str:
-    """First 16 hex digits of a SHA-256: small files by content, weights by size and time."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if not path.is_file():
-            continue
-        if any(path.match(pattern) for pattern in _READ_FILES):
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-        elif path.suffix in _WEIGHTS:
-            content = _size_and_time(path)
-        else:
-            continue
-        digest.update(f"{path.name}: {content}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:16]
-
-
-def _size_and_time(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size} bytes, mtime_ns {status.st_mtime_ns}"
+    return _BAD_INPUTS if summary.skipped and not summary.unread else summary.exit_code
 
 
 def _check_device(device: str | None) -> None:
@@ -236,7 +225,7 @@ def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
 
 
 def _check_overwrite(request: RunRequest, ranks: Ranks) -> None:
-    if request.resume:
+    if request.resume or request.resume_anyway:
         raise UsageFault("--overwrite and --resume exclude each other: give one of them")
     if ranks.world_size > 1 and not ranks.are_connected:
         raise UsageFault(
@@ -304,5 +293,6 @@ def _show(summary: Summary, request: RunRequest, shows: bool) -> None:
     if not shows:
         return
     sys.stderr.flush()
-    end = "stopped; go on with --resume" if summary.stopped else "results"
+    end = "not all was read; go on with --resume" if summary.unread else "results"
+    end = "stopped; go on with --resume" if summary.stopped else end
     print_all(summary_table(summary), Text(f"{end}: {request.output}"))

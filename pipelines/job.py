@@ -23,9 +23,11 @@ from ..data.ledger import (
 from ..data.manifest import RunManifest, open_run
 from .reading import Reading
 from .row import row_of, row_schema, spans_value, storable
+from .shares import OtherShares
 from .stop import Stop, stop_on_signal
 from .streams import Forgiving
 from .summary import SUMMARY_COLUMNS, Summary, summarize
+from .targets import known_targets, label_names, name_of_another, target_class, target_name
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -82,6 +84,8 @@ def run(
     rank: int = 0,
     world_size: int = 1,
     stop: threading.Event | Stop | None = None,
+    resume_anyway: bool = False,
+    patience_seconds: float = 0.0,
 ) -> Summary:
     """Read every item with `pipe` and commit one row for each to `output`.
 
@@ -106,6 +110,10 @@ def run(
         rank: This process's rank: it takes the items whose position modulo `world_size` is this.
         world_size: Number of ranks sharing `output`; it may change between runs.
         stop: Set it to stop the run as a signal would; None: only signals do.
+        resume_anyway: Go on with the run in `output` although its configuration was another: the
+            rows that are there stay as they are.
+        patience_seconds: At the end, how long other ranks may take to begin before
+            `Summary.unread` says that they did not.
 
     Returns:
         The summary of all rows in `output`, those of other ranks and earlier runs included.
@@ -118,7 +126,8 @@ def run(
     if on_error not in ("raise", "record", "skip"):
         raise ValueError(f"on_error ({on_error!r}) must be 'raise', 'record' or 'skip'")
     manifest = manifest or RunManifest(task=getattr(pipe, "task", ""), model=pipe.model_name)
-    open_run(output, manifest, resume=resume, rank=rank)
+    resume = resume or resume_anyway
+    open_run(output, manifest, resume=resume, anyway=resume_anyway, rank=rank)
     schema = row_schema(keep_text=keep_text)
     check_columns(output, schema)
     is_video = manifest.task.startswith("video")
@@ -148,12 +157,19 @@ def run(
             job.work(items, bar)
         if not job.stopped:
             writer.join()
-    return summarize(
+    unread: dict[int, int] = {}
+    at_work: list[int] = []
+    if not job.stopped:
+        unread, at_work = job.others.unread(
+            output, rows_for_all=on_error != "skip", patience_seconds=patience_seconds
+        )
+    summary = summarize(
         read_rows(output, columns=SUMMARY_COLUMNS),
         skipped=job.skipped,
         stopped=job.stopped,
         labels=known_targets(pipe),
     )
+    return replace(summary, unread=unread, at_work=tuple(at_work))
 
 
 class _Job:
@@ -177,6 +193,7 @@ class _Job:
         self.done: set[str] = set()
         self._seen: set[str] = set()
         self.share = (0, 1)
+        self.others = OtherShares()
         self.skipped = 0
         self.stopped = False
         self._units_read = self._units_total = 0
@@ -245,6 +262,7 @@ class _Job:
         rank, world_size = self.share
         for position, item in enumerate(items):
             if position % world_size != rank:
+                self.others.ids[position % world_size].append(storable(item.id))
                 continue
             item_id = storable(item.id)
             if item_id in self._seen:
@@ -275,7 +293,7 @@ class _Job:
         given, best = pending.target_class, reading.classes[:1]
         is_other = given is not None and bool(best) and best[0] != given
         if is_other and target == reading.predictions[0]["label"]:
-            target = _name_of_another(str(target), given)
+            target = name_of_another(str(target), given)
         row = row_of(
             reading,
             target=target,
@@ -291,48 +309,6 @@ class _Job:
         tell = getattr(self.pipe, "dense_macs", None)
         macs: int | None = tell(reading.trace) if tell and reading.trace else None
         return macs
-
-
-def label_names(pipe: Any) -> dict[int, str]:
-    """The model's label names by index; empty where the pipeline does not tell."""
-    config = getattr(getattr(pipe, "model", None), "config", None)
-    names = getattr(pipe, "id2label", None) or getattr(config, "id2label", None) or {}
-    return {int(index): str(name) for index, name in names.items()}
-
-
-def known_targets(pipe: Any) -> tuple[str, ...]:
-    """What the targets of rows may be that are classes of the model: see `_Job._row`."""
-    names = label_names(pipe)
-    others = [_name_of_another(name, index) for index, name in names.items()]
-    return (*names.values(), *others)
-
-
-def _name_of_another(name: str, index: int | None) -> str:
-    """Name a class where another one of the same name was predicted."""
-    return f"{name} ({index})"
-
-
-def target_name(label: Any, names: dict[int, str]) -> str | None:
-    """Name an input's own label as the model names it, so that the two can be compared.
-
-    A label that is one of the model's names (in any case) is that name; an index, as a number or
-    as digits, is the name it stands for; anything else is kept as text.
-    """
-    if label is None:
-        return None
-    text = storable(str(label))
-    for name in names.values():
-        if name.casefold() == text.casefold():
-            return name
-    return names.get(int(text), text) if text.lstrip("-").isdecimal() else text
-
-
-def target_class(label: Any, names: dict[int, str]) -> int | None:
-    """The class that an input's own label stands for, where it is an index and not a name."""
-    text = str(label)
-    if not text.isdecimal() or text in names.values():
-        return None
-    return int(text) if int(text) in names else None
 
 
 def _path_of(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Which process of a run this is, and waiting for the others (`torchrun`)."""
+"""Which process of a run this is (`torchrun`, MPI, SLURM), and waiting for the others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ from datetime import timedelta
 
 # Ranks meet only at the end of a run, and the slowest may need days longer than the fastest.
 _LONGEST_RUN = timedelta(days=365)
+# ... and at its start, when one that does not come never will.
+_LONGEST_START = timedelta(minutes=10)
+
+# The variables of each launcher: this process, how many there are, this one on its machine.
+_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+_SLURM = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID")
+_LAUNCHERS = (
+    _TORCHRUN,
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK"),
+    ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
+    _SLURM,
+)
+# The shell of an allocation (`salloc`) knows how many tasks it may start, and is none of them.
+_SIZE_IS_NO_PROCESS = (_SLURM,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,16 +39,45 @@ class Ranks:
     local_rank: int = 0
     """This process among those of its machine: the index of its accelerator."""
 
+    has_address: bool = False
+    """Whether the processes can meet (`torchrun`); those of other launchers work apart."""
+
     @classmethod
     def from_environment(cls) -> Ranks:
-        """Read RANK, WORLD_SIZE and LOCAL_RANK as `torchrun` sets them; one process without."""
-        rank = int(os.environ.get("RANK", 0))
-        world_size = int(os.environ.get("WORLD_SIZE", 1))
-        if not 0 <= rank < world_size:
-            raise ValueError(f"RANK ({rank}) must be >= 0 and < WORLD_SIZE ({world_size})")
-        return cls(
-            rank=rank, world_size=world_size, local_rank=int(os.environ.get("LOCAL_RANK", rank))
-        )
+        """Read what the launcher set: `torchrun`, else MPI, else SLURM; one process without.
+
+        Raises:
+            ValueError: the variables do not tell which process of how many this is.
+        """
+        environment = os.environ
+        for launcher in _LAUNCHERS:
+            rank, size = (_number(name) for name in launcher[:2])
+            if rank is None and (size is None or size == 1 or launcher in _SIZE_IS_NO_PROCESS):
+                continue
+            if rank is None or size is None:
+                there, missing = launcher[:2] if size is None else launcher[1::-1]
+                raise ValueError(
+                    f"{there} ({environment[there]}) is set and {missing} is not, so that it is "
+                    "not known which process of how many this is; set both, or unset both to "
+                    "read everything with one process"
+                )
+            if not 0 <= rank < size:
+                raise ValueError(
+                    f"{launcher[0]} ({rank}) must be >= 0 and < {launcher[1]} ({size})"
+                )
+            local_rank = _number(launcher[2])
+            return cls(
+                rank=rank,
+                world_size=size,
+                local_rank=rank if local_rank is None else local_rank,
+                has_address=launcher is _TORCHRUN and "MASTER_ADDR" in environment,
+            )
+        if _number("PMIX_RANK") is not None:
+            raise ValueError(
+                f"PMIX_RANK ({environment['PMIX_RANK']}) is set without the number of processes; "
+                "set RANK and WORLD_SIZE as well, or unset it to read everything with one process"
+            )
+        return cls()
 
     @property
     def is_first(self) -> bool:
@@ -46,18 +90,33 @@ class Ranks:
             return device
         import torch
 
-        return f"cuda:{self.local_rank}" if torch.cuda.is_available() else device
+        if not torch.cuda.is_available():
+            return device
+        return f"cuda:{self.local_rank % torch.cuda.device_count()}"  # SLURM may show each its own
 
     def join(self) -> None:
         """Connect the ranks, before they work; nothing to do for one process.
 
-        Ranks that were started apart (RANK and WORLD_SIZE without MASTER_ADDR) share an output
-        as well, but do not wait for each other.
-        """
-        if self.are_connected:
-            import torch.distributed as dist
+        Ranks that were started apart (RANK and WORLD_SIZE without MASTER_ADDR; MPI and SLURM)
+        share an output as well, but do not wait for each other.
 
-            dist.init_process_group("gloo", timeout=_LONGEST_RUN)
+        Raises:
+            TimeoutError: another rank did not come.
+        """
+        if not self.are_connected:
+            return
+        import torch.distributed as dist
+
+        try:
+            store, rank, size = next(dist.rendezvous("env://", timeout=_LONGEST_START))
+            dist.init_process_group(
+                "gloo", store=store, rank=rank, world_size=size, timeout=_LONGEST_RUN
+            )
+        except dist.DistStoreError as error:
+            raise TimeoutError(
+                f"not all of the {self.world_size} ranks (WORLD_SIZE) came within "
+                f"{_LONGEST_START}; start all of them, or unset RANK and WORLD_SIZE"
+            ) from error
 
     def wait_for_all(self) -> None:
         """Return when every rank has come here; `join` goes before.
@@ -76,4 +135,14 @@ class Ranks:
     @property
     def are_connected(self) -> bool:
         """Whether there are others, and they can be waited for."""
-        return self.world_size > 1 and "MASTER_ADDR" in os.environ
+        return self.world_size > 1 and self.has_address
+
+
+def _number(name: str) -> int | None:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{name} ({text!r}) must be a whole number") from None

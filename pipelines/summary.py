@@ -50,6 +50,12 @@ class Summary:
     stopped: bool = False
     """The run was stopped with inputs left; it can be resumed."""
 
+    unread: Mapping[int, int] = field(default_factory=dict)
+    """Inputs without a row by rank, of ranks that no process works as: the run is not complete."""
+
+    at_work: tuple[int, ...] = ()
+    """Other ranks that were still at work when this one ended; the last one tells for all."""
+
     units: str = "units"
     """What the inputs are made of: `"frames"`, `"tokens"` ..., or `"units"` when mixed."""
 
@@ -122,8 +128,11 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0: every row is ok. 3: some are partial or error. 75: stopped and resumable."""
-        if self.stopped:
+        """0: every row is ok. 3: some are partial or error. 75: it can be resumed.
+
+        That is where it was stopped, or where a rank that is not at work has not done its share.
+        """
+        if self.stopped or self.unread:
             return 75
         return 3 if self.partial or self.error else 0
 

@@ -17,10 +17,11 @@ import pytest
 import temporal
 from temporal.data.ledger import CommitError, ResultWriter, parts, read_rows
 from temporal.data.manifest import MANIFEST_NAME, OutputRefused
-from temporal.pipelines.job import InputFailed, run, target_name
+from temporal.pipelines.job import InputFailed, run
 from temporal.pipelines.reading import Reading, ReadingError
 from temporal.pipelines.row import row_schema
 from temporal.pipelines.summary import Summary, summarize
+from temporal.pipelines.targets import target_name
 
 from .fake_pipe import FakeItem, FakePipe, numbered_items
 

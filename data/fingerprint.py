@@ -1,0 +1,77 @@
+"""What a file is (`120 bytes, sha256 9f86...`), whatever its name and its time of change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+_GROWN = ", grown from "
+_CHUNK_BYTES = 1 << 20
+
+_APPENDED = {".csv", ".tsv", ".jsonl", ".txt"}
+"""Files whose first rows stay what they are when lines are written behind them."""
+
+
+def fingerprint(path: str | os.PathLike[str], *, before: str | None = None) -> str:
+    """Read a file and say what it is.
+
+    Args:
+        path: The file.
+        before: An earlier fingerprint of it. When lines were written behind what it tells of, the
+            result says so, and is still the same content (`same_content`).
+    """
+    path = Path(path)
+    status = path.stat()
+    if before == _by_time(status):  # written by an older version, which did not read the file
+        return before
+    size = _size_of(before) if before and path.suffix.lower() in _APPENDED else None
+    digest, grown = hashlib.sha256(), ""
+    with path.open("rb") as file:
+        if size is not None and 0 < size < status.st_size:
+            last = _update(digest, file, size)
+            earlier = _told(size, digest)
+            following = file.read(1)
+            if earlier == _own(before) and (last == b"\n" or following in (b"\n", b"\r")):
+                grown = f"{_GROWN}{earlier}"
+            digest.update(following)
+        _update(digest, file, None)
+        return _told(file.tell(), digest) + grown
+
+
+def same_content(found: str, now: str) -> bool:
+    """Whether a fingerprint of now is that of an earlier one, perhaps with lines behind it."""
+    own, _, earlier = now.partition(_GROWN)
+    return _own(found) in (own, earlier)
+
+
+def _own(text: str | None) -> str:
+    return (text or "").partition(_GROWN)[0]
+
+
+def _size_of(before: str) -> int | None:
+    number, unit, _ = before.partition(" bytes, sha256 ")
+    return int(number) if unit and number.isdecimal() else None
+
+
+def _told(size: int, digest: hashlib._Hash) -> str:
+    return f"{size} bytes, sha256 {digest.hexdigest()}"
+
+
+def _by_time(status: os.stat_result) -> str:
+    return f"{status.st_size} bytes, mtime_ns {status.st_mtime_ns}"
+
+
+def _update(digest: hashlib._Hash, file: BinaryIO, size: int | None) -> bytes:
+    """Feed `size` bytes (None: all that are left); return the last one."""
+    last = b""
+    while size is None or size > 0:
+        wanted = _CHUNK_BYTES if size is None else min(size, _CHUNK_BYTES)
+        data = file.read(wanted)
+        if not data:
+            break
+        digest.update(data)
+        last = data[-1:]
+        size = None if size is None else size - len(data)
+    return last
