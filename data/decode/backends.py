@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .container import Opened, open_container
 from .decord import DecordReader
+from .headers.times import timed_frames
 from .index import VideoIndex
 from .pyav import PyavReader
 from .rules import FASTEST_FIRST, why_not
@@ -18,6 +19,8 @@ from .shelf import Shelf
 from .sniff import Checked
 from .torchcodec import TorchcodecReader, check_installed
 from .webp import DEMUXER, WebpReader
+
+_HARMLESS_TIMES = 100_000
 
 Backend = Literal["auto", "pyav", "decord", "torchcodec"]
 
@@ -63,12 +66,34 @@ def check_backend(backend: str) -> None:
         check_installed()
 
 
-def backend_for(wanted: Backend, index: VideoIndex) -> str:
-    """Name the decoder that reads a file: `"pyav"`, `"decord"`, `"torchcodec"` or `"pillow"`."""
+def backend_for(wanted: Backend, index: VideoIndex, get_checked: Callable[[], Checked]) -> str:
+    """Name the decoder that reads a file: `"pyav"`, `"decord"`, `"torchcodec"` or `"pillow"`.
+
+    Args:
+        wanted: What was asked for.
+        index: The file's index.
+        get_checked: Gives the file, which is asked only where PyAV is not chosen anyway.
+    """
     if index.container == DEMUXER:
         return WebpReader.backend
     choices = FASTEST_FIRST if wanted == "auto" else (wanted, "pyav")
-    return next(backend for backend in choices if why_not(backend, index) is None)
+    for backend in choices:
+        if backend == "pyav":
+            break
+        if why_not(backend, index) is None and not _times_lie(index, get_checked()):
+            return backend
+    return "pyav"
+
+
+def _times_lie(index: VideoIndex, checked: Checked) -> bool:
+    """Whether a file has times for far more frames than it has.
+
+    The demuxers of other decoders make room for each of them: gigabytes for a number.
+    """
+    if index.container != "mov":
+        return False
+    with checked.open_file() as file:
+        return timed_frames(file) > 2 * len(index.packets.pts) + _HARMLESS_TIMES
 
 
 def open_reader(

@@ -102,7 +102,7 @@ class Opening:
 
     def get_backend(self) -> str:
         """Name the decoder that reads this file."""
-        return backend_for(self._wanted, self.get_index())
+        return backend_for(self._wanted, self.get_index(), self.get_checked)
 
     def get_checked(self, *, forward_only: bool = False) -> Checked:
         """Return the source, which may then be given to a decoder."""

@@ -7,6 +7,7 @@ import pytest
 
 from temporal.data import Video
 from temporal.data.decode import torchcodec as torchcodec_reader
+from temporal.data.decode.headers.times import timed_frames
 from temporal.data.decode.rules import why_not
 
 from .zoo.kind import Kind
@@ -128,3 +129,15 @@ def test_a_missing_backend_says_how_to_get_it(clips, monkeypatch):
     monkeypatch.setattr(torchcodec_reader.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'temporal-nn\[torchcodec\]'"):
         Video(clips.path("h264.mp4"), backend="torchcodec")
+
+
+def test_times_for_frames_that_are_not_there_are_no_reason_to_make_room(tmp_path, clips):
+    """decord's demuxer takes gigabytes for them."""
+    (kind,) = [kind for kind in UNUSUAL if kind.name == "times_lie.mp4"]
+    kind.make(tmp_path / "a.mp4")
+    with open(tmp_path / "a.mp4", "rb") as file:
+        assert timed_frames(file) == 0x0FFFFFFF
+    assert Video(tmp_path / "a.mp4", backend="decord").backend == "pyav"
+    with open(clips.path("h264.mp4"), "rb") as file:
+        assert timed_frames(file) == 60
+    assert Video(clips.path("h264.mp4"), backend="decord").backend == "decord"
