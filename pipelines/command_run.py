@@ -173,10 +173,12 @@ def run_command(request: RunRequest) -> int:
             rows = read_rows(request.output, columns=SUMMARY_COLUMNS)
             labels = known_targets(pipe)
             apart = not ranks.are_connected  # the others have come here as well otherwise
-            summary = replace(
-                summarize(rows, skipped=summary.skipped, labels=labels),
+            summary = summarize(
+                rows,
+                skipped=summary.skipped,
                 unread=summary.unread if apart else {},
                 at_work=summary.at_work if apart else (),
+                labels=labels,
             )
         for sentence in told(summary.unread, summary.at_work):
             typer.echo(sentence, err=True)

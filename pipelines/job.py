@@ -163,13 +163,14 @@ def run(
         unread, at_work = job.others.unread(
             output, rows_for_all=on_error != "skip", patience_seconds=patience_seconds
         )
-    summary = summarize(
+    return summarize(
         read_rows(output, columns=SUMMARY_COLUMNS),
         skipped=job.skipped,
         stopped=job.stopped,
+        unread=unread,
+        at_work=at_work,
         labels=known_targets(pipe),
     )
-    return replace(summary, unread=unread, at_work=tuple(at_work))
 
 
 class _Job:

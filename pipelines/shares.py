@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ..data.ledger import committed_ids
 from ..data.lock import is_at_work
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 1.0
 
 
 @dataclass
@@ -47,7 +47,7 @@ class OtherShares:
             absent = {rank: count for rank, count in missing.items() if rank not in working}
             if not absent or time.monotonic() >= deadline:
                 return absent, sorted(missing.keys() & working)
-            time.sleep(_POLL_SECONDS)
+            time.sleep(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
 
     def _missing(self, done: Collection[str], rows_for_all: bool) -> Counter[int]:
         missing: Counter[int] = Counter()

@@ -142,6 +142,8 @@ def summarize(
     *,
     skipped: int = 0,
     stopped: bool = False,
+    unread: Mapping[int, int] | None = None,
+    at_work: Iterable[int] = (),
     labels: Collection[str] | None = None,
 ) -> Summary:
     """Add up rows, one by one (they need not fit in memory).
@@ -150,6 +152,8 @@ def summarize(
         rows: As `temporal.data.ledger.read_rows` yields them, with `SUMMARY_COLUMNS` at least.
         skipped: Bad inputs without a row.
         stopped: Whether inputs are left.
+        unread: Inputs without a row by rank, of ranks that no process works as.
+        at_work: Other ranks that are still at work.
         labels: The model's; an input's own label that is none of them tells nothing about the
             prediction. None or empty: not known, and every label may be one.
     """
@@ -204,6 +208,8 @@ def summarize(
         model_labels=tuple(islice(labels or (), _FEW)) if foreign_labels else (),
         skipped=skipped,
         stopped=stopped,
+        unread=dict(unread or {}),
+        at_work=tuple(at_work),
         units=f"{kinds.pop()}s" if len(kinds) == 1 else "units",
         dense_macs=dense_macs if sums["traced"] else None,
         decode_seconds=decode_seconds,

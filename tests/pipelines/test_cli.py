@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 import temporal
 from temporal.data.ledger import parts, read_rows
+from temporal.pipelines import command_run
 from temporal.pipelines.cli import app
 
 from .fake_cli import BUILT
@@ -260,13 +261,16 @@ def test_ranks_share_an_output_and_the_first_speaks_for_all(
     broken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out"
+    monkeypatch.setattr(command_run, "_START_SECONDS", 0.1)
     monkeypatch.setenv("WORLD_SIZE", "2")
     results = []
     for rank in range(2):
         monkeypatch.setenv("RANK", str(rank))
         results.append(temporal_run(broken, "--output", output))
     assert "2 inputs: 2 ok" in results[0].stdout and results[1].stdout == ""
-    assert [result.exit_code for result in results] == [0, 3]  # the bad row is the second rank's
+    # The first ended before the second had begun; the bad row is the second rank's.
+    assert [result.exit_code for result in results] == [75, 3]
+    assert "rank 1 is not at work and 1 of its inputs have no row" in results[0].stderr
     assert len(ids(output)) == 3
     assert {path.name[:10] for path in parts(output)} == {"part-00000", "part-00001"}
 
