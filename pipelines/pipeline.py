@@ -25,6 +25,7 @@ from .reading_errors import describe_error
 from .scores import FunctionToApply, best_classes, check_function, class_scores, name_of
 from .tasks import TASKS as TASKS
 from .tasks import find_task
+from .threads import with_threads
 
 Order = Literal["input", "completed"]
 OnError = Literal["raise", "record", "skip"]
@@ -228,7 +229,8 @@ class Pipeline:
         top_k = self.top_k if top_k == "" else top_k
         top_k = self.default_top_k if top_k == "" else top_k
         items = items_of(inputs, self.kind, column, id_column)
-        return self._readings(items, order, on_error, top_k)
+        readings = self._readings(items, order, on_error, top_k)
+        return with_threads(readings) if self.device.type == "cpu" else readings
 
     def _for_call(self, **options: Any) -> Any:
         """This pipeline with other options for one call; it stays as it is."""
