@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from .broken import bad_row, bad_table, located
-from .dialect import QUOTE, Dialect, Malformed, find_dialect, parse_record, split_plain
+from .dialect import (
+    QUOTE,
+    Dialect,
+    Malformed,
+    find_dialect,
+    has_lone_quote,
+    parse_record,
+    split_plain,
+)
 from .item import Entry
 from .lines import MAX_LINE_BYTES, open_text, why_no_text
 from .row import Columns, entry_of_row
@@ -159,13 +167,13 @@ class _Records:
         rest: list[str] = []
         while len(rest) < _LONGEST_REST and (line := self._lines.take()) is not None:
             rest.append(line)
-            if _has_lone_quote(line):
+            if has_lone_quote(line):
                 break
         is_end = bool(rest) and _only_closes(rest[-1], dialect.delimiter)
         if is_end and (len(rest) == 1 or not dialect.all_rows(rest[:-1])):
             return
         count = 0
-        while was_open and count < len(rest) and not _has_lone_quote(rest[count]):
+        while was_open and count < len(rest) and not has_lone_quote(rest[count]):
             if dialect.could_be_row(rest[count]):
                 break
             count += 1
@@ -173,10 +181,6 @@ class _Records:
         if 0 < count < len(rest) and QUOTE not in rest[count]:
             doubt = "it may be a row, or the end of the broken one before it"
             self._known[self._lines.number + 1] = doubt
-
-
-def _has_lone_quote(line: str) -> bool:
-    return QUOTE in line.replace(2 * QUOTE, "")
 
 
 def _only_closes(line: str, delimiter: str) -> bool:

@@ -33,6 +33,10 @@ _MAX_VALUES = 20
 _LONGEST_RECORD = 1000
 """Lines of a record that are looked at to know whether the file has such."""
 
+# Under one column, so many records of several lines, and this share of all, are no stray quotes.
+_MIN_LONG = 3
+_LONG_SHARE = 0.1
+
 _MANY_LINES = 8
 """Lines inside one field, each as wide as a row, that are taken for rows where no column tells."""
 
@@ -140,14 +144,14 @@ def find_dialect(path: Path, columns: Columns, delimiter: str) -> Dialect | str:
             return found
         header, num_lines, delimiter = found
         sample = _sample(itertools.chain(start[num_lines:], lines))
-    has_long, places = _long_records(sample, delimiter, len(header))
-    short = [line for place, line in enumerate(sample) if place not in places]
+    records = list(_records(sample, delimiter, len(header)))
+    short = [lines[0] for lines in records if len(lines) == 1]
     return Dialect(
         header=header,
         header_lines=blank + num_lines,
         delimiter=delimiter,
-        is_plain=delimiter == "\t" and _quotes_are_text(sample),
-        has_long_records=has_long,
+        is_plain=delimiter == "\t" and _quotes_are_text(records, len(header)),
+        has_long_records=_has_long_records(records, delimiter, len(header)),
         told=_telling_columns(short, delimiter, len(header))
         or _telling_columns(sample, delimiter, len(header)),
     )
@@ -203,6 +207,11 @@ def split_plain(line: str, delimiter: str) -> list[str]:
     return line.rstrip("\r\n").split(delimiter)
 
 
+def has_lone_quote(text: str) -> bool:
+    """Whether some quote is not doubled."""
+    return QUOTE in text.replace(2 * QUOTE, "")
+
+
 def _kept(lines: Iterator[str], into: list[str]) -> Iterator[str]:
     for line in lines:
         into.append(line)
@@ -240,46 +249,52 @@ def _sample(lines: Iterator[str]) -> list[str]:
     return sample
 
 
-def _quotes_are_text(sample: list[str]) -> bool:
+def _records(sample: list[str], delimiter: str, width: int) -> Iterator[list[str]]:
+    """The lines of each record of as many cells as are due, and each other line by itself."""
+    at = 0
+    while at < len(sample):
+        taken = [sample[at]]
+        if QUOTE in sample[at]:
+            rest = itertools.islice(sample, at + 1, at + _LONGEST_RECORD)
+            try:
+                cells = parse_record(sample[at], delimiter, _kept(rest, taken)).cells
+            except Malformed:
+                cells = []
+            if len(cells) != width:
+                del taken[1:]
+        at += len(taken)
+        yield taken
+
+
+def _quotes_are_text(records: list[list[str]], width: int) -> bool:
     quoted = text = 0
-    for line in sample:
-        if QUOTE not in line:
+    for lines in records:
+        if len(lines) > 1 and (width == 1 or not _are_wide(lines, "\t", width)):
+            quoted += 1
             continue
-        for cell in split_plain(line, "\t"):
+        for cell in itertools.chain.from_iterable(split_plain(line, "\t") for line in lines):
+            if QUOTE not in cell:
+                continue
             if len(cell) > 1 and cell[0] == cell[-1] == QUOTE:
-                inside = cell[1:-1]
-                is_quoted = QUOTE not in inside.replace(2 * QUOTE, "")
+                is_quoted = not has_lone_quote(cell[1:-1])
                 quoted += is_quoted
                 text += not is_quoted and cell.count(QUOTE) % 2 == 0
             else:
-                text += cell.count(QUOTE) > 1 and cell.count(QUOTE) % 2 == 0
+                text += cell.count(QUOTE) % 2 == 0 and has_lone_quote(cell)
     return text > max(quoted, 1)  # a single one is a damaged row
 
 
-def _long_records(sample: list[str], delimiter: str, width: int) -> tuple[bool, set[int]]:
-    """Whether records have several lines, and the places of lines that may belong to such."""
-    has_long = False
-    places: set[int] = set()
-    at = 0
-    while at < len(sample):
-        start = at
-        at += 1
-        if QUOTE not in sample[start]:
-            continue
-        taken: list[str] = []
-        rest = itertools.islice(sample, start + 1, start + _LONGEST_RECORD)
-        try:
-            cells = parse_record(sample[start], delimiter, _kept(rest, taken)).cells
-        except Malformed:
-            continue
-        if not taken or len(cells) != width:
-            continue
-        # Two stray quotes look the same, but what they enclose is as wide as rows.
-        inner = taken[:-1] or [sample[start]]
-        has_long |= any(len(split_plain(line, delimiter)) != width for line in inner)
-        at += len(taken)
-        places.update(range(start, at))
-    return has_long, places
+def _has_long_records(records: list[list[str]], delimiter: str, width: int) -> bool:
+    long = [lines for lines in records if len(lines) > 1]
+    # Two stray quotes look the same, but what they enclose is as wide as rows.
+    if any(not _are_wide(lines[1:-1] or lines[:1], delimiter, width) for lines in long):
+        return True
+    # Under one column every line is as wide as a row: there, strays are rare, long texts are not.
+    return width == 1 and len(long) >= _MIN_LONG and len(long) >= _LONG_SHARE * len(records)
+
+
+def _are_wide(lines: list[str], delimiter: str, width: int) -> bool:
+    return all(len(split_plain(line, delimiter)) == width for line in lines)
 
 
 def _telling_columns(

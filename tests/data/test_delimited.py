@@ -145,6 +145,19 @@ def test_a_tsv_whose_quotes_are_text(tmp_path):
     assert values(read(tmp_path / "a.tsv", content)) == texts
 
 
+def test_texts_of_several_lines_in_a_tsv(tmp_path):
+    """Their inner lines have quotes in pairs, and are no rows."""
+    said = ['"Up"\n"and" away, "he" said', "plain", 'one "two"\n\nthree "four"\nfive']
+    rows = [(text, str(k % 2)) for k, text in enumerate(8 * said)]
+    assert values(read(tmp_path / "a.tsv", written(rows, "\t"))) == [text for text, _ in rows]
+    for long in (30, 3):
+        texts = [*(8 * said), "\n".join(f"line {k}" for k in range(long))]
+        file = io.StringIO("text\n")
+        file.seek(0, io.SEEK_END)
+        csv.writer(file, delimiter="\t", lineterminator="\n").writerows([t] for t in texts)
+        assert values(read(tmp_path / "b.tsv", file.getvalue())) == texts
+
+
 def test_the_header_tells_the_delimiter(tmp_path):
     for mark in ";\t|":
         items = read(tmp_path / "a.csv", f"text{mark}label\nso, it was{mark}1\n")
