@@ -12,7 +12,7 @@ from typing import Any
 
 from .broken import bad_table
 from .item import Entry, InputError, InputReason, Kind
-from .parquet import batch_rows
+from .parquet import batch_entries
 from .row import Columns, entry_of_cell, entry_of_row
 
 
@@ -122,6 +122,9 @@ def table_entries(table: Any, columns: Columns) -> Iterator[Entry]:
     if problem is not None and not is_videos:
         return iter([bad_table(type(table).__name__, problem)])
     used = columns.used(names) if problem is None else names
+    if library_of(table) == "pyarrow":
+        batches = _record_batches(table.select(list(used)) if hasattr(table, "select") else table)
+        return (entry for batch in batches for entry in batch_entries(batch, columns))
     return (entry_of_row(row, columns) for row in _rows(table, used, columns))
 
 
@@ -131,8 +134,16 @@ def column_entries(column: Any, kind: Kind) -> Iterator[Entry]:
     if library_of(column) == "datasets":
         cells = _undecoded_column(column) if kind == "video" else column
     elif library_of(column) == "pyarrow":
-        cells = (cell.as_py() for cell in column)
+        return (_entry_of_scalar(cell, kind) for cell in column)
     return (entry_of_cell(cell, kind) for cell in cells)
+
+
+def _entry_of_scalar(cell: Any, kind: Kind) -> Entry:
+    try:
+        return entry_of_cell(cell.as_py(), kind)
+    except (ValueError, OverflowError) as error:
+        message = f"the cell holds what is no value of its type ({error})"
+        return Entry(error=InputError(reason="bad_row", message=message))
 
 
 def _column_names(table: Any) -> Sequence[str] | None:
@@ -147,11 +158,6 @@ def _rows(table: Any, used: Sequence[str], columns: Columns) -> Iterator[Mapping
     library = library_of(table)
     if library == "datasets":
         yield from _plain_rows(table, used, columns)
-    elif library == "pyarrow":
-        for batch in _record_batches(
-            table.select(list(used)) if hasattr(table, "select") else table
-        ):
-            yield from batch_rows(batch)
     elif library == "polars":
         yield from table.select(list(used)).iter_rows(named=True)
     else:

@@ -5,12 +5,13 @@ The smallest piece that parquet can read is a page; how large pages are is up to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .broken import bad_row, bad_table
-from .item import Entry
+from .broken import bad_row, bad_table, located
+from .item import Entry, InputError
 from .row import Columns, entry_of_row
 
 if TYPE_CHECKING:
@@ -49,20 +50,36 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[Entry]:
             done, total = 0, file.metadata.row_group(group).num_rows
             try:
                 for batch in _batches(file, group, used):
-                    for row in batch_rows(batch):
+                    for entry in batch_entries(batch, columns):
                         done += 1
-                        yield entry_of_row(row, columns)
+                        yield located(entry, path, before + done)
             except broken as error:
                 for place in range(before + done, before + total):
                     yield bad_row(path, place + 1, str(error))
             before += total
 
 
-def batch_rows(batch: pa.RecordBatch) -> Iterator[Mapping[str, Any]]:
-    """The rows of a batch of Arrow as mappings, a few megabytes at a time."""
+def batch_entries(batch: pa.RecordBatch, columns: Columns) -> Iterator[Entry]:
+    """One entry for each row of a batch of Arrow, a few megabytes at a time."""
     step = max(1, _BATCH_BYTES * batch.num_rows // max(batch.nbytes, _BATCH_BYTES))
     for start in range(0, batch.num_rows, step):
-        yield from batch.slice(start, step).to_pylist()
+        for row in _plain_rows(batch.slice(start, step)):
+            if isinstance(row, Exception):
+                message = f"it holds what is no value of its column's type ({row})"
+                yield Entry(error=InputError(reason="bad_row", message=message))
+            else:
+                yield entry_of_row(row, columns)
+
+
+def _plain_rows(batch: pa.RecordBatch) -> Iterable[Mapping[str, Any] | Exception]:
+    """The rows as mappings, or why one is none: strings are checked only when they are made."""
+    try:
+        return batch.to_pylist()
+    except (ValueError, OverflowError) as error:
+        if batch.num_rows == 1:
+            return [error]
+    rows = (_plain_rows(batch.slice(place, 1)) for place in range(batch.num_rows))
+    return itertools.chain.from_iterable(rows)
 
 
 def _batches(file: pq.ParquetFile, group: int, used: list[str]) -> Iterator[pa.RecordBatch]:

@@ -113,8 +113,8 @@ def entry_of_cell(cell: Any, kind: Kind) -> Entry:
 
 
 def _present(value: Any) -> Any:
-    """The value of a cell; None where a table has none: also NaN, and what pandas has instead."""
-    if isinstance(value, float) and math.isnan(value):
+    """A cell that is filled, else None: not NaN, nor what pandas has instead, nor an empty one."""
+    if value == "" if isinstance(value, str) else isinstance(value, float) and math.isnan(value):
         return None
     return None if type(value).__name__ in ("NAType", "NaTType") else value
 
@@ -132,9 +132,13 @@ def _text_value(value: object) -> dict[str, Any]:
 def _video_value(value: Any, folder: str | None) -> dict[str, Any]:
     """A path, bytes, an open file, or what `datasets.Video(decode=False)` gives."""
     if isinstance(value, Mapping):
-        if value.get("bytes") is not None:
+        content = value.get("bytes")
+        if isinstance(content, bytes | bytearray | memoryview):
             path = value.get("path")
-            return {"value": bytes(value["bytes"]), **({"id": str(path)} if path else {})}
+            return {"value": bytes(content), **({"id": str(path)} if path else {})}
+        if content is not None:
+            message = f"a video's bytes must be bytes, not {type(content).__name__}: give its path"
+            return {"error": InputError(reason="not_media", message=message)}
         value = value.get("path")
     if isinstance(value, str | os.PathLike):
         path = os.fspath(value)

@@ -6,6 +6,9 @@ from typing import Any
 
 from .row import storable
 
+_MOST_DIGITS = 18
+"""Of a class number: what is longer is some other number."""
+
 
 def label_names(pipe: Any) -> dict[int, str]:
     """The model's label names by index; empty where the pipeline does not tell."""
@@ -30,7 +33,8 @@ def target_name(label: Any, names: dict[int, str]) -> str | None:
     """Name an input's own label as the model names it, so that the two can be compared.
 
     A label that is one of the model's names (in any case) is that name; an index, as a number or
-    as digits, is the name it stands for; anything else is kept as text.
+    as digits, is the name it stands for (columns of numbers that lack some hold 1.0 for 1);
+    anything else is kept as text.
     """
     if label is None:
         return None
@@ -38,12 +42,19 @@ def target_name(label: Any, names: dict[int, str]) -> str | None:
     for name in names.values():
         if name.casefold() == text.casefold():
             return name
-    return names.get(int(text), text) if text.lstrip("-").isdecimal() else text
+    index = _index(text)
+    return text if index is None else names.get(index, text)
 
 
 def target_class(label: Any, names: dict[int, str]) -> int | None:
     """The class that an input's own label stands for, where it is an index and not a name."""
     text = str(label)
-    if not text.isdecimal() or text in names.values():
-        return None
-    return int(text) if int(text) in names else None
+    index = _index(text)
+    return index if index in names and text not in names.values() else None
+
+
+def _index(text: str) -> int | None:
+    """The class number that a label is; None where it is no whole number."""
+    digits, _, rest = text.partition(".")
+    is_whole = digits.isdecimal() and len(digits) <= _MOST_DIGITS and not rest.strip("0")
+    return int(digits) if is_whole else None

@@ -179,6 +179,30 @@ def test_parquet_rows(tmp_path):
     assert items[2].extra == {"label": 0}
 
 
+def test_values_that_are_none_of_their_type_cost_their_row(tmp_path):
+    """Arrow checks strings only when they are made; JSON has no bytes."""
+    table = pa.table({"text": pa.array([b"one", b"caf\xe9", b"three"]).view(pa.string())})
+    pq.write_table(table, tmp_path / "a.parquet")
+    wanted = [("text-000000", "one"), ("text-000001", "bad_row"), ("text-000002", "three")]
+    assert _short(collect(table, kind="text")) == wanted
+    assert _short(collect(table["text"], kind="text")) == wanted
+    items = list(collect(tmp_path / "a.parquet", kind="text"))
+    assert _short(items) == wanted
+    assert items[1].error.line == 2 and "utf-8" in items[1].error.message
+    values = ['"QUJD"', "[1, 2]", "1000000000000", '""', '"a.mp4"']
+    rows = [f'{{"video": {{"bytes": {value}}}}}\n' for value in values[:-1]]
+    (tmp_path / "a.jsonl").write_text("".join(rows) + f'{{"video": {values[-1]}}}\n')
+    items = list(collect(tmp_path / "a.jsonl", kind="video"))
+    assert [item.error and item.error.reason for item in items] == [*4 * ["not_media"], None]
+
+
+def test_empty_ids_and_labels_are_none(tmp_path):
+    (tmp_path / "a.csv").write_text("id,text,label\na,one,1\n,two,\n,three,0\n")
+    items = list(collect(tmp_path / "a.csv", kind="text", id_column="id"))
+    assert _short(items) == [("a", "one"), ("text-000001", "two"), ("text-000002", "three")]
+    assert [dict(item.extra) for item in items] == [{"label": "1"}, {}, {"label": "0"}]
+
+
 def test_video_tables_are_relative_to_their_file(tmp_path):
     (tmp_path / "t.csv").write_text("path,label\na/1.mp4,x\n/abs/2.mp4,y\n")
     items = list(collect(tmp_path / "t.csv", kind="video"))

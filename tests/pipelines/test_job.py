@@ -351,7 +351,11 @@ def test_the_bar_shows_the_share_that_was_read(
 
 @pytest.mark.parametrize(
     ("label", "expected"),
-    [(1, "pos"), ("1", "pos"), ("POS", "pos"), ("neg", "neg"), (7, "7"), ("x", "x"), (None, None)],
+    [
+        *((1, "pos"), ("1", "pos"), ("POS", "pos"), ("neg", "neg"), (7, "7"), ("x", "x")),
+        *((1.0, "pos"), ("0.0", "neg"), (0.5, "0.5"), (True, "True"), ("--1", "--1"), (-1, "-1")),
+        *(("9" * 5000, "9" * 5000), (None, None)),
+    ],
 )
 def test_labels_are_named_as_the_model_names_them(label: Any, expected: str | None) -> None:
     assert target_name(label, {0: "neg", 1: "pos"}) == expected
