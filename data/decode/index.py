@@ -21,6 +21,7 @@ from .headers.display import orientation_reader
 from .headers.disposable import HAVE_DISPOSABLES, Disposables
 from .headers.recovery import recovery_frames
 from .headers.settings import read_settings
+from .headers.settings_hevc import hevc_columns_kept
 from .headers.units import h264_length_bytes
 from .once import HAVE_HEADERS, carries_once, is_header
 from .order import NO_PTS, Order, presentation_order
@@ -202,13 +203,13 @@ def build_index(opened: Opened) -> VideoIndex:
         )
     if not order.is_ordered:  # frames are found by counting them, so none may be left out
         packets = replace(packets, is_disposable=_frozen(np.zeros_like(packets.is_disposable)))
-    settings = read_settings(context.extradata) if _codec_name(opened) == "h264" else None
+    codec = _codec_name(opened)
+    settings = read_settings(context.extradata) if codec == "h264" else None
     is_progressive = settings is None or settings.is_progressive
     upright = _orientation(opened)
-    if upright == UPRIGHT:
-        upright = said.orientation
-    columns_kept = 0 if settings is None else settings.columns_kept
-    height, width = upright.stored_size(context.height, context.width + columns_kept)
+    upright = said.orientation if upright == UPRIGHT else upright
+    kept = settings.columns_kept if settings else hevc_columns_kept(codec, context.extradata)
+    height, width = upright.stored_size(context.height, context.width + kept)
     times = order.times.astype(np.float64) * float(time_base)
     return VideoIndex(
         timestamps_seconds=_frozen(times),
@@ -219,7 +220,7 @@ def build_index(opened: Opened) -> VideoIndex:
         height=height,
         rotation=upright.degrees,
         is_mirrored=upright.is_mirrored,
-        codec=_codec_name(opened),
+        codec=codec,
         pixel_format=opened.pixel_format,
         container=checked.demuxer,
         is_progressive=is_progressive,
@@ -303,8 +304,7 @@ def _read_packets(
                 )
     except (av.error.FFmpegError, IndexError):  # the latter: damage looks like a new stream
         fault = "truncated"
-    if any(row[5] for row in rows):
-        fault = "truncated"
+    fault = "truncated" if any(row[5] for row in rows) else fault
     columns = list(zip(*rows, strict=True)) if rows else [()] * 7
     whole = [_frozen(np.array(column, dtype=np.int64)) for column in columns[:3]]
     marks = [_frozen(np.array(column, dtype=np.bool_)) for column in columns[3:6]]

@@ -79,6 +79,9 @@ def presentation_order(
         return _counted(packets, shown, reorder_depth, frame_ticks, has_true_pts)
     segment = _segments(packets)[shown]
     in_order = bool(np.all((np.diff(pts) >= 0) | (np.diff(segment) > 0)))
+    if in_order and reorder_depth > 0 and packets.is_disposable[shown].any():
+        # There are B-frames, which are shown before what they refer to: these are decoding times.
+        return _counted(packets, shown, reorder_depth, frame_ticks, has_true_pts)
     if in_order:
         by_time = np.arange(len(shown))
     else:

@@ -15,6 +15,7 @@ from av.bitstream import BitStreamFilterContext
 from temporal.data import Video, VideoError
 from temporal.data.decode.headers.settings import Settings
 
+from .zoo import barcode
 from .zoo.laws import read_each, strangers
 from .zoo.making import encode
 from .zoo.oracle import decode_forward
@@ -146,6 +147,43 @@ def test_joined_recordings(tmp_path, codec, ending, sizes):
     _check(b"".join(parts), 2 * FRAMES)
 
 
+@pytest.mark.parametrize("ending", ["mpg", "m2v"])
+@pytest.mark.parametrize("sizes", [((48, 64), (96, 128)), ((96, 128), (48, 64))])
+def test_joined_mpeg_recordings_of_two_sizes(tmp_path, ending, sizes):
+    parts = [
+        encode(
+            tmp_path / f"{number}.{ending}",
+            codec="mpeg2video",
+            size=size,
+            frames=FRAMES,
+            first=number * FRAMES,
+            b_frames=2,
+            format="mpeg2video" if ending == "m2v" else None,
+        ).read_bytes()
+        for number, size in enumerate(sizes)
+    ]
+    video = Video(b"".join(parts))
+    order = random.Random(0).sample(range(2 * FRAMES), 2 * FRAMES)
+    assert [barcode.read(video.read([frame])[0].numpy()) for frame in order] == order
+    assert len(video) == 2 * FRAMES
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
+def test_decoding_times_that_are_given_as_times_of_frames(tmp_path, codec):
+    # What `ffmpeg -i film.h264 -c copy film.mp4` writes: a raw stream has no times of its own.
+    source, target = tmp_path / "true.mp4", tmp_path / "false.mp4"
+    encode(source, codec=codec, frames=FRAMES, b_frames=2)
+    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
+        stream = reader.streams.video[0]
+        copy = writer.add_stream_from_template(stream)
+        for number, packet in enumerate(p for p in reader.demux(stream) if p.size):
+            packet.stream, packet.pts, packet.dts = copy, number * 512, number * 512
+            writer.mux(packet)
+    _check(target, FRAMES)
+    assert barcode.read(Video(target).read([4])[0].numpy()) == 4
+
+
 def test_a_transport_stream_that_begins_inside_a_packet(tmp_path):
     whole = encode(tmp_path / "whole.ts", size=(96, 128), b_frames=2).read_bytes()
     for cut in (77, 188 * 2 + 5):
@@ -186,13 +224,17 @@ def test_columns_that_a_decoder_leaves_in(crop, bits, chroma, kept):
     assert settings.columns_kept == kept
 
 
-def test_a_left_crop_squeezes_nothing(tmp_path):
-    source, target = tmp_path / "whole.ts", tmp_path / "cropped.ts"
-    encode(source, size=(96, 128), frames=10, b_frames=2)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+@pytest.mark.parametrize("ending", ["ts", "mp4"])
+def test_a_left_crop_squeezes_nothing(tmp_path, codec, ending):
+    source, target = tmp_path / f"whole.{ending}", tmp_path / f"cropped.{ending}"
+    encode(source, codec=codec, size=(96, 128), frames=10, b_frames=2)
+    name = {"libx264": "h264", "libx265": "hevc"}[codec]
     with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
         stream = reader.streams.video[0]
         copy = writer.add_stream_from_template(stream)
-        crop = BitStreamFilterContext("h264_metadata=crop_left=8:crop_right=8", stream, copy)
+        crop = BitStreamFilterContext(f"{name}_metadata=crop_left=8:crop_right=8", stream, copy)
         packets = [packet for packet in reader.demux(stream) if packet.size]
         for packet in [*packets, None]:
             for changed in crop.filter(packet):

@@ -14,6 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from .units import start_codes
 
+_SEQUENCE = 0xB3  # start code of what says how tall the pictures after it are
 _EXTENSION, _PICTURE = 0xB5, 8  # start code, and the kind that describes a picture
 _WHOLE_FRAME = 3  # structure of a picture that is no single field
 _LAST_ROW = 0xAF
@@ -21,12 +22,32 @@ _TALL = 2800  # pixels down, from which row numbers have further bits elsewhere
 
 
 def rows_check(context: VideoCodecContext) -> Callable[[Packet], bool]:
-    """Return a function that says whether a packet has all rows of its picture."""
-    height = context.height
-    if context.name != "mpeg2video" or not 0 < height <= _TALL:
+    """Return a function that says whether a packet has all rows of its picture.
+
+    It is asked of packets in the order in which they are decoded: where recordings are joined, the
+    pictures after a new header may have another number of rows.
+    """
+    if context.name != "mpeg2video" or not context.height:
         return lambda packet: True
-    rows = -(-height // 16)
-    return lambda packet: has_all_rows(bytes(packet), rows)
+    height = context.height
+
+    def check(packet: Packet) -> bool:
+        nonlocal height
+        data = bytes(packet)
+        height = told_height(data) or height
+        return height > _TALL or has_all_rows(data, -(-height // 16))
+
+    return check
+
+
+def told_height(packet: bytes) -> int:
+    """Pixels down, as a sequence header in an MPEG-2 packet says; 0 where it has none."""
+    for place in start_codes(packet):
+        if packet[place] == _SEQUENCE and place + 3 < len(packet):
+            return (packet[place + 2] & 15) << 8 | packet[place + 3]
+        if 1 <= packet[place] <= _LAST_ROW:
+            return 0  # it comes before a picture
+    return 0
 
 
 def has_all_rows(packet: bytes, rows: int) -> bool:

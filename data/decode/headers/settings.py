@@ -50,13 +50,8 @@ class Settings:
 
     @property
     def columns_kept(self) -> int:
-        """Columns left of those to be shown that FFmpeg's decoder leaves in.
-
-        It does so lest memory be unaligned: its images are wider than the header says.
-        """
-        half = 1 if self.chroma_format in (1, 2) else 0  # chroma has half the columns
-        step = 1 << (5 + half - (self.bits_per_sample > 8))
-        return self.crop_left % step
+        """Columns left of those to be shown that FFmpeg's decoder leaves in."""
+        return columns_kept(self.crop_left, self.chroma_format, self.bits_per_sample)
 
     @property
     def pixel_format(self) -> str | None:
@@ -64,6 +59,16 @@ class Settings:
         if self.chroma_format != 1 or self.bits_per_sample != 8:
             return None
         return "yuvj420p" if self.is_full_range else "yuv420p"
+
+
+def columns_kept(crop_left: int, chroma_format: int, bits_per_sample: int) -> int:
+    """How many of the columns to be cropped on the left FFmpeg's decoders leave in.
+
+    They do so lest memory be unaligned: their images are wider than the header says.
+    """
+    half = 1 if chroma_format in (1, 2) else 0  # chroma has half the columns
+    step = 1 << (5 + half - (bits_per_sample > 8))
+    return crop_left % step
 
 
 @functools.lru_cache(maxsize=64)  # a file is asked for them when it is opened, and indexed
