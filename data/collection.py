@@ -6,7 +6,7 @@ import glob
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,7 +18,7 @@ from .json_lines import read_json_lines
 from .lines import read_lines
 from .media import is_media_name
 from .parquet import read_parquet
-from .row import Columns, entry_of_cell, entry_of_row
+from .row import Columns, entry_of_cell, entry_of_row, is_row
 
 Strings = Literal["path", "text", "auto"]
 
@@ -54,7 +54,7 @@ def collect(
             - a .txt or .lst file: one video path, or one text, per line (lines of a video list that
               are blank or begin with # are passed over);
             - any other file: a video;
-            - a row: a mapping;
+            - a row: a mapping, or a row of pandas;
             - bytes or an open binary file (videos), or a source such as a `Video`.
 
             Or a container in memory of rows (a table of `datasets`, pandas, polars or Arrow) or of
@@ -136,7 +136,7 @@ class _Finder:
         """Yield the entries of one input or of a container of many."""
         if containers.is_table(inputs):
             yield from containers.table_entries(inputs, self.columns)
-        elif containers.is_column(inputs):
+        elif containers.is_column(inputs) and not is_row(inputs, self.columns):
             yield from containers.column_entries(inputs, self.columns.kind)
         elif (one := self._single(inputs, alone=True)) is not None:
             yield from one
@@ -159,7 +159,7 @@ class _Finder:
             return self._string(value, alone=alone)
         if isinstance(value, os.PathLike):
             return self._path(os.fspath(value), alone=alone)
-        if isinstance(value, Mapping):
+        if is_row(value, self.columns):
             return [entry_of_row(value, self.columns)]
         if containers.is_source(value):
             return [Entry(id=value.id, value=value, repeats=True)]

@@ -109,7 +109,8 @@ def no_input(value: Any, kind: Kind) -> Entry:
 
 def _is_map_style(value: Any) -> bool:
     """Whether it is a dataset of torch's kind: a length and items, and nothing to iterate."""
-    return hasattr(value, "__getitem__") and hasattr(value, "__len__")
+    is_one = hasattr(value, "__getitem__") and hasattr(value, "__len__")
+    return is_one and not isinstance(value, type)
 
 
 def table_entries(table: Any, columns: Columns) -> Iterator[Entry]:

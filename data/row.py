@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .borrowed import is_open_source
+from .frames import Frames, are_frames
 from .item import Entry, InputError, Kind
 from .lines import why_no_text
 
@@ -33,10 +35,14 @@ class Columns:
     folder: str | None = None
     """What relative video paths of the table are relative to."""
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What the column of the input may be called."""
+        return _VALUE_COLUMNS[self.kind] if self.value is None else (self.value,)
+
     def value_in(self, names: Sequence[str]) -> str | None:
         """The value column among these names; None when it is not there."""
-        choices = (self.value,) if self.value is not None else _VALUE_COLUMNS[self.kind]
-        return next((name for name in choices if name in names), None)
+        return next((name for name in self.choices if name in names), None)
 
     def id_in(self, names: Sequence[str]) -> str | None:
         """The id column among these names; None when there is none."""
@@ -46,8 +52,7 @@ class Columns:
     def missing_in(self, names: Sequence[str]) -> str | None:
         """Say what is missing; None when nothing is."""
         if self.value_in(names) is None:
-            choices = _VALUE_COLUMNS[self.kind] if self.value is None else (self.value,)
-            wanted = " or ".join(map(repr, choices))
+            wanted = " or ".join(map(repr, self.choices))
             return f"no column {wanted}; it has {', '.join(map(repr, names))}: pass column="
         if self.id is not None and self.id not in names:
             return f"no id column {self.id!r}; it has {', '.join(map(repr, names))}"
@@ -74,8 +79,18 @@ class Columns:
         return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
 
 
-def entry_of_row(row: Mapping[str, Any], columns: Columns) -> Entry:
-    """Make the entry of a row; a row without a usable value becomes an error entry."""
+def is_row(value: Any, columns: Columns) -> bool:
+    """Whether a value is one row: a mapping, or what pandas has for one, its names the index."""
+    if isinstance(value, Mapping):
+        return True
+    if type(value).__name__ != "Series" or not hasattr(value, "iloc"):
+        return False
+    return any(name in value.index for name in columns.choices)
+
+
+def entry_of_row(row: Any, columns: Columns) -> Entry:
+    """Make the entry of a row (`is_row`); one without a usable value becomes an error entry."""
+    row = row if isinstance(row, Mapping) else dict(row.items())
     names = list(row)
     missing = columns.missing_in(names)
     if missing is not None:
@@ -130,7 +145,11 @@ def _text_value(value: object) -> dict[str, Any]:
 
 
 def _video_value(value: Any, folder: str | None) -> dict[str, Any]:
-    """A path, bytes, an open file, or what `datasets.Video(decode=False)` gives."""
+    """A path, bytes, open file, source, frames, or what `datasets.Video(decode=False)` gives."""
+    if is_open_source(value):
+        return {"value": value}
+    if are_frames(value):
+        return {"value": Frames(value)}
     if isinstance(value, Mapping):
         content = value.get("bytes")
         if isinstance(content, bytes | bytearray | memoryview):

@@ -63,7 +63,7 @@ def open_checkpoint(task: str, place: str, options: ModelOptions) -> Any:
         use_safetensors=True,
         output_loading_info=True,
         **hub,
-        **options.weights,
+        **{"ignore_mismatched_sizes": True, **options.weights},  # the report names them
     )
     check_loaded(place, model, report)
     return model

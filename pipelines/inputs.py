@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,16 +20,18 @@ from temporal.data.containers import (
     library_of,
 )
 from temporal.data.item import Kind
+from temporal.data.row import Columns, is_row
 
 Held = Literal["one", "list", "stream"]
 
 
-def how_many(inputs: Any, kind: Kind) -> Held:
+def how_many(inputs: Any, kind: Kind, column: str | None = None) -> Held:
     """Whether inputs are one input, several in memory, or a stream: what a call answers with.
 
     Args:
         inputs: As for `Pipeline.read`.
         kind: Of the pipeline.
+        column: Of tables and rows.
 
     Returns:
         `"one"`: an input itself; `"list"`: a list, tuple, array, column or table in memory, and for
@@ -44,7 +46,9 @@ def how_many(inputs: Any, kind: Kind) -> Held:
         if kind == "text":
             return "one" if isinstance(inputs, str) else "stream"
         return "list" if _names_many(os.fspath(inputs)) else "one"
-    if isinstance(inputs, Mapping | bytes | bytearray | memoryview) or hasattr(inputs, "read"):
+    if isinstance(inputs, bytes | bytearray | memoryview) or hasattr(inputs, "read"):
+        return "one"
+    if is_row(inputs, Columns(kind=kind, value=column)):
         return "one"
     if is_source(inputs) or is_scalar_array(inputs) or (kind == "video" and is_pixels(inputs)):
         return "one"

@@ -96,12 +96,15 @@ class TextClassificationPipeline(Pipeline):
         limits = [limit for limit in (asked, self.model_limit) if limit is not None]
         return min(limits) if limits else None
 
-    def __call__(self, inputs: Any, *, top_k: Any = "", **options: Any) -> Any:
+    def __call__(
+        self, inputs: Any, *, top_k: Any = "", column: str | None = None, **options: Any
+    ) -> Any:
         """Classify a text, a list of texts, or lazily a generator or dataset.
 
         A pair of texts is `{"text": ..., "text_pair": ...}`. A text without a word is answered as
         transformers answers it, by the special tokens alone. Where a reader has none, it is an
         error; among other texts its result is `{"label": None, "score": None, "error": why}`.
+        `column` names the texts in tables and rows.
 
         Returns:
             For one text a list with one `{"label", "score"}`; for a list of texts, a column or an
@@ -116,7 +119,7 @@ class TextClassificationPipeline(Pipeline):
         call.may_be_empty = self.reads_empty
         of_call = top_k == ""  # as in transformers: only a call's own top_k unwraps one text
         legacy = of_call and self.top_k == ""
-        held = how_many(inputs, "text")
+        held = how_many(inputs, "text", column)
         one = held == "one"
         if isinstance(inputs, list | tuple) and any(isinstance(x, list | tuple) for x in inputs):
             raise ValueError(
@@ -124,7 +127,10 @@ class TextClassificationPipeline(Pipeline):
                 "or join both into one text"
             )
         readings = call.read(
-            [inputs] if one else inputs, on_error="record", top_k=1 if legacy else top_k
+            [inputs] if one else inputs,
+            on_error="record",
+            top_k=1 if legacy else top_k,
+            column=column,
         )
         answers = (_answers(reading, alone=one) for reading in readings)
         results = (answer[0] if legacy else answer for answer in answers)

@@ -78,10 +78,13 @@ def text_model(
     if not isinstance(inner, PreTrainedModel) or isinstance(inner, Reader):
         raise ValueError(f"model ({name}) must be a text reader or a sequence classifier")
     whole = not needs_pieces and chunk_size is None
-    sizes = [chunk_size, tokenizer_limit(tokenizer)]
+    limit = tokenizer_limit(tokenizer)
+    sizes = [chunk_size, limit]
     if chunk_size is None:
         sizes.append(_LONGEST_TEXT if whole else _TRAINING_FREE_CHUNK)
     before, after = special_tokens(tokenizer)
+    if limit is not None and limit <= len(before) + len(after):
+        raise _no_limit(limit, len(before) + len(after) + 1)
     reader = ChunkReader.from_classifier(
         model,
         (before, after),
@@ -101,9 +104,24 @@ def text_model(
 
 
 def tokenizer_limit(tokenizer: Any) -> int | None:
-    """Tokens that a tokenizer says its model takes, special ones included; None: it does not."""
+    """Tokens that a tokenizer says its model takes, special ones included; None: it does not.
+
+    Raises:
+        ValueError: it says what is no number of tokens.
+    """
     limit = getattr(tokenizer, "model_max_length", None)
-    return int(limit) if limit and limit < LARGE_INTEGER else None
+    if not limit:
+        return None
+    if not isinstance(limit, int | float) or limit < 1:
+        raise _no_limit(limit, 1)
+    return int(limit) if limit < LARGE_INTEGER else None
+
+
+def _no_limit(limit: Any, least: int) -> ValueError:
+    return ValueError(
+        f"the tokenizer's model_max_length ({limit!r}) must be a number of at least {least} "
+        "tokens, special ones among them: mend tokenizer_config.json, or pass tokenizer="
+    )
 
 
 def token_types(tokenizer: Any, num_before: int) -> list[list[int]] | None:

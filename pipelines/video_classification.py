@@ -83,8 +83,12 @@ class VideoClassificationPipeline(Pipeline):
         if one_label and self.function_to_apply is None and config.problem_type is None:
             self.function_to_apply = "softmax"  # as transformers does for videos
 
-    def __call__(self, inputs: Any, *, top_k: Any = "", **options: Any) -> Any:
+    def __call__(
+        self, inputs: Any, *, top_k: Any = "", column: str | None = None, **options: Any
+    ) -> Any:
         """Classify a video, a list of videos, or lazily a generator or dataset.
+
+        `column` names the videos in tables and rows.
 
         Returns:
             For one video a list of `{"label", "score"}` by falling score: a path, bytes, an open
@@ -100,9 +104,10 @@ class VideoClassificationPipeline(Pipeline):
         call = self._for_call(**options)
         if getattr(inputs, "ndim", None) == 5:
             inputs = list(inputs)
-        held = "one" if are_frames(inputs) else how_many(inputs, "video")
+        held = "one" if are_frames(inputs) else how_many(inputs, "video", column)
         one = held == "one"
-        readings = call.read([inputs] if one else inputs, on_error="raise", top_k=top_k)
+        given = [inputs] if one else inputs
+        readings = call.read(given, on_error="raise", top_k=top_k, column=column)
         results = (list(reading.predictions) for reading in readings)
         if one:
             (result,) = results

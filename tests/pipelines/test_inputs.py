@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from temporal.data import Video
 from temporal.pipelines import pipeline
 from temporal.pipelines.cli import app
 from temporal.pipelines.inputs import how_many
@@ -57,6 +58,36 @@ def test_every_entry_has_one_reading(texts_pipe: Any) -> None:
         list(texts_pipe(pair for pair in [(("w1", "w2"), "w3")]))
     with pytest.raises(ReadingFailed, match="must be a string"):
         texts_pipe(b"w1")
+
+
+def test_a_row_of_a_table_is_one_input(texts_pipe: Any) -> None:
+    frame = pd.DataFrame({"text": ["w1 w2", "w3"], "mood": ["w4", "w5"]})
+    alone = texts_pipe({"text": "w3"})
+    assert texts_pipe(frame.iloc[1]) == alone
+    expected = texts_pipe(["w1 w2", "w3"])
+    assert texts_pipe([row for _, row in frame.iterrows()]) == expected
+    assert texts_pipe(frame, column="mood") == texts_pipe(["w4", "w5"])
+    assert texts_pipe(frame.iloc[1], column="mood") == texts_pipe({"text": "w5"})
+    assert len(texts_pipe(frame["text"])) == len(texts_pipe(frame["mood"])) == 2
+    with pytest.raises(ReadingFailed, match="no column 'mode'; it has 'text', 'mood'"):
+        texts_pipe(frame, column="mode")
+
+
+def test_rows_and_cells_hold_frames_and_open_videos(vit_path: Path, videos: list[Path]) -> None:
+    pipe = pipeline("video-classification", vit_path, device="cpu")
+    array = np.random.default_rng(0).integers(0, 256, (4, 40, 48, 3), dtype=np.uint8)
+    expected = pipe(array)
+    with Video(videos[0]) as video:
+        rows = [{"video": array}, {"video": list(array)}, {"clip": 1}, {"video": video}]
+        readings = list(pipe.read(rows))
+        assert [reading.status for reading in readings] == ["ok", "ok", "error", "ok"]
+        assert list(readings[0].predictions) == list(readings[1].predictions) == expected
+        assert pipe({"video": video}) == pipe(videos[0])
+        assert [answer["label"] for answer in readings[3].predictions] == [
+            answer["label"] for answer in pipe(videos[0])
+        ]
+    assert pipe({"video": array}) == expected == pipe({"clip": array}, column="clip")
+    assert len(pipe(pd.Series([array, str(videos[0])]))) == 2
 
 
 def test_what_is_one_input_and_what_is_several(tmp_path: Path) -> None:

@@ -138,6 +138,16 @@ def test_a_reader_without_some_of_its_weights_is_refused(skim_path: Path, tmp_pa
         load_model("text-classification", str(folder))
 
 
+def test_weights_of_other_shapes_are_named(bert_path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    shutil.copytree(bert_path, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 0, "b": 1}}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"weights of other shapes .*: classifier\.bias"):
+        load_model("text-classification", str(folder))
+
+
 def test_pixels_are_normalised_as_the_checkpoint_says(vit_path: Path, tmp_path: Path) -> None:
     folder = tmp_path / "vit"
     shutil.copytree(vit_path, folder)

@@ -54,6 +54,12 @@ def test_a_tokenizers_limit_and_side(model: Any, settings: dict[str, Any], text:
     assert reading.trace is not None and reading.trace.units_total == limit - 2
 
 
+@pytest.mark.parametrize("limit", [2, -1, "16"])
+def test_a_limit_that_leaves_nothing_is_named(model: Any, limit: Any) -> None:
+    with pytest.raises(ValueError, match="model_max_length .* must be a number of at least"):
+        pipeline("text-classification", model, tokenizer=tokenizer_with(model_max_length=limit))
+
+
 def test_an_encoder_with_exits_reads_what_its_tokenizer_allows(early_exit_path: Path) -> None:
     for settings, kept in (
         ({"model_max_length": 8}, LONG.split()[:6]),
