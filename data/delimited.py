@@ -27,6 +27,19 @@ from .lines import MAX_LINE_BYTES, open_text, why_no_text
 from .row import Columns, entry_of_row
 
 
+class CsvRow(NamedTuple):
+    """One row of a table: its cells by column, or what is wrong with it."""
+
+    line: int
+    """Where it begins, from 1."""
+
+    cells: dict[str, str]
+    """Empty where there is a problem."""
+
+    problem: str | None
+    """Why it is no row."""
+
+
 def read_csv(path: Path, columns: Columns, *, delimiter: str) -> Iterator[Entry]:
     """Rows of a file with a header; every row must be as wide as the header.
 
@@ -36,20 +49,31 @@ def read_csv(path: Path, columns: Columns, *, delimiter: str) -> Iterator[Entry]
         delimiter: What separates the fields, unless the header names the wanted column only where
             it is split at another of comma, semicolon, tab and bar.
     """
-    dialect = find_dialect(path, columns, delimiter)
-    if isinstance(dialect, str):
-        yield bad_table(path, dialect)
+    rows = csv_rows(path, columns, delimiter=delimiter)
+    if isinstance(rows, str):
+        yield bad_table(path, rows)
         return
+    for row in rows:
+        if row.problem is None:
+            yield located(entry_of_row(row.cells, columns), path, row.line)
+        else:
+            yield bad_row(path, row.line, row.problem)
+
+
+def csv_rows(path: Path, columns: Columns, *, delimiter: str) -> Iterator[CsvRow] | str:
+    """The same as rows with all their cells; a string says why the file is no such table."""
+    dialect = find_dialect(path, columns, delimiter)
+    return dialect if isinstance(dialect, str) else _rows(path, dialect)
+
+
+def _rows(path: Path, dialect: Dialect) -> Iterator[CsvRow]:
     with open_text(path, newline="") as file:
         lines = _Lines(file)
         for _ in range(dialect.header_lines):
             lines.take()
-        for record in _Records(lines, dialect):
-            if record.problem is None:
-                row = dict(zip(dialect.header, record.cells, strict=True))
-                yield located(entry_of_row(row, columns), path, record.line)
-            else:
-                yield bad_row(path, record.line, record.problem)
+        for line, cells, problem in _Records(lines, dialect):
+            row = {} if problem else dict(zip(dialect.header, cells, strict=True))
+            yield CsvRow(line, row, problem)
 
 
 _LONGEST_REST = 1000

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from datasets import Dataset
 from splits import DEFAULT_SEED, VALIDATION_SHARE, held_out_rows, seed_of_split
-from text_files import LONE, read_labelled_texts
+from text_files import LONE, column_names, read_labelled_texts
 from torch import Tensor
 from unseen import Rows, keep_unseen
 from video_data import hold_out_clips, read_clips, rows_of
@@ -48,8 +48,9 @@ class RowsArguments:
     group_column: str | None = field(
         default=None,
         metadata={
-            "help": "As in the training: the column that names groups, which were held out whole. "
-            "Rows of a group that was trained on are refused like rows that were."
+            "help": "The column that names groups, which were held out whole. Rows of a group that "
+            "was trained on are refused like rows that were. Default: the training's, in files "
+            "that have it."
         },
     )
     seed: int | None = field(
@@ -76,6 +77,16 @@ class RowsArguments:
     def split_seed(self) -> int:
         """The seed of the split: the given one, the training's, or the default."""
         return seed_of_split(self.seed, load_rows_seen(self.model))
+
+    def groups_by(self) -> str | None:
+        """The column of groups: the given one, or the training's where the file has it."""
+        if self.group_column is not None or self.block_column is not None:
+            return self.group_column
+        seen = load_rows_seen(self.model)
+        splits = seen.of("training").splits if seen is not None else ()
+        names = [split["group_column"] for split in splits[::-1] if "group_column" in split]
+        there = column_names(self.data_file) if names else ()
+        return next((name for name in names if name in there), None)
 
 
 @dataclass
@@ -132,7 +143,7 @@ def text_rows(args: RowsArguments, *, phrases: bool = False) -> Dataset:
         args.label_column,
         phrases=phrases,
         block_column=args.block_column,
-        group_column=args.group_column,
+        group_column=args.groups_by(),
         blank=not share,  # a training refuses them
     )
     rows = held_out_rows(
@@ -169,27 +180,35 @@ def without_blanks(rows: Dataset, source: str) -> Dataset:
 
 
 def unseen_texts(
-    args: RowsArguments, rows: Dataset, refuse: Sequence[Use] = ("training", "selection")
+    args: RowsArguments,
+    rows: Dataset,
+    refuse: Sequence[Use] = ("training", "selection"),
+    *,
+    once: bool = False,
 ) -> tuple[Dataset, Rows, dict[str, Any]]:
     """The texts that are new to the reader, their digests, and what is known of them.
+
+    `once` leaves out copies of a text.
 
     Raises:
         SystemExit: some are not, and --leave_out_seen was not given.
     """
     groups: list[int | None] | None = None
-    if args.group_column is not None:
+    if args.groups_by() is not None:
         groups = [None if g.startswith(LONE) else digest_text(g) for g in rows["group"]]
     digests = Rows(
         source=args.data_file, rows=[digest_text(text) for text in rows["text"]], groups=groups
     )
-    unseen = keep_unseen(args.model, digests, refuse=refuse, leave_out=args.leave_out_seen)
+    unseen = keep_unseen(
+        args.model, digests, refuse=refuse, leave_out=args.leave_out_seen, once=once
+    )
     return rows.select(unseen.kept), digests.take(unseen.kept), unseen.report
 
 
 def read_held_out(
     args: HeldOutArguments, pipe: Any, refuse: Sequence[Use] = ("training", "selection")
 ) -> HeldOut:
-    """The rows that the arguments name; blank texts are left out.
+    """The rows that the arguments name, of copies one; blank texts are left out.
 
     Args:
         args: which rows.
@@ -202,7 +221,7 @@ def read_held_out(
     if args.task == "video":
         return _videos(args, class_numbers_by_name(pipe.model.config), refuse)
     rows = without_blanks(text_rows(args, phrases=args.train_phrases), args.data_file)
-    rows, digests, report = unseen_texts(args, rows, refuse)
+    rows, digests, report = unseen_texts(args, rows, refuse, once=True)
     numbers = class_numbers(rows["label"], class_numbers_by_name(pipe.model.config))
     return HeldOut(
         list(rows["text"]), torch.tensor(numbers), report, shown_by(args, digests)
@@ -212,9 +231,11 @@ def read_held_out(
 def shown_by(args: HeldOutArguments, rows: Rows) -> Shown:
     """Rows with how they were picked."""
     split: dict[str, Any] = {"file": Path(args.data_file).name, "seed": args.split_seed()}
-    for name in ("calibration_share", "validation_share", "block_column", "group_column"):
+    for name in ("calibration_share", "validation_share", "block_column"):
         if getattr(args, name) is not None:
             split[name] = getattr(args, name)
+    if args.task == "text" and (groups_by := args.groups_by()) is not None:
+        split["group_column"] = groups_by
     groups = frozenset(group for group in rows.groups or () if group is not None)
     return Shown(rows=frozenset(rows.rows), groups=groups, splits=(split,))
 
@@ -236,7 +257,9 @@ def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]
         # What is no file, a URL say, is known by its name, and has its error where it is read.
         rows = [digest_file(p) if Path(p).is_file() else digest_text(p) for p in paths]
         digests = Rows(source=args.data_file, rows=rows)
-        unseen = keep_unseen(args.model, digests, refuse=refuse, leave_out=args.leave_out_seen)
+        unseen = keep_unseen(
+            args.model, digests, refuse=refuse, leave_out=args.leave_out_seen, once=True
+        )
         shown = shown_by(args, digests.take(unseen.kept))
         return HeldOut([paths[k] for k in unseen.kept], None, unseen.report, shown)
     clips, labels = read_clips(args.data_file, args.manifest)
@@ -244,7 +267,11 @@ def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]
         clips = hold_out_clips(clips, args.calibration_share, args.split_seed())[1]
     clips = clips[: args.max_samples]
     unseen = keep_unseen(
-        args.model, rows_of(clips, args.data_file), refuse=refuse, leave_out=args.leave_out_seen
+        args.model,
+        rows_of(clips, args.data_file),
+        refuse=refuse,
+        leave_out=args.leave_out_seen,
+        once=True,
     )
     clips = [clips[k] for k in unseen.kept]
     numbers = class_numbers([labels[clip.label] for clip in clips], names)

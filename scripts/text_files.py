@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Value, concatenate_datasets, load_dataset
+from tables import table_rows
 
 LONE = "\0"
 """Begins the name of a group that a row without one forms by itself."""
@@ -71,6 +72,7 @@ def read_labelled_texts(
         rows = _read_table(path)
         _check_columns(rows, path, text=text_column, label=label_column, block=block_column)
         _check_columns(rows, path, group=group_column)
+        _check_rows(rows, path, text_column)
     names = None if group_column is None else list(rows[group_column])
     rows = _labelled(rows, path, (text_column, label_column), block_column, block_size, blank)
     if names is None:
@@ -98,8 +100,14 @@ def read_texts(path: str, text_column: str = "text") -> list[str]:
         rows = _read_table(path)
         column_name = text_column if text_column in rows.column_names else "text"
         _check_columns(rows, path, text=column_name)
+        _check_rows(rows, path, column_name)
         return [text for text in rows[column_name] if text is not None]
     return read_labelled_texts(path)["text"]
+
+
+def column_names(path: str) -> list[str]:
+    """The columns of a table (.csv, .parquet, .json or .jsonl); of other files none."""
+    return _read_table(path).column_names if Path(path).suffix in _TABLES else []
 
 
 def read_lines(path: str) -> list[str]:
@@ -131,6 +139,18 @@ def _check_columns(rows: Dataset, path: str, **columns: str | None) -> None:
                 f"{path} has the columns {rows.column_names}, and no {name!r}: name one of them "
                 f"by --{option}_column"
             )
+
+
+def _check_rows(rows: Dataset, path: str, text_column: str) -> None:
+    """Refuse a CSV file that lost rows: a stray quote makes one of many, and nobody is told."""
+    if Path(path).suffix != ".csv":
+        return
+    count = len(table_rows(path, text_column))
+    if count != len(rows):
+        raise ValueError(
+            f"{path} has {count} rows, and {len(rows)} were read: quotes in it are not in pairs; "
+            "write it again, with quotes doubled inside of quoted texts"
+        )
 
 
 def _labelled(

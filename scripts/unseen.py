@@ -44,8 +44,9 @@ class Unseen:
     kept: list[int]
     """Numbers of the rows that may be used."""
     report: dict[str, Any] = field(default_factory=dict)
-    """Counts: `used` and how many are `distinct`; `trained_on` and `selected_by` (None: not known),
-    `calibrated_on`; `left_out`. And `not_known`: in words, what nobody wrote down."""
+    """Counts: `used` and how many are `distinct`, `copies` that are not used; `trained_on` and
+    `selected_by` (None: not known), `calibrated_on`; `left_out`. And `not_known`: in words, what
+    nobody wrote down."""
 
 
 def keep_unseen(
@@ -54,6 +55,7 @@ def keep_unseen(
     *,
     refuse: Sequence[Use] = ("training", "selection"),
     leave_out: bool = False,
+    once: bool = False,
 ) -> Unseen:
     """Compare rows with the record in a saved reader's folder, and say on stderr what is not known.
 
@@ -62,6 +64,7 @@ def keep_unseen(
         rows: the rows.
         refuse: uses that make a row unfit; of others it is only said how many there are.
         leave_out: leave such rows out rather than refuse.
+        once: of rows that are the same take the first: copies would make a bound look certain.
 
     Raises:
         SystemExit: rows are unfit, or none is left.
@@ -87,14 +90,17 @@ def keep_unseen(
         )
     if unfit:
         print(f"Left out {len(unfit)} of {len(rows.rows)} rows that were seen.", file=sys.stderr)
-    distinct = len({rows.rows[k] for k in kept})
+    distinct, copies = len({rows.rows[k] for k in kept}), 0
     if distinct < len(kept):
+        told = "each is taken once" if once else "each is counted as often as it is there"
         print(
-            f"{len(kept)} rows of {rows.source} are {distinct} different ones: what is certain of "
-            "them takes each for drawn by itself.",
+            f"{len(kept)} rows of {rows.source} are {distinct} different ones: {told}.",
             file=sys.stderr,
         )
-    counts = {use: sum(k not in unfit for k in found.get(use, ())) for use in USES}
+    if once:
+        first = {rows.rows[k]: k for k in reversed(kept)}
+        copies, kept = len(kept) - distinct, sorted(first.values())
+    counts = {use: len(set(found.get(use, ())).intersection(kept)) for use in USES}
     if counts["calibration"]:
         print(
             f"{counts['calibration']} of {len(kept)} rows are those that {model} was calibrated "
@@ -104,6 +110,7 @@ def keep_unseen(
     report = {
         "used": len(kept),
         "distinct": distinct,
+        "copies": copies,
         "trained_on": counts["training"] if seen.training_known else None,
         "selected_by": counts["selection"] if seen.training_known else None,
         "calibrated_on": counts["calibration"],

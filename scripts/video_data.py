@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from tables import table_rows
 from unseen import Rows
 
 from temporal.models.rows_seen import digest_file, digest_text
@@ -42,9 +42,11 @@ def read_clips(data_dir: str, manifest: str = "groups.csv") -> tuple[list[Clip],
 
     Returns:
         The clips, and the class names in the order of their numbers.
+
+    Raises:
+        ValueError: a column is missing, or a row is broken.
     """
-    with open(Path(data_dir, manifest), encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = table_rows(str(Path(data_dir, manifest)), "path", "label", "group")
     names = sorted({row["label"] for row in rows})
     clips = [
         Clip(

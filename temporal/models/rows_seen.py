@@ -31,8 +31,13 @@ USES: tuple[Use, ...] = ("training", "selection", "calibration")
 
 
 def plain(text: str) -> str:
-    """The words of a text, as two files agree on them: white space, case and form do not count."""
+    """The words of a text, as two files agree on them.
+
+    White space, case, form and what is not seen (byte order marks, soft hyphens) do not count.
+    """
     words = unicodedata.normalize("NFKC", text).casefold().replace("\\/", "/")
+    if not words.isascii():
+        words = "".join(c for c in words if unicodedata.category(c) != "Cf")
     return " ".join(words.split())
 
 

@@ -199,8 +199,9 @@ def test_rows_that_occur_twice_are_held_out_together(
     found = run_script(
         "calibrate", "--model", out, "--data_file", file, *share, *SCORED["calibrate"]
     )
-    assert (found["rows"]["used"], found["rows"]["trained_on"]) == (36, 0)
-    assert found["rows"]["distinct"] == 12
+    assert (found["rows"]["used"], found["rows"]["trained_on"]) == (12, 0)
+    assert (found["rows"]["distinct"], found["rows"]["copies"]) == (12, 24)
+    assert found["full"]["num_calibration"] == 12  # copies make no bound more certain
 
 
 def test_rows_of_a_group_are_held_out_together_and_refused_together(
@@ -223,8 +224,11 @@ def test_rows_of_a_group_are_held_out_together_and_refused_together(
     more = [(*review(500 + k), name) for k, name in enumerate((*trained[:5], "new", ""))]
     other = write(tmp_path / "more.csv", more, "film")
     command = ("calibrate", "--model", out, "--data_file", other, *SCORED["calibrate"])
-    with pytest.raises(SystemExit, match=r"5 of 7 rows .* are of groups whose other rows were tr"):
-        run_script(*command, "--group_column", "film")
+    for option in ((), ("--group_column", "film")):  # the training's column is the default
+        with pytest.raises(SystemExit, match=r"5 of 7 rows .* are of groups whose other rows were"):
+            run_script(*command, *option)
+    renamed = write(tmp_path / "renamed.csv", more, "movie")
+    command = ("calibrate", "--model", out, "--data_file", renamed, *SCORED["calibrate"])
     assert run_script(*command)["rows"]["used"] == 7
 
 

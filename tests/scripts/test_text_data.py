@@ -77,6 +77,18 @@ def test_csv_with_other_columns(text_data: Any, tmp_path: Path) -> None:
     assert rows.to_dict() == {"text": ["good", "bad"], "label": [1, 0]}
 
 
+def test_a_stray_quote_loses_no_rows_without_a_word(text_data: Any, tmp_path: Path) -> None:
+    lines = [f"review {k},{k % 2}" for k in range(40)]
+    lines[3], lines[30] = '"Great movie,1', 'So they say",0'
+    (tmp_path / "a.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
+    with pytest.raises(
+        ValueError, match=r"a.csv, line 5: a quote opens here and closes at line 32"
+    ):
+        text_data.read_labelled_texts(str(tmp_path / "a.csv"))
+    with pytest.raises(ValueError, match=r"a.csv, line 5"):
+        text_data.read_texts(str(tmp_path / "a.csv"))
+
+
 def test_numbers_fall_into_blocks_of_one_label(text_data: Any, tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "text,label,number\na,1,0\nb,1,99\nc,1,100\nd,0,99\n")
     rows = text_data.read_labelled_texts(path, block_column="number", block_size=100)

@@ -24,6 +24,19 @@ def test_a_manifest(video_data: Any, tmp_path: Path) -> None:
     assert clips[0].path == str((tmp_path / "clips/a.mp4").resolve())
 
 
+def test_a_manifest_that_would_lose_rows_is_refused(video_data: Any, tmp_path: Path) -> None:
+    rows = [f"{k}.mp4,{'xy'[k % 2]},s{k}" for k in range(20)]
+    (tmp_path / "groups.csv").write_text("\ufeffpath,label,group\n" + "\n".join(rows) + "\n")
+    assert len(video_data.read_clips(str(tmp_path))[0]) == 20
+    rows[3], rows[9] = f'"{rows[3]}', f'{rows[9]}"'
+    (tmp_path / "groups.csv").write_text("path,label,group\n" + "\n".join(rows) + "\n")
+    with pytest.raises(ValueError, match=r"groups.csv, line 5: a quote opens here"):
+        video_data.read_clips(str(tmp_path))
+    (tmp_path / "groups.csv").write_text("path,label\na.mp4,x\n")
+    with pytest.raises(ValueError, match=r"must have 'group'"):
+        video_data.read_clips(str(tmp_path))
+
+
 def test_a_manifest_without_cameras(video_data: Any, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,label,group\na.mp4,x,1\n")
     clips, _ = video_data.read_clips(str(tmp_path), "list.csv")
