@@ -39,6 +39,7 @@ def collect(
     limit: int | None = None,
     root: str | os.PathLike[str] | None = None,
     strings: Strings = "path",
+    paths_repeat: bool = False,
     notify: Callable[[str], None] = _log.warning,
 ) -> Iterator[Item]:
     """Iterate over a collection; one item per input, broken ones included.
@@ -67,6 +68,7 @@ def collect(
         root: What relative paths are relative to; paths that lead outside it are refused.
         strings: What a plain string is: `"path"`, `"text"`, or `"auto"` (a path if there is such
             a file, else a text).
+        paths_repeat: A path that came before is another input, rather than an error.
         notify: Is told in a sentence which files of a directory were passed over; default: a
             warning in the log.
 
@@ -95,10 +97,13 @@ def collect(
         strings=strings,
         notify=notify,
     )
-    return _with_ids(finder.find(inputs), kind=kind, limit=limit)
+    repeats = paths_repeat and id_column is None
+    return _with_ids(finder.find(inputs), kind=kind, limit=limit, repeats=repeats)
 
 
-def _with_ids(entries: Iterator[Entry | Item], *, kind: Kind, limit: int | None) -> Iterator[Item]:
+def _with_ids(
+    entries: Iterator[Entry | Item], *, kind: Kind, limit: int | None, repeats: bool
+) -> Iterator[Item]:
     seen: dict[str, int] = {}
     for position, entry in enumerate(entries):
         if limit is not None and position >= limit:
@@ -114,7 +119,7 @@ def _with_ids(entries: Iterator[Entry | Item], *, kind: Kind, limit: int | None)
         while (unique := f"{name}#{times}") in seen:
             times += 1
         seen[unique] = 1
-        if entry.repeats:
+        if entry.repeats or repeats:
             yield Item(id=unique, value=entry.value, error=entry.error, extra=entry.extra)
             continue
         message = f"the id {name!r} came before; ids must be unique"
@@ -156,7 +161,7 @@ class _Finder:
     def _single(self, value: Any, *, alone: bool = False) -> Iterable[Entry] | None:
         """The entries of a value that is an input itself, or names some; None for another."""
         if isinstance(value, str):
-            return self._string(value, alone=alone)
+            return self._string(str(value), alone=alone)  # NumPy has strings of its own
         if isinstance(value, os.PathLike):
             return self._path(os.fspath(value), alone=alone)
         if is_row(value, self.columns):

@@ -36,10 +36,10 @@ class Frames:
     """A source of frames that are in memory.
 
     Args:
-        frames: uint8 array or tensor [T, height, width, 3] or [T, 3, height, width], or a list of
-            pictures: PIL images, or arrays of one frame each, all of one size. Nothing is copied
-            before it is read. Numbers of other types are refused: whether they run to 1, run to 255
-            or were normalized already cannot be told for certain.
+        frames: Array or tensor [T, height, width, 3] or [T, 3, height, width], or a list of
+            pictures: PIL images, or arrays of one frame each, all of one size. uint8 is not copied
+            before it is read. Floats run from 0 to 1 or, where one is larger, to 255, and signed
+            integers to 255; other numbers (a normalized video's, 16 bits) are refused.
         id: The video's name in results.
         frames_per_second: For times; frames in memory have none of their own.
 
@@ -172,9 +172,15 @@ def _images(given: Any, name: str) -> Sequence[NDArray[np.uint8]]:
     """The frames, each uint8 [height, width, 3]."""
     images: Any
     if _is_array(given):
-        images = _standing(_bytes_of(given, name), name)
+        images = _standing(_bytes_of([given], name)[0], name)
     else:
-        images = [_picture(one, name) for one in given]
+        arrays = iter(_bytes_of([one for one in given if _is_array(one)], name))
+        images = [
+            _standing(next(arrays)[None], name)[0]
+            if _is_array(one)
+            else np.asarray(one.convert("RGB"))
+            for one in given
+        ]
     if len(images) == 0 or 0 in images[0].shape:
         raise _refused(name, "have no pixels")
     if any(image.shape != images[0].shape for image in images):
@@ -182,28 +188,33 @@ def _images(given: Any, name: str) -> Sequence[NDArray[np.uint8]]:
     return images
 
 
-def _picture(one: Any, name: str) -> NDArray[np.uint8]:
-    if _is_array(one):
-        image: NDArray[np.uint8] = _standing(_bytes_of(one, name)[None], name)[0]
-        return image
-    return np.asarray(one.convert("RGB"))
-
-
-def _bytes_of(given: Any, name: str) -> NDArray[np.uint8]:
-    """A uint8 array that shares the memory of an array or tensor, where that is on this machine."""
-    if hasattr(given, "detach"):
-        given = given.detach().cpu().numpy() if _is_byte(given) else given
-    if not _is_byte(given):
+def _bytes_of(given: Sequence[Any], name: str) -> list[NDArray[np.uint8]]:
+    """The arrays or tensors of one video as uint8; those that are so share their memory."""
+    arrays = [_on_this_machine(one) for one in given]
+    if all(array.dtype == np.uint8 for array in arrays):
+        return arrays
+    odd = next((array.dtype for array in arrays if array.dtype.kind not in "fi"), None)
+    if odd is not None and odd != np.uint8:
+        raise _refused(name, f"({odd}) must be uint8, floats or signed integers")
+    filled = [array for array in arrays if array.size]
+    low = min((array.min() for array in filled), default=0)
+    high = max((array.max() for array in filled), default=0)
+    if not (low >= 0 and high <= 255):  # NaN, too
         raise _refused(
             name,
-            f"({given.dtype}) must be uint8, 0 to 255: of other numbers it cannot be told whether "
-            "they run to 1, to 255 or were normalized; e.g. (frames * 255).round().astype('uint8')",
+            f"({arrays[0].dtype}) run from {low} to {high}, and must from 0 to 1 or from 0 to 255: "
+            "give them as they were before they were normalized",
         )
+    are_shares = high <= 1 and all(array.dtype.kind == "f" for array in arrays)
+    return [np.rint(array * (255.0 if are_shares else 1.0)).astype(np.uint8) for array in arrays]
+
+
+def _on_this_machine(given: Any) -> NDArray[Any]:
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+        # NumPy knows fewer kinds of floats than tensors are made of.
+        given = (given.float() if given.is_floating_point() else given).numpy()
     return np.asarray(given)
-
-
-def _is_byte(given: Any) -> bool:
-    return str(given.dtype).rpartition(".")[2] == "uint8"
 
 
 def _standing(array: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:

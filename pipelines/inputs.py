@@ -65,7 +65,14 @@ def items_of(
 ) -> Iterator[Item]:
     """The items of what a pipeline was given: a string is a text, or the path of a video."""
     strings: Any = "text" if kind == "text" else "path"
-    return collect(inputs, kind=kind, column=column, id_column=id_column, strings=strings)
+    return collect(
+        inputs,
+        kind=kind,
+        column=column,
+        id_column=id_column,
+        strings=strings,
+        paths_repeat=True,  # two inputs have two results, whatever they are called
+    )
 
 
 def _names_many(path: str) -> bool:

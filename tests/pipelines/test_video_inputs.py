@@ -71,7 +71,11 @@ def test_an_open_video_is_read_and_stays_open(pipe: Any, videos: list[Path]) -> 
     assert reading.status == "ok" and reading.backend == "pyav"
 
 
-@pytest.mark.parametrize("form", ["array", "channels first", "tensor", "pictures", "planes"])
+@pytest.mark.parametrize(
+    "form",
+    ["array", "channels first", "tensor", "pictures", "planes"]
+    + ["shares", "half precision", "float bytes", "whole numbers", "planes of shares"],
+)
 def test_frames_in_memory_answer_as_their_file(
     pipe: Any, videos: list[Path], arrays: list[np.ndarray], form: str
 ) -> None:
@@ -81,6 +85,11 @@ def test_frames_in_memory_answer_as_their_file(
         "tensor": lambda a: torch.from_numpy(np.ascontiguousarray(a)).permute(0, 3, 1, 2),
         "pictures": lambda a: [Image.fromarray(one) for one in a],
         "planes": lambda a: list(a),
+        "shares": lambda a: a / 255,
+        "half precision": lambda a: torch.from_numpy(a / 255).half(),
+        "float bytes": lambda a: torch.from_numpy(np.ascontiguousarray(a)).bfloat16(),
+        "whole numbers": lambda a: a.astype(np.int64),
+        "planes of shares": lambda a: list(np.float32(a) / 255),
     }
     given = [make[form](array) for array in arrays]
     expected = pipe([str(path) for path in videos[:3]])
@@ -93,6 +102,18 @@ def test_frames_in_memory_answer_as_their_file(
     assert reading.trace.units_total == len(arrays[0])
 
 
+def test_a_path_that_comes_twice_has_two_results(pipe: Any, videos: list[Path]) -> None:
+    path = str(videos[0])
+    expected = scores(pipe(path))
+    with Video(path) as video:
+        for given in ([path, path], np.array([path, path]), [video, path], [videos[0]] * 2):
+            assert [answers(one) for one in pipe(given)] == [expected] * 2
+    assert [reading.id for reading in pipe.read([path] * 3)] == [path, f"{path}#2", f"{path}#3"]
+    rows = [{"video": path, "name": "a"}] * 2
+    one, other = pipe.read(rows, id_column="name")  # a name that was asked for names one input
+    assert (one.status, other.error.reason) == ("ok", "duplicate_id")
+
+
 def test_five_dimensions_are_several_videos(pipe: Any, arrays: list[np.ndarray]) -> None:
     (alone,) = pipe([arrays[0]])
     found = pipe(np.stack([arrays[0]] * 3))
@@ -103,8 +124,12 @@ def test_five_dimensions_are_several_videos(pipe: Any, arrays: list[np.ndarray])
 @pytest.mark.parametrize(
     ("frames", "told"),
     [
-        (np.zeros((4, 8, 8, 3), np.float32), "must be uint8"),
-        (torch.zeros(4, 3, 8, 8), "must be uint8"),
+        (np.full((4, 8, 8, 3), -0.1, np.float32), "from 0 to 1"),
+        (torch.full((4, 3, 8, 8), 256.0), "from 0 to 255"),
+        (np.full((4, 8, 8, 3), np.nan), "run from nan"),
+        (np.full((4, 8, 8, 3), 256), "from 0 to 255"),
+        (np.zeros((4, 8, 8, 3), np.uint16), "must be uint8"),
+        (torch.zeros(4, 3, 8, 8, dtype=torch.bool), "must be uint8"),
         (np.zeros((4, 8, 8, 4), np.uint8), "need 3 colours"),
         (np.zeros((4, 3, 8, 3), np.uint8), "which one is colour"),
         (np.zeros((0, 8, 8, 3), np.uint8), "no pixels"),
