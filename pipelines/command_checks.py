@@ -15,7 +15,13 @@ from .faults import UsageFault
 _FEW = 32
 # A row that is a mapping, in a file (then its line goes before) or not.
 _LACKS_COLUMN = re.compile(r"(^|: )no (column|id) ")
-_STRUCTURAL = {"not_found", "bad_table"}
+_STRUCTURAL = {
+    "bad_table",
+    "not_found",
+    "not_regular_file",
+    "path_not_allowed",
+    "unsupported_input",
+}
 
 _MANIFESTS = (MANIFEST_NAME, OLD_MANIFEST_NAME)
 _OF_A_RUN = ("part-", ".part-", "..part-", ".rank-", ".damaged-", f".{MANIFEST_NAME}")
@@ -35,7 +41,8 @@ def check_inputs(items: Iterable[Any]) -> None:
         raise UsageFault("inputs must hold at least one, and hold none")
     errors = [item.error for item in first if item.error is not None and _cannot_work(item.error)]
     if len(errors) == len(first):
-        raise UsageFault(f"input ({first[0].id}): {errors[0].message}")
+        message = errors[0].message.replace("pass column=", "pass --column")
+        raise UsageFault(f"input ({first[0].id}): {message}")
 
 
 def _cannot_work(error: Any) -> bool:

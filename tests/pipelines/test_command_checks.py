@@ -41,6 +41,16 @@ def test_inputs_that_are_not_there_make_no_output(tmp_path: Path, output: Path) 
             assert not output.exists() and not BUILT
 
 
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.json", "a.docx"])
+def test_a_file_that_holds_no_texts_here_makes_no_output(
+    name: str, tmp_path: Path, output: Path
+) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    result = run(tmp_path / name, "--output", output)
+    assert result.exit_code == 2 and "texts are read from .txt, .csv" in result.stderr
+    assert not output.exists() and not BUILT
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_a_column_that_is_not_there_makes_no_output(
     suffix: str, tmp_path: Path, output: Path
@@ -51,6 +61,7 @@ def test_a_column_that_is_not_there_makes_no_output(
         result = run(table, "--output", output, *options)
         assert result.exit_code == 2, result.output
         assert "column" in result.stderr and "'words'" in result.stderr
+        assert options or "pass --column" in result.stderr
         assert not output.exists() and not BUILT
     assert run(table, "--output", output, "--column", "words").exit_code == 0
 

@@ -313,5 +313,6 @@ def max_positions(config: Any) -> int | None:
     if limit is not None and limit <= 0:
         return None  # XLNet says -1
     if limit is not None and config.model_type in _PLACES_AFTER_PADDING:
-        limit -= (config.pad_token_id or 0) + 1
+        padding = 1 if config.model_type == "mpnet" else config.pad_token_id or 0  # its own
+        limit -= padding + 1
     return limit

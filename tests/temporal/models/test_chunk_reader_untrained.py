@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    MPNetConfig,
     RobertaConfig,
     RobertaForSequenceClassification,
     XLNetConfig,
@@ -141,5 +142,7 @@ def test_a_chunk_is_never_longer_than_the_models_positions() -> None:
     assert plain(chunk_size=7).chunk_tokens == 5
     roberta = RobertaForSequenceClassification(RobertaConfig(**SIZES, pad_token_id=1))
     assert max_positions(roberta.config) == 10
+    # Whatever its padding's id is, it counts from 1 on.
+    assert max_positions(MPNetConfig(**SIZES, pad_token_id=5)) == 10
     assert max_positions(XLNetConfig()) is None
     assert ChunkReader.from_classifier(roberta, chunk_size=None).chunk_tokens == 10
