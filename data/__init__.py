@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from . import evidence as evidence
 from .collection import collect as collect
 from .decode.errors import VideoError as VideoError
-from .decode.index import VideoIndex as VideoIndex
+from .decode.packets.index import VideoIndex as VideoIndex
 from .decode.streaming.stream import StreamFrame as StreamFrame
 from .item import InputError as InputError
 from .item import Item as Item

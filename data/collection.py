@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from . import containers
-from .delimited import read_csv
 from .folders import matches, walk
 from .item import Entry, InputError, InputReason, Item, Kind
-from .json_lines import read_json_lines
-from .lines import read_lines
 from .media import is_media_name
-from .parquet import read_parquet
-from .row import Columns, entry_of_cell, entry_of_row, is_row
+from .tables import containers
+from .tables.delimited import read_csv
+from .tables.json_lines import read_json_lines
+from .tables.lines import read_lines
+from .tables.parquet import read_parquet
+from .tables.row import Columns, entry_of_cell, entry_of_row, is_row
 
 Strings = Literal["path", "text", "auto"]
 

@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
-from .decode import glimpse
 from .decode.errors import VideoError
-from .decode.index import VideoIndex
-from .decode.shelf import check_size
+from .decode.packets.index import VideoIndex
+from .decode.pictures import glimpse
+from .decode.pictures.shelf import check_size
 from .video import Video
 
 if TYPE_CHECKING:

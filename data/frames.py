@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
-from .decode import plan
 from .decode.errors import VideoError
-from .decode.index import Packets, VideoIndex
-from .decode.shelf import check_size
-from .decode.sink import to_image
+from .decode.packets import plan
+from .decode.packets.index import Packets, VideoIndex
+from .decode.pictures.shelf import check_size
+from .decode.pictures.sink import to_image
 from .decode.streaming.due import DueTimes
 from .decode.streaming.stream import StreamFrame, check_stream
 

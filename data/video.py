@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
-from .decode import plan, price
-from .decode.apart import decode_apart
-from .decode.backends import Backend
-from .decode.container import MAX_PIXELS
-from .decode.index import VideoIndex
+from .decode.decoders.apart import decode_apart
+from .decode.decoders.backends import Backend
+from .decode.files.container import MAX_PIXELS
+from .decode.files.sniff import source_name
 from .decode.opening import Opening
+from .decode.packets import plan, price
+from .decode.packets.index import VideoIndex
+from .decode.pictures.shelf import Expectation, check_size
+from .decode.pictures.sink import FrameSink
 from .decode.remote.urls import AllowRemote
-from .decode.shelf import Expectation, check_size
-from .decode.sink import FrameSink
-from .decode.sniff import source_name
 from .decode.streaming.stream import StreamArray, StreamFrame, stream_arrays, to_frames
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from .pipeline import Pipeline as Pipeline
 from .pipeline import pipeline as pipeline
 from .reading import Reading as Reading
 from .reading import ReadingError as ReadingError
-from .text_classification import TextClassificationPipeline as TextClassificationPipeline
-from .transformers_tasks import register_tasks
-from .video_classification import VideoClassificationPipeline as VideoClassificationPipeline
+from .tasks.text_classification import TextClassificationPipeline as TextClassificationPipeline
+from .tasks.transformers_tasks import register_tasks
+from .tasks.video_classification import VideoClassificationPipeline as VideoClassificationPipeline
 
 register_tasks()

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from temporal.data import Item, collect
 from temporal.data.collection import HOLDS_MANY
-from temporal.data.containers import (
+from temporal.data.item import Kind
+from temporal.data.tables.containers import (
     check_inputs,
     is_column,
     is_pixels,
@@ -19,8 +20,7 @@ from temporal.data.containers import (
     is_table,
     library_of,
 )
-from temporal.data.item import Kind
-from temporal.data.row import Columns, is_row
+from temporal.data.tables.row import Columns, is_row
 
 Held = Literal["one", "list", "stream"]
 

@@ -9,22 +9,22 @@ from typing import Any, Literal
 
 import torch
 
+from temporal.checks import check_count, check_in
 from temporal.data import Item
 from temporal.engine import Engine, Outcome
-from temporal.models.checks import check_count, check_in
 from temporal.models.reader import Reader
 from temporal.trace import Trace
 
 from .device import pick_device
-from .image_processors import PROCESSOR_OPTIONS
 from .inputs import items_of
-from .loading import LoadedModel, load_model, with_own_policy
-from .model_options import check_names, take_model_options
+from .loading.load import LoadedModel, load_model, with_own_policy
+from .loading.model_options import check_names, take_model_options
 from .reading import Reading, ReadingError
 from .reading_errors import describe_error
 from .scores import FunctionToApply, best_classes, check_function, class_scores, name_of
-from .tasks import TASKS as TASKS
-from .tasks import find_task
+from .tasks.image_processors import PROCESSOR_OPTIONS
+from .tasks.names import TASKS as TASKS
+from .tasks.names import find_task
 from .threads import with_threads
 
 Order = Literal["input", "completed"]
@@ -86,8 +86,8 @@ def pipeline(
         >>> pipe("A film that earns every tear.")
         [{'label': 'positive', 'score': 0.98...}]
     """
-    from .text_classification import TextClassificationPipeline
-    from .video_classification import VideoClassificationPipeline
+    from .tasks.text_classification import TextClassificationPipeline
+    from .tasks.video_classification import VideoClassificationPipeline
 
     how = take_model_options(options)
     task = find_task(task, model, how)

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from temporal.checks import NonFiniteError
 from temporal.data import TextError, VideoError
-from temporal.models.checks import NonFiniteError
 
 from .reading import ReadingError
 

@@ -27,9 +27,9 @@ from video_data import interval
 
 from temporal.data import Document
 from temporal.engine import Engine
-from temporal.models.recurrent import pool_states
+from temporal.models.recurrent.readers import pool_states
 from temporal.models.rows_seen import digest_text
-from temporal.pipelines.loading import load_model
+from temporal.pipelines.loading.load import load_model
 from temporal.pipelines.scores import class_numbers_by_name
 
 

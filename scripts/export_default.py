@@ -14,7 +14,7 @@ import torch
 from transformers import AutoTokenizer
 from write_card import write_card
 
-from temporal.pipelines.loading import load_model
+from temporal.pipelines.loading.load import load_model
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])

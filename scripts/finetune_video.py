@@ -34,10 +34,10 @@ from video_data import (
     rows_of,
 )
 
+from temporal.backbones.efficientnet_lite import load_imagenet_weights
 from temporal.data import Video
 from temporal.engine import Engine
 from temporal.models import EfficientNetLite0, FrameExit, FrameExitConfig
-from temporal.models.efficientnet_lite import load_imagenet_weights
 from temporal.models.rows_seen import RowsSeen, Shown
 from temporal.training.calibration import frontier, measure
 from temporal.training.exit_policies import (

@@ -28,7 +28,7 @@ from unseen import Rows, keep_unseen
 
 from temporal.models import READERS
 from temporal.models.rows_seen import digest_text, load_rows_seen, start_of
-from temporal.pipelines.loading import LoadedModel, load_model
+from temporal.pipelines.loading.load import LoadedModel, load_model
 from temporal.pipelines.scores import class_numbers_by_name
 from temporal.policies.read import even_pieces
 

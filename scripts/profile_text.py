@@ -169,7 +169,7 @@ def profile(args: ProfileArguments, texts: list[str]) -> dict[str, Any]:
 
 def packing(args: ProfileArguments, texts: list[str]) -> list[dict[str, Any]]:
     """All layers on padded and on packed batches, milliseconds a text."""
-    from temporal.models.encoders import PackedTokens, PaddedTokens, family_of
+    from temporal.backbones.text import PackedTokens, PaddedTokens, family_of
 
     pipe = pipeline("text-classification", args.model)
     model, limit = pipe.model.classifier, pipe.max_tokens or 512

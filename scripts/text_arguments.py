@@ -11,8 +11,8 @@ from text_data import DataArguments
 from transformers import PreTrainedConfig
 
 from temporal.models import READERS
-from temporal.models.regimes import REGIMES
-from temporal.models.token_pruning import PRUNERS
+from temporal.models.depth.regimes import REGIMES
+from temporal.models.depth.token_pruning import PRUNERS
 
 TEXT_READERS = [name for name, reader in READERS.items() if reader.unit == "token"]
 _FROM_ENCODER = ("encoder", "special_tokens", "vocab_size", "pad_token_id")
@@ -51,8 +51,9 @@ class ModelArguments:
         default=None,
         metadata={
             "choices": sorted(REGIMES),
-            "help": "early_exit: how exits and encoder learn (temporal/models/regimes.py names the "
-            "papers); default: joint, or the saved reader's. two_stage and distillation need a "
+            "help": "early_exit: how exits and encoder learn (temporal/models/depth/regimes.py "
+            "names the papers); default: joint, or the saved reader's."
+            " two_stage and distillation need a "
             "last exit that is trained: an --encoder that is a fine-tuned classifier, or a "
             "--model_name_or_path of any regime, last_exit among them. criteria trains the "
             'learned_criteria of --reader_options, e.g. {"learned_criteria": ["consistency"]}.',
@@ -62,8 +63,9 @@ class ModelArguments:
         default=None,
         metadata={
             "choices": sorted(PRUNERS),
-            "help": "early_exit: drop tokens between layers; temporal/models/token_pruning.py has "
-            "the papers. Default: as the saved reader. power and ltp first learn how many, with "
+            "help": "early_exit: drop tokens between layers; "
+            "temporal/models/depth/token_pruning.py has the papers. "
+            "Default: as the saved reader. power and ltp first learn how many, with "
             '--reader_options {"pruning_soft": true}; then train without, from that reader.',
         },
     )

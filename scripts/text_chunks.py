@@ -19,7 +19,7 @@ from transformers import AutoConfig, Trainer, TrainingArguments
 
 from temporal.data import Document
 from temporal.models import ChunkReader, EarlyExit
-from temporal.pipelines.loading import special_tokens
+from temporal.pipelines.loading.load import special_tokens
 from temporal.training.chunk_evidence import ChunkedTexts, ChunkEvidence, ask_exits, skim_chunks
 from temporal.training.skim import cross_fitted, fit_skim
 

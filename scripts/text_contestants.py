@@ -14,7 +14,7 @@ from policy_grids import full_reading
 from transformers import AutoTokenizer
 
 from temporal.models import ChunkReader, EarlyExit
-from temporal.models.whole_classifier import WholeClassifier
+from temporal.models.depth.whole_classifier import WholeClassifier
 from temporal.pipelines import pipeline
 from temporal.training.exit_policies import NEVER
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path as _Path
 
+from .moved import find_moved as _find_moved
+
 __version__ = "0.1.0"
 
 # In a source checkout `pipelines/` and `data/` lie beside this folder; in a wheel they lie inside
@@ -9,3 +11,4 @@ __version__ = "0.1.0"
 _root = _Path(__file__).resolve().parent.parent
 if (_root / "pyproject.toml").is_file() and (_root / "pipelines").is_dir():
     __path__.append(str(_root))
+_find_moved()

@@ -16,7 +16,7 @@ def main() -> None:
     """Run the command line."""
     _open_closed_streams()
     with handling(leave_at_once):
-        from .pipelines.cli import main as run
+        from .pipelines.command.cli import main as run
 
         run()
 

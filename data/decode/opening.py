@@ -6,15 +6,22 @@ import os
 import threading
 from typing import Any, BinaryIO
 
-from .backends import Backend, FrameReader, backend_for, check_backend, count_cores, open_reader
-from .container import Opened, open_container
+from .decoders.backends import (
+    Backend,
+    FrameReader,
+    backend_for,
+    check_backend,
+    count_cores,
+    open_reader,
+)
 from .errors import VideoError
+from .files.container import Opened, open_container
+from .files.sniff import Checked, check_source, portable
+from .files.webp import DEMUXER
 from .fork import check_crosses_fork, leave_to_parent
-from .index import VideoIndex
-from .index_cache import read_index
+from .packets.index import VideoIndex
+from .packets.index_cache import read_index
 from .remote.urls import AllowRemote, check_permission, is_url
-from .sniff import Checked, check_source, portable
-from .webp import DEMUXER
 
 _STATE = ("_source", "_name", "_wanted", "_max_pixels", "_num_threads", "_limits", "_cache_dir")
 

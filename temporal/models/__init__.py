@@ -8,37 +8,37 @@ from transformers import (
     AutoModelForVideoClassification,
 )
 
-from .adaptive_computation_time import AdaptiveComputationTime as AdaptiveComputationTime
-from .adaptive_computation_time import (
+from ..backbones.efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
+from .chunks.chunk_reader import ChunkReader as ChunkReader
+from .chunks.configuration_chunk_reader import ChunkReaderConfig as ChunkReaderConfig
+from .depth.configuration_early_exit import EarlyExitConfig as EarlyExitConfig
+from .depth.early_exit import EarlyExit as EarlyExit
+from .recurrent.adaptive_computation_time import AdaptiveComputationTime as AdaptiveComputationTime
+from .recurrent.adaptive_computation_time import (
     AdaptiveComputationTimeConfig as AdaptiveComputationTimeConfig,
 )
-from .chunk_reader import ChunkReader as ChunkReader
-from .clip_reader import ClipReader as ClipReader
-from .clip_reader import RunningMeanPolicy as RunningMeanPolicy
-from .configuration_chunk_reader import ChunkReaderConfig as ChunkReaderConfig
-from .configuration_early_exit import EarlyExitConfig as EarlyExitConfig
-from .configuration_frame_exit import FrameExitConfig as FrameExitConfig
-from .early_exit import EarlyExit as EarlyExit
-from .efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
-from .frame_exit import FrameExit as FrameExit
-from .hm_rnn import HMRNN as HMRNN
-from .hm_rnn import HMRNNConfig as HMRNNConfig
-from .jumper import Jumper as Jumper
-from .jumper import JumperConfig as JumperConfig
-from .leap_lstm import LeapLSTM as LeapLSTM
-from .leap_lstm import LeapLSTMConfig as LeapLSTMConfig
-from .lstm_jump import LSTMJump as LSTMJump
-from .lstm_jump import LSTMJumpConfig as LSTMJumpConfig
-from .lstm_shuttle import LSTMShuttle as LSTMShuttle
-from .lstm_shuttle import LSTMShuttleConfig as LSTMShuttleConfig
-from .skim_rnn import SkimRNN as SkimRNN
-from .skim_rnn import SkimRNNConfig as SkimRNNConfig
-from .skip_rnn import SkipRNN as SkipRNN
-from .skip_rnn import SkipRNNConfig as SkipRNNConfig
-from .structural_jump_lstm import StructuralJumpLSTM as StructuralJumpLSTM
-from .structural_jump_lstm import StructuralJumpLSTMConfig as StructuralJumpLSTMConfig
-from .variable_rnn import VariableRNN as VariableRNN
-from .variable_rnn import VariableRNNConfig as VariableRNNConfig
+from .recurrent.hm_rnn import HMRNN as HMRNN
+from .recurrent.hm_rnn import HMRNNConfig as HMRNNConfig
+from .recurrent.jumper import Jumper as Jumper
+from .recurrent.jumper import JumperConfig as JumperConfig
+from .recurrent.leap_lstm import LeapLSTM as LeapLSTM
+from .recurrent.leap_lstm import LeapLSTMConfig as LeapLSTMConfig
+from .recurrent.lstm_jump import LSTMJump as LSTMJump
+from .recurrent.lstm_jump import LSTMJumpConfig as LSTMJumpConfig
+from .recurrent.lstm_shuttle import LSTMShuttle as LSTMShuttle
+from .recurrent.lstm_shuttle import LSTMShuttleConfig as LSTMShuttleConfig
+from .recurrent.skim_rnn import SkimRNN as SkimRNN
+from .recurrent.skim_rnn import SkimRNNConfig as SkimRNNConfig
+from .recurrent.skip_rnn import SkipRNN as SkipRNN
+from .recurrent.skip_rnn import SkipRNNConfig as SkipRNNConfig
+from .recurrent.structural_jump_lstm import StructuralJumpLSTM as StructuralJumpLSTM
+from .recurrent.structural_jump_lstm import StructuralJumpLSTMConfig as StructuralJumpLSTMConfig
+from .recurrent.variable_rnn import VariableRNN as VariableRNN
+from .recurrent.variable_rnn import VariableRNNConfig as VariableRNNConfig
+from .video.clip_reader import ClipReader as ClipReader
+from .video.clip_reader import RunningMeanPolicy as RunningMeanPolicy
+from .video.configuration_frame_exit import FrameExitConfig as FrameExitConfig
+from .video.frame_exit import FrameExit as FrameExit
 
 READERS: dict[str, Any] = {
     SkimRNNConfig.model_type: SkimRNN,

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 from transformers import PreTrainedConfig
 
+from ..checks import check_in, check_threshold, num_classes
 from ..policies.halt import CRITERIA, FOR_REGRESSION, criterion
-from .checks import check_in, check_threshold, num_classes
-from .learned_criteria import LEARNED_CRITERIA
+from .depth.learned_criteria import LEARNED_CRITERIA
 
 
 def check_halting(config: PreTrainedConfig, num_exits: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from .checks import check_range
+from ..checks import check_range
 
 Point = dict[str, Any]
 """`temporal.training.calibration.OperatingPoint` as plain values. Points that versions before 0.2

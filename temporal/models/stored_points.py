@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from transformers import PreTrainedConfig
 
-from .checks import num_classes
+from ..checks import num_classes
 from .halting import check_criterion
 
 NEVER = 1e9

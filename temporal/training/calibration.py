@@ -35,7 +35,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models.checks import check_in, check_range
+from ..checks import check_in, check_range
 from .risk import RISKS, Change, upper_bound
 
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from ..models.bag_of_tokens import BagOfTokens, chunk_sums
-from ..models.chunk_reader import ChunkReader
+from ..models.chunks.bag_of_tokens import BagOfTokens, chunk_sums
+from ..models.chunks.chunk_reader import ChunkReader
 from ..packed import Packed
 from ..source import Source
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..models.checks import num_classes
-from ..models.chunk_reader import ChunkReader, Skim
+from ..checks import num_classes
+from ..models.chunks.chunk_reader import ChunkReader, Skim
 from ..policies.halt import criterion
 from .calibration import PolicyGrid
 from .chunk_evidence import ChunkEvidence, first_certain

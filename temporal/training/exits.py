@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from ..models.checks import num_classes
-from ..models.frame_exit import FrameExit
+from ..checks import num_classes
+from ..models.video.frame_exit import FrameExit
 
 
 class PooledClips(Dataset):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..models.bag_of_tokens import BagOfTokens
+from ..models.chunks.bag_of_tokens import BagOfTokens
 from ..packed import Packed
 from .chunk_evidence import skim_chunks
 

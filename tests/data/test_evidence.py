@@ -151,7 +151,7 @@ def test_small_frames_look_like_the_large_ones(films, name):
 
 
 def test_old_codecs_are_decoded_at_a_low_resolution(films, monkeypatch):
-    from temporal.data.decode import sink
+    from temporal.data.decode.pictures import sink
 
     sizes: set[tuple[int, int]] = set()
     whole = sink.to_image

@@ -33,6 +33,6 @@ def fake_pipeline_module() -> ModuleType:
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
     sys.modules["temporal.pipelines.pipeline"] = fake_pipeline_module()
-    from temporal.pipelines.cli import main
+    from temporal.pipelines.command.cli import main
 
     main()

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from temporal.data import Video
 from temporal.pipelines import pipeline
-from temporal.pipelines.cli import app
+from temporal.pipelines.command.cli import app
 from temporal.pipelines.inputs import how_many
 from temporal.pipelines.pipeline import ReadingFailed
 

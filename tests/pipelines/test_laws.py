@@ -20,9 +20,9 @@ import torch
 
 import temporal
 from temporal.data import Item, Video, collect
-from temporal.data.ledger import ResultWriter, parts, read_rows
 from temporal.pipelines import Reading, pipeline
-from temporal.pipelines.job import run
+from temporal.pipelines.jobs.job import run
+from temporal.pipelines.jobs.store.ledger import ResultWriter, parts, read_rows
 
 POISON = "w58"
 """A word whose embedding is not a number."""
@@ -355,7 +355,7 @@ def test_two_processes_equal_one(skim_path: Path, tmp_path: Path) -> None:
     table.write_text("\n".join(["id,text,label", *lines]) + "\n")
     one, two = tmp_path / "one", tmp_path / "two"
     environment = {**os.environ, "PYTHONPATH": str(Path(temporal.__file__).parents[1])}
-    code = "from temporal.pipelines.cli import main; main()"
+    code = "from temporal.pipelines.command.cli import main; main()"
     command = [sys.executable, "-c", code, "run", "text-classification", str(table)]
     command += ["--model", str(skim_path), "--quiet", "--output", str(two)]
     ranks = [

@@ -11,7 +11,7 @@ import pytest
 from transformers import AutoConfig
 
 from temporal.pipelines import pipeline
-from temporal.pipelines.loading import DEFAULTS
+from temporal.pipelines.loading.load import DEFAULTS
 from temporal.training.model_card import CardFacts, render_card
 
 CARDS = Path(__file__).parents[2] / "scripts" / "cards"

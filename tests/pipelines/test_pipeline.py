@@ -12,9 +12,9 @@ import transformers
 
 from temporal.data import Item
 from temporal.pipelines import Reading, pipeline
-from temporal.pipelines.loading import DEFAULTS
+from temporal.pipelines.loading.load import DEFAULTS
 from temporal.pipelines.pipeline import ReadingFailed
-from temporal.pipelines.text_classification import cohorts
+from temporal.pipelines.tasks.text_classification import cohorts
 
 from ..data.zoo.web import WebServer
 

@@ -15,9 +15,9 @@ from transformers import (
 )
 
 from temporal.data import Item
-from temporal.data.ledger import read_rows
 from temporal.pipelines import pipeline
-from temporal.pipelines.job import run
+from temporal.pipelines.jobs.job import run
+from temporal.pipelines.jobs.store.ledger import read_rows
 from temporal.pipelines.scores import best_classes, class_numbers_by_name
 
 BIASES = [4.0, 2.0, 0.0]

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoTokenizer, BertForSequenceClassification
 
 from temporal.models import READERS, ChunkReader, EarlyExit
-from temporal.models.recurrent import RecurrentReader
+from temporal.models.recurrent.readers import RecurrentReader
 from temporal.pipelines import pipeline
 
 RECURRENT = [name for name, reader in READERS.items() if issubclass(reader, RecurrentReader)]

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoTokenizer, BertForSequenceClassification
 
 from temporal.models import READERS, EarlyExit
-from temporal.models.recurrent import RecurrentReader
+from temporal.models.recurrent.readers import RecurrentReader
 from temporal.pipelines import pipeline
 
 Run = Callable[..., dict[str, Any]]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from temporal.pipelines.cli import app
+from temporal.pipelines.command.cli import app
 
 from .conftest import SCRIPTS
 

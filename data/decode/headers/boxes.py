@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from ..orientation import UPRIGHT, Orientation, from_matrix, from_roll
+from ..pictures.orientation import UPRIGHT, Orientation, from_matrix, from_roll
 
 MATROSKA_HEAD_BYTES = 1 << 16
 """How much of a Matroska file is searched for its projection."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..orientation import UPRIGHT, Orientation, from_message
+from ..pictures.orientation import UPRIGHT, Orientation, from_message
 from .bits import Bits
 from .units import h264_length_bytes, hevc_length_bytes, unit_places
 

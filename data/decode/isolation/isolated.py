@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from temporal.trace import Cost
 
 from ...video import Video
-from .. import glimpse, plan, price
-from ..index import VideoIndex
-from ..shelf import check_size
+from ..packets import plan, price
+from ..packets.index import VideoIndex
+from ..pictures import glimpse
+from ..pictures.shelf import check_size
 from ..streaming.stream import check_stream
 from .isolated_stream import IsolatedStream
 from .worker import Done, Expected, read_expected, read_facts, read_small, work

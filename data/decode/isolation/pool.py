@@ -13,10 +13,10 @@ import os
 from typing import BinaryIO, NoReturn
 
 from ...video import Video
-from ..backends import Backend, count_cores
-from ..container import MAX_PIXELS
+from ..decoders.backends import Backend, count_cores
+from ..files.container import MAX_PIXELS
+from ..files.sniff import portable, source_name
 from ..remote.urls import AllowRemote
-from ..sniff import portable, source_name
 from .isolated import IsolatedVideo
 from .worker import ReadFunction, read_frames
 from .worker_lane import WorkerLane

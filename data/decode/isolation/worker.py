@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from temporal.trace import Cost
 
 from ...video import Video
-from .. import glimpse
 from ..errors import VideoError
-from ..index import VideoIndex
+from ..packets.index import VideoIndex
+from ..pictures import glimpse
 from ..streaming.stream import StreamArray
 from .shared import Address, map_shared
 

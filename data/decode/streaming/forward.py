@@ -18,12 +18,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from ..container import Opened, announces_too_much, late_header_error
+from ..decoders.once import carries_once
 from ..errors import Reason, VideoError
+from ..files.container import Opened, announces_too_much, late_header_error
 from ..headers.rows import rows_check
-from ..once import carries_once
-from ..orientation import UPRIGHT, Orientation, from_frame
-from ..sink import to_image
+from ..pictures.orientation import UPRIGHT, Orientation, from_frame
+from ..pictures.sink import to_image
 from .clock import StreamClock
 from .due import DueTimes
 from .trust import Trust

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VideoError
-from ..shelf import Shelf
-from ..sniff import Checked
-from ..webp import WebpReader, build_webp_index
+from ..files.sniff import Checked
+from ..files.webp import WebpReader, build_webp_index
+from ..pictures.shelf import Shelf
 from .clock import StreamClock
 from .due import DueTimes
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
-from ..container import Opened, open_container
-from ..shelf import check_size
-from ..sniff import Checked
-from ..webp import DEMUXER
+from ..files.container import Opened, open_container
+from ..files.sniff import Checked
+from ..files.webp import DEMUXER
+from ..pictures.shelf import check_size
 from .forward import ForwardReader
 from .forward_webp import ForwardWebp
 

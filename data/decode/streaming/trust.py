@@ -6,10 +6,10 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from ..damage import INTRA
+from ..decoders.damage import INTRA
 from ..headers.recovery import recovery_frames
 from ..headers.units import h264_length_bytes
-from ..trusted import has_true_keyframes
+from ..packets.trusted import has_true_keyframes
 
 
 class Trust:

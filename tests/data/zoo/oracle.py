@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from temporal.data.decode.sniff import demuxer_of
+from temporal.data.decode.files.sniff import demuxer_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from torch import nn
 
 from temporal.kernels.table_cache import TableCache
 from temporal.models import READERS
-from temporal.models.recurrent import RecurrentReader
+from temporal.models.recurrent.readers import RecurrentReader
 
 RECURRENT = [name for name, reader in READERS.items() if issubclass(reader, RecurrentReader)]
 

@@ -13,7 +13,7 @@ from transformers import BertConfig, PreTrainedConfig
 from temporal.models import READERS
 from temporal.models.stored_points import NEVER, check_points
 from temporal.pipelines import pipeline
-from temporal.pipelines.loading import DEFAULTS
+from temporal.pipelines.loading.load import DEFAULTS
 
 NAN, INF = float("nan"), float("inf")
 BERT = BertConfig(

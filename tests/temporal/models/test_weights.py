@@ -21,8 +21,8 @@ from transformers import (
 
 from temporal.models import EarlyExit, FrameExit, SkimRNN, SkimRNNConfig
 from temporal.models.weights import DIGESTS, check_checkpoint, shapes_of, weight_files
-from temporal.pipelines.checkpoints import open_checkpoint
-from temporal.pipelines.model_options import ModelOptions
+from temporal.pipelines.loading.checkpoints import open_checkpoint
+from temporal.pipelines.loading.model_options import ModelOptions
 
 BERT = BertConfig(
     hidden_size=8,

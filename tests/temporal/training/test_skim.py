@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from temporal.models.bag_of_tokens import BagOfTokens
+from temporal.models.chunks.bag_of_tokens import BagOfTokens
 from temporal.packed import Packed
 from temporal.training.skim import cross_fitted, fit_skim
 

@@ -1,0 +1,1 @@
+"""What a file is, before any decoder sees it."""

@@ -1,0 +1,1 @@
+"""What packets tell: the index, and what a read will cost."""

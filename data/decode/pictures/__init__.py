@@ -1,0 +1,1 @@
+"""From decoded frames to arrays: upright, scaled, kept."""

@@ -1,0 +1,1 @@
+"""Tables, lists and containers of inputs: every row is an entry, good or bad."""

@@ -1,0 +1,174 @@
+"""One row of a table -> one entry: which column holds the input, which its name."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..borrowed import is_open_source
+from ..frames import Frames, are_frames
+from ..item import Entry, InputError, Kind
+from .lines import why_no_text
+
+_VALUE_COLUMNS: dict[str, tuple[str, ...]] = {
+    "text": ("text", "sentence", "content"),
+    "video": ("video", "path", "file"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Columns:
+    """Which columns of a table are used."""
+
+    kind: Kind
+    """What the rows hold."""
+
+    value: str | None = None
+    """The column of the input; None takes the first of the usual names that is there."""
+
+    id: str | None = None
+    """The column of the ids; None takes `id` where there is one."""
+
+    folder: str | None = None
+    """What relative video paths of the table are relative to."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What the column of the input may be called."""
+        return _VALUE_COLUMNS[self.kind] if self.value is None else (self.value,)
+
+    def value_in(self, names: Sequence[str]) -> str | None:
+        """The value column among these names; None when it is not there."""
+        return next((name for name in self.choices if name in names), None)
+
+    def id_in(self, names: Sequence[str]) -> str | None:
+        """The id column among these names; None when there is none."""
+        name = self.id if self.id is not None else "id"
+        return name if name in names else None
+
+    def missing_in(self, names: Sequence[str]) -> str | None:
+        """Say what is missing; None when nothing is."""
+        if self.value_in(names) is None:
+            wanted = " or ".join(map(repr, self.choices))
+            return f"no column {wanted}; it has {', '.join(map(repr, names))}: pass column="
+        if self.id is not None and self.id not in names:
+            return f"no id column {self.id!r}; it has {', '.join(map(repr, names))}"
+        return None
+
+    def problem_in(self, names: Sequence[str]) -> str | None:
+        """Say why a table with these columns cannot be read; None when it can."""
+        missing = self.missing_in(names)
+        if missing is not None:
+            return missing
+        # Of two columns of one name, one would be read without anybody having said which.
+        twice = next((name for name in self.used(names) if list(names).count(name) > 1), None)
+        return None if twice is None else f"it has several columns {twice!r}: rename all but one"
+
+    def used(self, names: Sequence[str]) -> list[str]:
+        """The columns that must be read."""
+        value = self.value_in(names)
+        beside = None
+        if self.kind == "video" and value == "path":
+            beside = "bytes"  # a `datasets` video itself
+        elif self.kind == "text" and self.value is None:
+            beside = "text_pair"
+        wanted = (value, beside, self.id_in(names), "label")
+        return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
+
+
+def is_row(value: Any, columns: Columns) -> bool:
+    """Whether a value is one row: a mapping, or what pandas has for one, its names the index."""
+    if isinstance(value, Mapping):
+        return True
+    if type(value).__name__ != "Series" or not hasattr(value, "iloc"):
+        return False
+    return any(name in value.index for name in columns.choices)
+
+
+def entry_of_row(row: Any, columns: Columns) -> Entry:
+    """Make the entry of a row (`is_row`); one without a usable value becomes an error entry."""
+    row = row if isinstance(row, Mapping) else dict(row.items())
+    names = list(row)
+    missing = columns.missing_in(names)
+    if missing is not None:
+        if columns.kind == "video" and {"path", "bytes"} & set(names):
+            return Entry(**_video_value(row, columns.folder))
+        return Entry(error=InputError(reason="bad_row", message=missing))
+    name, id_name = columns.value_in(names), columns.id_in(names)
+    assert name is not None
+    identifier = None if id_name is None else _present(row[id_name])
+    label = _present(row.get("label")) if name != "label" else None
+    extra = {} if label is None else {"label": label}
+    if columns.kind == "video" and name == "path" and "bytes" in row:
+        found = _video_value(row, columns.folder)  # a `datasets` video itself
+    elif columns.kind == "video":
+        found = _video_value(row[name], columns.folder)
+    elif columns.value is None and row.get("text_pair") is not None:
+        # Half of a pair would pass for an answer.
+        found, second = _text_value(row[name]), _text_value(row["text_pair"])
+        if "value" in found and "value" in second:
+            found = {"value": {"text": found["value"], "text_pair": second["value"]}}
+        else:
+            found = found if "error" in found else second
+    else:
+        found = _text_value(row[name])
+    own_id = found.pop("id", None)
+    if identifier is None:
+        return Entry(id=own_id, extra=extra, **found)
+    # A column that happens to be called `id` may repeat; one that was asked for must not.
+    return Entry(id=str(identifier), repeats=columns.id is None, extra=extra, **found)
+
+
+def entry_of_cell(cell: Any, kind: Kind) -> Entry:
+    """Make the entry of one cell of a column of inputs."""
+    return Entry(**(_text_value(cell) if kind == "text" else _video_value(cell, None)))
+
+
+def _present(value: Any) -> Any:
+    """A cell that is filled, else None: not NaN, nor what pandas has instead, nor an empty one."""
+    if value == "" if isinstance(value, str) else isinstance(value, float) and math.isnan(value):
+        return None
+    return None if type(value).__name__ in ("NAType", "NaTType") else value
+
+
+def _text_value(value: object) -> dict[str, Any]:
+    if isinstance(value, str):
+        problem = why_no_text(value)
+        if problem is None:
+            return {"value": value}
+        return {"error": InputError(reason="not_text", message=problem)}
+    message = f"the text must be a string, not {type(value).__name__}"
+    return {"error": InputError(reason="not_text", message=message)}
+
+
+def _video_value(value: Any, folder: str | None) -> dict[str, Any]:
+    """A path, bytes, open file, source, frames, or what `datasets.Video(decode=False)` gives."""
+    if is_open_source(value):
+        return {"value": value}
+    if are_frames(value):
+        return {"value": Frames(value)}
+    if isinstance(value, Mapping):
+        content = value.get("bytes")
+        if isinstance(content, bytes | bytearray | memoryview):
+            path = value.get("path")
+            return {"value": bytes(content), **({"id": str(path)} if path else {})}
+        if content is not None:
+            message = f"a video's bytes must be bytes, not {type(content).__name__}: give its path"
+            return {"error": InputError(reason="not_media", message=message)}
+        value = value.get("path")
+    if isinstance(value, str | os.PathLike):
+        path = os.fspath(value)
+        if not path.strip():
+            return {"error": InputError(reason="bad_row", message="the cell is empty")}
+        if folder is not None and "://" not in path:
+            path = os.path.join(folder, path)
+        return {"value": path, "id": os.fspath(value)}
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"value": bytes(value)}
+    if hasattr(value, "read") and hasattr(value, "seek"):
+        return {"value": value}
+    message = f"a video must be a path, bytes or an open file, not {type(value).__name__}"
+    return {"error": InputError(reason="not_media", message=message)}

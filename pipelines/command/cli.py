@@ -1,0 +1,186 @@
+"""The command line: `temporal run`, `temporal inspect`, `temporal show`.
+
+Exit codes:
+  0   every input is ok
+  1   a fault of this library, or of the machine
+  2   what was asked for cannot be done: arguments, inputs none of which is there, an output that is
+      not to be written to, a model that cannot be loaded
+  3   some inputs are partial, bad or left out, or one ended the run (`--on-error raise`)
+  75  resumable: stopped by a signal or by a disk that refused, or inputs of another rank have no
+      row and that rank is not at work
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ..jobs.stop import exit_on_signal
+from ..jobs.streams import forgive_closed_streams
+from .faults import UsageFault, faults
+
+Task = Literal["video-classification", "text-classification"]
+
+app = typer.Typer(
+    name="temporal",
+    help="Read videos and texts in part: skip what does not matter, halt when certain.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+@app.command()
+def run(
+    task: Annotated[
+        Task, typer.Argument(metavar="TASK", help="video-classification or text-classification.")
+    ],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT", help="Files, directories, globs, lists or tables."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")],
+    model: Annotated[
+        str | None, typer.Option(help="Name, path or hub id; the bundled model without it.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Share of the full cost to spend, 0 to 1.")
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="Accuracy that may be lost, 0 to 1, as certified by the calibration."),
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Reading policy, instead of the model's.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Inputs in flight.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
+    on_error: Annotated[
+        Literal["record", "raise", "skip"],
+        typer.Option(
+            help="A bad input: give it a row, end the run, or leave it out. Exit code 3 in each."
+        ),
+    ] = "record",
+    top_k: Annotated[int | None, typer.Option(min=1, help="Predictions kept per input.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    resume_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--resume-anyway", help="Go on although the inputs, the model or an option changed."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Remove the run in the output directory first.")
+    ] = False,
+    format: Annotated[
+        Literal["parquet", "jsonl"], typer.Option(help="Format of the results.")
+    ] = "parquet",
+    column: Annotated[str | None, typer.Option(help="Column of a table to read.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column that names the inputs.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Read only the first inputs.")] = None,
+    keep_text: Annotated[
+        bool, typer.Option("--keep-text", help="Store the texts, so that `show` can draw them.")
+    ] = False,
+    deadline_seconds: Annotated[
+        float, typer.Option(min=0, help="Longest decode of a video; 0: no limit, no own process.")
+    ] = 60.0,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(min=1, help="Largest frames that are decoded; 4096 x 2304 without it."),
+    ] = None,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Read https URLs of public addresses.")
+    ] = False,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Read URLs of this origin (http://host:port); may be repeated."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Read every input and write one row for each; --resume finishes a stopped run."""
+    with faults(debug):
+        from .run import RunRequest, run_command
+
+        request = RunRequest(
+            task=task,
+            inputs=tuple(inputs),
+            output=output,
+            model=model,
+            budget=budget,
+            max_drop=max_drop,
+            policy=policy,
+            batch_size=batch_size,
+            device=device,
+            on_error=on_error,
+            top_k=top_k,
+            resume=resume,
+            resume_anyway=resume_anyway,
+            overwrite=overwrite,
+            format=format,
+            column=column,
+            id_column=id_column,
+            limit=limit,
+            keep_text=keep_text,
+            deadline_seconds=deadline_seconds,
+            max_pixels=max_pixels,
+            allow_remote=tuple(allow_origin) if allow_origin else allow_remote,
+            quiet=quiet,
+        )
+        raise typer.Exit(run_command(request))
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A video file.")],
+    debug: Debug = False,
+) -> None:
+    """Show what a video is and what reading it would cost, without decoding it."""
+    with faults(debug):
+        from ...data import Video, VideoError
+        from ..display.report import print_all
+        from .inspect import inspection
+
+        try:
+            with Video(file) as video:
+                tables = inspection(video)
+        except VideoError as error:
+            raise UsageFault(
+                f"file ({file}) cannot be read ({error.reason}): {error.args[0]}"
+            ) from error
+        print_all(tables)
+
+
+@app.command()
+def show(
+    result: Annotated[
+        Path, typer.Argument(metavar="RESULT", help="The output directory of a run.")
+    ],
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="Show this input; may be repeated.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a PNG.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Readings shown without --id.")] = 6,
+    debug: Debug = False,
+) -> None:
+    """Show what was read, skimmed and skipped: in the terminal, and as a picture."""
+    with faults(debug):
+        from .show import show_command
+
+        show_command(result, ids=ids or [], output=output, limit=limit)
+
+
+def main() -> None:
+    """Run the command line (the `temporal` script)."""
+    forgive_closed_streams()
+    with exit_on_signal(debug="--debug" in sys.argv[1:]):
+        app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""What the command line does with exceptions: a sentence on stderr and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+INTERNAL, USAGE, STOPPED = 1, 2, 75
+
+
+class UsageFault(Exception):
+    """What was asked for cannot be done; the message names the next step."""
+
+
+class StoppedFault(Exception):
+    """The run ended early in a way that `--resume` can go on from."""
+
+
+@contextmanager
+def faults(debug: bool) -> Iterator[None]:
+    """Turn exceptions into a sentence on stderr and an exit code."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except StoppedFault as error:
+        raise _end(f"{error}; go on with --resume", STOPPED, debug) from error
+    except Exception as error:
+        from ..jobs.manifest import OutputRefused
+
+        if isinstance(error, UsageFault | OutputRefused):
+            raise _end(str(error), USAGE, debug) from error
+        name = type(error).__name__
+        hint = "" if debug else " (--debug shows where)"
+        raise _end(f"{name}: {error}{hint}", INTERNAL, debug) from error
+
+
+def _end(message: str, code: int, debug: bool) -> typer.Exit:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    typer.echo(f"error: {message}", err=True)
+    return typer.Exit(code)

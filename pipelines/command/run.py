@@ -1,0 +1,300 @@
+"""`temporal run`: from arguments to rows, a table and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import typer
+from rich.text import Text
+
+import temporal
+
+from ...data import collect
+from ..display.report import print_all, summary_table
+from ..jobs.job import InputFailed, OnError, known_targets, run
+from ..jobs.manifest import RunManifest, check_output
+from ..jobs.ranks import Ranks
+from ..jobs.run_contents import as_before, contents, is_same_place
+from ..jobs.shares import told
+from ..jobs.stop import stop_on_signal
+from ..jobs.store.ledger import CommitError, read_rows
+from ..jobs.summary import SUMMARY_COLUMNS, Summary, summarize
+from .checks import check_inputs, check_overwrite, remove_run
+from .faults import StoppedFault, UsageFault
+
+# A bar with an end is worth this much counting before the work begins, and no more.
+_LONGEST_COUNT_SECONDS = 1.0
+
+# Ranks that are started together may come to their work this long after each other.
+_START_SECONDS = 20.0
+
+_BAD_INPUTS = 3
+"""Exit code where an input is bad, whatever was to become of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """The arguments of `temporal run`; see its help."""
+
+    task: Literal["video-classification", "text-classification"]
+    inputs: tuple[str, ...]
+    output: Path
+    model: str | None
+    budget: float | None
+    max_drop: float | None
+    policy: str | None
+    batch_size: int | None
+    device: str | None
+    on_error: OnError
+    top_k: int | None
+    resume: bool
+    resume_anyway: bool = False
+    overwrite: bool
+    format: Literal["parquet", "jsonl"]
+    column: str | None
+    id_column: str | None
+    limit: int | None
+    keep_text: bool
+    deadline_seconds: float
+    max_pixels: int | None = None
+    allow_remote: bool | tuple[str, ...] = False
+    quiet: bool
+
+    @property
+    def kind(self) -> Literal["video", "text"]:
+        """What the inputs are."""
+        return "video" if self.task == "video-classification" else "text"
+
+    @property
+    def remote(self) -> bool | list[str]:
+        """Which URLs are read, as it is written down."""
+        return self.allow_remote if isinstance(self.allow_remote, bool) else [*self.allow_remote]
+
+    def manifest(self, model_name: str, *, reads_files: bool = True) -> RunManifest:
+        """What a resumed run must equal: batch size and device change no row, `limit` may grow.
+
+        Args:
+            model_name: The pipeline's.
+            reads_files: False: leave out what the files hold, which costs reading them.
+        """
+        before = RunManifest.read(self.output) if self.output.is_dir() else None
+        if before is not None and is_same_place(before.model, model_name):
+            model_name = before.model
+        options: dict[str, Any] = {
+            "inputs": list(self.inputs),
+            "column": self.column,
+            "id_column": self.id_column,
+            "max_drop": self.max_drop,
+            "policy": self.policy,
+            "top_k": self.top_k,
+            "format": self.format,
+            "keep_text": self.keep_text,
+        }
+        if self.kind == "video":
+            options["max_pixels"] = self.max_pixels
+            options["allow_remote"] = self.remote
+        return RunManifest(
+            task=self.task,
+            model=model_name,
+            budget=self.budget,
+            options=options,
+            version=temporal.__version__,
+            contents=contents(self.model, self.inputs, before) if reads_files else {},
+        )
+
+
+def run_command(request: RunRequest) -> int:
+    """Run, show the table, and return the exit code.
+
+    Raises:
+        UsageFault: the model, the budget or another argument cannot be used.
+        OutputRefused: the output directory cannot be used.
+        StoppedFault: the disk refused; what was committed is safe.
+    """
+    try:
+        ranks = Ranks.from_environment()
+    except ValueError as error:
+        raise UsageFault(str(error)) from error
+    _check_device(ranks.device(request.device))
+    with stop_on_signal() as stop:
+        if request.overwrite:
+            _check_overwrite(request, ranks)
+        elif ranks.is_first:
+            check_output(request.output, resume=request.resume or request.resume_anyway)
+        if request.resume or request.resume_anyway:
+            request = replace(request, inputs=as_before(request.inputs, request.output))
+        check_inputs(_items(request, notify=_keep_quiet))
+        try:
+            ranks.join()
+        except TimeoutError as error:
+            raise StoppedFault(str(error)) from error
+        with _quiet_loading() if request.quiet else nullcontext():
+            pipe = _pipeline(request, ranks)
+        if request.overwrite:  # nothing is lost for a model that cannot be loaded
+            if ranks.is_first:
+                remove_run(request.output)
+            ranks.wait_for_all()
+        shows = ranks.is_first and not request.quiet
+        try:
+            summary = run(
+                pipe,
+                _items(request, notify=_tell if shows else _keep_quiet),
+                request.output,
+                manifest=request.manifest(pipe.model_name, reads_files=ranks.is_first),
+                format=request.format,
+                resume=request.resume,
+                on_error=request.on_error,
+                progress=shows,
+                total=_count(_items(request, notify=_keep_quiet)) if shows else None,
+                keep_text=request.keep_text,
+                rank=ranks.rank,
+                world_size=ranks.world_size,
+                stop=stop,
+                resume_anyway=request.resume_anyway,
+                patience_seconds=0 if ranks.are_connected else _START_SECONDS,
+            )
+        except CommitError as error:
+            raise StoppedFault(str(error)) from error
+        except InputFailed as error:
+            typer.echo(f"error: {error}", err=True)
+            return _BAD_INPUTS
+        if summary.stopped:
+            # The other ranks were told to stop as well; nobody waits for anybody.
+            _show(summary, request, shows)
+            return summary.exit_code
+        ranks.wait_for_all()
+        if ranks.world_size > 1:
+            rows = read_rows(request.output, columns=SUMMARY_COLUMNS)
+            labels = known_targets(pipe)
+            apart = not ranks.are_connected  # the others have come here as well otherwise
+            summary = summarize(
+                rows,
+                skipped=summary.skipped,
+                unread=summary.unread if apart else {},
+                at_work=summary.at_work if apart else (),
+                labels=labels,
+            )
+        for sentence in told(summary.unread, summary.at_work):
+            typer.echo(sentence, err=True)
+        _show(summary, request, shows)
+        ranks.wait_for_all()  # the table is out before any rank leaves with the code of errors
+    return _BAD_INPUTS if summary.skipped and not summary.unread else summary.exit_code
+
+
+def _check_device(device: str | None) -> None:
+    """Refuse a device that is not here, before seconds go into loading a model for it."""
+    from ..device import devices_here, pick_device
+
+    try:
+        pick_device(device)
+    except ValueError as error:
+        here = ", ".join(devices_here())
+        raise UsageFault(f"device ({device}) must be one of those that are here: {here}") from error
+
+
+def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
+    from ..pipeline import pipeline
+
+    options: dict[str, Any] = {
+        "max_drop": request.max_drop,
+        "policy": request.policy,
+        "batch_size": request.batch_size,
+        "device": ranks.device(request.device),
+        "top_k": request.top_k,
+    }
+    if request.kind == "video" and request.deadline_seconds:
+        options |= {"isolate": True, "deadline_seconds": request.deadline_seconds}
+    if request.kind == "video":
+        options |= {"max_pixels": request.max_pixels, "allow_remote": request.remote or None}
+    elif request.max_pixels is not None or request.allow_remote:
+        raise UsageFault("--max-pixels, --allow-remote and --allow-origin are for videos")
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return pipeline(request.task, model=request.model, budget=request.budget, **given)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        raise UsageFault(str(error)) from error
+    except Exception as error:
+        if request.model is None:  # it is ours, and so is the fault
+            raise
+        name = type(error).__name__
+        raise UsageFault(f"model ({request.model}) cannot be used: {name}: {error}") from error
+
+
+def _check_overwrite(request: RunRequest, ranks: Ranks) -> None:
+    if request.resume or request.resume_anyway:
+        raise UsageFault("--overwrite and --resume exclude each other: give one of them")
+    if ranks.world_size > 1 and not ranks.are_connected:
+        raise UsageFault(
+            "--overwrite needs ranks that know of each other (torchrun): one would remove what "
+            "another has written; remove the output yourself first"
+        )
+    if ranks.is_first:
+        check_overwrite(request.output)
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """No bars of transformers and the hub while a model is loaded."""
+    from huggingface_hub.utils import are_progress_bars_disabled as hub_is_quiet
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging
+
+    shown, hub_shown = logging.is_progress_bar_enabled(), not hub_is_quiet()
+    logging.disable_progress_bar()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+        if hub_shown:
+            enable_progress_bars()
+
+
+def _items(request: RunRequest, *, notify: Callable[[str], None]) -> Iterable[Any]:
+    # Given alone, a directory's files are named relative to it.
+    alone = len(request.inputs) == 1
+    return collect(
+        request.inputs[0] if alone else list(request.inputs),
+        kind=request.kind,
+        column=request.column,
+        id_column=request.id_column,
+        limit=request.limit,
+        notify=notify,
+    )
+
+
+def _keep_quiet(message: str) -> None:
+    """Say nothing."""
+
+
+def _tell(message: str) -> None:
+    """Write a sentence to stderr, above the bar."""
+    from tqdm import tqdm
+
+    tqdm.write(message, file=sys.stderr)
+
+
+def _count(items: Iterable[Any]) -> int | None:
+    """How many there are; None when counting takes too long."""
+    deadline = time.monotonic() + _LONGEST_COUNT_SECONDS
+    count = 0
+    for count, _ in enumerate(items, start=1):  # noqa: B007  # used after the loop
+        if time.monotonic() > deadline:
+            return None
+    return count
+
+
+def _show(summary: Summary, request: RunRequest, shows: bool) -> None:
+    if not shows:
+        return
+    sys.stderr.flush()
+    end = "not all was read; go on with --resume" if summary.unread else "results"
+    end = "stopped; go on with --resume" if summary.stopped else end
+    print_all(summary_table(summary), Text(f"{end}: {request.output}"))

@@ -1,0 +1,1 @@
+"""Runs and readings, drawn and written out."""

@@ -1,0 +1,1 @@
+"""Jobs over collections: rows that are committed once, whatever happens."""

@@ -1,0 +1,323 @@
+"""A pipeline over a collection: one committed row per input, resumable at any point."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from ..reading import Reading
+from .manifest import RunManifest, open_run
+from .row import row_of, row_schema, spans_value, storable
+from .shares import OtherShares
+from .stop import Stop, stop_on_signal
+from .store.columns import check_columns
+from .store.ledger import (
+    Format,
+    ResultWriter,
+    aside_name,
+    committed_ids,
+    read_rows,
+    set_damaged_aside,
+)
+from .streams import Forgiving
+from .summary import SUMMARY_COLUMNS, Summary, summarize
+from .targets import known_targets, label_names, name_of_another, target_class, target_name
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from ...data.collection import Item
+
+OnError = Literal["raise", "record", "skip"]
+
+# A video's row stands for seconds of work, a text's for milliseconds.
+_VIDEO_ROWS_PER_PART = 32
+_TEXT_ROWS_PER_PART = 256
+# A row lists its units: some 40 bytes each, and 250 with the characters of each.
+_MOST_UNITS_HELD = 1_000_000
+
+
+class Readable(Protocol):
+    """What a job needs of a pipeline."""
+
+    model_name: str
+    """Name, path or hub id of the model."""
+
+    def read(self, inputs: Iterable[Any], **options: Any) -> Iterator[Reading]:
+        """Read lazily: one reading per input, errors included (`on_error="record"`)."""
+        ...
+
+
+class InputFailed(RuntimeError):
+    """An input could not be read, and the run was asked to stop there (`on_error="raise"`)."""
+
+
+@dataclass
+class _Pending:
+    """What a row needs besides its reading, kept from the moment the input is handed out."""
+
+    target: str | None
+    target_class: int | None
+    source: str | None
+    text: str | None
+
+
+def run(
+    pipe: Readable,
+    items: Iterable[Item],
+    output: str | os.PathLike[str],
+    *,
+    manifest: RunManifest | None = None,
+    format: Format = "parquet",
+    resume: bool = False,
+    on_error: OnError = "record",
+    progress: bool = True,
+    total: int | None = None,
+    keep_text: bool = False,
+    rows_per_part: int | None = None,
+    rank: int = 0,
+    world_size: int = 1,
+    stop: threading.Event | Stop | None = None,
+    resume_anyway: bool = False,
+    patience_seconds: float = 0.0,
+) -> Summary:
+    """Read every item with `pipe` and commit one row for each to `output`.
+
+    The first SIGINT, SIGTERM or SIGHUP stops taking new inputs, finishes and commits those in
+    flight, and returns with `Summary.stopped`; a second one ends the process at once (exit code
+    75). Either way, and after a kill -9, the same call with `resume=True` does the rest and nothing
+    twice.
+
+    Args:
+        pipe: A pipeline, or anything with its `read` and `model_name`.
+        items: As `temporal.data.collect` yields them, ids unique, in the same order every time.
+        output: Directory of the parts and `.run.json`; empty or absent unless `resume`.
+        manifest: The run's configuration, which a resumed run must equal; None: made from `pipe`.
+        format: `"parquet"` or `"jsonl"`.
+        resume: Go on with the run in `output`.
+        on_error: `"record"`: a bad input gets a row with its error. `"skip"`: it gets no row, is
+            counted, and is tried again on resume. `"raise"`: the run ends there.
+        progress: Show a bar on stderr.
+        total: Number of items over all ranks, for the bar; None: not known.
+        keep_text: Store each text, and the characters of its units, so that it can be shown.
+        rows_per_part: The most rows in a part; None: 32 for videos, 256 for texts.
+        rank: This process's rank: it takes the items whose position modulo `world_size` is this.
+        world_size: Number of ranks sharing `output`; it may change between runs.
+        stop: Set it to stop the run as a signal would; None: only signals do.
+        resume_anyway: Go on with the run in `output` although its configuration was another: the
+            rows that are there stay as they are.
+        patience_seconds: At the end, how long other ranks may take to begin before
+            `Summary.unread` says that they did not.
+
+    Returns:
+        The summary of all rows in `output`, those of other ranks and earlier runs included.
+
+    Raises:
+        OutputRefused: `output` is not empty, or its run has another configuration.
+        InputFailed: a bad input with `on_error="raise"`; what was finished is committed.
+        CommitError: the disk refused; what was committed before is safe and resumable.
+    """
+    if on_error not in ("raise", "record", "skip"):
+        raise ValueError(f"on_error ({on_error!r}) must be 'raise', 'record' or 'skip'")
+    manifest = manifest or RunManifest(task=getattr(pipe, "task", ""), model=pipe.model_name)
+    resume = resume or resume_anyway
+    open_run(output, manifest, resume=resume, anyway=resume_anyway, rank=rank)
+    schema = row_schema(keep_text=keep_text)
+    check_columns(output, schema)
+    is_video = manifest.task.startswith("video")
+    writer = ResultWriter(
+        output,
+        schema=schema,
+        format=format,
+        rows_per_part=rows_per_part or (_VIDEO_ROWS_PER_PART if is_video else _TEXT_ROWS_PER_PART),
+        rank=rank,
+        world_size=world_size,
+    )
+    with writer, stop_on_signal() as signalled:
+        job = _Job(pipe, writer, on_error=on_error, keep_text=keep_text, is_video=is_video)
+        job.stops = [signalled] if stop is None else [signalled, stop]
+        # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
+        if resume or rank:
+            for path in set_damaged_aside(output, rank=rank, world_size=world_size):
+                warnings.warn(
+                    f"{path} is damaged: it is set aside ({aside_name(path)}) and its rows are "
+                    "made again",
+                    stacklevel=2,
+                )
+            job.done = committed_ids(output, damaged_too=False)
+        job.share = (rank, world_size)
+        mine = None if total is None else len(range(rank, total, world_size))
+        with _bar(progress, mine) as bar:
+            job.work(items, bar)
+        if not job.stopped:
+            writer.join()
+    unread: dict[int, int] = {}
+    at_work: list[int] = []
+    if not job.stopped:
+        unread, at_work = job.others.unread(
+            output, rows_for_all=on_error != "skip", patience_seconds=patience_seconds
+        )
+    return summarize(
+        read_rows(output, columns=SUMMARY_COLUMNS),
+        skipped=job.skipped,
+        stopped=job.stopped,
+        unread=unread,
+        at_work=at_work,
+        labels=known_targets(pipe),
+    )
+
+
+class _Job:
+    """The state of one rank's run: what is in flight, what was skipped, whether it stopped."""
+
+    def __init__(
+        self,
+        pipe: Readable,
+        writer: ResultWriter,
+        *,
+        on_error: OnError,
+        keep_text: bool,
+        is_video: bool,
+    ) -> None:
+        self.pipe = pipe
+        self.writer = writer
+        self.on_error = on_error
+        self.keep_text = keep_text
+        self.is_video = is_video
+        self.stops: list[threading.Event | Stop] = []
+        self.done: set[str] = set()
+        self._seen: set[str] = set()
+        self.share = (0, 1)
+        self.others = OtherShares()
+        self.skipped = 0
+        self.stopped = False
+        self._units_read = self._units_total = 0
+        self._units_held = 0
+        self._macs = self._dense_macs = 0
+        self._pending: dict[str, _Pending] = {}
+        self._names = label_names(pipe)
+
+    def work(self, items: Iterable[Item], bar: tqdm[Any]) -> None:
+        inputs = self._hand_out(items, bar)
+        readings = self.pipe.read(inputs, order="completed", on_error="record")
+        try:
+            for reading in readings:
+                self._take(reading, bar)
+        finally:
+            # Frees what is in flight now, not when the garbage collector comes by.
+            if close := getattr(readings, "close", None):
+                close()
+        if self._pending:
+            raise RuntimeError(
+                f"the pipeline returned no reading for {len(self._pending)} inputs, "
+                f"{next(iter(self._pending))!r} among them"
+            )
+
+    def _take(self, reading: Reading, bar: tqdm[Any]) -> None:
+        pending = self._pending.pop(reading.id)
+        if reading.error and reading.error.reason == "worker_crashed" and self._is_told_to_stop:
+            # Ctrl-C reaches the decoders' processes too: this input is not bad, it is left.
+            self.stopped = True
+            return
+        if reading.error is not None and self.on_error == "raise":
+            raise InputFailed(
+                f"{reading.id}: {reading.error.reason}: {reading.error.message}; resume with "
+                "on_error='record' (--resume --on-error record) to go on past it"
+            )
+        dense_macs = self._dense_macs_of(reading)
+        if reading.error is not None and self.on_error == "skip":
+            self.skipped += 1
+        else:
+            self._write(self._row(reading, pending, dense_macs))
+        if reading.trace is not None:
+            self._units_read += reading.trace.units_read
+            self._units_total += reading.trace.units_total
+            if dense_macs:
+                self._macs += reading.trace.cost.macs
+                self._dense_macs += dense_macs
+        if self._units_total:
+            shares = f"read {self._units_read / self._units_total:.1%}"
+            if self._dense_macs:
+                shares += f", computed {self._macs / self._dense_macs:.1%}"
+            bar.set_postfix_str(shares, refresh=False)
+        bar.update()
+
+    def _write(self, row: dict[str, Any]) -> None:
+        """Write a row, and commit before units of long sources fill the memory."""
+        self.writer.write(row)
+        trace = row["trace"] or {"read": (), "skimmed": ()}
+        spans = row.get("spans") or ()
+        self._units_held += len(trace["read"]) + len(trace["skimmed"]) + len(spans)
+        if self._units_held > _MOST_UNITS_HELD:
+            self.writer.commit()
+            self._units_held = 0
+
+    def _hand_out(self, items: Iterable[Item], bar: tqdm[Any]) -> Iterator[Item]:
+        """Yield this rank's items that have no row yet, until the run is stopped."""
+        rank, world_size = self.share
+        for position, item in enumerate(items):
+            if position % world_size != rank:
+                self.others.ids[position % world_size].append(storable(item.id))
+                continue
+            item_id = storable(item.id)
+            if item_id in self._seen:
+                raise ValueError(f"id ({item_id!r}) must be unique among the items")
+            self._seen.add(item_id)
+            if item_id in self.done:
+                bar.update()
+                continue
+            # Asked only when an item is left: a run that is signalled after its last input is
+            # complete, not stopped.
+            if self._is_told_to_stop:
+                self.stopped = True
+                return
+            self._pending[item_id] = _Pending(
+                target=target_name(item.extra.get("label"), self._names),
+                target_class=target_class(item.extra.get("label"), self._names),
+                source=_path_of(item.value) if self.is_video else None,
+                text=item.value if self.keep_text and isinstance(item.value, str) else None,
+            )
+            yield item if item_id == item.id else replace(item, id=item_id)
+
+    @property
+    def _is_told_to_stop(self) -> bool:
+        return any(event.is_set() for event in self.stops)
+
+    def _row(self, reading: Reading, pending: _Pending, dense_macs: int | None) -> dict[str, Any]:
+        target = pending.target
+        given, best = pending.target_class, reading.classes[:1]
+        is_other = given is not None and bool(best) and best[0] != given
+        if is_other and target == reading.predictions[0]["label"]:
+            target = name_of_another(str(target), given)
+        row = row_of(
+            reading,
+            target=target,
+            source=pending.source,
+            dense_macs=dense_macs,
+        )
+        if self.keep_text:
+            row["text"] = storable(pending.text) if pending.text is not None else None
+            row["spans"] = spans_value(self.pipe, row["text"], reading.trace)
+        return row
+
+    def _dense_macs_of(self, reading: Reading) -> int | None:
+        tell = getattr(self.pipe, "dense_macs", None)
+        macs: int | None = tell(reading.trace) if tell and reading.trace else None
+        return macs
+
+
+def _path_of(value: Any) -> str | None:
+    """Absolute path of a video that is a file; None for bytes and open files."""
+    return str(Path(value).absolute()) if isinstance(value, str | os.PathLike) else None
+
+
+def _bar(progress: bool, total: int | None) -> tqdm[Any]:
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit="input", file=Forgiving(sys.stderr), disable=not progress)

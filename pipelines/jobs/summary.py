@@ -1,0 +1,218 @@
+"""What a run's rows add up to: `Summary`, always computed from the rows themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from .trace_column import trace_values
+
+SUMMARY_COLUMNS = (
+    *("id", "status", "label", "target", "error_reason", "error_message"),
+    *("units_total", "units_read", "units_skimmed", "frames_decoded", "macs"),
+    *("decode_seconds", "model_seconds"),
+    *("trace.unit", "trace.halted", "trace.exit", "trace.num_exits", "trace.dense_macs"),
+)
+"""What `summarize` looks at: not the units of each row, which are most of a long text's."""
+
+_FEW = 3
+"""Labels that are named as examples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Counts and costs of a run, over all ranks and all resumed parts."""
+
+    inputs: int = 0
+    """Rows: `ok + partial + error`."""
+
+    ok: int = 0
+    """Rows without an error."""
+
+    partial: int = 0
+    """Rows with predictions and an error: a part of the source could not be read."""
+
+    error: int = 0
+    """Rows without predictions."""
+
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """How many rows have each `error_reason`."""
+
+    first_errors: Mapping[str, str] = field(default_factory=dict)
+    """For each `error_reason`, the first row that has it, as `id: message`."""
+
+    skipped: int = 0
+    """Bad inputs that were left without a row (`on_error="skip"`), in this process."""
+
+    stopped: bool = False
+    """The run was stopped with inputs left; it can be resumed."""
+
+    unread: Mapping[int, int] = field(default_factory=dict)
+    """Inputs without a row by rank, of ranks that no process works as: the run is not complete."""
+
+    at_work: tuple[int, ...] = ()
+    """Other ranks that were still at work when this one ended; the last one tells for all."""
+
+    units: str = "units"
+    """What the inputs are made of: `"frames"`, `"tokens"` ..., or `"units"` when mixed."""
+
+    units_total: int = 0
+    """Units in the sources that could be read."""
+
+    units_read: int = 0
+    """Units read in full."""
+
+    units_skimmed: int = 0
+    """Units looked at with the cheaper computation."""
+
+    frames_decoded: int = 0
+    """Frames that decoders produced."""
+
+    traced: int = 0
+    """Rows that have a trace: the readings that `halted` is a share of."""
+
+    halted: int = 0
+    """Readings that stopped, over time or depth, before everything was computed."""
+
+    macs: int = 0
+    """Multiply-accumulates that ran."""
+
+    dense_macs: int | None = None
+    """Those of reading everything; None unless every row with a trace tells."""
+
+    exits_computed: int = 0
+    """Exits up to and including the one that answered, summed over the readings."""
+
+    exits_total: int = 0
+    """Exits that the reader has for these sources, summed over the readings."""
+
+    decode_seconds: float = 0.0
+    """Seconds spent reading units, summed over the inputs."""
+
+    model_seconds: float = 0.0
+    """Seconds of model computation, summed over the inputs."""
+
+    with_target: int = 0
+    """Rows whose input had a label of its own, one of the model's, and that have a prediction."""
+
+    correct: int = 0
+    """Those of them whose prediction is that label."""
+
+    foreign: int = 0
+    """Rows with a prediction whose input had a label that is none of the model's: neither right nor
+    wrong."""
+
+    foreign_labels: tuple[str, ...] = ()
+    """The first few labels that are none of the model's."""
+
+    model_labels: tuple[str, ...] = ()
+    """The first few labels of the model, where there are others."""
+
+    @property
+    def share_read(self) -> float:
+        """Units read in full over units in the sources, 0 to 1."""
+        return self.units_read / self.units_total if self.units_total else 0.0
+
+    @property
+    def share_computed(self) -> float | None:
+        """MACs that ran over those of reading everything; None where these are not known."""
+        return self.macs / self.dense_macs if self.dense_macs else None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of correct predictions, 0 to 1; None without labels."""
+        return self.correct / self.with_target if self.with_target else None
+
+    @property
+    def exit_code(self) -> int:
+        """0: every row is ok. 3: some are partial or error. 75: it can be resumed.
+
+        That is where it was stopped, or where a rank that is not at work has not done its share.
+        """
+        if self.stopped or self.unread:
+            return 75
+        return 3 if self.partial or self.error else 0
+
+
+def summarize(
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    skipped: int = 0,
+    stopped: bool = False,
+    unread: Mapping[int, int] | None = None,
+    at_work: Iterable[int] = (),
+    labels: Collection[str] | None = None,
+) -> Summary:
+    """Add up rows, one by one (they need not fit in memory).
+
+    Args:
+        rows: As `store.ledger.read_rows` yields them, with `SUMMARY_COLUMNS` at least.
+        skipped: Bad inputs without a row.
+        stopped: Whether inputs are left.
+        unread: Inputs without a row by rank, of ranks that no process works as.
+        at_work: Other ranks that are still at work.
+        labels: The model's; an input's own label that is none of them tells nothing about the
+            prediction. None or empty: not known, and every label may be one.
+    """
+    known = None if not labels else set(labels)
+    statuses: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    first_errors: dict[str, str] = {}
+    foreign_labels: dict[str, None] = {}
+    kinds: set[str] = set()
+    sums: Counter[str] = Counter()
+    decode_seconds = model_seconds = 0.0
+    dense_macs: int | None = 0
+    for row in rows:
+        statuses[row["status"]] += 1
+        if row["error_reason"] is not None:
+            reasons[row["error_reason"]] += 1
+            message = f"{row['id']}: {row['error_message']}"
+            first_errors.setdefault(row["error_reason"], message)
+        if row["target"] is None or row["label"] is None:
+            pass
+        elif known is not None and row["target"] not in known:
+            sums["foreign"] += 1
+            if len(foreign_labels) < _FEW:
+                foreign_labels[row["target"]] = None
+        else:
+            sums["with_target"] += 1
+            sums["correct"] += row["target"] == row["label"]
+        trace = trace_values(row)
+        if trace is None:
+            continue
+        kinds.add(trace["unit"])
+        sums["traced"] += 1
+        sums["halted"] += trace["halted"]
+        for name in ("units_total", "units_read", "units_skimmed", "frames_decoded", "macs"):
+            sums[name] += row[name]
+        if trace["exit"] is not None and trace["num_exits"] is not None:
+            sums["exits_computed"] += trace["exit"] + 1
+            sums["exits_total"] += trace["num_exits"]
+        decode_seconds += row["decode_seconds"]
+        model_seconds += row["model_seconds"]
+        if dense_macs is not None:
+            macs = trace["dense_macs"]
+            dense_macs = None if macs is None else dense_macs + macs
+    return Summary(
+        inputs=sum(statuses.values()),
+        ok=statuses["ok"],
+        partial=statuses["partial"],
+        error=statuses["error"],
+        reasons=dict(reasons.most_common()),
+        first_errors=first_errors,
+        foreign_labels=tuple(foreign_labels),
+        model_labels=tuple(islice(labels or (), _FEW)) if foreign_labels else (),
+        skipped=skipped,
+        stopped=stopped,
+        unread=dict(unread or {}),
+        at_work=tuple(at_work),
+        units=f"{kinds.pop()}s" if len(kinds) == 1 else "units",
+        dense_macs=dense_macs if sums["traced"] else None,
+        decode_seconds=decode_seconds,
+        model_seconds=model_seconds,
+        **sums,
+    )

@@ -1,0 +1,125 @@
+"""Open what lies at a path or a hub id: a saved reader, or a classifier of transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    AutoModelForVideoClassification,
+)
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, cached_file
+
+from temporal.backbones.efficientnet_lite import load_imagenet_weights
+from temporal.models import READERS, FrameExit, FrameExitConfig
+from temporal.models.stored_points import check_points
+from temporal.models.weights import check_checkpoint, shard_names
+
+from .loaded_weights import check_loaded
+from .model_options import ModelOptions
+
+
+def open_checkpoint(task: str, place: str, options: ModelOptions) -> Any:
+    """The model in a folder or at a hub id.
+
+    Args:
+        task: a pipeline's task.
+        place: a folder with a saved model, or a hub id; of `find_place`.
+        options: how it is loaded.
+
+    Raises:
+        OSError: nothing is found there.
+        ValueError: the weights are not those of the model, or an option is not for it.
+    """
+    hub, config = options.hub, options.config
+    folder = Path(place)
+    if folder.is_dir():
+        check_checkpoint(folder)  # before a configuration is built that may be of any size
+    if config is None or isinstance(config, str):
+        config = AutoConfig.from_pretrained(config or place, **hub)
+    if not folder.is_dir():
+        _check_index(place, hub)
+    if config.model_type in READERS:
+        return _open_reader(place, config, options)
+    architecture = (config.architectures or [""])[0]
+    kind: Any = AutoModelForImageClassification
+    if task == "text-classification":
+        kind = AutoModelForSequenceClassification
+    elif "ForVideoClassification" in architecture:
+        kind = AutoModelForVideoClassification
+    if type(config) not in kind._model_mapping and not hasattr(config, "auto_map"):
+        raise ValueError(
+            f"{place} holds {architecture or config.model_type}, which is no model for {task}"
+        )
+    # safetensors only: a pickle may run code when it is opened.
+    model, report = kind.from_pretrained(
+        place,
+        config=config,
+        dtype=options.dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        **hub,
+        **{"ignore_mismatched_sizes": True, **options.weights},  # the report names them
+    )
+    check_loaded(place, model, report)
+    return model
+
+
+def _open_reader(place: str, config: Any, options: ModelOptions) -> Any:
+    """A reader of `temporal.models`."""
+    refused = [name for name in options.asked if name not in ("dtype", "attn_implementation")]
+    if refused:
+        raise ValueError(
+            f"{refused[0]} ({options.weights.get(refused[0])!r}) is for classifiers of "
+            f"transformers; {place} is a {config.model_type}: pass device="
+        )
+    check_points(config)
+    dtype = torch.float32 if options.dtype == "auto" else options.dtype
+    reader_class: Any = READERS[config.model_type]
+    if _carries_no_weights(place, config):
+        reader: Any = FrameExit(config)
+        load_imagenet_weights(reader.backbone.model)
+        return reader.to(dtype)
+    reader, report = reader_class.from_pretrained(
+        place,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        **options.hub,
+        **options.weights,
+    )
+    check_loaded(place, reader, report)
+    return reader
+
+
+def _check_index(path: str, hub: dict[str, Any]) -> None:
+    """Refuse a hub's model whose weights are named in an index, and are no safetensors files."""
+    try:
+        index = cached_file(
+            path,
+            SAFE_WEIGHTS_INDEX_NAME,
+            revision=hub.get("revision"),
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+    except OSError:  # whoever loads the weights says it better
+        return
+    if index is not None:
+        shard_names(Path(index))
+
+
+def _carries_no_weights(path: str, config: Any) -> bool:
+    """The bundled frame reader is a configuration alone; a package carries its weights."""
+    folder = Path(path)
+    return (
+        isinstance(config, FrameExitConfig)
+        and config.head == "classifier"
+        and config.backbone == {"model_type": "efficientnet_lite0"}
+        and folder.is_dir()
+        and not (folder / "model.safetensors").exists()
+    )

@@ -1,0 +1,122 @@
+"""Our tasks inside transformers: `transformers.pipeline("adaptive-text-classification", ...)`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from transformers import (
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    AutoModelForVideoClassification,
+)
+from transformers import Pipeline as TransformersPipeline
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from ..pipeline import Pipeline, pipeline
+from .image_processors import PROCESSOR_OPTIONS
+
+
+class _AdaptivePipeline(TransformersPipeline):
+    """A transformers pipeline whose inputs go to ours instead of preprocess and forward.
+
+    transformers loads the model and the tokenizer; reading needs to ask for units while the model
+    runs, which its preprocess-forward-postprocess cannot.
+    """
+
+    # transformers' own subclasses set these flags so; their base declares them as None alone.
+    _load_tokenizer: Any = None
+    _load_image_processor: Any = False
+    _load_video_processor: Any = False
+    _load_feature_extractor: Any = False
+    _load_processor: Any = False
+    adaptive_task: str
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any = None,
+        *,
+        budget: float | None = None,
+        max_drop: float | None = None,
+        policy: str | None = None,
+        batch_size: int | None = None,
+        top_k: Any = "",
+        **options: Any,
+    ) -> None:
+        known = {
+            *inspect.signature(TransformersPipeline.__init__).parameters,
+            "dtype",
+            "num_workers",
+        }
+        theirs = {name: options.pop(name) for name in list(options) if name in known}
+        super().__init__(model=model, tokenizer=tokenizer, **theirs)
+        options |= {name: theirs[name] for name in PROCESSOR_OPTIONS if theirs.get(name)}
+        if tokenizer is not None:
+            options["tokenizer"] = tokenizer
+        self.adaptive: Pipeline = pipeline(
+            self.adaptive_task,
+            model=model,
+            budget=budget,
+            max_drop=max_drop,
+            policy=policy,
+            batch_size=batch_size,
+            device=self.device,
+            top_k=top_k,
+            **options,
+        )
+
+    def __call__(self, inputs: Any, **options: Any) -> Any:  # type: ignore[override]  # ours
+        """As the pipelines of `temporal.pipelines`."""
+        return self.adaptive(inputs, **options)  # type: ignore[operator]  # both tasks are callable
+
+    def read(self, inputs: Any, **options: Any) -> Any:
+        """As `temporal.pipelines.Pipeline.read`."""
+        return self.adaptive.read(inputs, **options)
+
+    def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
+        return {}, {}, {}
+
+    def preprocess(self, *args: Any, **options: Any) -> Any:
+        raise NotImplementedError("inputs go to `adaptive`")
+
+    def _forward(self, *args: Any, **options: Any) -> Any:
+        raise NotImplementedError("inputs go to `adaptive`")
+
+    def postprocess(self, *args: Any, **options: Any) -> Any:
+        raise NotImplementedError("inputs go to `adaptive`")
+
+
+class AdaptiveTextClassification(_AdaptivePipeline):
+    """`adaptive-text-classification`."""
+
+    _load_tokenizer = True
+    adaptive_task = "text-classification"
+
+
+class AdaptiveVideoClassification(_AdaptivePipeline):
+    """`adaptive-video-classification`."""
+
+    _load_tokenizer = False
+    adaptive_task = "video-classification"
+
+
+def register_tasks() -> None:
+    """Register both tasks, once."""
+    tasks: dict[str, tuple[type, Any, str]] = {
+        "adaptive-text-classification": (
+            AdaptiveTextClassification,
+            (AutoModelForSequenceClassification,),
+            "text",
+        ),
+        "adaptive-video-classification": (
+            AdaptiveVideoClassification,
+            (AutoModelForVideoClassification, AutoModelForImageClassification),
+            "video",
+        ),
+    }
+    for task, (pipeline_class, models, kind) in tasks.items():
+        if task not in PIPELINE_REGISTRY.supported_tasks:
+            PIPELINE_REGISTRY.register_pipeline(
+                task, pipeline_class=pipeline_class, pt_model=models, type=kind
+            )

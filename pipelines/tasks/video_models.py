@@ -1,0 +1,62 @@
+"""Video models for pipelines: a reader around any video or image classifier, and its processor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from temporal.models import ClipReader, EfficientNetLite0, FrameExit
+from temporal.models.reader import Reader
+
+from ..loading.loaded_model import LoadedModel
+from .image_processors import find_processor, is_video_classifier
+
+
+def video_model(
+    model: Any,
+    name: str,
+    path: str | None,
+    hub: dict[str, Any],
+    processors: Mapping[str, Any],
+    *,
+    needs_pieces: bool = False,
+) -> LoadedModel:
+    """A video reader as it is, or one around a classifier of videos or images.
+
+    Args:
+        model: a reader, or a classifier of transformers.
+        name: for messages.
+        path: folder or hub id that it came from.
+        hub: options of `from_pretrained`.
+        processors: see `find_processor`.
+        needs_pieces: a video classifier is read in clips, rather than the one of transformers.
+
+    Raises:
+        ValueError: the model reads no videos, or its processor does not run here.
+    """
+    given = [option for option, value in processors.items() if value is not None]
+    if isinstance(model, Reader | EfficientNetLite0) and given:
+        raise ValueError(
+            f"{given[0]} is for classifiers of transformers; {name} prepares frames itself"
+        )
+    if isinstance(model, Reader) and model.unit == "frame":
+        module: Any = model.classifier if isinstance(model, ClipReader) else model
+        return LoadedModel(reader=model, module=module, name=name)
+    if isinstance(model, EfficientNetLite0):
+        reader = FrameExit.from_classifier(model)
+        return LoadedModel(reader=reader, module=reader, name=name)
+    is_video = is_video_classifier(model)
+    if not is_video and "ForImageClassification" not in type(model).__name__:
+        raise ValueError(
+            f"model ({name}) must be a video reader, or a video or image classifier of transformers"
+        )
+    if {"image", "text"} <= set(getattr(model, "input_modalities", ())):
+        raise ValueError(f"model ({name}) must classify images alone, not images with texts")
+    processor = find_processor(model, path or getattr(model, "name_or_path", None), hub, processors)
+    if is_video:
+        sampling: Any = {} if needs_pieces else {"num_clips": None, "sampling_rate": 1}
+        clips = ClipReader(model, processor=processor, **sampling)
+        return LoadedModel(reader=clips, module=model, name=name)
+    size = getattr(model.config, "image_size", None) or 224
+    reader = FrameExit.from_classifier(model, processor, image_size=size)
+    return LoadedModel(reader=reader, module=reader, name=name)

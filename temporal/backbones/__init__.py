@@ -1,0 +1,1 @@
+"""What readers compute features with: image and text encoders, and what they take as input."""

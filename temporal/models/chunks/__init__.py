@@ -1,0 +1,1 @@
+"""Readers of long texts, chunk by chunk."""

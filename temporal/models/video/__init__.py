@@ -1,0 +1,1 @@
+"""Readers of videos, one file for each published method."""

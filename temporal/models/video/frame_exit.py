@@ -1,0 +1,350 @@
+"""FrameExit: read frames coarse to fine, answer as soon as an exit is certain.
+
+Ghodrati, Bejnordi & Habibian, "FrameExit: Conditional Early Exiting for Efficient Video
+Recognition" (CVPR 2021, arXiv 2104.13400). Frames are decoded when they are asked for, so a video
+that is clear after two frames has two frames decoded.
+
+B videos, S steps (frames read, in reading order), C, H, W, D feature width, P pooled width,
+K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from ...backbones.image import ImageBackbone, describe
+from ...backbones.pixels import ProcessorPixels, whole_frames_fit
+from ...backbones.processors import describe_processor
+from ...checks import check_finite, check_range, num_classes
+from ...handle import Handle
+from ...policies import read as read_policies
+from ...policies.halt import LearnedGate
+from ...stage import Stage
+from ..depth.standardised_exit import StandardisedExit
+from ..halting import certainty_reached
+from ..saved_reader import SavedReader
+from .configuration_frame_exit import FrameExitConfig
+from .frame_votes import answer_of, votes
+from .pooling import POOLINGS, pooled_size
+
+_MAX_FAULTS = 3
+"""Frames of a video that may fail before the reader gives up on it."""
+
+
+@dataclass
+class FrameExitOutput(ModelOutput):
+    """What `FrameExit.forward` returns."""
+
+    loss: Tensor | None = None
+    """Mean cross-entropy over the exits, plus the gates' loss if there are any; a scalar."""
+    logits: Tensor | None = None
+    """The last exit's, `[B, K]`."""
+    exit_logits: Tensor | None = None
+    """All exits', `[B, S, K]`."""
+    gate_logits: Tensor | None = None
+    """`[B, S - 1]`, positive where the gate would halt; None without a gate."""
+
+
+class FrameExit(SavedReader, PreTrainedModel):
+    """Any image backbone, read over frames with an exit after each.
+
+    `FrameExit.from_classifier(image_classifier)` needs no training: it averages the classifier's
+    probabilities over the frames read so far.
+    """
+
+    config_class = FrameExitConfig
+    base_model_prefix = "frame_exit"
+    main_input_name = "pixel_values"
+    unit = "frame"
+
+    def __init__(
+        self, config: FrameExitConfig, classifier: nn.Module | None = None, processor: Any = None
+    ) -> None:
+        super().__init__(config)
+        with_classes = config.head == "classifier"
+        described = config.backbone or {}
+        self.backbone = ImageBackbone(described, with_classes=with_classes, model=classifier)
+        processor = processor or config.processor
+        self.pixels = ProcessorPixels(processor, self.backbone.model) if processor else None
+        self.pool = POOLINGS[config.pooling]
+        if not with_classes:
+            size = pooled_size(config.pooling, self.backbone.num_features)
+            self.exits = nn.ModuleList(
+                StandardisedExit(size, num_classes(config), config.dropout)
+                for _ in range(config.num_frames)
+            )
+            gates = config.num_frames - 1 if config.gate else 0  # the last exit needs none
+            self.gates = nn.ModuleList(LearnedGate(size) for _ in range(gates))
+        if self.pixels is not None:
+            self.prepare = Stage(self.pixels, name="pixels")
+        self.features = Stage(self._features, name="backbone")
+        self.post_init()
+
+    @classmethod
+    def from_classifier(
+        cls, classifier: nn.Module, processor: Any = None, **config: Any
+    ) -> FrameExit:
+        """Read an existing image classifier over frames, without training.
+
+        Args:
+            classifier: an image classifier of transformers, or an `EfficientNetLite0`; used as it
+                is, not copied.
+            processor: the classifier's image processor, which then sees whole frames.
+            **config: fields of `FrameExitConfig`, e.g. `criterion="stability"`.
+        """
+        own = getattr(classifier, "config", None)
+        if own is not None:
+            named = ("id2label", "label2id") if own.id2label else ("num_labels",)
+            config = {name: getattr(own, name) for name in (*named, "problem_type")} | config
+        fields = {"pooling": "mean", "head": "classifier", **config}
+        if processor is not None:
+            fields["processor"] = describe_processor(processor)
+        for module in classifier.modules():
+            module._is_hf_initialized = True  # type: ignore[assignment]  # keep its weights
+        return cls(FrameExitConfig(backbone=describe(classifier), **fields), classifier, processor)
+
+    @classmethod
+    def from_backbone(cls, backbone: nn.Module, **config: Any) -> FrameExit:
+        """Put untrained exits on an image backbone whose weights are kept.
+
+        Args:
+            backbone: an image model of transformers without its classes, or an `EfficientNetLite0`.
+            **config: fields of `FrameExitConfig`, `num_labels` among them.
+        """
+        model = cls(FrameExitConfig(backbone=describe(backbone), **config))
+        model.backbone.model.load_state_dict(backbone.state_dict(), strict=False)
+        return model
+
+    def _init_weights(self, module: nn.Module) -> None:
+        inner = self.backbone.model
+        if isinstance(inner, PreTrainedModel) and module in set(inner.modules()):
+            inner._init_weights(module)
+            return
+        super()._init_weights(module)
+        if isinstance(module, nn.Linear) and any(module is e.linear for e in self._exits()):
+            init.zeros_(module.weight)  # the fit is convex: start at no opinion
+            init.zeros_(module.bias)
+        if isinstance(module, StandardisedExit):
+            init.zeros_(module.mean)
+            init.ones_(module.scale)
+        if isinstance(module, nn.BatchNorm2d):
+            starts = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
+            for name, value in starts.items():
+                init.constant_(module.get_buffer(name), value)
+            if module.affine:
+                init.ones_(module.weight)
+                init.zeros_(module.bias)
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        times: Tensor | None = None,
+        features: Tensor | None = None,
+        states: Tensor | None = None,
+        labels: Tensor | None = None,
+        class_weights: Tensor | None = None,
+    ) -> FrameExitOutput:
+        """Run all steps and all exits (training, and the dense reference for `read`).
+
+        Args:
+            pixel_values: `[B, S, 3, H, W]` in reading order, 0 to 255, any dtype; or
+            features: `[B, S, D]` that the backbone computed before (a frozen backbone needs to
+                see each frame only once); or
+            states: `[B, S, P]` that `pooled_states` made of features before.
+            times: `[B, S]`, each frame's index as a share of its video's length, in [0, 1]; states
+                need none.
+            labels: int64 `[B]`.
+            class_weights: `[K]`, for unbalanced classes.
+
+        Raises:
+            ValueError: not exactly one of pixel_values, features and states is given, or times
+                are not.
+        """
+        if sum(given is not None for given in (pixel_values, features, states)) != 1:
+            raise ValueError("give one of pixel_values, features and states")
+        if pixel_values is not None:
+            flat = pixel_values.flatten(0, 1)
+            flat = self._features(*(self.pixels(flat) if self.pixels else (flat,)))
+            features = flat.unflatten(0, pixel_values.shape[:2])
+        if features is not None:
+            if times is None:
+                raise ValueError("times ([B, S], shares of the video's length) are needed")
+            states = self.pooled_states(features, times)
+        assert states is not None
+        return self._answer_all(states, labels, class_weights)
+
+    def _answer_all(
+        self, states_BSP: Tensor, labels: Tensor | None, class_weights: Tensor | None
+    ) -> FrameExitOutput:
+        """All exits' answers to the pooled states, and their loss."""
+        states = states_BSP.unbind(1)
+        logits = [self._answer(step, state_BP) for step, state_BP in enumerate(states)]
+        logits_BSK = torch.stack(logits, 1)
+        gates_BS = self._gates(states)
+        loss = None
+        if labels is not None:
+            loss_SB = torch.stack(
+                [
+                    F.cross_entropy(step_BK, labels, weight=class_weights, reduction="none")
+                    for step_BK in logits_BSK.unbind(1)
+                ]
+            )
+            loss = loss_SB.mean()
+            if self.config.exit_decay:
+                squares = [branch.linear.weight.square().sum() for branch in self._exits()]
+                loss = loss + self.config.exit_decay * torch.stack(squares).mean()
+            if gates_BS is not None:
+                loss = loss + self._gate_loss(gates_BS, loss_SB.detach().T)
+        return FrameExitOutput(
+            loss=loss, logits=logits_BSK[:, -1], exit_logits=logits_BSK, gate_logits=gates_BS
+        )
+
+    def set_statistics(self, states_NSP: Tensor) -> None:
+        """Standardise what each exit sees by these pooled states `[N, S, P]`."""
+        for branch, state_NP in zip(self._exits(), states_NSP.unbind(1), strict=False):
+            branch.mean.copy_(state_NP.mean(0))
+            branch.scale.copy_(state_NP.std(0, unbiased=False).clamp(min=1e-5))
+
+    def _exits(self) -> list[StandardisedExit]:
+        """The exits, with their type."""
+        exits = getattr(self, "exits", [])  # a classifier's own head needs none
+        return [branch for branch in exits if isinstance(branch, StandardisedExit)]
+
+    def pooled_states(self, features_BSD: Tensor, times_BS: Tensor) -> Tensor:
+        """The pooled state after each step, `[B, S, P]`, of features `[B, S, D]`."""
+        steps = range(1, features_BSD.shape[1] + 1)
+        states = [self.pool(features_BSD[:, :step], times_BS[:, :step]) for step in steps]
+        return torch.stack(states, 1)
+
+    def _features(self, *inputs: Tensor) -> Tensor:
+        """0-255 frames, or what the processor made of them, to features or a classifier's votes."""
+        if self.pixels is not None:
+            return votes(self.config, self.pixels.call(self.backbone.model, inputs))
+        frames_BCHW = inputs[0].to(self.device, self.dtype)
+        scale_C11 = frames_BCHW.new_tensor(self.config.pixel_std)[:, None, None]
+        mean_C11 = frames_BCHW.new_tensor(self.config.pixel_mean)[:, None, None]
+        features_BD = self.backbone.features((frames_BCHW - mean_C11) / scale_C11)
+        if self.config.head == "classifier":
+            return votes(self.config, self.backbone.classify(features_BD))
+        power = self.config.feature_power
+        return features_BD if power == 1 else features_BD.sign() * features_BD.abs() ** power
+
+    def _answer(self, step: int, state_BP: Tensor) -> Tensor:
+        if self.config.head == "classifier":
+            return answer_of(self.config, state_BP, is_only=step == 0)
+        return self.exits[step](state_BP)
+
+    def _gates(self, states: Sequence[Tensor]) -> Tensor | None:
+        if not self.config.gate:
+            return None
+        return torch.stack(
+            [
+                gate(state_BP, states[max(step - 1, 0)])
+                for step, (gate, state_BP) in enumerate(zip(self.gates, states, strict=False))
+            ],
+            1,
+        )
+
+    def _gate_loss(self, gates_BS: Tensor, loss_BS: Tensor) -> Tensor:
+        """Teach the gates to halt where the exit's loss is small enough (FrameExit, equation 7).
+
+        The bar rises with the step, `beta * exp(step / 2)`: the later, the less is accepted as a
+        reason to go on.
+        """
+        bar_S = self.config.gate_beta * torch.exp(
+            torch.arange(gates_BS.shape[1], device=gates_BS.device) / 2
+        )
+        target_BS = (loss_BS[:, : gates_BS.shape[1]] <= bar_S).to(gates_BS.dtype)
+        return F.binary_cross_entropy_with_logits(gates_BS, target_BS)
+
+    def set_budget(self, budget: float) -> dict[str, Any] | None:
+        """As `Reader.set_budget`; uncalibrated and training-free, it reads that share of frames."""
+        if self.config.head == "classifier" and not self.config.operating_points:
+            check_range("budget", budget, 0.0, 1.0)
+            self.config.num_frames = max(1, int(budget * self.config.num_frames))
+            for name in ("thresholds", "temperatures"):
+                values = getattr(self.config, name)
+                if values is not None:
+                    setattr(self.config, name, values[: self.config.num_frames - 1])
+            return None
+        return super().set_budget(budget)
+
+    def dense_macs(self, units_total: int) -> int | None:
+        """MACs of reading all `num_frames` frames."""
+        per_frame = self.features.macs_per_row
+        if per_frame is None:
+            return None
+        return round(per_frame * min(units_total, self.config.num_frames))
+
+    # Inference -----------------------------------------------------------------------------------
+
+    def plan(self, num_frames: int, keyframes: Sequence[int]) -> list[int]:
+        """Frames to read, in reading order, for a video of so many frames.
+
+        Args:
+            num_frames: frames in the video, at least 1.
+            keyframes: frame indices that decode alone, for snapping.
+        """
+        frames = read_policies.order(self.config.order)(num_frames, self.config.num_frames)
+        reach = self.config.snap_share * num_frames
+        return read_policies.snap(frames, keyframes, reach)
+
+    async def read(self, video: Handle) -> Tensor:
+        """Read frames of one video until an exit is certain. Returns its logits `[K]`."""
+        num_frames = await video.open()
+        size = (self.config.image_size,) * 2 if self.pixels is None else None  # None: whole
+        order = self.plan(num_frames, video.index.keyframes)
+        expect = getattr(video, "expect", None)
+        # Frames passed on the way to others need not be decoded again.
+        if expect is not None and (size or whole_frames_fit(video.index, len(order))):
+            expect(order, size=size)
+        features: list[Tensor] = []
+        times: list[float] = []
+        past: list[Tensor] = []
+        states: list[Tensor] = []
+        # What is read in any case is read together.
+        first = min(self.config.min_frames, len(order))
+        groups = [order[:first], *([frame] for frame in order[first:])]
+        while groups:
+            group = groups.pop(0)
+            try:
+                pixels_GCHW = await video.read(group, size=size)
+            except Exception as fault:  # other frames may still tell enough
+                if len(group) > 1:
+                    groups[:0] = [[frame] for frame in group]
+                    continue
+                video.fail(fault)
+                if len(video.faults) == _MAX_FAULTS:
+                    break
+                continue
+            inputs = (pixels_GCHW,) if self.pixels is None else await self.prepare(pixels_GCHW)
+            features_GD = await self.features(*inputs)
+            for frame, feature_1D in zip(group, features_GD.split(1), strict=True):
+                features.append(feature_1D)
+                times.append(frame / num_frames)
+                states.append(self.pool(torch.stack(features, 1), feature_1D.new_tensor([times])))
+                past.append(check_finite(self._answer(len(past), states[-1])).float())
+            if not groups or len(past) < self.config.min_frames:
+                continue
+            if self._halts(past, states):
+                video.note(halted_at=group[-1])
+                break
+        if not past:
+            raise video.faults[0]
+        video.note(exit=len(past) - 1, num_exits=len(order))
+        return past[-1][0]
+
+    def _halts(self, past: list[Tensor], states: list[Tensor]) -> bool:
+        if self.config.gate:
+            gate_B = self.gates[len(states) - 1](states[-1], states[max(len(states) - 2, 0)])
+            return bool(gate_B > 0)
+        return bool(certainty_reached(self.config, torch.stack(past)))

@@ -1,0 +1,45 @@
+"""Modules that moved are still found under their old names, and are one module under both."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from temporal.moved import MOVED
+
+
+@pytest.mark.parametrize("old", sorted(MOVED))
+def test_an_old_name_is_the_new_module(old: str) -> None:
+    module = importlib.import_module(old)
+    assert module is importlib.import_module(MOVED[old])
+    assert module.__spec__ is not None and module.__spec__.name == module.__name__ == MOVED[old]
+
+
+@pytest.mark.parametrize(
+    ("line", "new"),
+    [
+        ("from temporal.models.frame_exit import FrameExit as found", "temporal.models"),
+        ("from temporal.models.recurrent import RecurrentReader as found", "temporal.models"),
+        ("from temporal.models.encoders import Family as found", "temporal.backbones.text"),
+        ("from temporal.data.ledger import read_rows as found", "temporal.pipelines.jobs.store"),
+        ("from temporal.pipelines.job import run as found", "temporal.pipelines.jobs"),
+        ("from temporal.pipelines.loading import load_model as found", "temporal.pipelines"),
+        ("from temporal.pipelines.tasks import TASKS, find_task as found", "temporal.pipelines"),
+        ("import temporal.pipelines.cli as cli; found = cli.run", "temporal.pipelines.command"),
+    ],
+)
+def test_old_imports_work_in_a_new_process(line: str, new: str) -> None:
+    code = f"{line}; print(found.__module__)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip().startswith(new)
+
+
+def test_what_a_room_does_not_have_is_an_error() -> None:
+    with pytest.raises(ImportError, match="nothing_like_this"):
+        importlib.import_module("temporal.models.recurrent.nothing_like_this")
+    with pytest.raises(ImportError, match="nothing_like_this"):
+        from temporal.models.recurrent import nothing_like_this  # noqa: F401
