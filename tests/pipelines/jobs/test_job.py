@@ -23,9 +23,9 @@ from temporal.pipelines.jobs.summary import Summary, summarize
 from temporal.pipelines.jobs.targets import target_name
 from temporal.pipelines.reading import Reading, ReadingError
 
-from .fake_pipe import FakeItem, FakePipe, numbered_items
+from ..fake_pipe import FakeItem, FakePipe, numbered_items
 
-SCRIPT = Path(__file__).with_name("fake_pipe.py")
+SCRIPT = Path(__file__).parents[1] / "fake_pipe.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(temporal.__file__).parents[2])}
 ITEMS = 60
 

@@ -22,7 +22,7 @@ from temporal.pipelines.jobs.summary import SUMMARY_COLUMNS, summarize
 from temporal.pipelines.reading import Reading
 from temporal.trace import Cost, Trace
 
-from .fake_pipe import FakeItem, FakePipe, numbered_items
+from ..fake_pipe import FakeItem, FakePipe, numbered_items
 from .test_row import old_row
 
 
