@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from temporal.data.delimited import csv_rows
-from temporal.data.row import Columns
+from temporal.data.tables.delimited import csv_rows
+from temporal.data.tables.row import Columns
 
 
 def table_rows(path: str, column: str, *others: str) -> list[dict[str, str]]:
