@@ -73,6 +73,28 @@ def test_blank_texts_are_left_out_and_counted(
     assert "left out 2 blank texts" in capsys.readouterr().err
 
 
+def test_classes_that_share_a_name_are_told_apart(
+    tmp_path: Path, script: Callable[[str], Any], saved_reader: Callable[[str], Any]
+) -> None:
+    saved_reader("skim_rnn")
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["id2label"] = dict.fromkeys(config["id2label"], "crane")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "a.csv").write_text(
+        "text,label\n" + "".join(f"w{k} good,{k % 2}\n" for k in range(8))
+    )
+    benchmark = script("benchmark_text")
+    args = benchmark.BenchmarkArguments(model=str(tmp_path), data_file=str(tmp_path / "a.csv"))
+    bench = benchmark.Bench(args, 4)
+    data = bench.data()
+    best = [reading.classes[0] for reading in bench.pipe.read(data.texts)]
+    assert bench.contestants(None, data)["adaptive"](data.texts) == [str(k) for k in best]
+    assert bench.pipe.model.config.label2id == {"0": 0, "1": 1}
+    (tmp_path / "a.csv").write_text("text,label\nw1,spam\nw2,ham\n")
+    with pytest.raises(ValueError, match="labels .* must be among the reader's"):
+        bench.data()
+
+
 @pytest.mark.parametrize("layers", [2, 3])
 def test_the_plain_network_beside_an_hmrnn_has_its_layers(
     layers: int, script: Callable[[str], Any]
