@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,8 +37,9 @@ class FakePipe:
     model_name = "fake"
     id2label = {0: "even", 1: "odd"}
 
-    def __init__(self, delay_seconds: float = 0.0) -> None:
+    def __init__(self, delay_seconds: float = 0.0, tell: Path | None = None) -> None:
         self.delay_seconds = delay_seconds
+        self.tell = tell  # a file that is there once an input is being read
         self.handed_out: list[str] = []
 
     def tokenizer(self, text: str, **options: Any) -> dict[str, list[tuple[int, int]]]:
@@ -57,6 +59,8 @@ class FakePipe:
         assert options == {"order": "completed", "on_error": "record"}
         for item in inputs:
             self.handed_out.append(item.id)
+            if self.tell is not None:
+                self.tell.touch()
             time.sleep(self.delay_seconds)
             yield self._reading(item)
 
@@ -104,7 +108,7 @@ def main() -> None:
 
     ranks = Ranks.from_environment()
     summary = run(
-        FakePipe(options.delay_seconds),
+        FakePipe(options.delay_seconds, tell=Path(options.output, "reading")),
         numbered_items(options.items),
         options.output,
         resume=options.resume,
