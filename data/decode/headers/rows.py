@@ -12,6 +12,7 @@ from collections.abc import Callable
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
+from .gif import is_whole
 from .units import start_codes
 
 _SEQUENCE = 0xB3  # start code of what says how tall the pictures after it are
@@ -24,9 +25,11 @@ _TALL = 2800  # pixels down, from which row numbers have further bits elsewhere
 def rows_check(context: VideoCodecContext) -> Callable[[Packet], bool]:
     """Return a function that says whether a packet has all rows of its picture.
 
-    It is asked of packets in the order in which they are decoded: where recordings are joined, the
+    Of MPEG-2, and of GIF, where it asks for the data that code them. It is asked of packets in the order in which they are decoded: where recordings are joined, the
     pictures after a new header may have another number of rows.
     """
+    if context.name == "gif":
+        return lambda packet: is_whole(bytes(packet))
     if context.name != "mpeg2video" or not context.height:
         return lambda packet: True
     height = context.height

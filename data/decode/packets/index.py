@@ -20,12 +20,13 @@ from ..files.container import Opened, announces_too_much
 from ..headers import boxes
 from ..headers.display import orientation_reader
 from ..headers.disposable import HAVE_DISPOSABLES, Disposables
+from ..headers.gif import is_whole
 from ..headers.recovery import recovery_frames
 from ..headers.settings import read_settings
 from ..headers.settings_hevc import hevc_columns_kept
 from ..headers.units import h264_length_bytes
 from ..pictures.orientation import UPRIGHT, Orientation
-from .order import NO_PTS, Order, presentation_order
+from .order import NO_PTS, duration_seconds, presentation_order
 from .trusted import has_true_keyframes
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -228,7 +229,7 @@ def build_index(opened: Opened) -> VideoIndex:
         video_streams=len(opened.container.streams.video),
         time_base=time_base,
         start_seconds=float(times[0]),
-        duration_seconds=_duration_seconds(times, order, durations, time_base),
+        duration_seconds=duration_seconds(times, order, durations, time_base),
         frames_in_header=int(stream.frames),
         has_duration_in_header=opened.container.duration is not None,
         fault=fault,
@@ -294,7 +295,7 @@ def _read_packets(
                     size,
                     packet.is_keyframe,
                     shown,
-                    packet.is_corrupt,
+                    packet.is_corrupt or (codec == "gif" and not is_whole(bytes(packet))),
                     packet.duration or 0,
                 )
             )
@@ -319,15 +320,6 @@ def _read_packets(
     )
     lasts = np.array(columns[6], dtype=np.int64)
     return packets, lasts, recoveries, disposables.has_many_slices, fault, said
-
-
-def _duration_seconds(
-    times: NDArray[np.float64], order: Order, durations: NDArray[np.int64], time_base: Fraction
-) -> float:
-    last = float(durations[order.own_packets[-1]]) * float(time_base)
-    if last <= 0 and len(times) > 1:
-        last = float(np.median(np.diff(times)))
-    return float(times.max() - times.min()) + max(last, 0.0)
 
 
 def _orientation(opened: Opened) -> Orientation:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,6 +122,16 @@ def clock_breaks(
     if np.any(back & ~is_key[1:] & (dts[1:] == pts[1:]) & goes_on):
         back &= is_key[1:]
     return back
+
+
+def duration_seconds(
+    times: NDArray[np.float64], order: Order, durations: NDArray[np.int64], time_base: Fraction
+) -> float:
+    """From the first frame's time to the end of the last, which a packet says, or the others."""
+    last = float(durations[order.own_packets[-1]]) * float(time_base)
+    if last <= 0 and len(times) > 1:
+        last = float(np.median(np.diff(times)))
+    return float(times.max() - times.min()) + max(last, 0.0)
 
 
 def _segments(packets: Packets) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import struct
@@ -79,6 +80,31 @@ def test_what_covers_all_that_is_seen_is_what_pillow_shows(name):
             seen = np.asarray(picture.convert("RGBA"))
             opaque = seen[..., 3] == 255
             assert np.array_equal(frame.transpose(1, 2, 0)[opaque], seen[..., :3][opaque])
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
+def test_a_cut_animation_gives_what_is_whole_of_it(kind):
+    content = _animation(kind, **({"lossless": True} if kind == "WEBP" else {"has_holes": False}))
+    truth = Video(content).read_array(range(len(DELAYS_MS)))
+    num_refused = 0
+    for end in range(120, len(content), max(1, len(content) // 40)):
+        video = Video(content[:end])
+        try:
+            found = range(len(video))
+        except VideoError as error:
+            assert error.reason in ("truncated", "truncated_header", "corrupt", "not_video")
+            continue
+        for frame in found:
+            try:
+                assert np.array_equal(video.read_array([frame])[0], truth[frame])
+            except VideoError as error:
+                num_refused += 1
+                assert error.reason in ("truncated", "corrupt")
+        given = []
+        with contextlib.suppress(VideoError):
+            given.extend(frame.image.numpy() for frame in Video(content[:end]).stream(0))
+        assert all(np.array_equal(one, other) for one, other in zip(given, truth, strict=False))
+    assert kind == "WEBP" or num_refused
 
 
 def test_a_delay_of_nothing_is_the_tenth_of_a_second_that_players_show():
