@@ -25,8 +25,9 @@ _TALL = 2800  # pixels down, from which row numbers have further bits elsewhere
 def rows_check(context: VideoCodecContext) -> Callable[[Packet], bool]:
     """Return a function that says whether a packet has all rows of its picture.
 
-    Of MPEG-2, and of GIF, where it asks for the data that code them. It is asked of packets in the order in which they are decoded: where recordings are joined, the
-    pictures after a new header may have another number of rows.
+    Of MPEG-2, and of GIF, where it asks for the data that code them. It is asked of packets in the
+    order in which they are decoded: where recordings are joined, the pictures after a new header
+    may have another number of rows.
     """
     if context.name == "gif":
         return lambda packet: is_whole(bytes(packet))

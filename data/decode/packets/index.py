@@ -24,6 +24,7 @@ from ..headers.gif import is_whole
 from ..headers.recovery import recovery_frames
 from ..headers.settings import read_settings
 from ..headers.settings_hevc import hevc_columns_kept
+from ..headers.transport import damaged
 from ..headers.units import h264_length_bytes
 from ..pictures.orientation import UPRIGHT, Orientation
 from .order import NO_PTS, duration_seconds, presentation_order
@@ -177,8 +178,7 @@ def build_index(opened: Opened) -> VideoIndex:
             `bad_timestamps` (no packet has any time) or `too_large`.
     """
     packets, durations, recoveries, has_many_slices, fault, said = _read_packets(opened)
-    stream, checked = opened.stream, opened.checked
-    context = stream.codec_context
+    stream, checked, context = opened.stream, opened.checked, opened.stream.codec_context
     if not packets.is_shown.any():
         raise VideoError(
             "corrupt" if announces_too_much(opened) else "truncated_header",
@@ -251,6 +251,9 @@ class _Said:
     orientation: Orientation = UPRIGHT
     """As a message before the first picture says."""
 
+    places: list[int] = field(default_factory=list)
+    """Of a transport stream: where in the file each packet begins; -1 where that is not known."""
+
 
 def _read_packets(
     opened: Opened,
@@ -258,19 +261,19 @@ def _read_packets(
     """Return packets, durations (0: unknown), recovery points, slices?, last fault, things said."""
     rows: list[tuple[int, int, int, bool, bool, bool, int]] = []
     append = rows.append
-    fault = None
+    fault, said = None, _Said()
     codec, extradata = _codec_name(opened), opened.stream.codec_context.extradata
     hides = opened.stream.codec_context.name.startswith(("vp8", "libvpx")) and codec == "vp8"
     recoveries: dict[int, int] = {}
-    said = _Said()
     read_orientation = orientation_reader(codec, extradata)
     context, has_headers = opened.stream.codec_context, codec in HAVE_HEADERS
-    is_h264, length_bytes = codec == "h264", h264_length_bytes(extradata)
+    is_h264, is_transport = codec == "h264", opened.checked.demuxer == "mpegts"
     disposables, looks = Disposables(codec, extradata), codec in HAVE_DISPOSABLES
     try:
         for packet in opened.container.demux(opened.stream):
-            size = packet.size
-            if size == 0:  # the demuxer's end mark, or an empty packet: nothing to decode
+            if (
+                size := packet.size
+            ) == 0:  # the demuxer's end mark, or an empty packet: nothing to decode
                 continue
             pts, dts = packet.pts, packet.dts
             # A VP8 packet may update a reference and show nothing: bit 4 of its first byte.
@@ -285,9 +288,11 @@ def _read_packets(
                     said.orientation = read_orientation(view)
                 disposables.look(view)
             if is_h264 and packet.is_keyframe:
-                frames = recovery_frames(view, length_bytes)
+                frames = recovery_frames(view, h264_length_bytes(extradata))
                 if frames:
                     recoveries[len(rows)] = frames
+            if is_transport:
+                said.places.append(-1 if packet.pos is None else packet.pos)
             append(
                 (
                     NO_PTS if pts is None else pts,
@@ -300,15 +305,18 @@ def _read_packets(
                 )
             )
             if len(rows) > MAX_PACKETS:
-                raise VideoError(
-                    "too_large", f"{opened.checked.name} has more than {MAX_PACKETS} packets"
-                )
+                told = f"{opened.checked.name} has more than {MAX_PACKETS} packets"
+                raise VideoError("too_large", told)
     except (av.error.FFmpegError, IndexError):  # the latter: damage looks like a new stream
         fault = "truncated"
-    fault = "truncated" if any(row[5] for row in rows) else fault
     columns = list(zip(*rows, strict=True)) if rows else [()] * 7
     whole = [_frozen(np.array(column, dtype=np.int64)) for column in columns[:3]]
     marks = [_frozen(np.array(column, dtype=np.bool_)) for column in columns[3:6]]
+    if is_transport and marks[2].any():
+        with opened.checked.open_file() as file:
+            known = (said.places, whole[0], marks[0], recoveries)
+            marks[2] = _frozen(damaged(marks[2], *known, file, opened.stream.id))
+    fault = "truncated" if marks[2].any() else fault
     packets = Packets(
         pts=whole[0],
         dts=whole[1],
@@ -318,7 +326,7 @@ def _read_packets(
         is_corrupt=marks[2],
         is_disposable=_frozen(disposables.find(marks[0]) & ~marks[2]),
     )
-    lasts = np.array(columns[6], dtype=np.int64)
+    lasts = np.array(columns[6], np.int64)
     return packets, lasts, recoveries, disposables.has_many_slices, fault, said
 
 

@@ -30,7 +30,7 @@ from .index import Packets, VideoIndex, build_index
 EDGE_BYTES = 65536
 """How much of a file's beginning and of its end is hashed."""
 
-_MAGIC = b"temporal video index 6"  # the number changes when `VideoIndex` or how it is built does
+_MAGIC = b"temporal video index 7"  # the number changes when `VideoIndex` or how it is built does
 _PACKETS = "packets."
 _FOREIGN = (ValueError, KeyError, TypeError, AttributeError, OSError, zipfile.BadZipFile)
 

@@ -22,6 +22,7 @@ from ..decoders.once import carries_once
 from ..errors import Reason, VideoError
 from ..files.container import Opened, announces_too_much, late_header_error
 from ..headers.rows import rows_check
+from ..headers.transport import follow
 from ..pictures.orientation import UPRIGHT, Orientation, from_frame
 from ..pictures.sink import to_image
 from .clock import StreamClock
@@ -104,11 +105,13 @@ class ForwardReader:
                 that was given; `too_large`; `truncated_header` when there was no frame at all.
         """
         num_packets = 0
-        for packet in self._packets():
+        for packet, is_damaged, is_after_a_gap in self._marked():
             num_packets += 1
-            if packet.is_corrupt or not self._has_all_rows(packet):
+            if is_damaged or not self._has_all_rows(packet):
                 yield from self._lose("truncated")
                 continue
+            if is_after_a_gap:
+                yield from self._restart()
             self.clock.follow(packet)
             if self._hold(packet):
                 yield from self._decode_held()
@@ -129,6 +132,14 @@ class ForwardReader:
             raise self._error(self._fault, "its end, or frames before it, cannot be decoded")
         if self._due.origin is None:
             raise self._error("truncated_header", "a video header and not one whole frame")
+
+    def _marked(self) -> Iterator[tuple[Packet, bool, bool]]:
+        """Packets, whether each is damaged, and whether others may be lost before it."""
+        checked = self._opened.checked
+        if checked.demuxer != "mpegts":
+            return ((packet, packet.is_corrupt, False) for packet in self._packets())
+        open_file = checked.open_file if checked.is_seekable else None
+        return follow(self._packets(), open_file, self._opened.stream.id)
 
     def _packets(self) -> Iterator[Packet]:
         packets = self._opened.container.demux(self._opened.stream)
@@ -212,11 +223,15 @@ class ForwardReader:
     def _lose(self, reason: Reason) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """A packet is damaged: give the frames before it, and wait for the next keyframe."""
         self.packets_lost += 1
+        yield from self._restart()
+        self._fault = reason
+
+    def _restart(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Give the frames that are here, and wait for the next keyframe."""
         yield from self._drained()
         self._held.clear()
         self._held_bytes = 0
         self._needs_key = True
-        self._fault = reason
 
     def _drained(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         yield from self._due_ones(self._decode(None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,61 @@ def test_joined_recordings(tmp_path, codec, ending, sizes):
         for number, size in enumerate(sizes)
     ]
     _check(b"".join(parts), 2 * FRAMES)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+@pytest.mark.parametrize("sizes", [((48, 64), (48, 64)), ((48, 64), (96, 128))])
+def test_joined_transport_streams(tmp_path, codec, sizes):
+    parts = [
+        encode(
+            tmp_path / f"{number}.ts",
+            codec=codec,
+            size=size,
+            frames=FRAMES,
+            first=number * FRAMES,
+            b_frames=2,
+        ).read_bytes()
+        for number, size in enumerate(sizes)
+    ]
+    joined = b"".join(parts)
+    assert Video(joined).index.fault is None
+    order = random.Random(0).sample(range(2 * FRAMES), 2 * FRAMES)
+    with Video(joined) as video:
+        assert [barcode.read(video.read([frame])[0].numpy()) for frame in order] == order
+    for every, step in ((0, 1), (0.4, 10)):
+        streamed = list(Video(joined).stream(every))
+        numbers = [barcode.read(frame.image.numpy()) for frame in streamed]
+        assert numbers[: FRAMES // step] == list(range(0, FRAMES, step))[: FRAMES // step]
+        assert streamed[-1].packets_lost == 0
+    assert [barcode.read(frame.image.numpy()) for frame in Video(joined).stream(0)] == [
+        *range(2 * FRAMES)
+    ]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+@pytest.mark.parametrize("seed", range(8))
+def test_no_wrong_frame_of_a_transport_stream_that_lost_packets(tmp_path, codec, seed):
+    whole = encode(tmp_path / "a.ts", codec=codec, size=(96, 128), b_frames=2).read_bytes()
+    truth = Video(whole)
+    times = truth.index.timestamps_seconds
+    images = truth.read_array(range(len(truth)))
+    chance = random.Random(seed)
+    count = chance.choice([1, 2, 5])
+    first = chance.randrange(8, len(whole) // 188 - count)
+    content = whole[: 188 * first] + whole[188 * (first + count) :]
+
+    def check(seconds, image):
+        assert np.array_equal(image, images[np.abs(times - seconds).argmin()])
+
+    video, num_read = Video(content), 0
+    for frame, seconds in enumerate(video.index.timestamps_seconds):
+        with contextlib.suppress(VideoError):
+            check(seconds, video.read_array([frame])[0])
+            num_read += 1
+    assert num_read >= 10
+    with contextlib.suppress(VideoError):
+        for given in Video(content).stream(0):
+            check(given.timestamp_seconds, given.image.numpy())
 
 
 @pytest.mark.parametrize("ending", ["mpg", "m2v"])
