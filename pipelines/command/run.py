@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +19,10 @@ from ...data import collect
 from ..display.report import print_all, summary_table
 from ..jobs.job import InputFailed, OnError, known_targets, run
 from ..jobs.manifest import RunManifest, check_output
-from ..jobs.ranks import Ranks
+from ..jobs.ranks import RankMissing, Ranks, WaitStopped
 from ..jobs.run_contents import as_before, contents, is_same_place
 from ..jobs.shares import told
-from ..jobs.stop import stop_on_signal
+from ..jobs.stop import end_at_once, stop_on_signal
 from ..jobs.store.ledger import CommitError, read_rows
 from ..jobs.summary import SUMMARY_COLUMNS, Summary, summarize
 from .checks import check_inputs, check_overwrite, remove_run
@@ -105,8 +105,12 @@ class RunRequest:
             budget=self.budget,
             options=options,
             version=temporal.__version__,
-            contents=contents(self.model, self.inputs, before) if reads_files else {},
+            contents=self._contents(before) if reads_files else {},
         )
+
+    def _contents(self, before: RunManifest | None) -> dict[str, str]:
+        has_ids = self.id_column is not None
+        return contents(self.model, self.inputs, before, kind=self.kind, has_ids=has_ids)
 
 
 def run_command(request: RunRequest) -> int:
@@ -130,16 +134,15 @@ def run_command(request: RunRequest) -> int:
         if request.resume or request.resume_anyway:
             request = replace(request, inputs=as_before(request.inputs, request.output))
         check_inputs(_items(request, notify=_keep_quiet))
-        try:
-            ranks.join()
-        except TimeoutError as error:
-            raise StoppedFault(str(error)) from error
+        with _waiting():
+            ranks.join(stop.is_set)
         with _quiet_loading() if request.quiet else nullcontext():
             pipe = _pipeline(request, ranks)
         if request.overwrite:  # nothing is lost for a model that cannot be loaded
             if ranks.is_first:
                 remove_run(request.output)
-            ranks.wait_for_all()
+            with _waiting():
+                ranks.wait_for_all(stop.is_set)
         shows = ranks.is_first and not request.quiet
         try:
             summary = run(
@@ -168,7 +171,8 @@ def run_command(request: RunRequest) -> int:
             # The other ranks were told to stop as well; nobody waits for anybody.
             _show(summary, request, shows)
             return summary.exit_code
-        ranks.wait_for_all()
+        with _waiting():
+            ranks.wait_for_all(stop.is_set)
         if ranks.world_size > 1:
             rows = read_rows(request.output, columns=SUMMARY_COLUMNS)
             labels = known_targets(pipe)
@@ -183,8 +187,24 @@ def run_command(request: RunRequest) -> int:
         for sentence in told(summary.unread, summary.at_work):
             typer.echo(sentence, err=True)
         _show(summary, request, shows)
-        ranks.wait_for_all()  # the table is out before any rank leaves with the code of errors
+        with suppress(RankMissing):  # all is done by now
+            # The table is out before any rank leaves with the code of errors.
+            ranks.wait_for_all()
     return _BAD_INPUTS if summary.skipped and not summary.unread else summary.exit_code
+
+
+@contextmanager
+def _waiting() -> Iterator[None]:
+    """Say what became of waiting for other ranks."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageFault(str(error)) from error
+    except RankMissing as error:
+        raise StoppedFault(str(error)) from error
+    except WaitStopped as error:
+        typer.echo(f"{error}; go on with --resume", err=True)
+        end_at_once()  # torch would wait for the others on the way out
 
 
 def _check_device(device: str | None) -> None:

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 _GROWN = ", grown from "
 _CHUNK_BYTES = 1 << 20
 
-_APPENDED = {".csv", ".tsv", ".jsonl", ".txt"}
+_APPENDED = {".csv", ".tsv", ".jsonl", ".ndjson", ".txt", ".lst"}
 """Files whose first rows stay what they are when lines are written behind them."""
 
 
-def fingerprint(path: str | os.PathLike[str], *, before: str | None = None) -> str:
+def fingerprint(
+    path: str | os.PathLike[str], *, before: str | None = None, may_grow: bool = True
+) -> str:
     """Read a file and say what it is.
 
     Args:
         path: The file.
         before: An earlier fingerprint of it. When lines were written behind what it tells of, the
             result says so, and is still the same content (`same_content`).
+        may_grow: False: with lines behind the old ones it is another content.
     """
     path = Path(path)
     status = path.stat()
     if before == _by_time(status):  # written by an older version, which did not read the file
         return before
-    size = _size_of(before) if before and path.suffix.lower() in _APPENDED else None
+    may_grow = may_grow and path.suffix.lower() in _APPENDED
+    size = _size_of(before) if before and may_grow else None
     digest, grown = hashlib.sha256(), ""
     with path.open("rb") as file:
         if size is not None and 0 < size < status.st_size:
@@ -38,6 +43,32 @@ def fingerprint(path: str | os.PathLike[str], *, before: str | None = None) -> s
             digest.update(following)
         _update(digest, file, None)
         return _told(file.tell(), digest) + grown
+
+
+def fingerprint_of_many(
+    paths: Sequence[str], *, before: str | None = None, may_grow: bool = True
+) -> str:
+    """Read files and say what they are, names and order included.
+
+    Args:
+        paths: The files, in the order in which they are read.
+        before: An earlier fingerprint. When there are files behind those that it tells of, the
+            result says so, and is still the same content.
+        may_grow: False: with files behind the old ones it is another content.
+    """
+    number, _, _ = (before or "").partition(" files, sha256 ")
+    count = int(number) if may_grow and number.isdecimal() else None
+    digest, grown = hashlib.sha256(), ""
+    for done, path in enumerate(paths):
+        if done == count:
+            earlier = f"{count} files, sha256 {digest.hexdigest()}"
+            grown = f"{_GROWN}{earlier}" if earlier == _own(before) else ""
+        try:
+            told = fingerprint(path) if os.path.isfile(path) else "no file"
+        except OSError:
+            told = "unreadable"
+        digest.update(f"{path}: {told}\n".encode(errors="surrogateescape"))
+    return f"{len(paths)} files, sha256 {digest.hexdigest()}{grown}"
 
 
 def same_content(found: str, now: str) -> bool:

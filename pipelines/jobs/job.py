@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..reading import Reading
-from .manifest import RunManifest, open_run
+from .manifest import RunManifest, adopt_run, open_run
 from .row import row_of, row_schema, spans_value, storable
 from .shares import OtherShares
 from .stop import Stop, stop_on_signal
@@ -127,41 +127,59 @@ def run(
         raise ValueError(f"on_error ({on_error!r}) must be 'raise', 'record' or 'skip'")
     manifest = manifest or RunManifest(task=getattr(pipe, "task", ""), model=pipe.model_name)
     resume = resume or resume_anyway
-    open_run(output, manifest, resume=resume, anyway=resume_anyway, rank=rank)
-    schema = row_schema(keep_text=keep_text)
-    check_columns(output, schema)
-    is_video = manifest.task.startswith("video")
-    writer = ResultWriter(
-        output,
-        schema=schema,
-        format=format,
-        rows_per_part=rows_per_part or (_VIDEO_ROWS_PER_PART if is_video else _TEXT_ROWS_PER_PART),
-        rank=rank,
-        world_size=world_size,
-    )
-    with writer, stop_on_signal() as signalled:
-        job = _Job(pipe, writer, on_error=on_error, keep_text=keep_text, is_video=is_video)
-        job.stops = [signalled] if stop is None else [signalled, stop]
-        # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
-        if resume or rank:
-            for path in set_damaged_aside(output, rank=rank, world_size=world_size):
-                warnings.warn(
-                    f"{path} is damaged: it is set aside ({aside_name(path)}) and its rows are "
-                    "made again",
-                    stacklevel=2,
-                )
-            job.done = committed_ids(output, damaged_too=False)
-        job.share = (rank, world_size)
-        mine = None if total is None else len(range(rank, total, world_size))
-        with _bar(progress, mine) as bar:
-            job.work(items, bar)
-        if not job.stopped:
-            writer.join()
+    with stop_on_signal() as signalled:
+        stops: list[threading.Event | Stop] = [signalled]
+        if stop is not None:
+            stops.append(stop)
+        is_ready = open_run(
+            output,
+            manifest,
+            resume=resume,
+            anyway=resume_anyway,
+            rank=rank,
+            is_stopped=lambda: any(event.is_set() for event in stops),
+        )
+        if not is_ready:
+            return Summary(stopped=True)
+        schema = row_schema(keep_text=keep_text)
+        check_columns(output, schema, format=format)
+        is_video = manifest.task.startswith("video")
+        with ResultWriter(
+            output,
+            schema=schema,
+            format=format,
+            rows_per_part=rows_per_part
+            or (_VIDEO_ROWS_PER_PART if is_video else _TEXT_ROWS_PER_PART),
+            rank=rank,
+            world_size=world_size,
+        ) as writer:
+            if rank == 0:
+                adopt_run(output, manifest)
+            job = _Job(pipe, writer, on_error=on_error, keep_text=keep_text, is_video=is_video)
+            job.stops = stops
+            # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
+            if resume or rank:
+                for path in set_damaged_aside(output, rank=rank, world_size=world_size):
+                    warnings.warn(
+                        f"{path} is damaged: it is set aside ({aside_name(path)}) and its rows are "
+                        "made again",
+                        stacklevel=2,
+                    )
+                job.done = committed_ids(output, damaged_too=False)
+            job.share = (rank, world_size)
+            mine = None if total is None else len(range(rank, total, world_size))
+            with _bar(progress, mine) as bar:
+                job.work(items, bar)
+            if not job.stopped:
+                writer.join()
     unread: dict[int, int] = {}
     at_work: list[int] = []
     if not job.stopped:
         unread, at_work = job.others.unread(
-            output, rows_for_all=on_error != "skip", patience_seconds=patience_seconds
+            output,
+            rows_for_all=on_error != "skip",
+            patience_seconds=patience_seconds,
+            is_stopped=lambda: any(event.is_set() for event in stops),
         )
     return summarize(
         read_rows(output, columns=SUMMARY_COLUMNS),
@@ -262,13 +280,13 @@ class _Job:
         """Yield this rank's items that have no row yet, until the run is stopped."""
         rank, world_size = self.share
         for position, item in enumerate(items):
-            if position % world_size != rank:
-                self.others.ids[position % world_size].append(storable(item.id))
-                continue
             item_id = storable(item.id)
             if item_id in self._seen:
                 raise ValueError(f"id ({item_id!r}) must be unique among the items")
             self._seen.add(item_id)
+            if position % world_size != rank:
+                self.others.ids[position % world_size].append(item_id)
+                continue
             if item_id in self.done:
                 bar.update()
                 continue

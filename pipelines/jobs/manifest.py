@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ def open_run(
     anyway: bool = False,
     rank: int = 0,
     wait_seconds: float = 120.0,
-) -> None:
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> bool:
     """Make `directory` ready for a run, or refuse it.
 
     Rank 0 creates the directory and writes `.run.json`; the other ranks wait for it and compare.
@@ -116,10 +118,14 @@ def open_run(
         manifest: What this run is asked to do.
         resume: True: go on with a run of the same manifest (or start one in an empty directory).
             False: the directory must be empty or absent.
-        anyway: Go on with a run of another configuration, which becomes that of `manifest`; the
-            rows that are there stay as they are.
+        anyway: Go on with a run of another configuration; the rows that are there stay as they
+            are. It becomes that of `manifest` by `adopt_run`.
         rank: This process's rank.
         wait_seconds: How long ranks other than 0 wait for rank 0.
+        is_stopped: Asked while rank 0 is waited for.
+
+    Returns:
+        Whether it is ready; False: it was stopped before.
 
     Raises:
         OutputRefused: the directory cannot be made or written to, is not empty and `resume` is
@@ -129,32 +135,52 @@ def open_run(
     directory = Path(directory)
     if rank == 0:
         check_output(directory, resume=resume)
-        try:
+        with _refused(directory):
             directory.mkdir(parents=True, exist_ok=True)
             if RunManifest.read(directory) is None:
                 manifest.write(directory)
-        except OSError as error:
-            raise OutputRefused(
-                f"output ({directory}) must be a directory that can be made and written to: "
-                f"{error.strerror or error}; choose another directory"
-            ) from error
     else:
         # Other machines may hold copies of the files, with times of their own.
         manifest = replace(manifest, contents={})
-        _wait_for(directory, wait_seconds)
+        if not _wait_for(directory, wait_seconds, is_stopped):
+            return False
     found = RunManifest.read(directory)
     assert found is not None
-    differences = found.differences(manifest)
-    if differences and not anyway:
+    if (differences := found.differences(manifest)) and not anyway:
         raise OutputRefused(
             f"output ({directory}) holds a run with another configuration: "
             f"{'; '.join(differences)}. Resume with the same configuration, go on all the same "
             "(--resume-anyway: the rows that are there stay as they are), or choose another "
             "output directory"
         )
+    return True
+
+
+def adopt_run(directory: str | os.PathLike[str], manifest: RunManifest) -> None:
+    """Make `manifest` that of the run in `directory`; for rank 0, once nobody else can write there.
+
+    What it does not tell of contents stays as it was told.
+
+    Raises:
+        OutputRefused: the directory cannot be written to.
+    """
+    found = RunManifest.read(directory)
+    assert found is not None
     contents = {**found.contents, **manifest.contents}
-    if rank == 0 and (differences or found.contents != contents):
-        replace(manifest, contents=contents).write(directory)
+    if found.differences(manifest) or found.contents != contents:
+        with _refused(Path(directory)):
+            replace(manifest, contents=contents).write(directory)
+
+
+@contextmanager
+def _refused(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputRefused(
+            f"output ({directory}) must be a directory that can be made and written to: "
+            f"{error.strerror or error}; choose another directory"
+        ) from error
 
 
 def check_output(directory: str | os.PathLike[str], *, resume: bool) -> None:
@@ -188,14 +214,17 @@ def _manifest_path(directory: str | os.PathLike[str]) -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
-def _wait_for(directory: Path, seconds: float) -> None:
+def _wait_for(directory: Path, seconds: float, is_stopped: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + seconds
     while _manifest_path(directory) is None:
+        if is_stopped():
+            return False
         if time.monotonic() > deadline:
             raise OutputRefused(
                 f"{directory / MANIFEST_NAME} did not appear within {seconds:g} s; is rank 0 alive?"
             )
         time.sleep(0.05)
+    return True
 
 
 def _flat(manifest: RunManifest) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,6 +26,14 @@ _LAUNCHERS = (
 )
 # The shell of an allocation (`salloc`) knows how many tasks it may start, and is none of them.
 _SIZE_IS_NO_PROCESS = (_SLURM,)
+
+
+class RankMissing(Exception):
+    """Another rank did not come, or is gone: the run can be resumed."""
+
+
+class WaitStopped(Exception):
+    """The run was stopped while this rank waited for others: it can be resumed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +80,7 @@ class Ranks:
                 rank=rank,
                 world_size=size,
                 local_rank=rank if local_rank is None else local_rank,
-                has_address=launcher is _TORCHRUN and "MASTER_ADDR" in environment,
+                has_address=launcher is _TORCHRUN and bool(environment.get("MASTER_ADDR")),
             )
         if _number("PMIX_RANK") is not None:
             raise ValueError(
@@ -94,48 +104,86 @@ class Ranks:
             return device
         return f"cuda:{self.local_rank % torch.cuda.device_count()}"  # SLURM may show each its own
 
-    def join(self) -> None:
+    def join(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Connect the ranks, before they work; nothing to do for one process.
 
         Ranks that were started apart (RANK and WORLD_SIZE without MASTER_ADDR; MPI and SLURM)
         share an output as well, but do not wait for each other.
 
+        Args:
+            is_stopped: Asked while others are waited for.
+
         Raises:
-            TimeoutError: another rank did not come.
+            ValueError: where the ranks meet (MASTER_ADDR, MASTER_PORT) is not told.
+            RankMissing: another rank did not come.
+            WaitStopped: it was stopped before.
+        """
+        if not self.are_connected:
+            return
+        fault: list[Exception] = []
+
+        def connect() -> None:
+            import torch.distributed as dist
+
+            try:
+                store, rank, size = next(dist.rendezvous("env://", timeout=_LONGEST_START))
+                dist.init_process_group(
+                    "gloo", store=store, rank=rank, world_size=size, timeout=_LONGEST_RUN
+                )
+            except Exception as error:
+                fault.append(error)
+
+        # In a thread of its own: no signal is heard by a thread that waits inside of torch.
+        meeting = threading.Thread(target=connect, daemon=True)
+        meeting.start()
+        _until(lambda: not meeting.is_alive(), is_stopped)
+        if fault and isinstance(fault[0], ValueError):
+            raise ValueError(f"MASTER_ADDR is set, and {fault[0]}") from fault[0]
+        if fault:
+            first = (str(fault[0]).splitlines() or [""])[0]
+            raise RankMissing(
+                f"the {self.world_size} ranks (WORLD_SIZE) did not all meet within "
+                f"{_LONGEST_START} ({first}); start all of them, or unset RANK and WORLD_SIZE"
+            ) from fault[0]
+
+    def wait_for_all(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
+        """Return when every rank has come here; `join` goes before.
+
+        `torchrun` ends all ranks when one exits with a code other than 0, so a rank with error
+        rows must not leave before the others are done.
+
+        Args:
+            is_stopped: Asked while others are waited for.
+
+        Raises:
+            RankMissing: another rank has ended without coming here.
+            WaitStopped: it was stopped before.
         """
         if not self.are_connected:
             return
         import torch.distributed as dist
 
         try:
-            store, rank, size = next(dist.rendezvous("env://", timeout=_LONGEST_START))
-            dist.init_process_group(
-                "gloo", store=store, rank=rank, world_size=size, timeout=_LONGEST_RUN
-            )
-        except dist.DistStoreError as error:
-            raise TimeoutError(
-                f"not all of the {self.world_size} ranks (WORLD_SIZE) came within "
-                f"{_LONGEST_START}; start all of them, or unset RANK and WORLD_SIZE"
+            meeting = dist.barrier(async_op=True)
+            _until(meeting.is_completed, is_stopped)
+            meeting.wait()  # raises what went wrong
+        except RuntimeError as error:
+            raise RankMissing(
+                "another rank has ended before its inputs were done; start all of them again"
             ) from error
-
-    def wait_for_all(self) -> None:
-        """Return when every rank has come here; `join` goes before.
-
-        `torchrun` ends all ranks when one exits with a code other than 0, so a rank with error
-        rows must not leave before the others are done.
-        """
-        if not self.are_connected:
-            return
-        import torch.distributed as dist
-
-        meeting = dist.barrier(async_op=True)
-        while not meeting.is_completed():  # in steps, so that a signal is heard while waiting
-            time.sleep(0.05)
 
     @property
     def are_connected(self) -> bool:
         """Whether there are others, and they can be waited for."""
         return self.world_size > 1 and self.has_address
+
+
+def _until(is_over: Callable[[], bool], is_stopped: Callable[[], bool]) -> None:
+    """Wait in steps, so that a signal is heard."""
+    while not is_over():
+        if is_stopped():
+            raise WaitStopped("stopped while other ranks were waited for")
+        time.sleep(0.05)
 
 
 def _number(name: str) -> int | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...data.collection import HOLDS_MANY
-from .fingerprint import fingerprint
+from ...data.folders import matches, walk
+from ...data.item import Kind
+from .fingerprint import fingerprint, fingerprint_of_many
 from .manifest import RunManifest
 
 # What decides a saved model's rows: its settings ...
@@ -18,22 +21,52 @@ _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 
 
 def contents(
-    model: str | None, inputs: Sequence[str], before: RunManifest | None
+    model: str | None,
+    inputs: Sequence[str],
+    before: RunManifest | None,
+    *,
+    kind: Kind,
+    has_ids: bool = False,
 ) -> dict[str, str]:
-    """Fingerprints of the model's folder and of tables and lists that were named.
+    """Fingerprints of the model's folder, and of the tables and lists that are read.
 
-    Not of what globs and directories hold, nor of the videos themselves.
+    Not of the videos themselves, nor of what their folders hold. Texts are called by their
+    position, so that rows which come between others would give these other names: only the last
+    input may have new ones.
+
+    Args:
+        model: Its name or folder.
+        inputs: As they were given.
+        before: What the run in the output directory told.
+        kind: What the inputs are.
+        has_ids: Whether they bring names of their own.
     """
     former = {} if before is None else before.contents
     found: dict[str, str] = {}
     if model is not None and (folder := Path(model).expanduser()).is_dir():
         found["model"] = _folder_digest(folder, before=former.get("model"))
-    for name in inputs:
-        path = Path(name)
+    for place, name in enumerate(inputs, start=1):
+        path, key = Path(name), f"input {name}"
+        may_grow = kind == "video" or has_ids or place == len(inputs)
         if path.suffix.lower() in HOLDS_MANY and path.is_file():
-            key = f"input {name}"
-            found[key] = fingerprint(path, before=former.get(key))
+            found[key] = fingerprint(path, before=former.get(key), may_grow=may_grow)
+        elif kind == "text" and (files := _tables_of(name)):
+            found[key] = fingerprint_of_many(files, before=former.get(key), may_grow=may_grow)
     return found
+
+
+def _tables_of(name: str) -> list[str]:
+    """The files that a folder of texts or a glob stands for, in the order of `collect`."""
+    if os.path.isdir(name):
+        files = [found.path for found in walk(name) if not found.is_listed_elsewhere]
+        return [path for path in files if Path(path).suffix.lower() in HOLDS_MANY]
+    if os.path.lexists(name) or not glob.has_magic(name):
+        return []
+    return [
+        path
+        for match in matches(name, None)
+        for path in (_tables_of(match) if os.path.isdir(match) else [match])
+    ]
 
 
 def as_before(inputs: tuple[str, ...], output: Path) -> tuple[str, ...]:
@@ -50,13 +83,18 @@ def as_before(inputs: tuple[str, ...], output: Path) -> tuple[str, ...]:
 
 
 def is_same_place(name: str, other: str) -> bool:
-    """Whether two names of files lead to one place: `x`, `./x` and its absolute path do."""
+    """Whether two names lead to one place: `x`, `./x`, `sub/../x` and its absolute path do.
+
+    Patterns may do so as well (`./*.csv`).
+    """
     if name == other:
         return True
     if "://" in name or "://" in other:
         return False
-    places = [os.path.join(os.getcwd(), Path(text).expanduser()) for text in (name, other)]
-    return places[0] == places[1] and os.path.lexists(places[0])
+    one, two = (os.path.join(os.getcwd(), Path(text).expanduser()) for text in (name, other))
+    if os.path.lexists(one) and os.path.lexists(two):
+        return os.path.realpath(one) == os.path.realpath(two)
+    return one == two and glob.has_magic(one)
 
 
 def _folder_digest(folder: Path, *, before: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from .store.ledger import committed_ids
@@ -27,6 +27,7 @@ class OtherShares:
         *,
         rows_for_all: bool = True,
         patience_seconds: float = 0.0,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> tuple[dict[int, int], list[int]]:
         """Look which shares are not done.
 
@@ -34,6 +35,7 @@ class OtherShares:
             output: The run's directory.
             rows_for_all: False: bad inputs get no row, so a rank that has written any is done.
             patience_seconds: How long a rank that has nothing yet may take to begin.
+            is_stopped: Whether to look no longer.
 
         Returns:
             Inputs without a row by rank, for the ranks that no process works as; and the ranks
@@ -45,7 +47,7 @@ class OtherShares:
             working = {rank for rank in self.ids if is_at_work(output, rank)}
             missing = self._missing(committed_ids(output, damaged_too=False), rows_for_all)
             absent = {rank: count for rank, count in missing.items() if rank not in working}
-            if not absent or time.monotonic() >= deadline:
+            if not absent or time.monotonic() >= deadline or is_stopped():
                 return absent, sorted(missing.keys() & working)
             time.sleep(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
 

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from temporal.stopping import STOPPED as STOPPED
 from temporal.stopping import handling
@@ -51,9 +52,14 @@ class _Handler:
             self.first_at = now
             self.stop.set()
         elif now - self.first_at > _ONE_REQUEST_SECONDS:
-            for child in multiprocessing.active_children():
-                child.kill()
-            os._exit(STOPPED)
+            end_at_once()
+
+
+def end_at_once() -> NoReturn:
+    """End the process and its children, and wait for nothing; committed parts are whole."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(STOPPED)
 
 
 @contextmanager

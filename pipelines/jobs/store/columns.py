@@ -9,20 +9,29 @@ from typing import TYPE_CHECKING
 
 from ..manifest import OutputRefused
 from .ledger import parts
+from .parts import Format
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def check_columns(directory: str | os.PathLike[str], schema: pa.Schema) -> None:
-    """Refuse a directory whose parts could not be one table with rows of `schema`.
+def check_columns(
+    directory: str | os.PathLike[str], schema: pa.Schema, *, format: Format = "parquet"
+) -> None:
+    """Refuse a directory whose parts could not be one table with rows of `schema` in `format`.
 
     Parts that are damaged are passed over: their rows are made again.
 
     Raises:
-        OutputRefused: a part has other columns, or columns of another type.
+        OutputRefused: a part has another format, other columns, or columns of another type.
     """
     for path in parts(directory):
+        if path.suffix != f".{format}":
+            raise OutputRefused(
+                f"output ({directory}) must hold rows in the format {format} to be resumed, and "
+                f"{path.name} is of another: resume with --format {path.suffix[1:]}, remove it "
+                "(--overwrite), or choose another output directory"
+            )
         try:
             differing = _differing(path, schema)
         except (ValueError, TypeError, AttributeError, OSError):  # or gone: set aside by a rank

@@ -23,9 +23,14 @@ class DamagedPart(ValueError):
 
 def seal_parquet(data: bytes) -> bytes:
     """Put the digest of a parquet file's bytes in front of its footer."""
-    footer = len(data) - _TAIL_BYTES - int.from_bytes(data[-8:-4], "little")
+    footer = _footer_of(data)
     digest = hashlib.sha256(data).digest()
     return data[:footer] + _MARK + digest + data[footer:]
+
+
+def _footer_of(data: bytes) -> int:
+    """Where a parquet file says that its footer begins."""
+    return len(data) - _TAIL_BYTES - int.from_bytes(data[-8:-4], "little")
 
 
 def write_sealed(path: Path, data: bytes) -> None:
@@ -63,8 +68,11 @@ def read_sealed(path: Path) -> bytes:
         if hashlib.sha256(data).hexdigest().encode() != expected:
             raise DamagedPart("its bytes are not those of its digest")
         return data
-    start = data.rfind(_MARK)
-    if start < 0:
+    # Texts may hold the mark as well, and the footer has some of them as statistics.
+    start = _footer_of(data) - len(_MARK) - _DIGEST_BYTES
+    if start < 0 or not data.startswith(_MARK, start):
+        if _MARK in data:
+            raise DamagedPart("its digest is not where it was put")
         return data
     stop = start + len(_MARK) + _DIGEST_BYTES
     content = hashlib.sha256(data[:start])

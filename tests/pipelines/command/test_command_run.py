@@ -131,6 +131,74 @@ def test_other_names_of_the_same_files_are_the_same_run(
     assert refused.exit_code == 2 and "inputs: " in refused.stderr
 
 
+def test_texts_between_others_are_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts are called by their position: new ones in between would take the names of others."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name in ("b.csv", "d.csv"):
+        (folder / name).write_text(f"text\n{name} one\n")
+    inputs: list[tuple[object, ...]] = [
+        ("texts",),
+        ("texts/*.csv",),
+        ("texts/b.csv", "texts/d.csv"),
+    ]
+    for place, given in enumerate(inputs):
+        assert temporal_run(*given, "--output", tmp_path / f"{place}").exit_code == 0
+    (folder / "e.csv").write_text("text\nnew\n")
+    for place, given in enumerate(inputs[:2]):
+        assert temporal_run(*given, "--output", tmp_path / f"{place}", "--resume").exit_code == 0
+        assert len(list(read_rows(tmp_path / f"{place}"))) == 3
+    (folder / "c.csv").write_text("text\nnew\n")
+    for place, given in enumerate(inputs[:2]):
+        refused = temporal_run(*given, "--output", tmp_path / f"{place}", "--resume")
+        assert refused.exit_code == 2 and f"content of input {given[0]}: " in refused.stderr
+    for name, code in (("d.csv", 0), ("b.csv", 2)):
+        with (folder / name).open("a") as file:
+            file.write("more\n")
+        assert temporal_run(*inputs[2], "--output", tmp_path / "2", "--resume").exit_code == code
+    assert len(list(read_rows(tmp_path / "2"))) == 3
+
+
+def test_other_names_of_patterns_and_folders_are_the_same_run(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    assert temporal_run("*.csv", "--output", "one").exit_code == 0
+    assert temporal_run("./*.csv", "--output", "./one", "--resume").exit_code == 0
+    assert temporal_run("*.cs?", "--output", "one", "--resume").exit_code == 2
+    assert temporal_run("texts.csv", "--output", "two").exit_code == 0
+    assert temporal_run("sub/../texts.csv", "--output", "two", "--resume").exit_code == 0
+    assert len(list(read_rows(tmp_path / "two"))) == 2
+
+
+@pytest.mark.parametrize("more", [("--format", "jsonl"), ("--keep-text",)])
+def test_what_cannot_be_one_table_is_refused_and_changes_nothing(
+    texts: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    arguments = (texts, "--output", tmp_path / "out")
+    assert temporal_run(*arguments).exit_code == 0
+    told = (tmp_path / "out" / ".run.json").read_bytes()
+    refused = temporal_run(*arguments, *more, "--resume-anyway")
+    assert refused.exit_code == 2 and "part-00000-000000.parquet" in refused.stderr
+    assert (tmp_path / "out" / ".run.json").read_bytes() == told
+    assert temporal_run(*arguments, "--resume").exit_code == 0
+
+
+def test_another_run_at_work_keeps_its_configuration(texts: Path, tmp_path: Path) -> None:
+    arguments = (texts, "--output", tmp_path / "out")
+    assert temporal_run(*arguments).exit_code == 0
+    told = (tmp_path / "out" / ".run.json").read_bytes()
+    lock = RankLock(tmp_path / "out")
+    refused = temporal_run(*arguments, "--top-k", "1", "--resume-anyway")
+    lock.release()
+    assert refused.exit_code == 2 and "written by another run" in refused.stderr
+    assert (tmp_path / "out" / ".run.json").read_bytes() == told
+
+
 def test_a_run_of_an_older_version_is_resumed(texts: Path, model: Path, tmp_path: Path) -> None:
     arguments = (texts, "--output", tmp_path / "out", "--model", model)
     assert temporal_run(*arguments).exit_code == 0
@@ -232,6 +300,10 @@ def test_a_rank_at_work_is_waited_for_by_nobody(
         ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK (2) must be >= 0 and < WORLD_SIZE (2)"),
         ({"RANK": "-1", "WORLD_SIZE": "2"}, "RANK (-1) must be"),
         ({"RANK": "x", "WORLD_SIZE": "2"}, "RANK ('x') must be a whole number"),
+        (
+            {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"},
+            "MASTER_ADDR is set, and Error initializing torch.distributed",
+        ),
         ({"PMI_SIZE": "8"}, "PMI_SIZE (8) is set and PMI_RANK is not"),
         ({"PMIX_RANK": "1"}, "PMIX_RANK (1) is set without the number"),
     ],

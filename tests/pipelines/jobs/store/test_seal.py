@@ -90,3 +90,18 @@ def test_sealed_parts_open_as_a_table(tmp_path: Path) -> None:
     write(tmp_path, "parquet", rows_per_part=4)
     (tmp_path / ".run.json").write_text("{}")
     assert pd.read_parquet(tmp_path).to_dict("records") == ROWS
+
+
+def test_a_text_that_looks_like_a_seal_is_a_text(tmp_path: Path) -> None:
+    """Parquet writes the least and greatest text of a column behind the seal."""
+    rows = [{"id": f"\x00temporal-sha256:{'x' * 40}{i}", "score": 0.5} for i in range(2)]
+    with ResultWriter(tmp_path, schema=SCHEMA) as out:
+        for row in rows:
+            out.write(row)
+    assert list(read_rows(tmp_path)) == rows
+    (path,) = parts(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[-8] ^= 1  # where the footer begins
+    path.write_bytes(data)
+    with pytest.raises(DamagedPart):
+        list(read_rows(tmp_path))
