@@ -72,7 +72,7 @@ def read_labelled_texts(
         rows = _read_table(path)
         _check_columns(rows, path, text=text_column, label=label_column, block=block_column)
         _check_columns(rows, path, group=group_column)
-        _check_rows(rows, path, text_column)
+        rows = _with_own_texts(rows, path, text_column)
     names = None if group_column is None else list(rows[group_column])
     rows = _labelled(rows, path, (text_column, label_column), block_column, block_size, blank)
     if names is None:
@@ -100,7 +100,7 @@ def read_texts(path: str, text_column: str = "text") -> list[str]:
         rows = _read_table(path)
         column_name = text_column if text_column in rows.column_names else "text"
         _check_columns(rows, path, text=column_name)
-        _check_rows(rows, path, column_name)
+        rows = _with_own_texts(rows, path, column_name)
         return [text for text in rows[column_name] if text is not None]
     return read_labelled_texts(path)["text"]
 
@@ -141,16 +141,26 @@ def _check_columns(rows: Dataset, path: str, **columns: str | None) -> None:
             )
 
 
-def _check_rows(rows: Dataset, path: str, text_column: str) -> None:
-    """Refuse a CSV file that lost rows: a stray quote makes one of many, and nobody is told."""
+def _with_own_texts(rows: Dataset, path: str, text_column: str) -> Dataset:
+    """A CSV file's rows with the texts that `temporal run` reads, None for an empty one.
+
+    `datasets` takes "NA" for nothing, and stray or escaped quotes for what runs rows together.
+
+    Raises:
+        ValueError: it lost rows, or one is broken.
+    """
     if Path(path).suffix != ".csv":
-        return
-    count = len(table_rows(path, text_column))
-    if count != len(rows):
+        return rows
+    texts = [row[text_column] or None for row in table_rows(path, text_column)]
+    if len(texts) != len(rows):
         raise ValueError(
-            f"{path} has {count} rows, and {len(rows)} were read: quotes in it are not in pairs; "
-            "write it again, with quotes doubled inside of quoted texts"
+            f"{path} has {len(texts)} rows, and {len(rows)} were read: quotes in it are not in "
+            "pairs; write it again, with quotes doubled inside of quoted texts"
         )
+    if not texts:
+        return rows
+    own = f"{text_column} (own)"
+    return rows.add_column(own, texts).remove_columns(text_column).rename_column(own, text_column)
 
 
 def _labelled(

@@ -14,16 +14,9 @@ from typing import IO, NamedTuple
 
 from ..item import Entry
 from .broken import bad_row, bad_table, located
-from .dialect import (
-    QUOTE,
-    Dialect,
-    Malformed,
-    find_dialect,
-    has_lone_quote,
-    parse_record,
-    split_plain,
-)
+from .dialect import Dialect, find_dialect
 from .lines import MAX_LINE_BYTES, open_text, why_no_text
+from .quotes import QUOTE, Malformed, split_plain
 from .row import Columns, entry_of_row
 
 
@@ -152,7 +145,7 @@ class _Records:
         dialect = self._dialect
         taken = [line]
         try:
-            cells, closes = parse_record(line, dialect.delimiter, self._following(taken))
+            cells, closes = dialect.parse(line, self._following(taken))
         except Malformed as error:
             self._lines.put_back(taken[1:])
             self._pass_fragments(was_open=len(taken) > 1)
@@ -161,7 +154,7 @@ class _Records:
         if len(taken) > 1 and dialect.are_rows(taken, is_wide=problem is None):
             self._lines.put_back(taken[1:])
             end = number + len(taken) - 1
-            if _only_closes(taken[-1], dialect.delimiter):
+            if _only_closes(taken[-1], dialect):
                 self._known[end] = f"the stray quote that opened at line {number} closes here"
             problem = (
                 f"a quote opens here and closes at line {end}, and the lines between are rows: "
@@ -191,13 +184,13 @@ class _Records:
         rest: list[str] = []
         while len(rest) < _LONGEST_REST and (line := self._lines.take()) is not None:
             rest.append(line)
-            if has_lone_quote(line):
+            if dialect.has_lone_quote(line):
                 break
-        is_end = bool(rest) and _only_closes(rest[-1], dialect.delimiter)
+        is_end = bool(rest) and _only_closes(rest[-1], dialect)
         if is_end and (len(rest) == 1 or not dialect.all_rows(rest[:-1])):
             return
         count = 0
-        while was_open and count < len(rest) and not has_lone_quote(rest[count]):
+        while was_open and count < len(rest) and not dialect.has_lone_quote(rest[count]):
             if dialect.could_be_row(rest[count]):
                 break
             count += 1
@@ -207,9 +200,9 @@ class _Records:
             self._known[self._lines.number + 1] = doubt
 
 
-def _only_closes(line: str, delimiter: str) -> bool:
+def _only_closes(line: str, dialect: Dialect) -> bool:
     """Whether a quote closes in this line that does not open in it."""
     try:
-        return parse_record(line, delimiter).closes
+        return dialect.parse(line).closes
     except Malformed:
         return False

@@ -1,8 +1,9 @@
 """What a CSV or TSV file is like: its header and delimiter, and what its quotes mean.
 
 Quotes are read as RFC 4180 has them: a field that begins with one ends with one and has its own
-doubled; elsewhere they are text. In TSV files they are often text everywhere (GLUE's are such):
-there, where more fields have quotes in pairs that no CSV writer writes than such as one does.
+doubled, or escaped by backslashes where that makes more rows whole; elsewhere they are text. In TSV
+files they are often text everywhere (GLUE's are such): there, where more fields have quotes in
+pairs that no CSV writer writes than such as one does.
 """
 
 from __future__ import annotations
@@ -12,12 +13,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from .lines import MAX_LINE_BYTES, open_text, why_no_text
+from .quotes import (
+    ESCAPED_QUOTE,
+    QUOTE,
+    Malformed,
+    ParsedRecord,
+    has_lone_quote,
+    parse_record,
+    split_plain,
+)
 from .row import Columns
 
-QUOTE = '"'
 _DELIMITERS = (",", ";", "\t", "|")
 
 _SAMPLE_LINES = 10_000
@@ -41,18 +49,6 @@ _MANY_LINES = 8
 """Lines inside one field, each as wide as a row, that are taken for rows where no column tells."""
 
 
-class Malformed(ValueError):
-    """A record breaks the rules of quotes."""
-
-
-class ParsedRecord(NamedTuple):
-    """The cells of a record."""
-
-    cells: list[str]
-    closes: bool
-    """Whether a field without an opening quote ends with one, or doubles one as quoted ones do."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
     """How one file is read."""
@@ -69,6 +65,9 @@ class Dialect:
     is_plain: bool
     """Quotes are text, and every line is a row."""
 
+    escapes: bool
+    """A backslash makes the quote after it text, as in MySQL and Spark, instead of another one."""
+
     has_long_records: bool
     """Some quoted field runs over lines."""
 
@@ -79,6 +78,14 @@ class Dialect:
     def width(self) -> int:
         """Cells of a row."""
         return len(self.header)
+
+    def parse(self, line: str, following: Iterator[str] | None = None) -> ParsedRecord:
+        """See `parse_record`."""
+        return parse_record(line, self.delimiter, following, escapes=self.escapes)
+
+    def has_lone_quote(self, text: str) -> bool:
+        """Whether some quote is neither doubled nor escaped."""
+        return has_lone_quote(text.replace(ESCAPED_QUOTE, "") if self.escapes else text)
 
     def why_not_wide(self, cells: Sequence[str]) -> str | None:
         """Say that a row has not as many cells as the header; None where it has."""
@@ -113,7 +120,7 @@ class Dialect:
     def could_be_row(self, line: str) -> bool:
         """Whether a line by itself is as wide as a row, and its cells are like those of others."""
         try:
-            cells = parse_record(line, self.delimiter).cells
+            cells = self.parse(line).cells
         except Malformed:
             cells = split_plain(line, self.delimiter)
         if not line.strip("\r\n") or len(cells) != self.width:
@@ -144,72 +151,19 @@ def find_dialect(path: Path, columns: Columns, delimiter: str) -> Dialect | str:
             return found
         header, num_lines, delimiter = found
         sample = _sample(itertools.chain(start[num_lines:], lines))
-    records = list(_records(sample, delimiter, len(header)))
+    escapes = _escapes_quotes(sample, delimiter, len(header))
+    records = list(_records(sample, delimiter, len(header), escapes))
     short = [lines[0] for lines in records if len(lines) == 1]
     return Dialect(
         header=header,
         header_lines=blank + num_lines,
         delimiter=delimiter,
+        escapes=escapes,
         is_plain=delimiter == "\t" and _quotes_are_text(records, len(header)),
         has_long_records=_has_long_records(records, delimiter, len(header)),
         told=_telling_columns(short, delimiter, len(header))
         or _telling_columns(sample, delimiter, len(header)),
     )
-
-
-def parse_record(line: str, delimiter: str, following: Iterator[str] | None = None) -> ParsedRecord:
-    """Read one record, which begins with `line`; the lines that follow are taken as needed.
-
-    Raises:
-        Malformed: A quote does not close, or text follows where it does.
-    """
-    cells: list[str] = []
-    closes = False
-    at = 0
-    while True:
-        if not line.startswith(QUOTE, at):
-            end = line.find(delimiter, at)
-            cell = line[at:].rstrip("\r\n") if end < 0 else line[at:end]
-            closes |= cell.endswith(QUOTE) or 2 * QUOTE in cell
-            cells.append(cell)
-            if end < 0:
-                return ParsedRecord(cells, closes)
-            at = end + 1
-            continue
-        parts: list[str] = []
-        at += 1
-        while True:
-            end = line.find(QUOTE, at)
-            if end < 0:
-                parts.append(line[at:])
-                more = None if following is None else next(following, None)
-                if more is None:
-                    raise Malformed("a quote opens and never closes")
-                line, at = more, 0
-            elif line.startswith(QUOTE, end + 1):
-                parts.append(line[at : end + 1])
-                at = end + 2
-            else:
-                parts.append(line[at:end])
-                at = end + 1
-                break
-        cells.append("".join(parts))
-        if line.startswith(delimiter, at):
-            at += 1
-        elif line[at:].strip("\r\n"):
-            raise Malformed("text follows a closing quote: quotes in a field must be doubled")
-        else:
-            return ParsedRecord(cells, closes)
-
-
-def split_plain(line: str, delimiter: str) -> list[str]:
-    """The cells of a line in which quotes are text."""
-    return line.rstrip("\r\n").split(delimiter)
-
-
-def has_lone_quote(text: str) -> bool:
-    """Whether some quote is not doubled."""
-    return QUOTE in text.replace(2 * QUOTE, "")
 
 
 def _kept(lines: Iterator[str], into: list[str]) -> Iterator[str]:
@@ -249,7 +203,29 @@ def _sample(lines: Iterator[str]) -> list[str]:
     return sample
 
 
-def _records(sample: list[str], delimiter: str, width: int) -> Iterator[list[str]]:
+def _escapes_quotes(sample: list[str], delimiter: str, width: int) -> bool:
+    """Whether more of the records that have an escaped quote are whole when it is one."""
+    if not any(ESCAPED_QUOTE in line for line in sample):
+        return False
+    plain, escaped = (
+        sum(
+            len(lines) > 1 or _is_whole(lines[0], delimiter, width, escapes)
+            for lines in _records(sample, delimiter, width, escapes)
+            if any(ESCAPED_QUOTE in line for line in lines)
+        )
+        for escapes in (False, True)
+    )
+    return escaped > plain
+
+
+def _is_whole(line: str, delimiter: str, width: int, escapes: bool) -> bool:
+    try:
+        return len(parse_record(line, delimiter, escapes=escapes).cells) == width
+    except Malformed:
+        return False
+
+
+def _records(sample: list[str], delimiter: str, width: int, escapes: bool) -> Iterator[list[str]]:
     """The lines of each record of as many cells as are due, and each other line by itself."""
     at = 0
     while at < len(sample):
@@ -257,7 +233,9 @@ def _records(sample: list[str], delimiter: str, width: int) -> Iterator[list[str
         if QUOTE in sample[at]:
             rest = itertools.islice(sample, at + 1, at + _LONGEST_RECORD)
             try:
-                cells = parse_record(sample[at], delimiter, _kept(rest, taken)).cells
+                cells = parse_record(
+                    sample[at], delimiter, _kept(rest, taken), escapes=escapes
+                ).cells
             except Malformed:
                 cells = []
             if len(cells) != width:

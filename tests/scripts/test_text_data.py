@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
+from temporal.data import collect
+
 
 @pytest.fixture
 def text_data(script: Callable[[str], Any]) -> Any:
@@ -87,6 +89,15 @@ def test_a_stray_quote_loses_no_rows_without_a_word(text_data: Any, tmp_path: Pa
         text_data.read_labelled_texts(str(tmp_path / "a.csv"))
     with pytest.raises(ValueError, match=r"a.csv, line 5"):
         text_data.read_texts(str(tmp_path / "a.csv"))
+
+
+def test_texts_are_those_that_a_run_reads(text_data: Any, tmp_path: Path) -> None:
+    texts = ["NA", "null", 'so "it" is', "12", "two\nlines"]
+    lines = ['"' + text.replace('"', '\\"') + f'",{k % 2}' for k, text in enumerate(texts)]
+    (tmp_path / "a.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
+    rows = text_data.read_labelled_texts(str(tmp_path / "a.csv"))
+    assert (list(rows["text"]), list(rows["label"])) == (texts, [0, 1, 0, 1, 0])
+    assert [item.value for item in collect(tmp_path / "a.csv", kind="text")] == texts
 
 
 def test_numbers_fall_into_blocks_of_one_label(text_data: Any, tmp_path: Path) -> None:

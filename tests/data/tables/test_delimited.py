@@ -145,6 +145,37 @@ def test_a_tsv_whose_quotes_are_text(tmp_path):
     assert values(read(tmp_path / "a.tsv", content)) == texts
 
 
+@SETTINGS
+@given(
+    rows=st.lists(
+        st.tuples(st.text(st.sampled_from('ab ,"\\\n'), max_size=9), st.sampled_from("01")),
+        min_size=1,
+        max_size=9,
+    )
+)
+def test_quotes_may_be_escaped_by_backslashes(tmp_path, rows):
+    rows = [*(('so "it" is, then', "1"),) * 10, *rows]
+    content = written(rows, doublequote=False, escapechar="\\", quoting=csv.QUOTE_ALL)
+    assert values(read(tmp_path / "a.csv", content)) == [text for text, _ in rows]
+
+
+def test_backslashes_are_text_where_quotes_are_doubled(tmp_path):
+    texts = ["C:\\films\\", '{\\"a\\": "b, c"}', 'plain "one"', "a\\b"]
+    rows = [(text, str(k % 2)) for k, text in enumerate(4 * texts)]
+    for quoting in (csv.QUOTE_ALL, csv.QUOTE_MINIMAL):
+        content = written(rows, quoting=quoting)
+        assert values(read(tmp_path / "a.csv", content)) == [text for text, _ in rows]
+
+
+def test_a_stray_quote_among_escaped_ones_costs_its_row(tmp_path):
+    lines = [f'"so \\"it\\" is, {k}",{k % 2}' for k in range(20)]
+    lines[4] = '"so "it\\" is, 4",0'
+    items = read(tmp_path / "a.csv", "text,label\n" + "\n".join(lines) + "\n")
+    assert values(items) == [
+        "bad_row" if k == 4 else f'so "it" is, {k}' for k in range(20)
+    ]  # fmt: skip
+
+
 def test_texts_of_several_lines_in_a_tsv(tmp_path):
     """Their inner lines have quotes in pairs, and are no rows."""
     said = ['"Up"\n"and" away, "he" said', "plain", 'one "two"\n\nthree "four"\nfive']

@@ -1,0 +1,96 @@
+"""How the lines of CSV and TSV files are split into cells, with quotes as RFC 4180 has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+QUOTE = '"'
+ESCAPED_QUOTE = '\\"'
+_ESCAPED = re.compile(r'\\(["\\])')
+
+
+class Malformed(ValueError):
+    """A record breaks the rules of quotes."""
+
+
+class ParsedRecord(NamedTuple):
+    """The cells of a record."""
+
+    cells: list[str]
+    closes: bool
+    """Whether a field without an opening quote ends with one, or doubles one as quoted ones do."""
+
+
+def parse_record(
+    line: str, delimiter: str, following: Iterator[str] | None = None, *, escapes: bool = False
+) -> ParsedRecord:
+    """Read one record, which begins with `line`; the lines that follow are taken as needed.
+
+    Args:
+        line: its first line.
+        delimiter: what separates fields.
+        following: further lines; None: there are none.
+        escapes: a backslash in a quoted field makes the quote or backslash after it text.
+
+    Raises:
+        Malformed: A quote does not close, or text follows where it does.
+    """
+    cells: list[str] = []
+    closes = False
+    at = 0
+    while True:
+        if not line.startswith(QUOTE, at):
+            end = line.find(delimiter, at)
+            cell = line[at:].rstrip("\r\n") if end < 0 else line[at:end]
+            closes |= cell.endswith(QUOTE) or 2 * QUOTE in cell
+            cells.append(cell)
+            if end < 0:
+                return ParsedRecord(cells, closes)
+            at = end + 1
+            continue
+        parts: list[str] = []
+        at += 1
+        while True:
+            end = line.find(QUOTE, at)
+            if end < 0:
+                parts.append(line[at:])
+                more = None if following is None else next(following, None)
+                if more is None:
+                    raise Malformed("a quote opens and never closes")
+                line, at = more, 0
+            elif escapes and _is_escaped(line, at, end):
+                parts.append(line[at : end + 1])
+                at = end + 1
+            elif line.startswith(QUOTE, end + 1):
+                parts.append(line[at : end + 1])
+                at = end + 2
+            else:
+                parts.append(line[at:end])
+                at = end + 1
+                break
+        cell = "".join(parts)
+        cells.append(_ESCAPED.sub(r"\1", cell) if escapes and "\\" in cell else cell)
+        if line.startswith(delimiter, at):
+            at += 1
+        elif line[at:].strip("\r\n"):
+            raise Malformed("text follows a closing quote: quotes in a field must be doubled")
+        else:
+            return ParsedRecord(cells, closes)
+
+
+def split_plain(line: str, delimiter: str) -> list[str]:
+    """The cells of a line in which quotes are text."""
+    return line.rstrip("\r\n").split(delimiter)
+
+
+def has_lone_quote(text: str) -> bool:
+    """Whether some quote is not doubled."""
+    return QUOTE in text.replace(2 * QUOTE, "")
+
+
+def _is_escaped(line: str, start: int, quote: int) -> bool:
+    """Whether a quote of the field that begins at `start` has an odd number of backslashes."""
+    before = line[start:quote]
+    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
