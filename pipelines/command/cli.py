@@ -33,6 +33,9 @@ app = typer.Typer(
 )
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+MaxPixels = Annotated[
+    int | None, typer.Option(min=1, help="Largest frames that are decoded; 4096 x 2304 without it.")
+]
 
 
 @app.command()
@@ -89,10 +92,7 @@ def run(
     deadline_seconds: Annotated[
         float, typer.Option(min=0, help="Longest decode of a video; 0: no limit, no own process.")
     ] = 60.0,
-    max_pixels: Annotated[
-        int | None,
-        typer.Option(min=1, help="Largest frames that are decoded; 4096 x 2304 without it."),
-    ] = None,
+    max_pixels: MaxPixels = None,
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Read https URLs of public addresses.")
     ] = False,
@@ -138,6 +138,7 @@ def run(
 @app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A video file.")],
+    max_pixels: MaxPixels = None,
     debug: Debug = False,
 ) -> None:
     """Show what a video is and what reading it would cost, without decoding it."""
@@ -147,7 +148,8 @@ def inspect(
         from .inspect import inspection
 
         try:
-            with Video(file) as video:
+            limits = {} if max_pixels is None else {"max_pixels": max_pixels}
+            with Video(file, **limits) as video:
                 tables = inspection(video)
         except VideoError as error:
             raise UsageFault(

@@ -228,6 +228,12 @@ def test_inspect_shows_what_reading_would_cost(clip: Path) -> None:
     assert rows["all"][:3] == ["20", "20", "100.0%"]
 
 
+def test_inspect_takes_the_largest_frames_that_are_allowed(clip: Path) -> None:
+    small = CliRunner().invoke(app, ["inspect", str(clip), "--max-pixels", "100"])
+    assert small.exit_code == 2 and "too_large" in small.stderr
+    assert CliRunner().invoke(app, ["inspect", str(clip), "--max-pixels", "3072"]).exit_code == 0
+
+
 def test_inspect_names_what_is_not_a_video(tmp_path: Path) -> None:
     fake = tmp_path / "fake.mp4"
     fake.write_text("not a video")
