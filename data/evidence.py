@@ -20,37 +20,43 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
-from .decode.errors import VideoError
+from .decode.packets import motion
 from .decode.packets.index import VideoIndex
-from .decode.pictures import glimpse
+from .decode.pictures.glimpse import OLD_CODECS
+from .decode.pictures.glimpse import MotionVectors as MotionVectors
 from .decode.pictures.shelf import check_size
-from .video import Video
 
 if TYPE_CHECKING:
     import torch
 
-    from .decode.isolation.isolated import IsolatedVideo
-
-_OLD_CODECS = frozenset(
-    {"flv1", "h263", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3"}
-)
-_HAVE_VECTORS = _OLD_CODECS | {"h264"}
-_HAVE_LOWRES = _OLD_CODECS | {"mjpeg"}
+_HAVE_LOWRES = OLD_CODECS | {"mjpeg"}
 _MAX_LOWRES = 3  # an eighth of each side
 
 
 class _Indexed(Protocol):
     @property
     def index(self) -> VideoIndex: ...
+
+
+class _Scanned(_Indexed, Protocol):
+    """What these functions need: a `Video`, an isolated one, or frames in memory."""
+
+    def __len__(self) -> int: ...
+
+    def vectors(self, units: Sequence[int]) -> MotionVectors: ...
+
+    def decode_small(
+        self, frames: Sequence[int], size: tuple[int, int], options: Mapping[str, str]
+    ) -> tuple[NDArray[np.uint8], Cost]: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,28 +86,6 @@ class SmallFrames:
     """What decoding them did cost."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MotionVectors:
-    """How blocks of frames moved, as the encoder saw it."""
-
-    frames: NDArray[np.int64]
-    """[K] frame indices, in the order asked for."""
-
-    magnitudes: NDArray[np.float32]
-    """[K] mean length of a frame's vectors in pixels, weighted by block area. NaN where a frame has
-    none: a keyframe's blocks, and blocks of a new scene, are not predicted from others."""
-
-    vectors: tuple[NDArray[Any], ...]
-    """K structured arrays, one element per vector, with FFmpeg's fields: `source` (negative: from a
-    frame before, positive: after), `w` and `h` (block size in pixels), `src_x`, `src_y`, `dst_x`,
-    `dst_y` (where the block's centre was and is, in pixels of the frame as it is stored, not
-    turned), `motion_x`, `motion_y` (in 1 / `motion_scale` pixels) and `flags` (none). 40 bytes per
-    vector, some thousands per frame of 720p."""
-
-    cost: Cost
-    """What decoding them did cost."""
-
-
 def packet_motion(video: _Indexed) -> PacketMotion:
     """Read off the packet sizes where a video moves; nothing is decoded.
 
@@ -116,30 +100,11 @@ def packet_motion(video: _Indexed) -> PacketMotion:
     Raises:
         VideoError: The index cannot be had.
     """
-    index = video.index
-    count = len(index)
-    own = index.frame_packets
-    if not index.is_ordered:  # which packet makes which frame is a guess: the stored order
-        own = np.flatnonzero(index.packets.is_shown)[-count:]
-    is_key = index.packets.is_key[own]
-    decoded = np.argsort(own, kind="stable")  # frame indices in decoding order
-    is_between = np.zeros(count, dtype=bool)  # shown before a frame that was decoded before
-    is_between[decoded] = decoded < np.maximum.accumulate(decoded)
-    values = np.ones(count, dtype=np.float32)
-    for kind in (~is_key & ~is_between, ~is_key & is_between):
-        if kind.any():
-            values[kind] = index.packet_bytes[kind] / index.packet_bytes[kind].mean()
-    others = np.flatnonzero(~is_key)
-    if len(others):
-        keys = np.flatnonzero(is_key)
-        after = np.searchsorted(others, keys)
-        before = others[np.maximum(after - 1, 0)]
-        values[keys] = (values[before] + values[others[np.minimum(after, len(others) - 1)]]) / 2
-    return PacketMotion(values=values, cost=Cost())
+    return PacketMotion(values=motion.packet_motion(video.index), cost=Cost())
 
 
 def keyframe_thumbnails(
-    video: Video | IsolatedVideo, *, size: tuple[int, int] = (64, 64), max_frames: int | None = None
+    video: _Scanned, *, size: tuple[int, int] = (64, 64), max_frames: int | None = None
 ) -> SmallFrames:
     """Decode the keyframes, small.
 
@@ -156,7 +121,7 @@ def keyframe_thumbnails(
 
 
 def low_resolution_scan(
-    video: Video | IsolatedVideo,
+    video: _Scanned,
     num_frames: int | None = None,
     *,
     size: tuple[int, int] = (64, 64),
@@ -177,7 +142,7 @@ def low_resolution_scan(
     return _decode_small(video, _spread(len(video), num_frames, "num_frames"), size)
 
 
-def motion_vectors(video: Video | IsolatedVideo, frames: Sequence[int]) -> MotionVectors:
+def motion_vectors(video: _Scanned, frames: Sequence[int]) -> MotionVectors:
     """Take the motion vectors out of coded frames; they are decoded, but not made into images.
 
     Args:
@@ -189,28 +154,10 @@ def motion_vectors(video: Video | IsolatedVideo, frames: Sequence[int]) -> Motio
         VideoError: `unsupported_codec` for other codecs; as `video.read` for the rest.
         IndexError: An index is not in 0..len - 1.
     """
-    index = video.index
-    if index.codec not in _HAVE_VECTORS:
-        raise VideoError(
-            "unsupported_codec",
-            f"{video.id}: the decoder of {index.codec} gives no motion vectors; take "
-            "evidence.packet_motion or evidence.low_resolution_scan instead",
-        )
-    if isinstance(video, Video):
-        vectors, cost = glimpse.decode_vectors(video, frames)
-    else:
-        vectors, cost = video.decode_vectors(frames)
-    return MotionVectors(
-        frames=np.array([int(frame) for frame in frames], dtype=np.int64),
-        magnitudes=np.array([_mean_length(field) for field in vectors], dtype=np.float32),
-        vectors=vectors,
-        cost=cost,
-    )
+    return video.vectors(frames)
 
 
-def _decode_small(
-    video: Video | IsolatedVideo, frames: NDArray[np.int64], size: tuple[int, int]
-) -> SmallFrames:
+def _decode_small(video: _Scanned, frames: NDArray[np.int64], size: tuple[int, int]) -> SmallFrames:
     import torch  # here: a decode worker, which never comes here, starts ten times faster
 
     height, width = check_size(size)
@@ -218,10 +165,7 @@ def _decode_small(
     if video.index.codec in _HAVE_LOWRES:
         shrink = min(video.index.height // height, video.index.width // width)
         options["lowres"] = str(min(_MAX_LOWRES, max(1, shrink).bit_length() - 1))
-    if isinstance(video, Video):
-        images, cost = glimpse.decode_small(video, frames.tolist(), (height, width), options)
-    else:
-        images, cost = video.decode_small(frames.tolist(), (height, width), options)
+    images, cost = video.decode_small(frames.tolist(), (height, width), options)
     return SmallFrames(frames=frames, images=torch.from_numpy(images), cost=cost)
 
 
@@ -232,13 +176,3 @@ def _spread(count: int, most: int | None, name: str) -> NDArray[np.int64]:
     if most < 1:
         raise ValueError(f"{name} ({most}) must be >= 1, or None for all")
     return np.floor((np.arange(most) + 0.5) * count / most).astype(np.int64)
-
-
-def _mean_length(vectors: NDArray[Any]) -> float:
-    """Area-weighted mean length in pixels; NaN without vectors."""
-    if not len(vectors):
-        return float("nan")
-    length = np.hypot(vectors["motion_x"], vectors["motion_y"])
-    length = length / np.maximum(vectors["motion_scale"], 1)
-    area = vectors["w"].astype(np.float64) * vectors["h"]
-    return float((length * area).sum() / area.sum())

@@ -6,7 +6,7 @@ nothing, and every frame can be had at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ from temporal.trace import Cost
 from .decode.errors import VideoError
 from .decode.packets import plan
 from .decode.packets.index import Packets, VideoIndex
+from .decode.packets.motion import packet_motion
+from .decode.pictures.glimpse import MotionVectors, no_vectors
+from .decode.pictures.region import Box, Size, check_region
 from .decode.pictures.shelf import check_size
 from .decode.pictures.sink import to_image
 from .decode.streaming.due import DueTimes
@@ -91,23 +94,29 @@ class Frames:
         plan.check_frames(self.index, units, name=self.id)
         return Cost()
 
-    def read(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> torch.Tensor:
+    def read(
+        self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
+    ) -> torch.Tensor:
         """Return frames, uint8 [K, 3, height, width], RGB; see `Video.read`."""
         import torch  # here: as for `Video`
 
-        return torch.from_numpy(self.read_array(units, size=size))
+        return torch.from_numpy(self.read_array(units, size=size, region=region))
 
     def read_array(
-        self, units: Sequence[int], *, size: tuple[int, int] | None = None
+        self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
     ) -> NDArray[np.uint8]:
         """Return frames as `read` does, as a NumPy array of their own."""
         index = self.index
         frames = plan.check_frames(index, units, name=self.id)
-        height, width = (index.height, index.width) if size is None else check_size(size)
+        own_size = (index.height, index.width)
+        part = check_region(region, own_size, name=self.id)
+        height, width = check_size(size if size is not None else part.size if part else own_size)
         out = np.empty((len(frames), 3, height, width), dtype=np.uint8)
         for row, frame in enumerate(frames):
             image = self._images[frame]
-            if (height, width) == image.shape[:2]:
+            if part is not None:
+                out[row] = part.cut(image.transpose(2, 0, 1), height, width, self._reformatter)
+            elif (height, width) == own_size:
                 out[row] = image.transpose(2, 0, 1)
             else:  # scaled as decoded frames are
                 whole = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
@@ -134,7 +143,32 @@ class Frames:
                     packets_lost=0,
                 )
 
-    def expect(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> None:
+    def glance(self, units: Sequence[int], *, size: Size = (64, 64)) -> torch.Tensor:
+        """Look at frames, small; see `Video.glance`."""
+        return self.read(units, size=size)
+
+    def motion(self) -> NDArray[np.float32]:
+        """Ones, [N]: frames in memory have no packets to tell."""
+        return packet_motion(self.index)
+
+    def vectors(self, units: Sequence[int]) -> MotionVectors:
+        """Refuse: frames in memory have no motion vectors.
+
+        Raises:
+            VideoError: `unsupported_codec`.
+        """
+        plan.check_frames(self.index, units, name=self.id)
+        raise no_vectors(self.index, self.id)
+
+    def decode_small(
+        self, frames: Sequence[int], size: Size, options: Mapping[str, str]
+    ) -> tuple[NDArray[np.uint8], Cost]:
+        """For `temporal.data.evidence`: there is nothing to decode."""
+        return self.read_array(frames, size=size), Cost()
+
+    def expect(
+        self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
+    ) -> None:
         """Do nothing: all frames are here."""
 
     def plan(self, times_seconds: Sequence[float], tolerance_seconds: float = 0.0) -> list[int]:

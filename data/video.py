@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
-import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
 from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
 from .decode.decoders.apart import decode_apart
 from .decode.decoders.backends import Backend
+from .decode.decoders.rows import make_rows, read_rows
 from .decode.files.container import MAX_PIXELS
 from .decode.files.sniff import source_name
 from .decode.opening import Opening
 from .decode.packets import plan, price
 from .decode.packets.index import VideoIndex
+from .decode.packets.motion import packet_motion
+from .decode.pictures.glimpse import MotionVectors, decode_small, decode_vectors
+from .decode.pictures.region import Box, Size, check_region
 from .decode.pictures.shelf import Expectation, check_size
 from .decode.pictures.sink import FrameSink
 from .decode.remote.urls import AllowRemote
 from .decode.streaming.stream import StreamArray, StreamFrame, stream_arrays, to_frames
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -135,60 +137,67 @@ class Video:
         discards = self.backend == "pyav"
         return price.read_cost(self.index, self._check(units), discards=discards)
 
-    def read(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> torch.Tensor:
+    def read(
+        self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
+    ) -> torch.Tensor:
         """Decode frames.
 
         Args:
             units: Frame indices, in any order, repeats allowed.
-            size: (height, width) to scale to while decoding; None keeps the video's own.
+            size: (height, width) to scale to while decoding; None keeps the video's (or the
+                region's) own.
+            region: The part to read, (top, left, height, width) in pixels of the upright frame as
+                it is shown, which has `index.height` x `index.width`; it is cut out before it is
+                scaled. None: the whole frame.
 
         Returns:
             uint8 [K, 3, height, width], RGB, upright, in the order asked for.
 
         Raises:
             IndexError: An index is not in 0..len - 1.
+            ValueError: The region does not lie in the frame.
             VideoError: A wanted frame cannot be had; `frames_read` says how many could.
         """
         import torch  # here: a decode worker, which never comes here, starts ten times faster
 
-        return torch.from_numpy(self.read_array(units, size=size))
+        return torch.from_numpy(self.read_array(units, size=size, region=region))
 
     def read_array(
         self,
         units: Sequence[int],
         *,
-        size: tuple[int, int] | None = None,
+        size: Size | None = None,
+        region: Box | None = None,
         out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
         """Decode frames as `read` does, into a NumPy array: `out`, if it is given."""
-        frames = self._check(units)
-        shape = (len(frames), 3, *self._check_size(size))
-        if out is None:
-            out = np.empty(shape, dtype=np.uint8)
-        elif out.dtype != np.uint8 or out.size != math.prod(shape) or not out.flags.c_contiguous:
-            raise ValueError(f"out ({out.dtype} {out.shape}) must be contiguous uint8 {shape}")
-        out = out.reshape(shape)
-        slots: dict[int, int] = {}
-        for row, frame in enumerate(frames):
-            slots.setdefault(frame, row)
-        self._own_process()
-        with self._opening.lock:
-            reader = self._opening.get_reader()
-            shelf = self._expectation.get_shelf(self._check_size(None))
-            before = (reader.frames_decoded, reader.bytes_read)
-            start = time.perf_counter()
-            try:
-                reader.read(sorted(slots), slots, out, shelf)
-            finally:
-                self._spent += Cost(
-                    frames_decoded=reader.frames_decoded - before[0],
-                    bytes_read=reader.bytes_read - before[1],
-                    decode_seconds=time.perf_counter() - start,
-                )
-        for row, frame in enumerate(frames):
-            if slots[frame] != row:
-                out[row] = out[slots[frame]]
-        return out
+        return self._read(units, size, region, out)
+
+    def glance(self, units: Sequence[int], *, size: Size = (64, 64)) -> torch.Tensor:
+        """Look at frames, small, before deciding which to read, and at which size and region.
+
+        Takes, returns and raises what `read` does, but to look at: its pixels are not promised to
+        the last bit. The frames (`index.keyframes` are the cheapest) stay on a shelf, whole, and a
+        read of them decodes nothing: the latest, up to 32 MB (10 of 1080p), until `close()` or
+        `expect([])`. Only PyAV keeps frames. `Cost.frames_glanced` counts what it decoded.
+        """
+        import torch  # here: as for `read`
+
+        return torch.from_numpy(self.glance_array(units, size=size))
+
+    def glance_array(
+        self, units: Sequence[int], *, size: Size, out: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        """Look at frames as `glance` does, in a NumPy array: `out`, if it is given."""
+        return self._read(units, size, None, out, is_glance=True)
+
+    def motion(self) -> NDArray[np.float32]:
+        """How much each frame seems to change, [N]; decodes nothing: `evidence.packet_motion`."""
+        return packet_motion(self.index)
+
+    def vectors(self, units: Sequence[int]) -> MotionVectors:
+        """Take the motion vectors out of coded frames; see `evidence.motion_vectors`."""
+        return decode_vectors(self, units)
 
     def stream(
         self, every_seconds: float = 1.0, *, size: tuple[int, int] | None = None
@@ -225,16 +234,9 @@ class Video:
         get_checked = functools.partial(self._opening.get_checked, forward_only=True)
         return stream_arrays(get_checked, every_seconds, size, self._max_pixels, self._spend)
 
-    def decode_apart(self, units: Sequence[int], sink: FrameSink, **decoder_options: str) -> Cost:
-        """Decode frames into a sink, in a decoder of its own that has these FFmpeg options.
-
-        For `temporal.data.evidence`. What `read` uses keeps its place. Raises what `read` raises.
-        """
-        index, frames = self.index, self._check(units)
-        opened = self._opening.open_apart(decoder_options)
-        return decode_apart(opened, index, frames, sink, self._max_pixels, self._spend)
-
-    def expect(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> None:
+    def expect(
+        self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
+    ) -> None:
         """Name frames that may be read later, so that those on the way to others are kept.
 
         Nothing is decoded now. But when a read decodes past one of them, it is scaled and kept (and
@@ -247,6 +249,7 @@ class Video:
                 those named before; an empty list frees what was kept. Each is struck off when it is
                 read, so memory is bounded by `len(units)` scaled frames.
             size: (height, width) with which they will be read; a read with another decodes anew.
+            region: The part that will be read, as `read` takes it; the same holds.
 
         Example:
             >>> video.expect([50, 0, 99], size=(224, 224))
@@ -254,7 +257,7 @@ class Video:
             >>> first = video.read([0], size=(224, 224))    # decodes none: it was on the way
         """
         self._own_process()
-        self._expectation.set(units, size)
+        self._expectation.set(units, size, region)
 
     def plan(self, times_seconds: Sequence[float], tolerance_seconds: float = 0.0) -> list[int]:
         """Choose frames for wished times: within the tolerance, the ones cheapest to decode.
@@ -272,6 +275,21 @@ class Video:
     def snap(self, frame_indices: Sequence[int], tolerance_frames: int) -> list[int]:
         """Replace each frame by the cheapest one at most `tolerance_frames` away."""
         return plan.snap_frames(self.index, self._check(frame_indices), tolerance_frames)
+
+    def decode_apart(self, units: Sequence[int], sink: FrameSink, **decoder_options: str) -> Cost:
+        """Decode frames into a sink, in a decoder of its own that has these FFmpeg options.
+
+        For `temporal.data.evidence`. What `read` uses keeps its place. Raises what `read` raises.
+        """
+        index, frames = self.index, self._check(units)
+        opened = self._opening.open_apart(decoder_options)
+        return decode_apart(opened, index, frames, sink, self._max_pixels, self._spend)
+
+    def decode_small(
+        self, frames: Sequence[int], size: tuple[int, int], options: Mapping[str, str]
+    ) -> tuple[NDArray[np.uint8], Cost]:
+        """For `temporal.data.evidence`: see `glimpse.decode_small`."""
+        return decode_small(self, frames, size, options)
 
     def close(self) -> None:
         """Let go of the file and of what was expected; a later read opens it again.
@@ -306,5 +324,22 @@ class Video:
     def _check(self, units: Sequence[int]) -> list[int]:
         return plan.check_frames(self.index, units, name=self.id)
 
-    def _check_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
-        return (self.index.height, self.index.width) if size is None else check_size(size)
+    def _read(
+        self,
+        units: Sequence[int],
+        size: Size | None,
+        region: Box | None,
+        out: NDArray[np.uint8] | None,
+        *,
+        is_glance: bool = False,
+    ) -> NDArray[np.uint8]:
+        frames, own_size = self._check(units), (self.index.height, self.index.width)
+        part = check_region(region, own_size, name=self.id)
+        height, width = check_size(size if size is not None else part.size if part else own_size)
+        out = make_rows(out, (len(frames), 3, height, width))
+        self._own_process()
+        with self._opening.lock:
+            reader = self._opening.get_reader()
+            shelf = self._expectation.get_shelf(own_size, is_glance=is_glance)
+            read_rows(reader, frames, out, shelf, part, self._spend)
+        return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from .source import Source
@@ -40,6 +41,31 @@ class PeekRequest(ReadRequest):
         return self.handle.source.read(self.units, **self.options)
 
 
+class LookRequest(ReadRequest):
+    """A request for evidence, which a source of frames gives beside its units."""
+
+    __slots__ = ("look",)
+
+    def __init__(
+        self, handle: Handle, look: str, units: Sequence[int] | None, options: dict[str, Any]
+    ) -> None:
+        super().__init__(handle, () if units is None else units, options)
+        source = handle.source
+        method = getattr(source, look, None)
+        if method is None:
+            raise TypeError(
+                f"{look}() needs a source of frames (temporal.source.FrameSource): "
+                f"{type(source).__name__} {source.id!r} has {source.unit}s and no {look}()"
+            )
+        self.look = method if units is None else partial(method, units)
+
+    def run(self) -> Any:
+        """Ask the source, and note at which units it looked."""
+        result = self.look(**self.options)
+        self.handle.glanced.extend(int(unit) for unit in self.units)
+        return result
+
+
 class OpenRequest(ReadRequest):
     """A request that only opens the source (its index), so that its length is known."""
 
@@ -55,7 +81,7 @@ _FACTS = {field.name for field in fields(Trace)} - {"unit", "units_total", "cost
 
 
 class Handle:
-    """The engine's handle on a source: `read` is awaited, and everything is written down.
+    """The engine's handle on a source: what it gives is awaited, and everything is written down.
 
     `len(handle)`, `handle.cost(units)` and any other attribute are the source's own.
     """
@@ -66,6 +92,7 @@ class Handle:
         self._spent_before = Cost() if source.in_memory else source.spent
         self._read: list[int] = []
         self._skimmed: list[int] = []
+        self.glanced: list[int] = []
         self._notes: dict[str, Any] = {}
         self.faults: list[Exception] = []
         self._macs = 0.0
@@ -89,6 +116,31 @@ class Handle:
     def peek(self, units: Sequence[int], **options: Any) -> ReadRequest:
         """Like `read`, for a reader that decides afterwards whether it reads or skims a unit."""
         return PeekRequest(self, units, options)
+
+    def glance(self, units: Sequence[int], **options: Any) -> LookRequest:
+        """Await this to see frames small: `small = await video.glance(range(0, 90, 10))`.
+
+        uint8 `[K, 3, height, width]`, `size=(64, 64)`; see `FrameSource.glance`. Units that are
+        glanced at and not read are skimmed ones of the trace.
+        """
+        return LookRequest(self, "glance", units, options)
+
+    def vectors(self, units: Sequence[int]) -> LookRequest:
+        """Await this for the motion vectors of frames; they count as glanced at, too."""
+        return LookRequest(self, "vectors", units, {})
+
+    def motion(self) -> LookRequest:
+        """Await this for how much each frame seems to change, float32 `[N]`; decodes nothing."""
+        return LookRequest(self, "motion", None, {})
+
+    def expect(self, units: Sequence[int], **options: Any) -> None:
+        """Name frames that may be read later, so that those on the way are kept.
+
+        Not awaited: nothing is decoded now. A source that keeps nothing passes over it.
+        """
+        expect = getattr(self.source, "expect", None)
+        if expect is not None:
+            expect(units, **options)
 
     def note(
         self,
@@ -127,21 +179,18 @@ class Handle:
             units_total = len(self.source)
         except Exception:  # the reader met the same error, and its outcome carries it
             return None
-        before, after = self._spent_before, self.source.spent
-        cost = Cost(
-            frames_decoded=after.frames_decoded - before.frames_decoded,
-            bytes_read=after.bytes_read - before.bytes_read,
-            decode_seconds=after.decode_seconds - before.decode_seconds,
-            layers=self._stages,
-            macs=round(self._macs),
-            model_seconds=self._model_seconds,
+        cost = (self.source.spent - self._spent_before) + Cost(
+            layers=self._stages, macs=round(self._macs), model_seconds=self._model_seconds
         )
+        # A unit is in one state: what was glanced at and then read counts as read.
+        known = {*self._read, *self._skimmed} if self.glanced else ()
+        glanced = [unit for unit in dict.fromkeys(self.glanced) if unit not in known]
         facts = {"truncated": bool(getattr(self.source, "truncated", False)), **self._notes}
         return Trace(
             unit=self.source.unit,
             units_total=units_total,
             read=tuple(self._read),
-            skimmed=tuple(self._skimmed),
+            skimmed=(*self._skimmed, *glanced),
             cost=cost,
             **facts,
         )

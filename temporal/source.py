@@ -1,4 +1,4 @@
-"""The source protocol: what readers know of a video or a text."""
+"""The source protocols: what readers know of a video or a text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from .trace import Cost
+
+_Size = tuple[int, int]  # height, width
+_Region = tuple[int, int, int, int]  # top, left, height, width
 
 
 @runtime_checkable
@@ -40,4 +43,53 @@ class Source(Protocol):
 
     def cost(self, units: Sequence[int]) -> Cost:
         """What reading these units would cost, known before reading."""
+        ...
+
+
+@runtime_checkable
+class FrameSource(Source, Protocol):
+    """A source of frames, which also offers what a policy may look at before it reads.
+
+    `temporal.data.Video`, `IsolatedVideo` and `Frames` are such sources. A reader asks none of them
+    what it is: it awaits these members of its `Handle`, which blocks no other reader and writes
+    down what they cost. (`isinstance` looks at `index`, and so opens the source.)
+    """
+
+    @property
+    def index(self) -> Any:
+        """Times, keyframes, sizes and prices of all frames, before anything is decoded."""
+        ...
+
+    def expect(
+        self, units: Sequence[int], *, size: _Size | None = None, region: _Region | None = None
+    ) -> None:
+        """Name frames that may be read later, so that those on the way to others are kept."""
+        ...
+
+    def read(  # type: ignore[override]  # a source of frames says which options there are
+        self, units: Sequence[int], *, size: _Size | None = None, region: _Region | None = None
+    ) -> Any:
+        """Return frames, exact: uint8 `[K, 3, height, width]`, in the order asked for.
+
+        Args:
+            units: frame indices.
+            size: (height, width) to scale to; None: the region's own.
+            region: (top, left, height, width) in pixels of the upright frame as it is shown, top
+                left (0, 0): cut out first, scaled then. None: the whole frame.
+        """
+        ...
+
+    def glance(self, units: Sequence[int], *, size: _Size = (64, 64)) -> Any:
+        """Return frames, small, to look at and not to be exact: uint8 `[K, 3, height, width]`.
+
+        What was decoded stays on a shelf for a while: a read of it decodes nothing.
+        """
+        ...
+
+    def motion(self) -> Any:
+        """How much each frame seems to change, float32 `[N]`; nothing is decoded."""
+        ...
+
+    def vectors(self, units: Sequence[int]) -> Any:
+        """How blocks of these frames moved, as the encoder saw it."""
         ...

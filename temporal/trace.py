@@ -12,6 +12,10 @@ class Cost:
     frames_decoded: int = 0
     """Frames that a decoder produced, those on the way to a wanted frame included."""
 
+    frames_glanced: int = 0
+    """Those of `frames_decoded` that were decoded for a glance or for motion vectors; the others
+    were decoded for reads. A read of a frame that a glance left on the shelf decodes nothing."""
+
     bytes_read: int = 0
     """Bytes of the packets that were given to a decoder."""
 
@@ -31,6 +35,12 @@ class Cost:
     def __add__(self, other: Cost) -> Cost:
         return Cost(
             **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        )
+
+    def __sub__(self, before: Cost) -> Cost:
+        """What was spent since `before`."""
+        return Cost(
+            **{f.name: getattr(self, f.name) - getattr(before, f.name) for f in fields(self)}
         )
 
 
@@ -53,7 +63,7 @@ class Trace:
     """Units that were read, in the order in which they were read."""
 
     skimmed: tuple[int, ...] = ()
-    """Units that were skimmed, in order."""
+    """Units that were skimmed, in order; then those that were glanced at and not read."""
 
     halted_at: int | None = None
     """The last unit taken when the reader halted with units left; None: it went to the end."""

@@ -45,6 +45,7 @@ def decode_apart(
         reader.close()
         cost = Cost(
             frames_decoded=reader.frames_decoded,
+            frames_glanced=reader.frames_decoded,
             bytes_read=reader.bytes_read,
             decode_seconds=time.perf_counter() - start,
         )

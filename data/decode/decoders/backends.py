@@ -15,6 +15,7 @@ from ..files.webp import DEMUXER, WebpReader
 from ..headers.times import timed_frames
 from ..packets.index import VideoIndex
 from ..packets.rules import FASTEST_FIRST, why_not
+from ..pictures.region import Region
 from ..pictures.shelf import Shelf
 from .decord import DecordReader
 from .pyav import PyavReader
@@ -45,6 +46,7 @@ class FrameReader(Protocol):
         slots: Mapping[int, int],
         out: NDArray[np.uint8],
         shelf: Shelf,
+        region: Region | None = None,
     ) -> None:
         """Decode frames into `out`; see `PyavReader.read`."""
 

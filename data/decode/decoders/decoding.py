@@ -156,6 +156,7 @@ class Decoding:
         sink.num_read -= len(given)
         missing.update(given)
         sink.shelf.drop(f for f in list(sink.shelf.images) if self._is_tainted(f))
+        sink.shelf.whole.drop(f for f in sink.shelf.whole if self._is_tainted(f))
         for frame in [f for f in self._spared if self._is_tainted(f)]:
             del self._spared[frame]
 

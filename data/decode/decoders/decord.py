@@ -19,6 +19,7 @@ from ..errors import VideoError
 from ..files.sniff import Checked
 from ..packets.index import VideoIndex
 from ..packets.price import read_cost
+from ..pictures.region import Region
 from ..pictures.shelf import Shelf
 
 _MIN_WIDTH = 64  # frames scaled to less break its row alignment
@@ -58,6 +59,7 @@ class DecordReader:
         slots: Mapping[int, int],
         out: NDArray[np.uint8],
         shelf: Shelf,
+        region: Region | None = None,
     ) -> None:
         """Decode frames into `out` (uint8 [K, 3, height, width]); see `PyavReader.read`.
 
@@ -66,8 +68,9 @@ class DecordReader:
         if not frame_indices:
             return
         height, width = out.shape[2:]
-        is_narrow = width < _MIN_WIDTH  # decord cannot scale to this: it reads, we scale
-        size = (self._index.height, self._index.width) if is_narrow else (height, width)
+        # What decord cannot scale to or cut out, it reads whole.
+        is_whole = width < _MIN_WIDTH or region is not None
+        size = (self._index.height, self._index.width) if is_whole else (height, width)
         reader = self._open(*size)
         try:
             images = reader.get_batch(list(frame_indices)).asnumpy()
@@ -79,6 +82,10 @@ class DecordReader:
         self.frames_decoded += cost.frames_decoded
         self.bytes_read += cost.bytes_read
         for frame, image in zip(frame_indices, images, strict=True):
+            if region is not None:
+                pixels = image.transpose(2, 0, 1)
+                out[slots[frame]] = region.cut(pixels, height, width, self._reformatter)
+                continue
             if image.shape[:2] != (height, width):
                 whole = av.VideoFrame.from_ndarray(image, format="rgb24")
                 image = self._reformatter.reformat(

@@ -26,6 +26,7 @@ from ..errors import VideoError
 from ..files.container import MAX_PIXELS, Opened
 from ..packets.index import VideoIndex
 from ..packets.plan import Run, leads_on, plan_runs
+from ..pictures.region import Region
 from ..pictures.shelf import Shelf
 from ..pictures.sink import FrameSink
 from .decoding import Decoding
@@ -77,6 +78,7 @@ class PyavReader:
         slots: Mapping[int, int],
         out: NDArray[np.uint8],
         shelf: Shelf,
+        region: Region | None = None,
     ) -> None:
         """Decode frames into `out`.
 
@@ -85,6 +87,7 @@ class PyavReader:
             slots: Frame index -> row of `out`.
             out: uint8 [K, 3, height, width], RGB; frames are scaled to its size, upright.
             shelf: Frames expected later; gives those it has, takes those that are passed.
+            region: The part of the frames that `out` has; None: all.
 
         Raises:
             VideoError: `corrupt` or `truncated`, with `frames_read`, when a wanted frame cannot be
@@ -98,6 +101,7 @@ class PyavReader:
                 reformatter=self._reformatter,
                 shelf=shelf,
                 orientation=self._index.orientation,
+                region=region,
             ),
         )
 

@@ -19,6 +19,7 @@ from ..errors import VideoError
 from ..files.sniff import Checked
 from ..packets.index import VideoIndex
 from ..packets.price import read_cost
+from ..pictures.region import Region
 from ..pictures.shelf import Shelf
 from ..pictures.sink import to_image
 
@@ -68,6 +69,7 @@ class TorchcodecReader:
         slots: Mapping[int, int],
         out: NDArray[np.uint8],
         shelf: Shelf,
+        region: Region | None = None,
     ) -> None:
         """Decode frames into `out` (uint8 [K, 3, height, width]); see `PyavReader.read`.
 
@@ -79,6 +81,7 @@ class TorchcodecReader:
         """
         if not frame_indices:
             return
+        height, width = out.shape[2:]
         decoder = self._open()
         each_bytes = 3 * self._index.width * self._index.height
         count = max(1, _MAX_BATCH_BYTES // each_bytes)
@@ -90,7 +93,10 @@ class TorchcodecReader:
                 raise self._error(f"torchcodec cannot read the frames: {error}", start) from error
             self._check_times(part, batch.pts_seconds.numpy(), start)
             for frame, image in zip(part, batch.data.numpy(), strict=True):
-                out[slots[frame]] = self._scaled(image, *out.shape[2:])
+                if region is None:
+                    out[slots[frame]] = self._scaled(image, height, width)
+                else:
+                    out[slots[frame]] = region.cut(image, height, width, self._reformatter)
         cost = read_cost(self._index, frame_indices, discards=False)
         self.frames_decoded += cost.frames_decoded
         self.bytes_read += cost.bytes_read

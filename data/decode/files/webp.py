@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import VideoError
 from ..packets.index import Packets, VideoIndex
+from ..pictures.region import Region
 from ..pictures.shelf import Shelf
 from ..pictures.sink import FrameSink
 from .container import check_pixels
@@ -116,9 +117,12 @@ class WebpReader:
         slots: Mapping[int, int],
         out: NDArray[np.uint8],
         shelf: Shelf,
+        region: Region | None = None,
     ) -> None:
         """Decode frames into `out` (uint8 [K, 3, height, width]); see `PyavReader.read`."""
-        sink = FrameSink(slots=slots, out=out, reformatter=self._reformatter, shelf=shelf)
+        sink = FrameSink(
+            slots=slots, out=out, reformatter=self._reformatter, shelf=shelf, region=region
+        )
         for frame_index in sink.put_kept(frame_indices):
             try:
                 if frame_index < self._at or self._image is None:

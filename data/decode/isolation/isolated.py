@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -14,11 +15,15 @@ from temporal.trace import Cost
 from ...video import Video
 from ..packets import plan, price
 from ..packets.index import VideoIndex
+from ..packets.motion import packet_motion
 from ..pictures import glimpse
+from ..pictures.glimpse import MotionVectors
+from ..pictures.region import Box, Region, Size, check_region, check_shape
 from ..pictures.shelf import check_size
 from ..streaming.stream import check_stream
 from .isolated_stream import IsolatedStream
-from .worker import Done, Expected, read_expected, read_facts, read_small, work
+from .shared import Address
+from .worker import Done, Expected, read_expected, read_facts, read_glance, read_small, work
 from .worker_lane import WorkerLane
 
 if TYPE_CHECKING:
@@ -46,7 +51,7 @@ class IsolatedVideo:
         self._is_sent = False
         self._facts: tuple[VideoIndex, str] | None = None
         self._spent = Cost()
-        self._expected: tuple[dict[int, None], tuple[int, int] | None] | None = None
+        self._expected: tuple[dict[int, None], Size | None, Box | None] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -72,43 +77,73 @@ class IsolatedVideo:
         frames = plan.check_frames(self.index, units, name=self.id)
         return price.read_cost(self.index, frames, discards=self.backend == "pyav")
 
-    def read(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> torch.Tensor:
+    def read(
+        self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
+    ) -> torch.Tensor:
         """Decode frames in the worker; see `Video.read`.
 
         Raises:
             VideoError: Also `timeout`, `worker_crashed` and `oom`; the pool survives all three.
             IndexError: An index is not in 0..len - 1.
+            ValueError: The region does not lie in the frame.
             RuntimeError: The pool was closed, or made in another process.
         """
         import torch
 
-        return torch.from_numpy(self.read_array(units, size=size))
+        return torch.from_numpy(self.read_array(units, size=size, region=region))
 
     def read_array(
-        self, units: Sequence[int], *, size: tuple[int, int] | None = None
+        self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
     ) -> NDArray[np.uint8]:
         """Decode frames as `read` does, into a NumPy array."""
-        index = self.index
-        frames = plan.check_frames(index, units, name=self.id)
+        frames = plan.check_frames(self.index, units, name=self.id)
         size = None if size is None else check_size(size)
-        self._lane.check_process()
-        with self._lock:
-            expected = self._expected
-            # All of what is expected goes along with every read: the worker may be a new one.
-            wish: Expected | None = None if expected is None else (list(expected[0]), expected[1])
-        shape = (len(frames), 3, *(size or (index.height, index.width)))
-        function = self._pool.read_function
-        with self._lane.buffers.lend() as buffer:
-            address = buffer.fit(int(np.prod(shape)))
-            done = self._work(read_expected, frames, size, wish, address, function)
-            if done.error is None:
-                images = buffer.copy(shape) if done.value is None else done.value
-        self._settle(done)
-        if expected is not None and _same_size(index, size, expected[1]):
+        view = self._view(size, region)
+        expected = self._expected
+        images = self._fetch(
+            (len(frames), 3, *view[0]),
+            lambda address: self._work(
+                read_expected,
+                frames,
+                size,
+                None if region is None else check_shape(region),
+                self._wish(expected),
+                address,
+                self._pool.read_function,
+            ),
+        )
+        if expected is not None and self._is_view(view, *expected[1:]):
             with self._lock:
                 for frame in frames:
                     expected[0].pop(frame, None)
         return images
+
+    def glance(self, units: Sequence[int], *, size: Size = (64, 64)) -> torch.Tensor:
+        """Look at frames, small, in the worker, where they stay on its shelf; see `Video.glance`.
+
+        Raises what `read` raises.
+        """
+        import torch
+
+        frames, size = plan.check_frames(self.index, units, name=self.id), check_size(size)
+        wish = self._wish(self._expected)
+        images = self._fetch(
+            (len(frames), 3, *size),
+            lambda address: self._work(read_glance, frames, size, wish, address),
+        )
+        return torch.from_numpy(images)
+
+    def motion(self) -> NDArray[np.float32]:
+        """How much each frame seems to change, [N]; decodes nothing: `evidence.packet_motion`."""
+        return packet_motion(self.index)
+
+    def vectors(self, units: Sequence[int]) -> MotionVectors:
+        """Take the motion vectors out of coded frames; see `evidence.motion_vectors`."""
+        frames = plan.check_frames(self.index, units, name=self.id)
+        done = self._work(glimpse.decode_vectors, frames)
+        self._settle(done)
+        vectors: MotionVectors = done.value
+        return vectors
 
     def stream(
         self, every_seconds: float = 1.0, *, size: tuple[int, int] | None = None
@@ -126,33 +161,26 @@ class IsolatedVideo:
         return IsolatedStream(self._pool, self._lane, self._video, every_seconds, size, self._spend)
 
     def decode_small(
-        self, frames: list[int], size: tuple[int, int], options: Mapping[str, str]
+        self, frames: Sequence[int], size: Size, options: Mapping[str, str]
     ) -> tuple[NDArray[np.uint8], Cost]:
         """For `temporal.data.evidence`: see `glimpse.decode_small`."""
-        self._lane.check_process()
-        shape = (len(frames), 3, *size)
-        with self._lane.buffers.lend() as buffer:
-            address = buffer.fit(int(np.prod(shape)))
-            done = self._work(read_small, frames, size, options, address)
+        spent: list[Cost] = []
+
+        def work(address: Address | None) -> Done:
+            done = self._work(read_small, list(frames), size, options, address)
             if done.error is None:
-                images, cost = done.value
-                images = buffer.copy(shape) if images is None else images
-        self._settle(done)
-        return images, cost
+                spent.append(done.value[1])
+                done = replace(done, value=done.value[0])
+            return done
 
-    def decode_vectors(self, frames: Sequence[int]) -> tuple[tuple[NDArray[Any], ...], Cost]:
-        """For `temporal.data.evidence`: see `glimpse.decode_vectors`."""
-        done = self._work(
-            glimpse.decode_vectors, plan.check_frames(self.index, frames, name=self.id)
-        )
-        self._settle(done)
-        vectors, cost = done.value
-        return vectors, cost
+        return self._fetch((len(frames), 3, *size), work), spent[0]
 
-    def expect(self, units: Sequence[int], *, size: tuple[int, int] | None = None) -> None:
+    def expect(
+        self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
+    ) -> None:
         """Name frames that may be read later; see `Video.expect`. Goes along with the next read."""
-        self._video.expect(units, size=size)  # checks them
-        self._expected = (dict.fromkeys(int(unit) for unit in units), size)
+        self._video.expect(units, size=size, region=region)  # checks them
+        self._expected = (dict.fromkeys(int(unit) for unit in units), size, region)
 
     def plan(self, times_seconds: Sequence[float], tolerance_seconds: float = 0.0) -> list[int]:
         """Choose frames for wished times; see `Video.plan`."""
@@ -198,6 +226,45 @@ class IsolatedVideo:
             self._facts = self._facts or done.value
             return self._facts
 
+    def _view(self, size: Size | None, region: Box | None) -> tuple[Size, Region | None]:
+        """The size of the images, and the part of the frames that they show."""
+        own_size = (self.index.height, self.index.width)
+        part = check_region(region, own_size, name=self.id)
+        return (size if size is not None else part.size if part else own_size), part
+
+    def _is_view(
+        self, view: tuple[Size, Region | None], size: Size | None, region: Box | None
+    ) -> bool:
+        try:
+            return view == self._view(size, region)
+        except ValueError:  # a wish that cannot come true
+            return False
+
+    def _wish(
+        self, expected: tuple[dict[int, None], Size | None, Box | None] | None
+    ) -> Expected | None:
+        """All of what is expected goes along with every read: the worker may be a new one."""
+        with self._lock:
+            return None if expected is None else (list(expected[0]), *expected[1:])
+
+    def _fetch(
+        self, shape: tuple[int, ...], work: Callable[[Address | None], Done]
+    ) -> NDArray[np.uint8]:
+        """Have images made in the worker, which come back through shared memory where they can.
+
+        Args:
+            shape: Of the images.
+            work: Gets the address of the memory; its value is the images, or None where they are
+                in it.
+        """
+        self._lane.check_process()
+        with self._lane.buffers.lend() as buffer:
+            done = work(buffer.fit(int(np.prod(shape))))
+            if done.error is None:
+                images = buffer.copy(shape) if done.value is None else done.value
+        self._settle(done)
+        return images
+
     def _work(self, function: Callable[..., Any], *args: Any) -> Done:
         """Do something in the worker, which gets the video (perhaps all its bytes) only once."""
         for recipe in (None, self._video) if self._is_sent else (self._video,):
@@ -217,10 +284,3 @@ class IsolatedVideo:
     def _spend(self, cost: Cost) -> None:
         with self._lock:
             self._spent += cost
-
-
-def _same_size(
-    index: VideoIndex, size: tuple[int, int] | None, other: tuple[int, int] | None
-) -> bool:
-    own = (index.height, index.width)
-    return tuple(size or own) == tuple(other or own)

@@ -7,6 +7,7 @@ caller (see `processes`).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import multiprocessing
 import os
 import signal
@@ -24,15 +25,15 @@ from ...video import Video
 from ..errors import VideoError
 from ..packets.index import VideoIndex
 from ..pictures import glimpse
+from ..pictures.region import Box, Size
 from ..streaming.stream import StreamArray
 from .shared import Address, map_shared
 
-ReadFunction = Callable[
-    [Video, "list[int]", "tuple[int, int] | None", "NDArray[np.uint8] | None"], NDArray[np.uint8]
-]
+ReadFunction = Callable[..., NDArray[np.uint8]]
+"""As `read_frames`."""
 
-Expected = tuple["list[int]", "tuple[int, int] | None"]
-"""Frame indices and size, as `Video.expect` takes them."""
+Expected = tuple["list[int]", "Size | None", "Box | None"]
+"""Frame indices, size and region, as `Video.expect` takes them."""
 
 _videos: OrderedDict[int, Video] = OrderedDict()
 _streams: dict[int, tuple[Video, Generator[StreamArray, None, None]]] = {}
@@ -151,6 +152,8 @@ def read_frames(
     frame_indices: list[int],
     size: tuple[int, int] | None,
     out: NDArray[np.uint8] | None,
+    *,
+    region: Box | None = None,
 ) -> NDArray[np.uint8]:
     """Read frames, into `out` if it is given. Tests put a function in its place that hangs or dies.
 
@@ -159,25 +162,47 @@ def read_frames(
         frame_indices: As `Video.read` takes them.
         size: As `Video.read` takes it.
         out: uint8, with as many elements as the result.
+        region: As `Video.read` takes it; only named where there is one.
     """
-    return video.read_array(frame_indices, size=size, out=out)
+    return video.read_array(frame_indices, size=size, region=region, out=out)
 
 
 def read_expected(
     video: Video,
     frames: list[int],
-    size: tuple[int, int] | None,
+    size: Size | None,
+    region: Box | None,
     expected: Expected | None,
     address: Address | None,
     read_function: ReadFunction,
 ) -> NDArray[np.uint8] | None:
     """Read frames; return them, or None when they were written to the shared memory."""
-    if expected is not None:
-        video.expect(expected[0], size=expected[1])
-    height, width = size or (video.index.height, video.index.width)
+    _expect(video, expected)
+    height, width = size or (region or (video.index.height, video.index.width))[-2:]
     out = map_shared(address, len(frames) * 3 * height * width)
+    if region is not None:
+        read_function = functools.partial(read_function, region=region)
     images = read_function(video, frames, size, out)
     return images if out is None else None
+
+
+def read_glance(
+    video: Video,
+    frames: list[int],
+    size: Size,
+    expected: Expected | None,
+    address: Address | None,
+) -> NDArray[np.uint8] | None:
+    """Look at frames; return them, or None when they were written to the shared memory."""
+    _expect(video, expected)
+    out = map_shared(address, len(frames) * 3 * size[0] * size[1])
+    images = video.glance_array(frames, size=size, out=out)
+    return images if out is None else None
+
+
+def _expect(video: Video, expected: Expected | None) -> None:
+    if expected is not None:
+        video.expect(expected[0], size=expected[1], region=expected[2])
 
 
 def read_small(
@@ -200,13 +225,7 @@ def _account(video: Video, function: Callable[[], Any]) -> Done:
         value = function()
     except VideoError as error:
         failure = error
-    after = video.spent
-    spent = Cost(
-        frames_decoded=after.frames_decoded - before.frames_decoded,
-        bytes_read=after.bytes_read - before.bytes_read,
-        decode_seconds=after.decode_seconds - before.decode_seconds,
-    )
-    return Done(value=value, error=failure, spent=spent)
+    return Done(value=value, error=failure, spent=video.spent - before)
 
 
 def _die_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""What `temporal.data.evidence` decodes: the part of it that runs where the decoder is.
+"""What evidence decodes apart from a video's reads: the part that runs where the decoder is.
 
 That may be a decode worker, so it takes and gives only what can cross to another process, and torch
 is not imported.
@@ -7,7 +7,8 @@ is not imported.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from av.sidedata.motionvectors import MotionVectors as SideData
@@ -17,11 +18,15 @@ from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
+from ..errors import VideoError
+from ..packets.index import VideoIndex
 from .shelf import Shelf
 from .sink import FrameSink
 
-if TYPE_CHECKING:
-    from ...video import Video
+OLD_CODECS = frozenset(
+    {"flv1", "h263", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3"}
+)
+_HAVE_VECTORS = OLD_CODECS | {"h264"}
 
 # As PyAV lays FFmpeg's AVMotionVector out.
 _SHORTS = [(name, np.int16) for name in ("src_x", "src_y", "dst_x", "dst_y")]
@@ -33,8 +38,43 @@ _VECTOR = np.dtype(
 )
 
 
+class Apart(Protocol):
+    """A video that decodes apart from its reads."""
+
+    id: str
+
+    @property
+    def index(self) -> VideoIndex:
+        """Its index."""
+
+    def decode_apart(self, units: Sequence[int], sink: FrameSink, **decoder_options: str) -> Cost:
+        """Decode frames into a sink; see `Video.decode_apart`."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MotionVectors:
+    """How blocks of frames moved, as the encoder saw it."""
+
+    frames: NDArray[np.int64]
+    """[K] frame indices, in the order asked for."""
+
+    magnitudes: NDArray[np.float32]
+    """[K] mean length of a frame's vectors in pixels, weighted by block area. NaN where a frame has
+    none: a keyframe's blocks, and blocks of a new scene, are not predicted from others."""
+
+    vectors: tuple[NDArray[Any], ...]
+    """K structured arrays, one element per vector, with FFmpeg's fields: `source` (negative: from a
+    frame before, positive: after), `w` and `h` (block size in pixels), `src_x`, `src_y`, `dst_x`,
+    `dst_y` (where the block's centre was and is, in pixels of the frame as it is stored, not
+    turned), `motion_x`, `motion_y` (in 1 / `motion_scale` pixels) and `flags` (none). 40 bytes per
+    vector, some thousands per frame of 720p."""
+
+    cost: Cost
+    """What decoding them did cost."""
+
+
 def decode_small(
-    video: Video,
+    video: Apart,
     frames: Sequence[int],
     size: tuple[int, int],
     options: Mapping[str, str],
@@ -68,18 +108,33 @@ def decode_small(
     return out, video.decode_apart(frames, sink, **options)
 
 
-def decode_vectors(video: Video, frames: Sequence[int]) -> tuple[tuple[NDArray[Any], ...], Cost]:
-    """Decode frames and take only their motion vectors; see `evidence.MotionVectors`.
-
-    Returns:
-        A structured array for each of `frames`, and what was spent.
+def decode_vectors(video: Apart, frames: Sequence[int]) -> MotionVectors:
+    """Decode frames and take only their motion vectors.
 
     Raises:
-        VideoError: As `Video.read` raises it.
+        VideoError: `unsupported_codec`; or as `Video.read` raises it.
     """
+    if video.index.codec not in _HAVE_VECTORS:
+        raise no_vectors(video.index, video.id)
     sink = _VectorSink()
     cost = video.decode_apart(frames, sink, flags2="+export_mvs")
-    return tuple(sink.vectors[int(frame)] for frame in frames), cost
+    indices = [int(frame) for frame in frames]
+    vectors = tuple(sink.vectors[frame] for frame in indices)
+    return MotionVectors(
+        frames=np.array(indices, dtype=np.int64),
+        magnitudes=np.array([_mean_length(field) for field in vectors], dtype=np.float32),
+        vectors=vectors,
+        cost=cost,
+    )
+
+
+def no_vectors(index: VideoIndex, name: str) -> VideoError:
+    """The error of a codec whose decoder tells no motion vectors."""
+    return VideoError(
+        "unsupported_codec",
+        f"{name}: the decoder of {index.codec} gives no motion vectors; take "
+        "evidence.packet_motion or evidence.low_resolution_scan instead",
+    )
 
 
 class _VectorSink(FrameSink):
@@ -103,3 +158,13 @@ class _VectorSink(FrameSink):
         else:
             self.vectors[frame_index] = np.empty(0, dtype=_VECTOR)
         self.num_read += 1
+
+
+def _mean_length(vectors: NDArray[Any]) -> float:
+    """Area-weighted mean length in pixels; NaN without vectors."""
+    if not len(vectors):
+        return float("nan")
+    length = np.hypot(vectors["motion_x"], vectors["motion_y"])
+    length = length / np.maximum(vectors["motion_scale"], 1)
+    area = vectors["w"].astype(np.float64) * vectors["h"]
+    return float((length * area).sum() / area.sum())
