@@ -144,12 +144,12 @@ def inspect(
     """Show what a video is and what reading it would cost, without decoding it."""
     with faults(debug):
         from ...data import Video, VideoError
+        from ...data.decode.files.container import MAX_PIXELS
         from ..display.report import print_all
         from .inspect import inspection
 
         try:
-            limits = {} if max_pixels is None else {"max_pixels": max_pixels}
-            with Video(file, **limits) as video:
+            with Video(file, max_pixels=max_pixels or MAX_PIXELS) as video:
                 tables = inspection(video)
         except VideoError as error:
             raise UsageFault(
