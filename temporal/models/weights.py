@@ -30,7 +30,7 @@ _MOST_POSITIONS, _MOST_PIXELS = 1 << 24, 1 << 14
 _COUNTS_LAYERS = re.compile(
     r"(num_\w*(layers|blocks|groups)|n_layers?|(\w+_)?layers|n_blocks|depths?|\w+_depths?)"
 )
-_COUNTS_CLASSES = re.compile(r"num_(labels|classes)")
+_COUNTS_CLASSES = re.compile(r"num_(labels|classes)|id2label|label2id")
 _COUNTS_POSITIONS = re.compile(r"(max_position_embeddings|n_positions|max_seq\w*_len\w*)")
 _IS_A_SIZE = re.compile(
     r"(\w*(vocab|hidden|embedding|intermediate|filter|agent|policy|backward|skim|state)_size"
@@ -189,10 +189,15 @@ def _json_of(path: Path) -> Any:
 
 
 def _numbers_of(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Every number of a configuration with its name, `encoder.vocab_size`; of lists, the sum."""
+    """Every number of a configuration with its name, `encoder.vocab_size`.
+
+    Of lists, the sum or length; of labels, how many there are.
+    """
     for name, value in config.items():
         if isinstance(value, Mapping):
-            if not name.endswith(("2label", "2id")):
+            if name.endswith(("2label", "2id")):
+                yield prefix + name, len(value)
+            else:
                 yield from _numbers_of(value, f"{prefix}{name}.")
         elif isinstance(value, list):
             numbers = [one for one in value if isinstance(one, int | float)]

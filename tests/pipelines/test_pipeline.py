@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -412,6 +413,17 @@ def test_isolated_decoding_decodes_no_frame_more(vit_path: Path, videos: list[Pa
 
 
 # The bundled defaults -----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not (DEFAULTS / "review-skim-rnn").is_dir(), reason="not bundled")
+def test_a_flipped_bit_of_bundled_weights_is_noticed(tmp_path: Path) -> None:
+    shutil.copytree(DEFAULTS / "review-skim-rnn", tmp_path / "reader")
+    path = tmp_path / "reader" / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="is not the file that was saved"):
+        pipeline("text-classification", model=str(tmp_path / "reader"))
 
 
 @pytest.mark.skipif(not (DEFAULTS / "review-skim-rnn").is_dir(), reason="not bundled")

@@ -143,12 +143,14 @@ def test_an_index_leads_to_safetensors_in_its_folder_only(
     assert not mark.exists()
 
 
+NAMES = {str(number): str(number) for number in range(10_001)}
 POSITIONS = [("max_position_embeddings", 10**10), ("max_position_embeddings", float("nan"))]
 BOMBS: dict[str, list[Any]] = {
     "skim": [("hidden_size", 10**9), ("vocab_size", 10**10), ("num_labels", 10**8)],
     "bert": [
         ("num_hidden_layers", 10**5),
         ("num_labels", 10**8),
+        ("id2label", NAMES),
         ("intermediate_size", 10**9),
         *POSITIONS,
     ],
