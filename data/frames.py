@@ -110,7 +110,8 @@ class Frames:
         frames = plan.check_frames(index, units, name=self.id)
         own_size = (index.height, index.width)
         part = check_region(region, own_size, name=self.id)
-        height, width = check_size(size if size is not None else part.size if part else own_size)
+        own = part.size if part else own_size
+        height, width = own if size is None else check_size(size)
         out = np.empty((len(frames), 3, height, width), dtype=np.uint8)
         for row, frame in enumerate(frames):
             image = self._images[frame]

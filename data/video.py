@@ -335,7 +335,8 @@ class Video:
     ) -> NDArray[np.uint8]:
         frames, own_size = self._check(units), (self.index.height, self.index.width)
         part = check_region(region, own_size, name=self.id)
-        height, width = check_size(size if size is not None else part.size if part else own_size)
+        own = part.size if part else own_size
+        height, width = own if size is None else check_size(size)
         out = make_rows(out, (len(frames), 3, height, width))
         self._own_process()
         with self._opening.lock:

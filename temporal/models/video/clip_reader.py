@@ -27,6 +27,7 @@ from ...policies.halt import criterion
 from ...stage import Stage
 from ..chunks.chunk_pooling import MeanPooling
 from ..reader import Reader
+from .reading import Groups
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,31 +148,42 @@ class ClipReader(Reader):
         return [(centre, self.clip(centre, num_frames)) for centre in centres]
 
     async def read(self, video: Handle) -> Tensor:
-        """Read clips of one video, coarse to fine. Returns logits `[K]`."""
+        """Read clips of one video, coarse to fine. Returns logits `[K]`.
+
+        A frame that cannot be read is seen as the nearest one of its clip, and reported.
+        """
         clips = self.clips(await video.open())
+        allowed = clips[: read_policies.num_allowed(len(clips), self.policy.budget)]
+        halted = len(allowed) < len(clips)
         past: list[Tensor] = []
-        for _, frames in clips[: read_policies.num_allowed(len(clips), self.policy.budget)]:
-            logits_1K = check_finite((await self._logits(video, frames)).float())
+        async for group in Groups(video, [frames for _, frames in allowed], size=self._size()):
+            logits_1K = check_finite((await self._logits(group.filled())).float())
             if not past:
                 mean = MeanPooling(logits_1K.shape[1], one_answer=chooses_one_class(self.config))
                 state = mean.start(None, 1).to(logits_1K.device)
             state, answer_1K = mean.vote(state, logits_1K)
             past.append(answer_1K)
-            if bool(self.policy.halts(torch.stack(past))):
+            centre = clips[group.number][0]
+            if not group.is_last and bool(self.policy.halts(torch.stack(past))):
+                halted = True
                 break
-        if len(past) < len(clips):
-            video.note(halted_at=clips[len(past) - 1][0])
+        if halted:
+            video.note(halted_at=centre)
         video.note(exit=len(past) - 1, num_exits=len(clips))
         return past[-1][0]
 
-    async def _logits(self, video: Handle, frames: list[int]) -> Tensor:
-        """The classifier's logits `[1, K]` for these frames."""
+    def _size(self) -> tuple[int, int] | None:
+        """(height, width) at which frames are read; None: whole, for the processor."""
+        if self.pixels is not None:
+            return None
+        side: Any = _first_of(self.config, _SIZES) or 224
+        return (side, side) if isinstance(side, int) else tuple(side)
+
+    async def _logits(self, frames_FCHW: Tensor) -> Tensor:
+        """The classifier's logits `[1, K]` for a clip."""
         if self.pixels is None:
-            side = _first_of(self.config, _SIZES) or 224
-            size = (side, side) if isinstance(side, int) else tuple(side)
-            return await self.classify((await video.read(frames, size=size))[None])
-        inputs = await self.prepare((await video.read(frames))[None])
-        return await self.classify(*inputs)
+            return await self.classify(frames_FCHW[None])
+        return await self.classify(*await self.prepare(frames_FCHW[None]))
 
 
 def _first_of(config: Any, names: Sequence[str]) -> Any:

@@ -22,7 +22,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from ...backbones.image import ImageBackbone, describe
-from ...backbones.pixels import ProcessorPixels, whole_frames_fit
+from ...backbones.pixels import ProcessorPixels
 from ...backbones.processors import describe_processor
 from ...checks import check_finite, check_range, num_classes
 from ...handle import Handle
@@ -35,9 +35,7 @@ from ..saved_reader import SavedReader
 from .configuration_frame_exit import FrameExitConfig
 from .frame_votes import answer_of, votes
 from .pooling import POOLINGS, pooled_size
-
-_MAX_FAULTS = 3
-"""Frames of a video that may fail before the reader gives up on it."""
+from .reading import Groups
 
 
 @dataclass
@@ -303,10 +301,6 @@ class FrameExit(SavedReader, PreTrainedModel):
         num_frames = await video.open()
         size = (self.config.image_size,) * 2 if self.pixels is None else None  # None: whole
         order = self.plan(num_frames, video.index.keyframes)
-        expect = getattr(video, "expect", None)
-        # Frames passed on the way to others need not be decoded again.
-        if expect is not None and (size or whole_frames_fit(video.index, len(order))):
-            expect(order, size=size)
         features: list[Tensor] = []
         times: list[float] = []
         past: list[Tensor] = []
@@ -314,32 +308,19 @@ class FrameExit(SavedReader, PreTrainedModel):
         # What is read in any case is read together.
         first = min(self.config.min_frames, len(order))
         groups = [order[:first], *([frame] for frame in order[first:])]
-        while groups:
-            group = groups.pop(0)
-            try:
-                pixels_GCHW = await video.read(group, size=size)
-            except Exception as fault:  # other frames may still tell enough
-                if len(group) > 1:
-                    groups[:0] = [[frame] for frame in group]
-                    continue
-                video.fail(fault)
-                if len(video.faults) == _MAX_FAULTS:
-                    break
-                continue
-            inputs = (pixels_GCHW,) if self.pixels is None else await self.prepare(pixels_GCHW)
+        async for group in Groups(video, groups, size=size):
+            inputs = (group.pixels,) if self.pixels is None else await self.prepare(group.pixels)
             features_GD = await self.features(*inputs)
-            for frame, feature_1D in zip(group, features_GD.split(1), strict=True):
+            for frame, feature_1D in zip(group.frames, features_GD.split(1), strict=True):
                 features.append(feature_1D)
                 times.append(frame / num_frames)
                 states.append(self.pool(torch.stack(features, 1), feature_1D.new_tensor([times])))
                 past.append(check_finite(self._answer(len(past), states[-1])).float())
-            if not groups or len(past) < self.config.min_frames:
+            if group.is_last or len(past) < self.config.min_frames:
                 continue
             if self._halts(past, states):
-                video.note(halted_at=group[-1])
+                video.note(halted_at=group.frames[-1])
                 break
-        if not past:
-            raise video.faults[0]
         video.note(exit=len(past) - 1, num_exits=len(order))
         return past[-1][0]
 

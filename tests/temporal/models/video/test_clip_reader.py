@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
+from temporal.data import Video
+from temporal.engine import Engine
 from temporal.models import ClipReader, RunningMeanPolicy
 
 SIZES = {
@@ -31,8 +33,9 @@ def test_a_wrong_policy_is_refused(fields, message) -> None:
 
 @torch.no_grad()
 def clip_reader(**config) -> ClipReader:
+    sizes = {"image_size": 32, "num_frames": config.get("num_frames", 4), **SIZES}
     classifier = VideoMAEForVideoClassification(
-        VideoMAEConfig(image_size=32, patch_size=16, num_frames=4, num_labels=3, **SIZES)
+        VideoMAEConfig(patch_size=16, num_labels=3, **sizes)
     )
     for parameter in classifier.parameters():
         parameter.add_(0.2 * torch.randn_like(parameter))
@@ -82,3 +85,47 @@ def test_clips_beyond_the_budget_or_the_halt_are_never_asked_for(frames) -> None
     assert reader(video).trace.halted_at == 20
     assert video.asked == reader.clip(20, 40)
     assert reader.classify.rows == 3
+
+
+def test_a_broken_frame_is_seen_as_its_neighbour_and_reported(frames, read_all) -> None:
+    reader = clip_reader()
+    middle, *others = (clip for _, clip in reader.clips(40))
+    assert middle == [17, 19, 21, 23]
+    bad, good = frames(40, broken=[21]), frames(40)
+    outcome = reader(bad)
+    assert str(outcome.fault) == "frame 21 is broken"
+    assert list(outcome.trace.read) == [17, 19, 23, *others[0], *others[1]]
+    assert (outcome.trace.halted, outcome.trace.exit, outcome.trace.num_exits) == (False, 2, 3)
+    seen = [[17, 19, 19, 23], *others]
+    pixels = torch.stack([torch.stack([good.pixels(k, (32, 32)) for k in clip]) for clip in seen])
+    with torch.no_grad():
+        scores = reader.classifier((pixels.float() - 127.5) / 127.5).logits.softmax(-1)
+    torch.testing.assert_close(outcome.value.exp(), scores.mean(0), atol=1e-5, rtol=0)
+
+
+def test_a_clip_that_is_broken_is_passed_over(frames) -> None:
+    reader = clip_reader(num_frames=2)
+    outcome = reader(frames(40, broken=reader.clip(0, 40)))
+    assert (outcome.trace.exit, outcome.trace.num_exits, outcome.trace.halted_at) == (1, 3, None)
+    assert list(outcome.trace.read) == [*reader.clip(20, 40), *reader.clip(39, 40)]
+
+
+def test_a_single_clip_survives_a_broken_frame(frames) -> None:
+    reader = clip_reader(num_clips=None)
+    whole = reader.whole(40)
+    outcome = reader(frames(40, broken=whole[:1]))
+    assert list(outcome.trace.read) == whole[1:] and outcome.fault is not None
+
+
+def test_a_video_of_broken_frames_fails_alone(frames) -> None:
+    reader = clip_reader()
+    bad, good = Engine(2).run(reader.read, [frames(40, broken=range(40)), frames(40)])
+    assert isinstance(bad.error, OSError) and good.error is None
+
+
+def test_clips_of_one_gop_decode_it_once(single_gop) -> None:
+    reader = clip_reader()
+    video = Video(single_gop)
+    trace = reader(video).trace
+    # The last clip ends at 59, and the first lies before the middle one.
+    assert trace.cost.frames_decoded == max(trace.read) + 1 == 60

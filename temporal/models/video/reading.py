@@ -1,0 +1,136 @@
+"""Frames read in groups, robustly: what a reader of videos does about those that cannot be had.
+
+A group (the frames that are read in any case, one more frame, a clip) is read together. Where that
+fails, its frames are read one by one; those that fail again are written down as faults and passed
+over, for others may still tell enough. After `MAX_FAULTS` the reading ends, and what was read
+answers.
+
+G frames of a group, C, H, W.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...backbones.pixels import whole_frames_fit
+from ...handle import Handle
+
+MAX_FAULTS = 3
+"""Frames of a video that may fail before a reader gives up on the rest of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Group:
+    """What could be read of a group."""
+
+    number: int
+    """Which of the groups it is, from 0."""
+
+    wanted: list[int]
+    """The frames asked for, in their order."""
+
+    frames: list[int]
+    """Those that could be read, in their order; never empty."""
+
+    pixels: Tensor
+    """uint8 `[G, C, H, W]` of `frames`."""
+
+    is_last: bool
+    """Whether no other group will follow."""
+
+    def filled(self) -> Tensor:
+        """Pixels of all that is `wanted`: of the nearest frame that was read, where one was not."""
+        if len(self.frames) == len(self.wanted):
+            return self.pixels
+        read = torch.tensor(self.frames)
+        nearest = [int((read - frame).abs().argmin()) for frame in self.wanted]
+        return self.pixels[nearest]
+
+
+class Groups:
+    """Reads groups of frames, each when it is asked for: `async for group in Groups(...)`.
+
+    All frames are named to the video first (`expect`), so that those passed on the way to others
+    are not decoded again. A reader that halts leaves the loop, and the rest is never read:
+
+        async for group in Groups(video, [[0, 50], [25], [75]], size=(224, 224)):
+            features = await self.features(group.pixels)
+            if not group.is_last and self.halts(features):
+                break
+
+    Where no frame of any group can be read, the loop ends with the first fault.
+
+    (A class and no asynchronous generator: one that is left early would wait for the event loop of
+    a notebook to close it, with the video in its hand.)
+
+    Args:
+        video: the engine's handle on a source of frames, which is open.
+        groups: frame indices, in reading order.
+        size: (height, width) of the pixels; None: the region's or the video's own.
+        region: the part to read, see `FrameSource.read`.
+    """
+
+    def __init__(
+        self,
+        video: Handle,
+        groups: Sequence[Sequence[int]],
+        *,
+        size: tuple[int, int] | None = None,
+        region: tuple[int, int, int, int] | None = None,
+    ) -> None:
+        self._video = video
+        self._options: dict[str, Any] = {"size": size}
+        if region is not None:
+            self._options["region"] = region
+        self._left = deque(enumerate(map(list, groups)))
+        self._any_read = False
+        frames = [frame for _, group in self._left for frame in group]
+        # Whole frames of a large video would fill the memory.
+        if size or region or whole_frames_fit(video.index, len(set(frames))):
+            video.expect(frames, **self._options)
+
+    def __aiter__(self) -> Groups:
+        return self
+
+    async def __anext__(self) -> Group:
+        """Read the next group of which a frame can be had."""
+        while self._left and not self._gives_up:
+            number, wanted = self._left.popleft()
+            frames, pixels = await self._read(wanted)
+            if pixels is not None:
+                self._any_read = True
+                is_last = self._gives_up or not self._left
+                return Group(
+                    number=number, wanted=wanted, frames=frames, pixels=pixels, is_last=is_last
+                )
+        if not self._any_read and self._video.faults:
+            raise self._video.faults[0]
+        raise StopAsyncIteration
+
+    @property
+    def _gives_up(self) -> bool:
+        return len(self._video.faults) >= MAX_FAULTS
+
+    async def _read(self, wanted: list[int]) -> tuple[list[int], Tensor | None]:
+        """Read what can be read of a group: its frames and their pixels, None where none can."""
+        try:
+            return wanted, await self._video.read(wanted, **self._options)
+        except Exception as fault:  # other frames may still tell enough
+            if len(set(wanted)) == 1:
+                self._video.fail(fault)
+                return [], None
+        found: dict[int, Tensor] = {}
+        for frame in dict.fromkeys(wanted):
+            if self._gives_up:
+                break
+            try:
+                found[frame] = await self._video.read([frame], **self._options)
+            except Exception as fault:
+                self._video.fail(fault)
+        return list(found), torch.cat(list(found.values())) if found else None
