@@ -38,10 +38,11 @@ from typing import Literal
 
 from .macs import load_counter
 from .scheduler import Outcome, ReadFunction, Run, Settings
+from .slots import Slots
 from .source import Source
 from .stage import Stage
 
-__all__ = ["Engine", "Outcome", "Stage", "run_alone"]
+__all__ = ["Engine", "Outcome", "Slots", "Stage", "run_alone"]
 
 
 class Engine:

@@ -95,3 +95,27 @@ def count_macs_by_length(run: Callable[[int], Any]) -> Callable[[int], int]:
     one, two, three = (count_macs(run, length)[1] for length in (1, 2, 3))
     slope, bend = two - one, three - 2 * two + one
     return lambda length: one + (length - 1) * slope + (length - 1) * (length - 2) // 2 * bend
+
+
+def count_macs_by_memory(run: Callable[[int, int], Any]) -> Callable[[int, int], int]:
+    """Count what a computation takes that remembers the units before, however many these are.
+
+    Args:
+        run: computes on so many new units after so many remembered ones. Its MACs must be at most
+            quadratic in both together, as those of attention over what is cached are.
+
+    Returns:
+        The MACs for (new, remembered), from the polynomial through six counts for 1 to 3 of each.
+    """
+    places = [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (1, 3)]
+    first, n2, n3, c2, both, c3 = (count_macs(run, *place)[1] for place in places)
+    slope_n, slope_c = n2 - first, c2 - first
+    bend_n, bend_c = n3 - 2 * n2 + first, c3 - 2 * c2 + first
+    cross = both - n2 - c2 + first
+
+    def macs(new: int, cached: int) -> int:
+        n, c = new - 1, cached - 1
+        bends = n * (n - 1) // 2 * bend_n + c * (c - 1) // 2 * bend_c
+        return first + n * slope_n + c * slope_c + n * c * cross + bends
+
+    return macs

@@ -1,4 +1,4 @@
-"""What a stage returns, by rows: checked against the rows it was given, and split among callers."""
+"""The rows of a stage: those of its callers joined, those that it returns checked and split."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .packed import Packed
 
@@ -87,3 +89,37 @@ def split_rows(
 
 def _rows_of(columns: list[list[Any]], sizes: Sequence[int]) -> list[tuple[Any, ...]]:
     return list(zip(*columns, strict=True)) if columns else [()] * len(sizes)
+
+
+def join_rows(column: Sequence[Any], *, pad: bool) -> Any:
+    """Put one argument of several callers together, tensors or `Packed`.
+
+    Args:
+        column: the argument of each caller.
+        pad: of tensors, make their second dimension equal with zeros at the end.
+    """
+    if isinstance(column[0], Packed):
+        return Packed.join(column)
+    return torch.cat(_pad_to_longest(column) if pad else list(column))
+
+
+def _pad_to_longest(tensors: Sequence[Tensor]) -> list[Tensor]:
+    if tensors[0].dim() < 2:
+        return list(tensors)
+    longest = max(tensor.shape[1] for tensor in tensors)
+    return [
+        F.pad(tensor, [0, 0] * (tensor.dim() - 2) + [0, longest - tensor.shape[1]])
+        for tensor in tensors
+    ]
+
+
+def one_row(arg: Tensor | Packed, length: int) -> Tensor | Packed:
+    """An argument of a single row, whose sequence has so many units if it is `Packed`."""
+    if isinstance(arg, Packed):
+        return Packed(arg.values[:1].expand(length, *arg.values.shape[1:]), (length,))
+    return arg[:1]
+
+
+def device_of(arg: Tensor | Packed) -> torch.device:
+    """Where an argument's rows are."""
+    return arg.values.device if isinstance(arg, Packed) else arg.device

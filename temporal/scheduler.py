@@ -13,6 +13,7 @@ import torch
 
 from .handle import Handle, ReadRequest
 from .rows import WrongRowsError
+from .slots import HeldSlots
 from .source import Source
 from .stage import Stage, StageCall
 from .trace import Trace
@@ -58,13 +59,14 @@ class Outcome:
 class _Reader:
     """One coroutine in flight, for one source or a cohort."""
 
-    __slots__ = ("coroutine", "handles", "is_cohort", "start")
+    __slots__ = ("coroutine", "handles", "is_cohort", "slots", "start")
 
     def __init__(self, read: ReadFunction, item: Source | Sequence[Source], start: int) -> None:
         self.is_cohort = isinstance(item, list | tuple)
         sources: list[Any] = list(item) if isinstance(item, list | tuple) else [item]
         self.handles = [Handle(source) for source in sources]
         self.start = start
+        self.slots = HeldSlots()
         self.coroutine = read(self.handles if self.is_cohort else self.handles[0])
 
 
@@ -118,6 +120,7 @@ class Run:
                 reader.coroutine.close()
             except Exception as error:  # a reader's own clean-up failed: the others' must still run
                 errors.append(error)
+            reader.slots.free()
         self.readers.clear()
         self.waiting.clear()
         self.reading.clear()
@@ -196,6 +199,7 @@ class Run:
 
     def _finish(self, reader: _Reader, value: Any, error: Exception | None) -> None:
         self.readers.discard(reader)
+        reader.slots.free()
         self.in_flight -= len(reader.handles)
         if error is None and reader.is_cohort:
             count = len(value) if isinstance(value, Sequence) else None
@@ -319,6 +323,9 @@ class Run:
         )
 
     def _compute(self, stage: Stage, batch: list[StageCall], readers: list[_Reader]) -> list[Any]:
+        for call, reader in zip(batch, readers, strict=True):
+            if call.slots:
+                reader.slots.hold(call.slots)
         with torch.inference_mode():
             results, seconds, macs = stage.run(batch, count_macs=self.settings.count_macs)
         whole = sum(macs)

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from .macs import count_macs, count_macs_by_length
+from .macs import count_macs, count_macs_by_length, count_macs_by_memory
+from .memory import Memory
 from .packed import Packed
-from .rows import WrongRowsError, check_rows, split_rows
+from .rows import WrongRowsError, check_rows, device_of, join_rows, one_row, split_rows
+from .slots import Slot, Slots
 
 
 class StageCall:
     """What a reader awaits: rows that wait for a stage."""
 
-    __slots__ = ("args", "num_rows", "rows", "stage")
+    __slots__ = ("args", "num_rows", "rows", "slots", "stage")
 
-    def __init__(self, stage: Stage, args: tuple[Any, ...], rows: Sequence[int] | None) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        args: tuple[Any, ...],
+        rows: Sequence[int] | None,
+        slots: Sequence[Slot] = (),
+    ) -> None:
         self.stage = stage
         self.args = args
         self.rows = rows
+        self.slots = slots
         self.num_rows = len(args[0])
         for arg in args[1:]:
             if len(arg) != self.num_rows:  # joined, the rows of others would slip into the gap
@@ -54,6 +62,8 @@ class Stage:
             results back. The function must mask the padding. A result `[B, T, ...]` of three or
             more dimensions is cut; one of two has a row for each source, and no padding in it.
             Of a `Packed` it says that the function itself pads: each row costs as the longest.
+        slots: what the stage remembers of each row between its calls. Every call then names a slot
+            for each row, and the function gets `memory=`, a `Memory` of the batch's rows.
 
     Attributes:
         calls: batches that ran.
@@ -69,8 +79,10 @@ class Stage:
         name: str | None = None,
         pad: bool = False,
         counts_macs: bool = False,
+        slots: Slots | None = None,
     ) -> None:
         self.fn = fn
+        self.slots = slots
         self.name = str(name or getattr(fn, "__name__", type(fn).__name__))
         self.pad = pad
         self.counts_macs = counts_macs
@@ -81,17 +93,41 @@ class Stage:
         self._is_warm = not counts_macs
         self._macs_per_row: dict[tuple[Any, ...], float] = {}
         self._macs_of_length: dict[tuple[Any, ...], Callable[[int], int]] = {}  # of Packed rows
+        self._macs_of_memory_length: dict[tuple[Any, ...], Callable[[int, int], int]] = {}
         self._best_seconds: dict[int, float] = {}  # by batch size, rounded to a power of two
 
-    def __call__(self, *args: Tensor | Packed, rows: Sequence[int] | None = None) -> StageCall:
+    def __call__(
+        self,
+        *args: Tensor | Packed,
+        rows: Sequence[int] | None = None,
+        slots: Slot | Sequence[Slot] | None = None,
+    ) -> StageCall:
         """Queue a call.
 
         Args:
             *args: tensors `[n, ...]`, or `Packed` of n rows.
             rows: in a cohort, which of its members each of the n rows belongs to (so that each is
                 charged for its own). None: all members alike.
+            slots: of a stage with slots: the slot of each of the n rows.
+
+        Raises:
+            ValueError: arguments or slots are not one for each row, or slots are another stage's.
         """
-        return StageCall(self, args, rows)
+        if slots is None and self.slots is None:
+            return StageCall(self, args, rows)
+        return StageCall(self, args, rows, self._check_slots(slots, len(args[0])))
+
+    def slot(self) -> Slot:
+        """A slot for one row that this stage is to remember; the engine frees it with its reader.
+
+        Raises:
+            ValueError: the stage has no slots.
+        """
+        if self.slots is None:
+            raise ValueError(
+                f"stage {self.name!r} remembers nothing: make it with slots=Slots(...)"
+            )
+        return self.slots.slot()
 
     def __repr__(self) -> str:
         return f"Stage({self.name}, calls={self.calls}, rows={self.rows})"
@@ -134,17 +170,12 @@ class Stage:
             self._warm_up(batch[0])
         self._aside_seconds = 0.0
         start = time.perf_counter()
-        args = self._join(batch)
-        num_rows = sum(call.num_rows for call in batch)
-        output, macs = self._compute(args, num_rows, count_macs)
-        check_rows(output, num_rows, self.name)
-        if len(macs) != num_rows:
-            raise WrongRowsError(
-                f"stage {self.name!r} was given {num_rows} rows and returned the MACs of "
-                f"{len(macs)}: with counts_macs its last result must have a number for each row"
-            )
-        results = self._split(output, batch)
+        if self.slots is None:
+            results, macs = self._run_joined(batch, None, count_macs)
+        else:
+            results, macs = self._run_remembering(batch, self.slots, count_macs)
         seconds = time.perf_counter() - start - self._aside_seconds
+        num_rows = len(macs)
         self.calls += 1
         self.rows += num_rows
         self.seconds += seconds
@@ -152,29 +183,90 @@ class Stage:
         self._best_seconds[bucket] = min(seconds, self._best_seconds.get(bucket, seconds))
         return results, seconds, macs
 
+    def _run_joined(
+        self, batch: list[StageCall], memory: Memory | None, count: bool
+    ) -> tuple[list[Any], Sequence[float]]:
+        args = self._join(batch)
+        num_rows = sum(call.num_rows for call in batch)
+        output, macs = self._compute(args, num_rows, count, memory)
+        check_rows(output, num_rows, self.name)
+        if len(macs) != num_rows:
+            raise WrongRowsError(
+                f"stage {self.name!r} was given {num_rows} rows and returned the MACs of "
+                f"{len(macs)}: with counts_macs its last result must have a number for each row"
+            )
+        return self._split(output, batch), macs
+
+    def _run_remembering(
+        self, batch: list[StageCall], slots: Slots, count: bool
+    ) -> tuple[list[Any], Sequence[float]]:
+        """What the function stored counts only when all else has succeeded."""
+        with slots.lock:
+            rows = [slot for call in batch for slot in call.slots]
+            memory = Memory(slots, rows, device_of(batch[0].args[0]))
+            try:
+                ran = self._run_joined(batch, memory, count)
+            except BaseException:
+                memory.undo()
+                raise
+            memory.commit()
+        return ran
+
+    def _check_slots(self, slots: Slot | Sequence[Slot] | None, num_rows: int) -> Sequence[Slot]:
+        slots = [slots] if isinstance(slots, Slot) else slots
+        if self.slots is None:
+            raise ValueError(f"stage {self.name!r} remembers nothing: call it without slots")
+        if slots is None or len(slots) != num_rows:
+            raise ValueError(
+                f"stage {self.name!r} needs slots=, one for each of {num_rows} rows, not "
+                f"{'none' if slots is None else len(slots)}: make them with stage.slot()"
+            )
+        if any(slot.pool is not self.slots for slot in slots):
+            raise ValueError(
+                f"slots of stage {self.name!r} must be its own: stage.slot() makes them"
+            )
+        return tuple(slots)
+
     def _warm_up(self, call: StageCall) -> None:
         """Compile a kernel and make its tables, which takes seconds once, outside of the clock."""
         if call.num_rows:
-            self.fn(*(arg.select([0]) if isinstance(arg, Packed) else arg[:1] for arg in call.args))
+            args = [arg.select([0]) if isinstance(arg, Packed) else arg[:1] for arg in call.args]
+            self._trial(0, args)
             self._is_warm = True
 
+    def _trial(self, cached: int, args: Sequence[Tensor | Packed]) -> Any:
+        """Run one row beside all others, after so many units that its slot holds."""
+        if self.slots is None:
+            return self.fn(*args)
+        trial = self.slots.scratch()
+        device = device_of(args[0])
+        slot = trial.slot()
+        if trial.growing and cached:
+            memory = Memory(trial, [slot], device)
+            memory.extend(cached)
+            memory.commit()
+        return self.fn(*args, memory=Memory(trial, [slot], device))
+
     def _compute(
-        self, args: tuple[Any, ...], num_rows: int, count: bool
+        self, args: tuple[Any, ...], num_rows: int, count: bool, memory: Memory | None
     ) -> tuple[Any, Sequence[float]]:
+        fn = self.fn if memory is None else functools.partial(self.fn, memory=memory)
         if self.counts_macs:
-            *output, macs_n = self.fn(*args)
+            *output, macs_n = fn(*args)
             return output[0] if len(output) == 1 else tuple(output), macs_n.reshape(-1).tolist()
         if not count or not num_rows:
-            return self.fn(*args), [0.0] * num_rows
+            return fn(*args), [0.0] * num_rows
+        if memory is not None and memory.slots.growing:
+            return fn(*args), self._macs_of_memory(args, memory)
         for arg in args:
             if isinstance(arg, Packed):
-                return self.fn(*args), self._macs_of_packed(args, arg.lengths)
+                return fn(*args), self._macs_of_packed(args, arg.lengths)
         shape = tuple(arg.shape[1:] if isinstance(arg, Tensor) else arg for arg in args)
         if shape not in self._macs_per_row:
-            output, macs = count_macs(self.fn, *args)
+            output, macs = count_macs(fn, *args)
             self._macs_per_row[shape] = macs / num_rows
         else:
-            output = self.fn(*args)
+            output = fn(*args)
         return output, [self._macs_per_row[shape]] * num_rows
 
     def _macs_of_packed(self, args: tuple[Any, ...], lengths: tuple[int, ...]) -> list[int]:
@@ -183,7 +275,7 @@ class Stage:
         start = time.perf_counter()
         if key not in self._macs_of_length:
             self._macs_of_length[key] = count_macs_by_length(
-                lambda length: self.fn(*(_one_row(arg, length) for arg in args))
+                lambda length: self._trial(0, [one_row(arg, length) for arg in args])
             )
         macs = self._macs_of_length[key]
         if self.pad:
@@ -193,7 +285,25 @@ class Stage:
         self._aside_seconds += time.perf_counter() - start
         return counts
 
-    def _key(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _macs_of_memory(self, args: tuple[Any, ...], memory: Memory) -> list[int]:
+        """The MACs of each row by its new units and those that it remembered."""
+        key = tuple(self._key([arg]) if isinstance(arg, Packed) else arg.shape[1:] for arg in args)
+        start = time.perf_counter()
+        if key not in self._macs_of_memory_length:
+            self._macs_of_memory_length[key] = count_macs_by_memory(
+                lambda new, cached: self._trial(cached, [one_row(arg, new) for arg in args])
+            )
+        macs = self._macs_of_memory_length[key]
+        packed = next((arg for arg in args if isinstance(arg, Packed)), None)
+        new: Sequence[int] = [1] * len(memory) if packed is None else packed.lengths
+        cached: Sequence[int] = memory.cached
+        if self.pad:
+            new, cached = [max(new)] * len(new), [max(cached)] * len(cached)
+        counts = [macs(n, c) for n, c in zip(new, cached, strict=True)]
+        self._aside_seconds += time.perf_counter() - start
+        return counts
+
+    def _key(self, args: Sequence[Any]) -> tuple[Any, ...]:
         """Equal for arguments that can be joined."""
         skip = 2 if self.pad else 1
         return tuple(
@@ -207,13 +317,8 @@ class Stage:
         if len(batch) == 1:
             return batch[0].args
         return tuple(
-            self._join_column(column) for column in zip(*(c.args for c in batch), strict=True)
+            join_rows(column, pad=self.pad) for column in zip(*(c.args for c in batch), strict=True)
         )
-
-    def _join_column(self, column: Sequence[Any]) -> Any:
-        if isinstance(column[0], Packed):
-            return Packed.join(column)
-        return torch.cat(_pad_to_longest(column) if self.pad else list(column))
 
     def _split(self, output: Any, batch: list[StageCall]) -> list[Any]:
         if len(batch) == 1:
@@ -232,20 +337,3 @@ class Stage:
             else part
             for part, call in zip(parts, batch, strict=True)
         ]
-
-
-def _one_row(arg: Tensor | Packed, length: int) -> Tensor | Packed:
-    """An argument of a single row, whose sequence has so many units."""
-    if isinstance(arg, Packed):
-        return Packed(arg.values[:1].expand(length, *arg.values.shape[1:]), (length,))
-    return arg[:1]
-
-
-def _pad_to_longest(tensors: Sequence[Tensor]) -> list[Tensor]:
-    if tensors[0].dim() < 2:
-        return list(tensors)
-    longest = max(tensor.shape[1] for tensor in tensors)
-    return [
-        F.pad(tensor, [0, 0] * (tensor.dim() - 2) + [0, longest - tensor.shape[1]])
-        for tensor in tensors
-    ]

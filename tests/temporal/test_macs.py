@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from temporal.macs import count_macs, count_macs_by_length
+from temporal.macs import count_macs, count_macs_by_length, count_macs_by_memory
 
 
 def macs(fn: object, *args: object) -> int:
@@ -82,3 +82,16 @@ def test_a_polynomial_gives_the_count_for_every_length() -> None:
     count = count_macs_by_length(attend)
     for length in (1, 2, 3, 4, 50):
         assert count(length) == 2 * length * length * 5 + length * 5 * 8 + 3 * 8
+
+
+def test_the_macs_of_any_length_after_any_memory_from_six_counts() -> None:
+    weight = torch.ones(4, 4)
+
+    def attend(new: int, cached: int) -> torch.Tensor:
+        rows, past = torch.ones(new, 4) @ weight, torch.ones(new + cached, 4)
+        return rows @ past.T @ past
+
+    tell = count_macs_by_memory(attend)
+    for new, cached in ((1, 0), (1, 500), (7, 0), (9, 40)):
+        want = 4 * 4 * new + 2 * 4 * new * (new + cached)
+        assert tell(new, cached) == count_macs(attend, new, cached)[1] == want

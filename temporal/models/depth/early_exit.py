@@ -115,10 +115,10 @@ class EarlyExit(SavedReader, PreTrainedModel):
             self.layers = PrunedLayers(self.classifier, self.pruner, config.pruning_loss_weight)
         self.training_step = 0  # the optimizer's; `temporal.training.steps.TrainingStep` sets it
         own_attention(self.classifier)
-        options = {"pad": self.layers.pads, "counts_macs": self.layers.counts_macs}
-        self.embed = Stage(partial(self.layers.start, self._embed), name="embed", **options)
+        stage = partial(Stage, pad=self.layers.pads, counts_macs=self.layers.counts_macs)
+        self.embed = stage(partial(self.layers.start, self._embed), name="embed")
         self.segments = [
-            Stage(partial(self._segment, k), name=f"segment{k}", **options)
+            stage(partial(self._segment, k), name=f"segment{k}")
             for k in range(len(config.exit_layers))
         ]
         self.post_init()
