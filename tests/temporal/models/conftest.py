@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -54,8 +55,9 @@ class Frames:
         broken: Sequence[int] = (),
     ) -> None:
         self.num_frames, self.id, self.broken = num_frames, id, set(broken)
-        self.index = SimpleNamespace(keyframes=list(keyframes))
+        self.index = SimpleNamespace(keyframes=list(keyframes), height=32, width=32)
         self.asked: list[int] = []
+        self.glanced: list[int] = []
         self.sizes: set[Any] = set()
 
     def __len__(self) -> int:
@@ -63,7 +65,8 @@ class Frames:
 
     @property
     def spent(self) -> Cost:
-        return Cost(frames_decoded=len(self.asked))
+        decoded, glanced = len(self.asked) + len(self.glanced), len(self.glanced)
+        return Cost(frames_decoded=decoded, frames_glanced=glanced)
 
     def cost(self, units: Sequence[int]) -> Cost:
         return Cost(frames_decoded=len(units))
@@ -83,6 +86,13 @@ class Frames:
                 raise OSError(f"frame {unit} is broken")
             self.asked.append(unit)
         return torch.stack([self.pixels(unit, size) for unit in units])
+
+    def glance(self, units: Sequence[int], *, size: tuple[int, int] = (64, 64)) -> Tensor:
+        self.glanced += units
+        return torch.stack([self.pixels(unit, size) for unit in units])
+
+    def motion(self) -> np.ndarray:
+        return np.random.default_rng(self.num_frames).random(self.num_frames, dtype=np.float32)
 
 
 @pytest.fixture

@@ -1,0 +1,100 @@
+"""Small readers of videos, by the name under which they are registered, for tests of them all.
+
+A new reader is made of its configuration with `SIZES`; one that needs more gets a line in
+`OPTIONS`, one whose answers `forward` does not give as they are a line in `DENSE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConfig
+
+from temporal.models import READERS, ClipReader
+
+SIDE = 32
+"""Height and width at which these readers read frames."""
+
+_TINY = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "image_size": SIDE,
+    "patch_size": 16,
+}
+SIZES: dict[str, Any] = {
+    "backbone": ViTConfig(**_TINY).to_dict(),
+    "image_size": SIDE,
+    "num_frames": 5,
+    "num_labels": 4,
+}
+OPTIONS: dict[str, dict[str, Any]] = {"frame_exit": {"pooling": "change", "min_frames": 2}}
+
+
+def _clip_reader() -> ClipReader:
+    config = VideoMAEConfig(num_frames=4, num_labels=4, **_TINY)
+    classifier = VideoMAEForVideoClassification(config).eval()
+    _stir(classifier)
+    return ClipReader(classifier, num_clips=4, sampling_rate=2)
+
+
+_MAKERS: dict[str, Callable[[], Any]] = {"clip_reader": _clip_reader}
+
+VIDEO_READERS = sorted(
+    {name for name, reader in READERS.items() if reader.unit == "frame"} | set(_MAKERS)
+)
+"""What is registered, and what reads any classifier."""
+
+
+@torch.no_grad()
+def _stir(module: torch.nn.Module) -> None:
+    """Random weights, as if trained: decisions and answers differ from video to video."""
+    for parameter in module.parameters():
+        parameter.add_(0.5 * torch.randn_like(parameter))
+
+
+def video_reader(name: str) -> Any:
+    """A reader with random weights, the same each time, that reads everything."""
+    torch.manual_seed(7)
+    if name in _MAKERS:
+        return _MAKERS[name]()
+    reader_class: Any = READERS[name]
+    settings = {**SIZES, **OPTIONS.get(name, {})}
+    reader = reader_class(reader_class.config_class(**settings)).eval()
+    _stir(reader)
+    return reader
+
+
+def _dense_clips(reader: ClipReader, video: Any) -> Tensor:
+    """The mean of the classifier's probabilities over all clips."""
+    clips = [clip for _, clip in reader.clips(len(video))]
+    pixels = torch.stack([video.read(clip, size=(SIDE, SIDE)) for clip in clips]).float()
+    logits = reader.classifier(pixel_values=(pixels - 127.5) / 127.5).logits
+    return logits.softmax(-1).mean(0).log()
+
+
+def _dense_frames(reader: Any, video: Any) -> Tensor:
+    frames = reader.plan(len(video), video.index.keyframes)
+    times = torch.tensor([[frame / len(video) for frame in frames]])
+    return reader(video.read(frames, size=(SIDE, SIDE))[None], times).logits[0]
+
+
+DENSE: dict[str, Callable[[Any, Any], Tensor]] = {
+    "clip_reader": _dense_clips,
+    "frame_exit": _dense_frames,
+}
+"""The answer `[K]` to a video with nothing skipped, without the engine: the dense model's."""
+
+
+@torch.no_grad()
+def dense_answer(name: str, reader: Any, video: Any) -> Tensor:
+    """The dense model's answer; by default `forward` of all frames that the reader reads."""
+    if name in DENSE:
+        return DENSE[name](reader, video)
+    frames = reader(video).trace.read
+    logits: Tensor = reader(video.read(frames, size=(SIDE, SIDE))[None]).logits[0]
+    return logits
