@@ -1,43 +1,25 @@
-"""`pipeline()` and what its results share: inputs to sources, outcomes to readings."""
+"""`pipeline()`: from a task and a model to a pipeline.
+
+What a pipeline is made of is imported when one is made: that takes seconds, and it is not all used.
+"""
 
 from __future__ import annotations
 
-import copy
-import itertools
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import torch
+from temporal.lazy import exports
 
-from temporal.checks import check_count, check_in
-from temporal.data import Item
-from temporal.engine import Engine, Outcome
-from temporal.models.reader import Reader
-from temporal.trace import Trace
+if TYPE_CHECKING:
+    from .base import OnError as OnError
+    from .base import Order as Order
+    from .base import Pipeline as Pipeline
+    from .reading import ReadingFailed as ReadingFailed
+    from .tasks.names import TASKS as TASKS
 
-from .device import pick_device
-from .inputs import items_of
-from .loading.load import LoadedModel, load_model, with_own_policy
-from .loading.model_options import check_names, take_model_options
-from .reading import Reading, ReadingError
-from .reading_errors import describe_error
-from .scores import FunctionToApply, best_classes, check_function, class_scores, name_of
-from .tasks.image_processors import PROCESSOR_OPTIONS
-from .tasks.names import TASKS as TASKS
-from .tasks.names import find_task
-from .threads import with_threads
-
-Order = Literal["input", "completed"]
-OnError = Literal["raise", "record", "skip"]
-
-
-class ReadingFailed(RuntimeError):
-    """An input could not be read, and `on_error="raise"`. `.reading` holds its reading."""
-
-    def __init__(self, reading: Reading) -> None:
-        assert reading.error is not None
-        super().__init__(f"{reading.id}: {reading.error.reason}: {reading.error.message}")
-        self.reading = reading
+# Names that this module had before it became the door.
+_MOVED = dict.fromkeys(("OnError", "Order", "Pipeline"), ".base")
+_MOVED |= {"ReadingFailed": ".reading", "TASKS": ".tasks.names"}
+__getattr__ = exports(__name__, _MOVED)
 
 
 def pipeline(
@@ -86,8 +68,13 @@ def pipeline(
         >>> pipe("A film that earns every tear.")
         [{'label': 'positive', 'score': 0.98...}]
     """
-    from .tasks.text_classification import TextClassificationPipeline
-    from .tasks.video_classification import VideoClassificationPipeline
+    from temporal.checks import check_count
+
+    from .base import Pipeline
+    from .loading.load import load_model, with_own_policy
+    from .loading.model_options import check_names, take_model_options
+    from .tasks.image_processors import PROCESSOR_OPTIONS
+    from .tasks.names import find_task, pipeline_class
 
     how = take_model_options(options)
     task = find_task(task, model, how)
@@ -101,10 +88,7 @@ def pipeline(
         )
     if batch_size is not None:
         check_count("batch_size", batch_size, 1)
-    kinds: dict[str, type[Pipeline]] = {
-        "text-classification": TextClassificationPipeline,
-        "video-classification": VideoClassificationPipeline,
-    }
+    kind = pipeline_class(task)
     loading = {
         name: options.pop(name)
         for name in (
@@ -113,7 +97,7 @@ def pipeline(
         )
         if name in options
     }
-    check_names(task, (kinds[task], Pipeline), options)
+    check_names(task, (kind, Pipeline), options)
     loaded = load_model(
         task, model, needs_pieces=bool(policy) or budget is not None, options=how, **loading
     )
@@ -132,7 +116,7 @@ def pipeline(
             )
     if max_drop is not None:
         point = loaded.reader.set_max_drop(max_drop)
-    pipe = kinds[task](loaded, device=device, batch_size=batch_size, **options)
+    pipe = kind(loaded, device=device, batch_size=batch_size, **options)
     pipe.operating_point = point
     return pipe
 
@@ -144,196 +128,3 @@ def _number(policy: str, text: str) -> float:
         raise ValueError(
             f"policy ({policy!r}) must be 'criterion' or 'criterion:threshold' with a number"
         ) from None
-
-
-def _check_top_k(top_k: Any) -> None:
-    if top_k is not None and top_k != "":  # all, and the pipeline's own
-        check_count("top_k", top_k, 1)
-
-
-class Pipeline:
-    """The part of the pipelines that does not depend on the task. Made by `pipeline()`."""
-
-    task: str
-    kind: Literal["video", "text"]
-    default_batch_size: int
-    default_top_k: int
-    call_options: frozenset[str] = frozenset({"batch_size", "function_to_apply", "num_workers"})
-    """Options that a call may set for itself."""
-    operating_point: dict[str, Any] | None = None
-    """What `budget=` or `max_drop=` chose of the calibrated points: its policy, cost share,
-    accuracy and bounds."""
-
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        *,
-        device: Any = None,
-        batch_size: int | None = None,
-        top_k: int | None | Literal[""] = "",
-        function_to_apply: FunctionToApply | None = None,
-    ) -> None:
-        _check_top_k(top_k)
-        self.reader: Reader = loaded.reader
-        self.model: Any = loaded.module.eval()
-        if loaded.is_placed and device is None:  # its parts are where a device_map put them
-            self.device = torch.device(self.model.device)
-        else:
-            self.device = pick_device(device)
-            self.model.to(self.device)
-        self.tokenizer = loaded.tokenizer
-        self.model_name = loaded.name
-        self.batch_size = batch_size or self.default_batch_size
-        self.top_k = top_k
-        self.function_to_apply = function_to_apply
-
-    @property
-    def id2label(self) -> dict[int, str]:
-        """Names of the classes."""
-        return self.model.config.id2label
-
-    def dense_macs(self, trace: Any) -> int | None:
-        """MACs of reading the same source with nothing skipped and nothing halted, if known."""
-        return self.reader.dense_macs(trace.units_total)
-
-    def read(
-        self,
-        inputs: Any,
-        *,
-        order: Order = "input",
-        on_error: OnError = "record",
-        top_k: int | None | Literal[""] = "",
-        column: str | None = None,
-        id_column: str | None = None,
-    ) -> Iterator[Reading]:
-        """Read a collection lazily: one `Reading` per input.
-
-        Args:
-            inputs: whatever `temporal.data.collect` takes: paths, directories, tables, rows of
-                `datasets`, bytes, open files, texts, `Item`s, or an iterable of these. For videos
-                a str is a path; for texts it is a text, and a path is given as `Path`.
-            order: yield in input order, or as inputs are completed.
-            on_error: what a bad input gives: `"record"` a reading with `.error`, `"skip"` nothing,
-                `"raise"` an exception (`ReadingFailed`) when its turn comes.
-            top_k: predictions per input; default: the pipeline's, None: all.
-            column, id_column: of tables.
-
-        Raises:
-            ValueError: an argument is not one of its values.
-            TypeError: `inputs` are none.
-            ReadingFailed: see `on_error`.
-        """
-        check_in("order", order, ("input", "completed"))
-        check_in("on_error", on_error, ("raise", "record", "skip"))
-        _check_top_k(top_k)
-        top_k = self.top_k if top_k == "" else top_k
-        top_k = self.default_top_k if top_k == "" else top_k
-        items = items_of(inputs, self.kind, column, id_column)
-        readings = self._readings(items, order, on_error, top_k)
-        return with_threads(readings) if self.device.type == "cpu" else readings
-
-    def _for_call(self, **options: Any) -> Any:
-        """This pipeline with other options for one call; it stays as it is."""
-        call = copy.copy(self)
-        for name, value in options.items():
-            if name not in self.call_options:
-                raise TypeError(f"option {name!r} must be one of {sorted(self.call_options)}")
-            if value is not None:
-                setattr(call, name, value)
-        call._check_call_options()
-        if call.function_to_apply is not None:
-            check_function(call.function_to_apply)
-        return call
-
-    def _check_call_options(self) -> None:
-        """Raise ValueError unless what a call may set has values that it can have."""
-        check_count("batch_size", self.batch_size, 1)
-
-    def _readings(
-        self, items: Iterator[Item], order: Order, on_error: OnError, top_k: int | None
-    ) -> Iterator[Reading]:
-        positions: dict[int, int] = {}  # of the sources in flight, by identity
-        early: dict[int, Reading] = {}  # readings whose turn has not come
-        failed: list[tuple[int, Reading]] = []  # inputs that never became a source
-
-        def fail(position: int, id: str, error: Exception) -> None:
-            failed.append((position, Reading(id=id, error=describe_error(error))))
-
-        def pair(position: int, source: Any) -> Any:
-            positions[id(source)] = position
-            return source
-
-        outcomes = self._engine().run(
-            self.reader.read,  # type: ignore[attr-defined]  # every reader has it
-            self._sources(enumerate(items), pair, fail),
-            order="completed",
-        )
-        next_position = 0
-        try:
-            for outcome in itertools.chain(outcomes, [None]):
-                ready = failed[:]
-                failed.clear()
-                if outcome is not None:
-                    position = positions.pop(id(outcome.source))
-                    ready.append((position, self._reading(outcome, top_k)))
-                if order == "completed":
-                    for _, reading in ready:
-                        yield from _handle(reading, on_error)
-                    continue
-                early.update(ready)
-                while next_position in early:
-                    yield from _handle(early.pop(next_position), on_error)
-                    next_position += 1
-        finally:
-            outcomes.close()  # type: ignore[attr-defined]  # run() is a generator
-
-    def _engine(self) -> Engine:
-        raise NotImplementedError
-
-    def _sources(
-        self,
-        items: Iterable[tuple[int, Item]],
-        pair: Callable[[int, Any], Any],
-        fail: Callable[[int, str, Exception], None],
-    ) -> Iterator[Any]:
-        """Turn items into sources or cohorts: `pair` each with its position, or `fail` it."""
-        raise NotImplementedError
-
-    def _reading(self, outcome: Outcome, top_k: int | None) -> Reading:
-        source: Any = outcome.source
-        error = outcome.error or outcome.fault
-        predictions: tuple[dict[str, Any], ...] = ()
-        classes: tuple[int, ...] = ()
-        if outcome.error is None:
-            config = self.model.config
-            scores = class_scores(config, outcome.value, self.function_to_apply)
-            classes = best_classes(scores, top_k)
-            predictions = tuple({"label": name_of(config, k), "score": scores[k]} for k in classes)
-        reading = Reading(
-            id=source.id,
-            predictions=predictions,
-            classes=classes,
-            trace=None if outcome.trace is None else self._trace(outcome.trace, source),
-            error=self._partial(outcome) if error is None else describe_error(error),
-            backend=getattr(source, "backend", None) if outcome.trace is not None else None,
-        )
-        if hasattr(source, "close"):
-            source.close()
-        return reading
-
-    def _trace(self, trace: Trace, source: Any) -> Trace:
-        """What the source adds to its trace (a video: times)."""
-        return trace
-
-    def _partial(self, outcome: Outcome) -> ReadingError | None:
-        """An error for a source that was read without fault, but not all of it was offered."""
-        return None
-
-
-def _handle(reading: Reading, on_error: OnError) -> Iterator[Reading]:
-    # A text that was cut at the model's limit is answered as transformers answers it.
-    bad = reading.error is not None and reading.error.reason != "truncated"
-    if bad and on_error == "raise":
-        raise ReadingFailed(reading)
-    if reading.status != "error" or on_error == "record":
-        yield reading

@@ -50,3 +50,12 @@ class Reading:
         if self.error is None:
             return "ok"
         return "partial" if self.predictions else "error"
+
+
+class ReadingFailed(RuntimeError):
+    """An input could not be read, and `on_error="raise"`. `.reading` holds its reading."""
+
+    def __init__(self, reading: Reading) -> None:
+        assert reading.error is not None
+        super().__init__(f"{reading.id}: {reading.error.reason}: {reading.error.message}")
+        self.reading = reading

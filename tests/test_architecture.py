@@ -20,6 +20,7 @@ FLOORS = {
     "rows": 1,
     "stopping": 1,
     "checks": 1,
+    "lazy": 1,
     "moved": 1,
     "policies": 1,
     "kernels": 1,

@@ -14,8 +14,7 @@ from transformers import (
 )
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, cached_file
 
-from temporal.backbones.efficientnet_lite import load_imagenet_weights
-from temporal.models import READERS, FrameExit, FrameExitConfig
+from temporal.models import READERS
 from temporal.models.stored_points import check_points
 from temporal.models.weights import check_checkpoint, shard_names
 
@@ -81,7 +80,9 @@ def _open_reader(place: str, config: Any, options: ModelOptions) -> Any:
     dtype = torch.float32 if options.dtype == "auto" else options.dtype
     reader_class: Any = READERS[config.model_type]
     if _carries_no_weights(place, config):
-        reader: Any = FrameExit(config)
+        from temporal.backbones.efficientnet_lite import load_imagenet_weights
+
+        reader: Any = reader_class(config)
         load_imagenet_weights(reader.backbone.model)
         return reader.to(dtype)
     reader, report = reader_class.from_pretrained(
@@ -117,7 +118,7 @@ def _carries_no_weights(path: str, config: Any) -> bool:
     """The bundled frame reader is a configuration alone; a package carries its weights."""
     folder = Path(path)
     return (
-        isinstance(config, FrameExitConfig)
+        config.model_type == "frame_exit"
         and config.head == "classifier"
         and config.backbone == {"model_type": "efficientnet_lite0"}
         and folder.is_dir()

@@ -11,7 +11,6 @@ from temporal.models.wrappers import unwrapped
 
 from ..tasks.text_models import load_tokenizer, text_model
 from ..tasks.text_models import special_tokens as special_tokens
-from ..tasks.video_models import video_model
 from .checkpoints import open_checkpoint
 from .loaded_model import LoadedModel as LoadedModel
 from .loaded_model import with_own_policy as with_own_policy
@@ -79,5 +78,7 @@ def load_model(
         tokenizer = load_tokenizer(tokenizer, where, options.hub)
         loaded = text_model(model, str(name), tokenizer, needs_pieces, chunk_size)
     else:
+        from ..tasks.video_models import video_model  # here: it imports readers
+
         loaded = video_model(inner, str(name), path, options.hub, others, needs_pieces=needs_pieces)
     return replace(loaded, is_placed=bool(getattr(inner, "hf_device_map", None)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig
 
@@ -14,7 +15,14 @@ from temporal.models.wrappers import unwrapped
 from ..loading.model_options import ModelOptions
 from ..loading.places import find_place
 
+if TYPE_CHECKING:
+    from ..base import Pipeline
+
 TASKS = ("text-classification", "video-classification")
+_PIPELINES = {
+    "text-classification": (".text_classification", "TextClassificationPipeline"),
+    "video-classification": (".video_classification", "VideoClassificationPipeline"),
+}
 _ALIASES = {"sentiment-analysis": "text-classification"}
 _OF_UNIT = {"token": "text-classification", "frame": "video-classification"}
 _OF_CLASS = {
@@ -65,6 +73,12 @@ def find_task(task: str | None, model: Any, options: ModelOptions) -> str:
         f"model ({model if isinstance(model, str | Path) else names[0]}) does not say which task "
         f"it is for (its class: {', '.join(names) or 'none'}): give task=, one of {TASKS}"
     )
+
+
+def pipeline_class(task: str) -> type[Pipeline]:
+    """The pipeline of a task; the other tasks' are not imported."""
+    module, name = _PIPELINES[task]
+    return getattr(importlib.import_module(module, __package__), name)
 
 
 def _names_a_model(task: str) -> bool:

@@ -11,9 +11,9 @@ from temporal.data import Document, Item, TextError
 from temporal.data.tokens import side_cut
 from temporal.engine import Engine, Outcome
 
+from ..base import Pipeline
 from ..inputs import how_many
-from ..pipeline import Pipeline, ReadingFailed
-from ..reading import Reading, ReadingError
+from ..reading import Reading, ReadingError, ReadingFailed
 from ..reading_errors import InputFailed
 
 _WINDOW_BATCHES = 8

@@ -8,7 +8,6 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedModel
 from transformers.tokenization_utils_base import LARGE_INTEGER
 
-from temporal.models import ChunkReader
 from temporal.models.reader import Reader
 from temporal.models.wrappers import unwrapped
 
@@ -74,6 +73,8 @@ def text_model(
             max_tokens=min((limit for limit in limits if limit), default=None),
             reads_empty=config.model_type == "early_exit",
         )
+    from temporal.models import ChunkReader  # here: other readers do without it
+
     inner = unwrapped(model)
     if not isinstance(inner, PreTrainedModel) or isinstance(inner, Reader):
         raise ValueError(f"model ({name}) must be a text reader or a sequence classifier")

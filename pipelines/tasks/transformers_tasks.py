@@ -13,7 +13,7 @@ from transformers import (
 from transformers import Pipeline as TransformersPipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from ..pipeline import Pipeline, pipeline
+from ..pipeline import pipeline
 from .image_processors import PROCESSOR_OPTIONS
 
 
@@ -54,7 +54,7 @@ class _AdaptivePipeline(TransformersPipeline):
         options |= {name: theirs[name] for name in PROCESSOR_OPTIONS if theirs.get(name)}
         if tokenizer is not None:
             options["tokenizer"] = tokenizer
-        self.adaptive: Pipeline = pipeline(
+        self.adaptive: Any = pipeline(
             self.adaptive_task,
             model=model,
             budget=budget,
@@ -68,7 +68,7 @@ class _AdaptivePipeline(TransformersPipeline):
 
     def __call__(self, inputs: Any, **options: Any) -> Any:  # type: ignore[override]  # ours
         """As the pipelines of `temporal.pipelines`."""
-        return self.adaptive(inputs, **options)  # type: ignore[operator]  # both tasks are callable
+        return self.adaptive(inputs, **options)
 
     def read(self, inputs: Any, **options: Any) -> Any:
         """As `temporal.pipelines.Pipeline.read`."""

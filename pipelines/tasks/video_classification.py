@@ -17,8 +17,8 @@ from temporal.engine import Engine
 from temporal.models import ClipReader
 from temporal.trace import Trace
 
+from ..base import Pipeline
 from ..inputs import how_many
-from ..pipeline import Pipeline
 from ..reading import Reading
 from ..reading_errors import InputFailed
 from .video_inputs import with_frames
