@@ -23,7 +23,9 @@ def fake_pipeline_module() -> ModuleType:
             raise ValueError(f"budget ({budget}) must be >= 0 and <= 1")
         if options["model"] == "no/such/model":
             raise OSError("model (no/such/model) was not found; give a folder or a hub id")
-        return FakePipe(float(os.environ.get("FAKE_DELAY_SECONDS", "0")))
+        tell = os.environ.get("FAKE_TELL")
+        delay_seconds = float(os.environ.get("FAKE_DELAY_SECONDS", "0"))
+        return FakePipe(delay_seconds, tell=Path(tell) if tell else None)
 
     module = ModuleType("temporal.pipelines.pipeline")
     module.pipeline = pipeline  # type: ignore[attr-defined]  # a module made by hand

@@ -154,7 +154,7 @@ def _in_fragment(file: BinaryIO, start: int, stop: int) -> Bomb | None:
         room = (run_stop - place) // (4 * fields) if fields else MAX_UNLISTED_SAMPLES
         if count > room:
             what = f"a fragment announces {count} frames and has room for {max(room, 0)}"
-            return Bomb("too_large", what)
+            return Bomb("corrupt", what)
     return None
 
 

@@ -310,7 +310,7 @@ BROKEN: tuple[Kind, ...] = (
         changed(table(b"ctts", 12, _BOMB), b_frames=2),
         first=-1,
     ),
-    refused("fragment_bomb.mp4", "too_large", changed(_big_fragment, **FRAGMENTS)),
+    refused("fragment_bomb.mp4", "corrupt", changed(_big_fragment, **FRAGMENTS)),
     refused("many_tracks.mp4", "too_large", _tracks),
     refused("packed_header.mov", "too_large", _packed_header),
     refused("nested.mp4", "corrupt", _nested),

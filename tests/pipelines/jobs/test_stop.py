@@ -98,17 +98,24 @@ def test_a_signal_while_the_command_line_is_imported_ends_with_75(number: int) -
     assert (result.returncode, result.stderr) == (75, "stopped\n")
 
 
-def start(output: Path, texts: Path, **options: object) -> subprocess.Popen[bytes]:
+def start(
+    output: Path, texts: Path, *, delay_seconds: float = 0.0, **options: object
+) -> subprocess.Popen[bytes]:
     command = [sys.executable, str(HERE / "fake_cli.py"), "run", "text-classification", str(texts)]
     return subprocess.Popen(
         [*command, "--output", str(output)],
-        env={**ENVIRONMENT, "FAKE_DELAY_SECONDS": "0.01"},
+        env={
+            **ENVIRONMENT,
+            "FAKE_DELAY_SECONDS": str(delay_seconds),
+            "FAKE_TELL": str(texts.with_name("reading")),
+        },
         **options,  # type: ignore[call-overload]
     )
 
 
-def wait_for_start(process: subprocess.Popen[bytes], output: Path) -> None:
-    while not list(output.glob(".rank-*.lock")):
+def wait_for_start(process: subprocess.Popen[bytes], texts: Path) -> None:
+    """Return when an input is being read."""
+    while not texts.with_name("reading").exists():
         assert process.poll() is None
         time.sleep(0.01)
 
@@ -125,11 +132,12 @@ def test_a_run_stops_cleanly_however_it_is_told(
     numbers: list[int], texts: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    process = start(output, texts, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    wait_for_start(process, output)
+    silent = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    process = start(output, texts, delay_seconds=0.5, **silent)
+    wait_for_start(process, texts)
     for number in numbers:
         process.send_signal(number)
-    assert process.wait(30) == 75
+    assert process.wait(60) == 75
     # Stopped, not killed: what was in flight is committed. On a busy machine the second of several
     # signals may come late enough to insist, and then nothing need be committed.
     assert (len(numbers) == 1) <= len(list(read_rows(output))) < 150
