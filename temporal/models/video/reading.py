@@ -11,8 +11,9 @@ G frames of a group, C, H, W.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -102,7 +103,8 @@ class Groups:
         """Read the next group of which a frame can be had."""
         while self._left and not self._gives_up:
             number, wanted = self._left.popleft()
-            frames, pixels = await self._read(wanted)
+            ask = partial(self._video.read, **self._options)
+            frames, pixels = await _have(self._video, wanted, ask)
             if pixels is not None:
                 self._any_read = True
                 is_last = self._gives_up or not self._left
@@ -117,20 +119,45 @@ class Groups:
     def _gives_up(self) -> bool:
         return len(self._video.faults) >= MAX_FAULTS
 
-    async def _read(self, wanted: list[int]) -> tuple[list[int], Tensor | None]:
-        """Read what can be read of a group: its frames and their pixels, None where none can."""
+
+async def glance(
+    video: Handle, frames: Sequence[int], *, size: tuple[int, int] = (64, 64)
+) -> tuple[list[int], Tensor]:
+    """Glance at frames, as robustly as `Groups` reads them.
+
+    Args:
+        video: the engine's handle on a source of frames, which is open.
+        frames: frame indices, at least one.
+        size: (height, width) of the pixels.
+
+    Returns:
+        The frames that could be seen, in their order, and their pixels, uint8 `[G, C, H, W]`.
+
+    Raises:
+        Exception: the first fault, where no frame can be seen.
+    """
+    seen, pixels = await _have(video, list(frames), partial(video.glance, size=size))
+    if pixels is None:
+        raise video.faults[0]
+    return seen, pixels
+
+
+async def _have(
+    video: Handle, wanted: list[int], ask: Callable[[list[int]], Awaitable[Tensor]]
+) -> tuple[list[int], Tensor | None]:
+    """Ask for frames together or, where that fails, one by one; None: none of them can be had."""
+    try:
+        return wanted, await ask(wanted)
+    except Exception as fault:  # other frames may still tell enough
+        if len(set(wanted)) == 1:
+            video.fail(fault)
+            return [], None
+    found: dict[int, Tensor] = {}
+    for frame in dict.fromkeys(wanted):
+        if len(video.faults) >= MAX_FAULTS:
+            break
         try:
-            return wanted, await self._video.read(wanted, **self._options)
-        except Exception as fault:  # other frames may still tell enough
-            if len(set(wanted)) == 1:
-                self._video.fail(fault)
-                return [], None
-        found: dict[int, Tensor] = {}
-        for frame in dict.fromkeys(wanted):
-            if self._gives_up:
-                break
-            try:
-                found[frame] = await self._video.read([frame], **self._options)
-            except Exception as fault:
-                self._video.fail(fault)
-        return list(found), torch.cat(list(found.values())) if found else None
+            found[frame] = await ask([frame])
+        except Exception as fault:
+            video.fail(fault)
+    return list(found), torch.cat(list(found.values())) if found else None

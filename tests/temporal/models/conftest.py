@@ -88,7 +88,10 @@ class Frames:
         return torch.stack([self.pixels(unit, size) for unit in units])
 
     def glance(self, units: Sequence[int], *, size: tuple[int, int] = (64, 64)) -> Tensor:
-        self.glanced += units
+        for unit in units:
+            if unit in self.broken:
+                raise OSError(f"frame {unit} is broken")
+            self.glanced.append(unit)
         return torch.stack([self.pixels(unit, size) for unit in units])
 
     def motion(self) -> np.ndarray:

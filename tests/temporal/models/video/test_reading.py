@@ -10,7 +10,7 @@ import torch
 from temporal.data import Video
 from temporal.engine import Engine, Outcome, run_alone
 from temporal.handle import Handle
-from temporal.models.video.reading import MAX_FAULTS, Group, Groups
+from temporal.models.video.reading import MAX_FAULTS, Group, Groups, glance
 
 
 def groups_of(video: Any, groups: list[list[int]], *, stop: int = 99, **view: Any) -> Outcome:
@@ -119,6 +119,18 @@ def test_leaving_in_the_middle_leaves_nothing_behind(frames) -> None:
         return groups_of(frames(40), [[0], [1], [2]], stop=1)
 
     assert summary(asyncio.run(main())) == [(0, [0], False)]
+
+
+def test_glances_survive_broken_frames_too(frames) -> None:
+    async def read(handle: Handle) -> tuple[list[int], torch.Tensor]:
+        return await glance(handle, [9, 4, 20], size=(4, 6))
+
+    hurt, bad = Engine(2).run(read, [frames(40, broken=[4]), frames(40, broken=range(40))])
+    seen, pixels = hurt.value
+    assert seen == [9, 20] and hurt.trace.skimmed == (9, 20)
+    assert torch.equal(pixels[1], frames(40).pixels(20, (4, 6)))
+    assert str(hurt.fault) == "frame 4 is broken"
+    assert str(bad.error) == "frame 9 is broken" and bad.trace.skimmed == ()
 
 
 @pytest.mark.parametrize("max_in_flight", [1, 5])
