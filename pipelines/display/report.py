@@ -171,7 +171,8 @@ def cost_line(trace: Trace, *, with_exit: bool = True, dense_macs: int | None = 
     if with_exit and trace.exit is not None and trace.num_exits is not None:
         pieces.append(f"exit {trace.exit + 1} of {trace.num_exits}")
     if unit in ("frame", "clip"):
-        pieces.append(f"{cost.frames_decoded:,} frames decoded")
+        glances = f" ({cost.frames_glanced:,} to glance)" if cost.frames_glanced else ""
+        pieces.append(f"{cost.frames_decoded:,} frames decoded{glances}")
     share = f" ({cost.macs / dense_macs:.1%} of a full reading)" if dense_macs else ""
     pieces.append(f"{scaled(cost.macs)} MACs{share}")
     pieces.append(f"decode {cost.decode_seconds * 1e3:.1f} ms")

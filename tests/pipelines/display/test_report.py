@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,8 @@ def test_a_line_of_cost_says_what_was_counted() -> None:
         "read 2 of 40 frames (5.0%) · halted at 1.5 s · 0 frames decoded · 0 MACs · "
         "decode 0.0 ms · model 0.0 ms"
     )
+    glanced = replace(trace, skimmed=(3, 9), cost=Cost(frames_decoded=5, frames_glanced=2))
+    assert "skimmed 2 · halted at 1.5 s · 5 frames decoded (2 to glance) · " in cost_line(glanced)
 
 
 def printed(*things: Any) -> str:
