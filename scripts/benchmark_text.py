@@ -32,7 +32,6 @@ import numpy as np
 import torch
 from held_out import RowsArguments, class_numbers, text_rows, unseen_texts, without_blanks
 from interleaved import Clocked, clock, machine
-from policy_grids import full_reading
 from process_memory import memory_mb
 from text_contestants import (
     Contestant,
@@ -161,8 +160,7 @@ class Bench:
     def dense_macs(self, data: Texts) -> int:
         """MACs of the dense classifier on these texts without padding, or of reading everything."""
         if self.classifier is None:
-            config = self.pipe.model.config
-            with set_to(config, **full_reading(config)):
+            with set_to(self.pipe.model.config, **self.pipe.reader.policy_space().full):
                 return sum(row.trace.cost.macs for row in self.pipe.read(data.texts) if row.trace)
         classifier = self.classifier
         one = torch.ones(1, 1, dtype=torch.long)

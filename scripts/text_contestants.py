@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import transformers
-from policy_grids import full_reading
 from transformers import AutoTokenizer
 
 from temporal.models import ChunkReader, EarlyExit
@@ -82,7 +81,7 @@ def all_of_it(pipe: Any) -> Contestant:
 
     A pruner that drops tokens between layers cannot be turned off, and goes on dropping them.
     """
-    return adaptive(pipe, **full_reading(pipe.model.config))
+    return adaptive(pipe, **pipe.reader.policy_space().full)
 
 
 def with_exits(pipe: Any) -> Any:

@@ -77,7 +77,7 @@ class VideoClassificationPipeline(Pipeline):
                         f"{self.model_name} reads single frames"
                     )
                 check_count(name, value, 1)
-                setattr(self.reader, field, value)
+                setattr(self.reader.config, field, value)
         config = self.model.config
         one_label = isinstance(self.reader, ClipReader) and config.num_labels == 1
         if one_label and self.function_to_apply is None and config.problem_type is None:

@@ -40,8 +40,7 @@ def video_model(
             f"{given[0]} is for classifiers of transformers; {name} prepares frames itself"
         )
     if isinstance(model, Reader) and model.unit == "frame":
-        module: Any = model.classifier if isinstance(model, ClipReader) else model
-        return LoadedModel(reader=model, module=module, name=name)
+        return LoadedModel(reader=model, module=model, name=name)
     if isinstance(model, EfficientNetLite0):
         reader = FrameExit.from_classifier(model)
         return LoadedModel(reader=reader, module=reader, name=name)
@@ -55,8 +54,8 @@ def video_model(
     processor = find_processor(model, path or getattr(model, "name_or_path", None), hub, processors)
     if is_video:
         sampling: Any = {} if needs_pieces else {"num_clips": None, "sampling_rate": 1}
-        clips = ClipReader(model, processor=processor, **sampling)
-        return LoadedModel(reader=clips, module=model, name=name)
+        clips = ClipReader.from_classifier(model, processor, **sampling)
+        return LoadedModel(reader=clips, module=clips, name=name)
     size = getattr(model.config, "image_size", None) or 224
     reader = FrameExit.from_classifier(model, processor, image_size=size)
     return LoadedModel(reader=reader, module=reader, name=name)

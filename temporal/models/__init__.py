@@ -46,11 +46,11 @@ if TYPE_CHECKING:
     from .recurrent.variable_rnn import VariableRNNConfig as VariableRNNConfig
     from .video.clip_reader import ClipReader as ClipReader
     from .video.clip_reader import RunningMeanPolicy as RunningMeanPolicy
+    from .video.configuration_clip_reader import ClipReaderConfig as ClipReaderConfig
     from .video.configuration_frame_exit import FrameExitConfig as FrameExitConfig
     from .video.frame_exit import FrameExit as FrameExit
 
 _OTHERS = {
-    "ClipReader": ".video.clip_reader",
     "EfficientNetLite0": "temporal.backbones.efficientnet_lite",
     "RunningMeanPolicy": ".video.clip_reader",
 }

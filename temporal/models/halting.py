@@ -112,7 +112,5 @@ def set_criterion(config: PreTrainedConfig, name: str, threshold: float | None) 
         )
     check_criterion(config, name, "policy")
     check_threshold(name, threshold)
-    exits = getattr(config, "exit_layers", None)
-    num_exits = len(exits) if exits else config.num_frames
     config.criterion = name
-    config.thresholds = None if threshold is None else [float(threshold)] * (num_exits - 1)
+    config.thresholds = None if threshold is None else [float(threshold)] * (config.num_exits - 1)

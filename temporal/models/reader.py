@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
@@ -10,6 +11,7 @@ from ..engine import run_alone
 from ..source import Source
 from .halting import set_criterion
 from .operating_points import apply_point, point_for_budget, point_for_drop
+from .policy_space import Answers, PolicySpace
 from .stored_points import check_points
 
 
@@ -92,6 +94,30 @@ class Reader:
             ValueError: the name is not a criterion, or this reader has no exits.
         """
         set_criterion(self.config, name, threshold)  # type: ignore[attr-defined]
+
+    def policy_space(self) -> PolicySpace:
+        """What may be turned on this reader: the policies that a calibration tries.
+
+        Raises:
+            ValueError: nothing may, so far as is known.
+        """
+        name = self.config.model_type  # type: ignore[attr-defined]  # every reader has it
+        raise ValueError(
+            f"model_type ({name}) must have exits, or a family of policies: its reader has no "
+            "policy_space()"
+        )
+
+    def answers(self, sources: Iterable[Source], *, batch_size: int = 32) -> Answers | None:
+        """What it says of sources wherever it may halt, from reading all of them once.
+
+        Args:
+            sources: each is done with when the next one is asked for.
+            batch_size: sources computed at a time, where it can be more than one.
+
+        Returns:
+            None: that is not to be had, and the reader must be read under each policy.
+        """
+        return None
 
     def dense_macs(self, units_total: int) -> int | None:
         """MACs of reading a source of so many units with nothing skipped and nothing halted.

@@ -67,6 +67,7 @@ RECORDS: dict[str, ReaderRecord] = {
         ReaderRecord(".depth.early_exit", "EarlyExit", TEXT),
         ReaderRecord(".chunks.chunk_reader", "ChunkReader", TEXT),
         ReaderRecord(".video.frame_exit", "FrameExit", VIDEO),
+        ReaderRecord(".video.clip_reader", "ClipReader", VIDEO),
     )
 }
 """Records by the `model_type` of their configuration, in the order that users are shown."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, NoReturn
 
@@ -62,7 +63,8 @@ def _check_point(config: PreTrainedConfig, point: Any, where: str) -> None:
             )
     # The criterion says what thresholds mean, so it goes first.
     for name in sorted(policy, key=lambda name: name != "criterion"):
-        check, rule = _FIELDS[name]
+        of_its_own = (partial(_could_be_made, name), "a value that the configuration takes")
+        check, rule = _FIELDS.get(name, of_its_own)
         try:
             is_right = check(own, policy[name])
         except (ValueError, TypeError) as error:
@@ -90,9 +92,8 @@ def _is_count(value: Any, fewest: int) -> bool:
 
 def _num_thresholds(config: Any) -> int | None:
     """Exits that have a threshold; None where there is no fixed number of them."""
-    if hasattr(config, "exit_layers"):
-        return len(config.exit_layers) - 1
-    return config.num_frames - 1 if hasattr(config, "num_frames") else None
+    count = getattr(config, "num_exits", None)
+    return None if count is None else count - 1
 
 
 def _are_thresholds(config: Any, values: Any) -> bool:
@@ -142,6 +143,18 @@ def _is_share(config: Any, value: Any) -> bool:
     return _is_number(value, 0.0, 1.0)
 
 
+def _could_be_made(name: str, config: Any, value: Any) -> bool:
+    """Whether a configuration could have been made with this value of a field of its own."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    fields = {**config.to_dict(), "operating_points": None, name: value}
+    try:
+        made = type(config).from_dict(fields)
+    except Exception as error:  # of transformers' type checks, or of the configuration's own
+        raise ValueError(str(error).strip().replace("\n", " ")) from error
+    return getattr(made, name) == value
+
+
 _FIELDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "read_threshold": (_is_share, "a number between 0 and 1"),
     "stop_threshold": (_is_share, "a number between 0 and 1"),
@@ -163,4 +176,5 @@ _FIELDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     ),
     "temperatures": (_are_temperatures, "None or a list of numbers > 0, one for each threshold"),
 }
-"""By field, what a value must be. A reader's `policy_fields` are some of these."""
+"""By field that readers share, what a value must be. What another field may be, its reader's
+configuration says when it is made."""

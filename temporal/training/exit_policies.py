@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig
 
-from ..models.halting import certainty
+from ..models.every_exit import certainties as certainties
+from ..models.every_exit import exits_taken as exits_taken
+from ..models.every_exit import shared_thresholds as shared_thresholds
 from ..models.stored_points import NEVER as NEVER
 from .calibration import PolicyGrid
 
@@ -64,56 +65,6 @@ class ExitAnswers:
             costs_PN=self.costs_NE.expand(shape).gather(2, taken_PN1).squeeze(2),
             cost_unit=self.cost_unit,
         )
-
-
-def certainties(config: PreTrainedConfig, logits_NEK: Tensor) -> Tensor:
-    """How certain each exit but the last is, by a configuration's criterion: `[N, E - 1]`."""
-    logits_ENK = logits_NEK.transpose(0, 1)
-    columns = [certainty(config, logits_ENK[: k + 1]) for k in range(len(logits_ENK) - 1)]
-    return torch.stack(columns, 1) if columns else logits_NEK.new_zeros(len(logits_NEK), 0)
-
-
-def exits_taken(certainties: Tensor, thresholds: Sequence[float]) -> Tensor:
-    """The exit at which each source halts: the first that is certain, else the last. int64 `[N]`.
-
-    Args:
-        certainties: `[N, E - 1]`.
-        thresholds: one for each exit but the last.
-    """
-    if len(thresholds) != certainties.shape[1]:
-        raise ValueError(
-            f"thresholds ({len(thresholds)}) must be as many as exits - 1 ({certainties.shape[1]})"
-        )
-    last_N1 = torch.ones(len(certainties), 1, dtype=torch.bool)
-    halts_NE = torch.cat([certainties >= certainties.new_tensor(list(thresholds)), last_N1], 1)
-    return halts_NE.int().argmax(1)
-
-
-def shared_thresholds(
-    criterion: str, num_exits: int, num_classes: int, *, count: int = 20, min_exit: int = 0
-) -> list[list[float]]:
-    """One threshold for all exits, highest first, at levels that no data has a say in.
-
-    So the order of testing is fixed in advance, and all held-out sources can test it. The levels
-    lie evenly in their logits from 0.999 down to what any exit reaches; those of patience are all
-    there are.
-
-    Args:
-        criterion: one of `temporal.policies.halt.CRITERIA`, or another with values in [0, 1].
-        num_exits: E.
-        num_classes: K.
-        count: thresholds at most.
-        min_exit: exits before this one never answer.
-    """
-    if not 0 <= min_exit < num_exits - 1:
-        raise ValueError(f"min_exit ({min_exit}) must be >= 0 and < exits - 1 ({num_exits - 1})")
-    if criterion == "patience":
-        levels = [float(exits) for exits in range(num_exits - 1, 0, -1)]
-    else:
-        lowest = 1 / max(num_classes, 2) if criterion == "confidence" else 0.01
-        first, last = torch.logit(torch.tensor([0.999, lowest])).tolist()
-        levels = torch.linspace(first, last, count).double().sigmoid().tolist()
-    return [[NEVER] * min_exit + [level] * (num_exits - 1 - min_exit) for level in levels]
 
 
 def searched_thresholds(

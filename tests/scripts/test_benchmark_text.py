@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,9 +33,8 @@ def test_reading_everything_is_the_first_policy_of_the_family(
     args = benchmark.BenchmarkArguments(model=str(tmp_path), data_file=str(reviews(0, 12)))
     bench = benchmark.Bench(args, 4)
     data = bench.data()
-    full, _ = script("policy_grids").family_of(bench.pipe.model.config)
     pipe = pipeline("text-classification", str(tmp_path), batch_size=4)
-    vars(pipe.model.config).update(full[0])
+    vars(pipe.model.config).update(bench.pipe.reader.policy_space().policies()[0])
     rows = list(pipe.read(data.texts))
     assert bench.dense_macs(data) == sum(row.trace.cost.macs for row in rows)
     if name != "hm_rnn":  # whose full reading is what was trained
@@ -45,13 +43,6 @@ def test_reading_everything_is_the_first_policy_of_the_family(
     before = bench.pipe.model.config.to_dict()
     assert bench.contestants(None, data)["reads_everything"](data.texts) == labels
     assert bench.pipe.model.config.to_dict() == before
-
-
-def test_reading_everything_has_no_thresholds(script: Callable[[str], Any]) -> None:
-    full = script("policy_grids").full_reading
-    config = SimpleNamespace(thresholds=[0.5], depth_thresholds=[0.5], max_share=0.5)
-    assert full(config) == {"thresholds": None, "depth_thresholds": None, "max_share": 1.0}
-    assert full(SimpleNamespace(thresholds=[0.5])) == {"thresholds": None}
 
 
 def test_blank_texts_are_left_out_and_counted(

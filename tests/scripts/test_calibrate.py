@@ -258,12 +258,13 @@ def test_a_point_without_bounds_is_not_checked(
 
 @pytest.mark.parametrize("name", ["hm_rnn", "adaptive_computation_time"])
 def test_readers_that_know_one_threshold_are_compared_with_what_they_were_trained_as(
-    name, script: Any
+    name,
 ) -> None:
     reader_class: Any = READERS[name]
     config = reader_class.config_class()
-    policies, ordered = script("policy_grids").family_of(config)
+    space = reader_class(config).policy_space()
+    policies = space.policies()
     (threshold,) = policies[0]
-    assert ordered and policies[0][threshold] == getattr(config, threshold)
+    assert space.ordered and policies[0][threshold] == getattr(config, threshold)
     values = [policy[threshold] for policy in policies]
     assert values == sorted(values, reverse=name != "hm_rnn") and len(set(values)) > 5

@@ -12,6 +12,7 @@ B texts, N tokens of all texts, V vocabulary entries, H buckets, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +85,15 @@ class BagOfTokens(nn.Module):
         starts_B = counts_B.cumsum(0) - counts_B
         summed_BK = F.embedding_bag(torch.cat(entries), self.scores.weight, starts_B, mode="sum")
         return summed_BK / counts_B[:, None].sqrt() + self.bias
+
+
+class Skim(NamedTuple):
+    """What skimming found."""
+
+    logits_BK: Tensor
+    """Of each document."""
+    chunks_BCK: Tensor
+    """What each chunk adds to them, chunks in the order of the text; zeros where there is none."""
 
 
 def chunk_sums(scores: Packed, chunks: Sequence[Sequence[range]]) -> Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,11 +32,12 @@ from ...stage import Stage
 from ..depth.early_exit import EarlyExit
 from ..depth.whole_classifier import WholeClassifier
 from ..halting import check_criterion
-from ..saved_reader import SavedReader
 from ..wrappers import unwrapped
 from .bag_of_tokens import BagOfTokens, chunk_sums
+from .bag_of_tokens import Skim as Skim
 from .chunk_cohort import ChunkCohort
 from .chunk_dress import is_pair, types_of
+from .chunk_knobs import ChunkKnobs
 from .chunk_pooling import Evidence, LearnedPooling, MeanPooling
 from .configuration_chunk_reader import ChunkReaderConfig
 
@@ -53,16 +54,7 @@ class ChunkReaderOutput(ModelOutput):
     """All answers', `[B, A, K]`; those after a document's last chunk repeat it."""
 
 
-class Skim(NamedTuple):
-    """What skimming found."""
-
-    logits_BK: Tensor
-    """Of each document."""
-    chunks_BCK: Tensor
-    """What each chunk adds to them, chunks in the order of the text; zeros where there is none."""
-
-
-class ChunkReader(SavedReader, PreTrainedModel):
+class ChunkReader(ChunkKnobs, PreTrainedModel):
     """Any text encoder, read over the chunks of a document with an answer after each.
 
     `ChunkReader.from_classifier(classifier, special_tokens)` needs no training: it averages the

@@ -86,6 +86,11 @@ class EarlyExitConfig(PreTrainedConfig):
         self.criterion = self.criterion or ("confidence" if num_classes(self) > 1 else "window")
         self.check()
 
+    @property
+    def num_exits(self) -> int:
+        """E, the last exit included."""
+        return len(self.exit_layers or [])
+
     def check(self) -> None:
         """Raise ValueError unless the fields fit each other.
 
@@ -99,7 +104,7 @@ class EarlyExitConfig(PreTrainedConfig):
             check_in("learned_criteria", name, LEARNED_CRITERIA)
         if self.window_size < 2:
             raise ValueError(f"window_size ({self.window_size}) must be >= 2 exits")
-        num_exits = len(self.exit_layers or [])
+        num_exits = self.num_exits
         check_halting(self, num_exits)
         if self.problem_type == "multi_label_classification" or (
             self.problem_type == "regression" and num_classes(self) > 1

@@ -27,9 +27,9 @@ from ...handle import Handle
 from ...packed import Packed
 from ...stage import Stage
 from ..halting import certainty_rule, threshold_of
-from ..saved_reader import SavedReader
 from .configuration_early_exit import EarlyExitConfig
 from .depth_exit import DepthExit
+from .depth_knobs import DepthKnobs
 from .learned_criteria import LEARNED_CRITERIA, LearnedCriterion
 from .pruned_layers import PrunedLayers
 from .regimes import REGIMES, Regime, answers, exit_loss
@@ -69,7 +69,7 @@ class DepthAnswer(NamedTuple):
     """What it saw, `[D]`."""
 
 
-class EarlyExit(SavedReader, PreTrainedModel):
+class EarlyExit(DepthKnobs, PreTrainedModel):
     """Exits around any BERT-type `AutoModelForSequenceClassification`.
 
     `EarlyExit.from_classifier(classifier, exit_layers=[2, 4, 6])` wraps one; the exits start as

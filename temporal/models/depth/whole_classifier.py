@@ -6,7 +6,7 @@ B sequences, T tokens, K classes.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -61,9 +61,22 @@ class WholeClassifier(nn.Module):
         """The classifier without its wrappers."""
         return unwrapped(self.classifier)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> EarlyExitOutput:
-        """As `EarlyExit.forward` in evaluation."""
-        logits_BK = self._classify(input_ids, attention_mask)
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> EarlyExitOutput:
+        """As `EarlyExit.forward` in evaluation; each row is answered as `deepen` answers it."""
+        lengths = attention_mask.sum(1).tolist()
+        ids = [row_T[:length] for row_T, length in zip(input_ids.cpu(), lengths, strict=True)]
+        types = None
+        if token_type_ids is not None:
+            pairs = zip(token_type_ids.cpu(), lengths, strict=True)
+            types = [row_T[:length] for row_T, length in pairs]
+        logits: list[Tensor] = [torch.empty(0)] * len(ids)
+        for rows, inputs in self._batches(ids, types):
+            run = self._classify_padded if self.batching == "padded" else self._classify_even
+            for row, logits_K in zip(rows, run(*inputs), strict=True):
+                logits[row] = logits_K
+        logits_BK = torch.stack(logits)
         nothing = logits_BK.new_zeros(len(logits_BK), 0)
         return EarlyExitOutput(
             logits=logits_BK,
@@ -91,21 +104,10 @@ class WholeClassifier(nn.Module):
             thresholds: not used.
             types: `token_type_ids` of each sequence, int64 `[T]`; None: the model's own default.
         """
-        if types is not None and not self._takes_types:
-            types = None
-        if self.batching is None and len(ids) > 1:
-            self.batching = self._try_batching(ids, types)
         logits: list[Tensor] = [torch.empty(0)] * len(ids)
-        for rows in self._groups(ids):
-            columns = [ids] if types is None else [ids, types]
-            parts = [[column[row] for row in rows] for column in columns]
-            padded = [pad_sequence(part, batch_first=True) for part in parts]
-            lengths_B1 = torch.tensor([[len(ids[row])] for row in rows])
-            mask_BT = (torch.arange(padded[0].shape[1]) < lengths_B1).long()
+        for rows, inputs in self._batches(ids, types):
             stage = self.classify if self.batching == "padded" else self.classify_even
-            logits_BK = await stage(
-                padded[0], mask_BT, *padded[1:], rows=[owners[row] for row in rows]
-            )
+            logits_BK = await stage(*inputs, rows=[owners[row] for row in rows])
             for row, logits_K in zip(rows, logits_BK, strict=True):
                 logits[row] = logits_K
         layers = getattr(self.model.config, "num_hidden_layers", None) or 1
@@ -113,6 +115,22 @@ class WholeClassifier(nn.Module):
             DepthAnswer(check_finite(logits_K), 0, layers * len(row), (), logits_K[:0])
             for logits_K, row in zip(logits, ids, strict=True)
         ]
+
+    def _batches(
+        self, ids: list[Tensor], types: Sequence[Tensor] | None
+    ) -> Iterator[tuple[list[int], list[Tensor]]]:
+        """Rows that are computed together, with their ids, mask and perhaps types, padded."""
+        if types is not None and not self._takes_types:
+            types = None
+        if self.batching is None and len(ids) > 1:
+            self.batching = self._try_batching(ids, types)
+        for rows in self._groups(ids):
+            columns = [ids] if types is None else [ids, types]
+            parts = [[column[row] for row in rows] for column in columns]
+            padded = [pad_sequence(part, batch_first=True) for part in parts]
+            lengths_B1 = torch.tensor([[len(ids[row])] for row in rows])
+            mask_BT = (torch.arange(padded[0].shape[1]) < lengths_B1).long()
+            yield rows, [padded[0], mask_BT, *padded[1:]]
 
     def _groups(self, ids: list[Tensor]) -> list[list[int]]:
         """Which sequences are computed together."""

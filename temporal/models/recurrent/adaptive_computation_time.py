@@ -27,6 +27,7 @@ from .class_scores import ClassScores
 from .configuration import RecurrentConfig
 from .kernel_runs import kernels_apply, run_kernel
 from .readers import (
+    STOP_LEVELS,
     RecurrentReader,
     first_state,
     init_recurrent_weights,
@@ -74,6 +75,9 @@ class AdaptiveComputationTime(RecurrentReader, PreTrainedModel):
     config_class = AdaptiveComputationTimeConfig
     base_model_prefix = "adaptive_computation_time"
     policy_name = "halt"
+    # From 0.99 on, as it is trained: with more steps it computes more and answers worse, a weak
+    # full reading to compare with.
+    policy_levels = STOP_LEVELS[STOP_LEVELS.index(0.99) :]
 
     def __init__(self, config: AdaptiveComputationTimeConfig) -> None:
         super().__init__(config)

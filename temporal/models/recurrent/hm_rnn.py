@@ -29,6 +29,7 @@ from .class_scores import ClassScores
 from .configuration import RecurrentConfig
 from .kernel_runs import run_kernel
 from .readers import (
+    READ_LEVELS,
     RecurrentReader,
     init_recurrent_weights,
     plain_macs,
@@ -80,6 +81,9 @@ class HMRNN(RecurrentReader, PreTrainedModel):
 
     config_class = HMRNNConfig
     base_model_prefix = "hm_rnn"
+    # From 0.5 on, as it is trained: with more boundaries it computes more and answers worse, a weak
+    # full reading to compare with.
+    policy_levels = READ_LEVELS[READ_LEVELS.index(0.5) :]
 
     def __init__(self, config: HMRNNConfig) -> None:
         super().__init__(config)

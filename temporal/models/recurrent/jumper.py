@@ -33,6 +33,7 @@ from .configuration import RecurrentConfig
 from .kernel_runs import count_read, kernels_apply, run_kernel
 from .punctuation import SENTENCE_ENDS, token_ids, token_kinds
 from .readers import (
+    STOP_LEVELS,
     RecurrentOutput,
     RecurrentReader,
     first_state,
@@ -96,6 +97,7 @@ class Jumper(RecurrentReader, PreTrainedModel):
     config_class = JumperConfig
     base_model_prefix = "jumper"
     policy_name = "stop"
+    policy_levels = STOP_LEVELS
 
     def __init__(self, config: JumperConfig) -> None:
         super().__init__(config)

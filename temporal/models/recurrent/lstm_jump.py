@@ -7,6 +7,7 @@ B sources, T tokens, D embedding width, H state size, K classes, R tokens of a b
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ...kernels.table_cache import TableCache
 from ...kernels.tables import cell_tables, layer_tables
 from ...policies.reinforce import right_or_wrong
 from ...stage import Stage
+from ..policy_space import PolicySpace
 from .class_scores import ClassScores
 from .configuration import RecurrentConfig
 from .kernel_runs import kernels_apply, run_kernel
@@ -39,6 +41,8 @@ from .walks import Decisions, Walk, classify_walk, note_walk
 
 _MOST = 1_000_000
 _FEWEST = {"max_jumps": 0, "tokens_between_jumps": 1}
+_BLOCKS, _JUMPS = (40, 20, 10, 5), (40, 20, 10, 5, 2)
+"""Tokens between jumps, and jumps in a text, that are worth trying."""
 
 
 class LSTMJumpConfig(RecurrentConfig):
@@ -190,6 +194,12 @@ class LSTMJump(RecurrentReader, PreTrainedModel):
             raise ValueError(f"policy ({name!r}) needs a whole number, e.g. '{name}:10'")
         check_range(name, threshold, _FEWEST[name], _MOST)
         setattr(self.config, name, int(threshold))
+
+    def policy_space(self) -> PolicySpace:
+        """Two fields that together say how much is left out, in no order."""
+        pairs = [(self.config.max_tokens, 0), *itertools.product(_BLOCKS, _JUMPS)]
+        full, *others = ({"tokens_between_jumps": n, "max_jumps": jumps} for n, jumps in pairs)
+        return PolicySpace(full=full, cheaper=lambda _: others, ordered=False)
 
     # Inference -----------------------------------------------------------------------------------
 

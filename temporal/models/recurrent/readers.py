@@ -25,9 +25,16 @@ from transformers.utils import ModelOutput
 from ...checks import check_finite, check_in, check_range, count_tokens, num_classes
 from ...handle import Handle
 from ...kernels import NUM_GATES, State, dense_states
+from ..policy_space import PolicySpace
 from ..saved_reader import SavedReader
 from .kernel_runs import kernels_apply
 
+_ABOUT_HALF = (0.4, 0.43, 0.46, 0.48, 0.5, 0.52, 0.55)
+READ_LEVELS = (0.0, 0.1, 0.2, 0.3, 0.35, *_ABOUT_HALF, 0.6, 0.65, 0.7, 0.8, 0.9)
+"""Thresholds of reading, densest about 0.5, where most tokens' probabilities lie."""
+_TO_UNSURE = (0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.0)
+STOP_LEVELS = (1.0, 0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, *_TO_UNSURE)
+"""Thresholds of stopping."""
 Dense = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
@@ -54,6 +61,12 @@ class RecurrentReader(SavedReader):
     """False: read without the compiled kernel on a CPU, too (to compare)."""
     policy_name = "read"
     """The policy that `set_policy` knows; the configuration has its threshold."""
+    policy_levels: tuple[float, ...] = READ_LEVELS
+    """Thresholds to try, the one that reads everything first, each reading less."""
+
+    def policy_space(self) -> PolicySpace:
+        """The threshold of the policy."""
+        return PolicySpace.of_field(f"{self.policy_name}_threshold", self.policy_levels)
 
     def set_policy(self, name: str, threshold: float | None) -> None:
         """Set the configuration's threshold: `set_policy("read", 0.6)` for `read_threshold`.

@@ -1,38 +1,48 @@
 """Read any video classifier adaptively, without training: clip by clip, until it is certain.
 
 The answer is the running mean of the classifier's probabilities; reading halts when that mean is
-certain or the budget of clips is spent. As a whole, without clips to choose from, it is the
-transformers pipeline: the frames that this takes, and its scores. `ChunkReader` does the same
-with chunks of a text, and FrameExit's training-free form with single frames.
+certain or the share of clips that may be read is spent. As a whole, without clips to choose from,
+it is the transformers pipeline: the frames that this takes, and its scores. `ChunkReader` does the
+same with chunks of a text, and FrameExit's training-free form with single frames.
 
 B videos, F frames of a clip, A answers so far, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoModelForVideoClassification, PreTrainedModel
+from transformers.utils import ModelOutput
 
+from ...backbones.image import describe
 from ...backbones.pixels import ProcessorPixels
-from ...checks import check_finite, check_range, check_threshold, chooses_one_class
+from ...backbones.processors import describe_processor
+from ...checks import check_finite, check_range, check_threshold, chooses_one_class, num_classes
 from ...handle import Handle
 from ...policies import read as read_policies
 from ...policies.halt import criterion
+from ...source import Source
 from ...stage import Stage
 from ..chunks.chunk_pooling import MeanPooling
-from ..reader import Reader
+from ..every_exit import EveryExit, exit_space
+from ..halting import certainty_reached, set_criterion
+from ..policy_space import PolicySpace
+from ..saved_reader import SavedReader
+from .configuration_clip_reader import ClipReaderConfig
+from .dense_videos import ask_videos
 from .reading import Groups
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningMeanPolicy:
-    """When a `ClipReader` stops."""
+    """When a `ClipReader` stops: what its configuration says, with one threshold for all clips."""
 
     criterion: str = "confidence"
     """One of `temporal.policies.halt.CRITERIA`, asked of the running mean."""
@@ -46,58 +56,79 @@ class RunningMeanPolicy:
         check_threshold(self.criterion, self.threshold)
         check_range("budget", self.budget, 0.0, 1.0)
 
-    def halts(self, past_ABK: Tensor) -> Tensor:
-        """Where to halt, bool `[B]`, from the answers so far."""
-        if self.threshold is None:
-            return torch.zeros(past_ABK.shape[1], dtype=torch.bool)
-        return criterion(self.criterion)(past_ABK) >= self.threshold
+
+@dataclass
+class ClipReaderOutput(ModelOutput):
+    """What `ClipReader.forward` returns."""
+
+    loss: Tensor | None = None
+    """Mean cross-entropy over the answers, a scalar."""
+    logits: Tensor | None = None
+    """The last answer's, `[B, K]`."""
+    exit_logits: Tensor | None = None
+    """All answers', `[B, A, K]`."""
 
 
-_LENGTHS = ("num_frames", "frames_per_clip")
-_SIZES = ("image_size", "crop_size")
-"""What families call the frames of a clip and their size."""
-
-
-class ClipReader(Reader):
+class ClipReader(SavedReader, PreTrainedModel):
     """A video classifier (VideoMAE, ViViT, TimeSformer, V-JEPA 2 ...) read clip by clip.
 
+    `ClipReader.from_classifier(classifier, num_clips=4)` needs no training.
+
     Args:
-        classifier: any `AutoModelForVideoClassification`.
-        num_clips: clips that cover a video when nothing halts; None: the one clip that the
-            pipeline of transformers takes: the video's first frames, or frames from all over it
-            where the processor is one of videos.
-        sampling_rate: frames from one frame of a clip to the next.
-        num_frames: frames of a clip; default: the configuration's.
-        processor: what came with the checkpoint, see `ProcessorPixels`; None: frames are scaled
-            to the configuration's image size while they are decoded, and normalised by
-            pixel_mean, pixel_std: of the 0-255 pixels, three channels each.
+        config: see `ClipReaderConfig`; or a classifier as for `from_classifier`, with its options.
+        classifier: used as it is; default: a new one.
+        processor: what came with the classifier's checkpoint, see `ProcessorPixels`.
+        **options: of `from_classifier`.
     """
 
+    config_class = ClipReaderConfig
+    base_model_prefix = "clip_reader"
+    main_input_name = "pixel_values"
     unit = "frame"
 
     def __init__(
         self,
-        classifier: PreTrainedModel,
-        *,
-        num_clips: int | None = 4,
-        sampling_rate: int = 4,
-        num_frames: int | None = None,
+        config: Any,
+        classifier: nn.Module | None = None,
         processor: Any = None,
-        pixel_mean: Sequence[float] = (127.5, 127.5, 127.5),
-        pixel_std: Sequence[float] = (127.5, 127.5, 127.5),
+        **options: Any,
     ) -> None:
-        self.classifier: Any = classifier.eval()
-        self.config = classifier.config
-        self.num_clips = num_clips
-        self.sampling_rate = sampling_rate
-        self.num_frames = num_frames or _first_of(self.config, _LENGTHS) or 16
+        if not isinstance(config, ClipReaderConfig):
+            config, classifier = _described(config, processor, options), config
+        super().__init__(config)
+        if classifier is None:
+            own = config.classifier_config()
+            self.classifier: Any = AutoModelForVideoClassification.from_config(own)
+        else:
+            for module in classifier.modules():
+                module._is_hf_initialized = True  # type: ignore[assignment]  # keep its weights
+            self.classifier = classifier.eval()
+        processor = processor or config.processor
         self.pixels = None
         if processor is not None:
-            self.pixels = ProcessorPixels(processor, classifier, clips=True)
-        self.pixel_mean, self.pixel_std = tuple(pixel_mean), tuple(pixel_std)
-        self.policy = RunningMeanPolicy()
+            self.pixels = ProcessorPixels(processor, self.classifier, clips=True)
+        one_answer = chooses_one_class(config)
+        self.mean = MeanPooling(num_classes(config), one_answer=one_answer)
         self.prepare = Stage(self._prepare, name="pixels")
         self.classify = Stage(self._classify, name="classify")
+        self.post_init()
+        self.eval()
+
+    @classmethod
+    def from_classifier(
+        cls, classifier: PreTrainedModel, processor: Any = None, **config: Any
+    ) -> ClipReader:
+        """Read a video classifier, which becomes a part of the reader and is not copied.
+
+        Args:
+            classifier: any `AutoModelForVideoClassification`.
+            processor: the processor that came with it, which then sees whole frames.
+            **config: fields of `ClipReaderConfig`, e.g. `num_clips=4`.
+        """
+        return cls(_described(classifier, processor, config), classifier, processor)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        self.classifier._init_weights(module)  # all parts are its own
 
     def _prepare(self, frames_BFCHW: Tensor) -> tuple[Tensor, ...]:
         assert self.pixels is not None
@@ -108,43 +139,106 @@ class ClipReader(Reader):
         if self.pixels is not None:
             return self.pixels.call(self.classifier, inputs)
         frames_BFCHW = inputs[0].to(self.classifier.device, self.classifier.dtype)
-        mean_C11 = frames_BFCHW.new_tensor(self.pixel_mean)[:, None, None]
-        std_C11 = frames_BFCHW.new_tensor(self.pixel_std)[:, None, None]
+        mean_C11 = frames_BFCHW.new_tensor(self.config.pixel_mean)[:, None, None]
+        std_C11 = frames_BFCHW.new_tensor(self.config.pixel_std)[:, None, None]
         pixels = (frames_BFCHW - mean_C11) / std_C11
         return self.classifier(pixels, return_dict=True).logits
 
-    def set_budget(self, budget: float) -> None:
-        """Read at most this share of the clips."""
-        self.policy = replace(self.policy, budget=budget)
+    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ClipReaderOutput:
+        """Answer after every clip (training, and the dense reference for `read`).
+
+        Args:
+            pixel_values: `[B, A, F, 3, H, W]`, clips in reading order, 0 to 255, any dtype.
+            labels: int64 `[B]`.
+        """
+        state, answers = None, []
+        for frames_BFCHW in pixel_values.unbind(1):
+            inputs = (frames_BFCHW,) if self.pixels is None else self._prepare(frames_BFCHW)
+            logits_BK = self._classify(*inputs).float()
+            state, answer_BK = self._vote(state, logits_BK)
+            answers.append(answer_BK)
+        loss = None
+        if labels is not None:
+            losses = [F.cross_entropy(answer_BK, labels) for answer_BK in answers]
+            loss = torch.stack(losses).mean()
+        return ClipReaderOutput(loss=loss, logits=answers[-1], exit_logits=torch.stack(answers, 1))
+
+    def _vote(self, state: Tensor | None, logits_BK: Tensor) -> tuple[Tensor, Tensor]:
+        """The running mean with one more clip: its state, and the answer `[B, K]`."""
+        if state is None:
+            state = self.mean.start(None, len(logits_BK)).to(logits_BK.device)
+        return self.mean.vote(state, logits_BK)
+
+    # What may be turned --------------------------------------------------------------------------
+
+    @property
+    def policy(self) -> RunningMeanPolicy:
+        """When it stops."""
+        config = self.config
+        level = config.thresholds[0] if config.thresholds else None
+        return RunningMeanPolicy(
+            criterion=config.criterion, threshold=level, budget=config.max_share
+        )
+
+    def set_budget(self, budget: float) -> dict[str, Any] | None:
+        """As `Reader.set_budget`; an uncalibrated reader reads that share of the clips."""
+        if self.config.operating_points:
+            return super().set_budget(budget)
+        check_range("budget", budget, 0.0, 1.0)
+        self.config.max_share = budget
+        return None
 
     def set_policy(self, name: str, threshold: float | None) -> None:
         """Halt when the running mean reaches the criterion's threshold."""
-        self.policy = replace(self.policy, criterion=name, threshold=threshold)
+        set_criterion(self.config, name, threshold)
+
+    def policy_space(self) -> PolicySpace:
+        """One threshold for all clips."""
+        alone = None
+        if self.config.num_exits == 1:
+            alone = (
+                f"num_clips ({self.config.num_clips}) is one clip, after which nothing is left to "
+                "halt: there is nothing to calibrate; read the classifier in several clips"
+            )
+        return exit_space(self.config, closed_because=alone, max_share=1.0)
+
+    @torch.inference_mode()
+    def answers(self, sources: Iterable[Source], *, batch_size: int = 32) -> EveryExit:
+        """The running mean after every clip of videos, one after the other; all cost alike."""
+        return ask_videos(self, sources, self._read_all)
+
+    def _read_all(self, video: Any) -> dict[str, Tensor]:
+        clips = [frames for _, frames in self.clips(len(video))]
+        pixels = [video.read(frames, size=self._size()) for frames in clips]
+        return {"pixel_values": torch.stack(pixels)[None]}
+
+    # Inference -----------------------------------------------------------------------------------
 
     def clip(self, centre: int, num_frames: int) -> list[int]:
         """Frames of the clip around a frame, kept inside the video; a short video repeats its last.
 
         9 frames, 4 of them 2 apart around 4:   . x . x . x . x .
         """
-        length, rate = self.num_frames, self.sampling_rate
+        length, rate = self.config.num_frames, self.config.sampling_rate
         start = centre - (length - 1) * rate // 2
         start = max(0, min(start, num_frames - 1 - (length - 1) * rate))
         return [min(start + k * rate, num_frames - 1) for k in range(length)]
 
     def whole(self, num_frames: int) -> list[int]:
         """Frames that the pipeline of transformers takes; a short video repeats its last."""
+        length = self.config.num_frames
         if self.pixels is not None and self.pixels.of_videos:
-            return self.pixels.sample(num_frames, self.num_frames)
-        last = self.num_frames * self.sampling_rate - 1
-        frames = np.linspace(0, last, num=self.num_frames, dtype=np.int64)
+            return self.pixels.sample(num_frames, length)
+        last = length * self.config.sampling_rate - 1
+        frames = np.linspace(0, last, num=length, dtype=np.int64)
         return [min(int(frame), num_frames - 1) for frame in frames]
 
     def clips(self, num_frames: int) -> list[tuple[int, list[int]]]:
         """All clips of a video in reading order, each with the frame by which it is known."""
-        if self.num_clips is None:
+        if self.config.num_clips is None:
             whole = self.whole(num_frames)
             return [(whole[-1], whole)]
-        centres = read_policies.coarse_to_fine(num_frames, self.num_clips)
+        centres = read_policies.coarse_to_fine(num_frames, self.config.num_clips)
         return [(centre, self.clip(centre, num_frames)) for centre in centres]
 
     async def read(self, video: Handle) -> Tensor:
@@ -153,18 +247,16 @@ class ClipReader(Reader):
         A frame that cannot be read is seen as the nearest one of its clip, and reported.
         """
         clips = self.clips(await video.open())
-        allowed = clips[: read_policies.num_allowed(len(clips), self.policy.budget)]
+        allowed = clips[: read_policies.num_allowed(len(clips), self.config.max_share)]
         halted = len(allowed) < len(clips)
         past: list[Tensor] = []
+        state = None
         async for group in Groups(video, [frames for _, frames in allowed], size=self._size()):
             logits_1K = check_finite((await self._logits(group.filled())).float())
-            if not past:
-                mean = MeanPooling(logits_1K.shape[1], one_answer=chooses_one_class(self.config))
-                state = mean.start(None, 1).to(logits_1K.device)
-            state, answer_1K = mean.vote(state, logits_1K)
+            state, answer_1K = self._vote(state, logits_1K)
             past.append(answer_1K)
             centre = clips[group.number][0]
-            if not group.is_last and bool(self.policy.halts(torch.stack(past))):
+            if not group.is_last and bool(certainty_reached(self.config, torch.stack(past))):
                 halted = True
                 break
         if halted:
@@ -174,10 +266,7 @@ class ClipReader(Reader):
 
     def _size(self) -> tuple[int, int] | None:
         """(height, width) at which frames are read; None: whole, for the processor."""
-        if self.pixels is not None:
-            return None
-        side: Any = _first_of(self.config, _SIZES) or 224
-        return (side, side) if isinstance(side, int) else tuple(side)
+        return self.config.frame_size if self.pixels is None else None
 
     async def _logits(self, frames_FCHW: Tensor) -> Tensor:
         """The classifier's logits `[1, K]` for a clip."""
@@ -186,5 +275,14 @@ class ClipReader(Reader):
         return await self.classify(*await self.prepare(frames_FCHW[None]))
 
 
-def _first_of(config: Any, names: Sequence[str]) -> Any:
-    return next((value for name in names if (value := getattr(config, name, None))), None)
+def _described(classifier: Any, processor: Any, options: dict[str, Any]) -> ClipReaderConfig:
+    """The configuration of a reader around a classifier."""
+    own = classifier.config
+    named = ("id2label", "label2id") if own.id2label else ("num_labels",)
+    fields = {name: getattr(own, name) for name in (*named, "problem_type")}
+    if processor is not None:
+        fields["processor"] = describe_processor(processor)
+    for name in ("pixel_mean", "pixel_std"):
+        if options.get(name) is not None:
+            options = {**options, name: list(options[name])}
+    return ClipReaderConfig(classifier=describe(classifier), **fields | options)

@@ -80,4 +80,9 @@ class FrameExitConfig(PreTrainedConfig):
         check_range("num_frames", self.num_frames, 1, 10_000)
         check_range("min_frames", self.min_frames, 1, self.num_frames)
         check_range("snap_share", self.snap_share, 0.0, 1.0)
-        check_halting(self, self.num_frames)
+        check_halting(self, self.num_exits)
+
+    @property
+    def num_exits(self) -> int:
+        """One after each frame."""
+        return self.num_frames

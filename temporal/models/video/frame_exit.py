@@ -31,8 +31,8 @@ from ...policies.halt import LearnedGate
 from ...stage import Stage
 from ..depth.standardised_exit import StandardisedExit
 from ..halting import certainty_reached
-from ..saved_reader import SavedReader
 from .configuration_frame_exit import FrameExitConfig
+from .frame_knobs import FrameKnobs
 from .frame_votes import answer_of, votes
 from .pooling import POOLINGS, pooled_size
 from .reading import Groups
@@ -52,7 +52,7 @@ class FrameExitOutput(ModelOutput):
     """`[B, S - 1]`, positive where the gate would halt; None without a gate."""
 
 
-class FrameExit(SavedReader, PreTrainedModel):
+class FrameExit(FrameKnobs, PreTrainedModel):
     """Any image backbone, read over frames with an exit after each.
 
     `FrameExit.from_classifier(image_classifier)` needs no training: it averages the classifier's

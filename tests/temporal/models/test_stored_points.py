@@ -24,6 +24,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "early_exit": {"encoder": BERT},
     "chunk_reader": {"encoder": EARLY_EXIT},
     "frame_exit": {"num_frames": 3},
+    "clip_reader": {"num_clips": 3},
 }
 SHARES = ("read_threshold", "stop_threshold", "halt_threshold", "max_share")
 GOOD: dict[str, list[Any]] = {

@@ -1,0 +1,1 @@
+"""Calibrating a reader on held-out inputs, and checking what was certified on new ones."""

@@ -1,0 +1,85 @@
+"""What a calibration and a check may be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass
+class CalibrationOptions:
+    """To what to calibrate."""
+
+    max_drop: float | None = field(
+        default=None,
+        metadata={"help": "Largest accuracy drop against reading everything, 0 to 1, certified."},
+    )
+    measured: bool = field(
+        default=False,
+        metadata={"help": "With --max_drop: by the measured drop instead, which promises nothing."},
+    )
+    budget: float | None = field(
+        default=None, metadata={"help": "Share of the full cost that may be spent, 0 to 1."}
+    )
+    budget_cost: float | None = field(
+        default=None, metadata={"help": "Mean cost of a source that may be spent, in --cost_unit."}
+    )
+    cost_unit: Literal["macs", "ms"] = field(
+        default="macs",
+        metadata={"help": "Multiply-accumulates, or milliseconds on this machine at --batch_size."},
+    )
+    risk: Literal["accuracy_drop", "lost_answers", "disagreement"] = field(
+        default="accuracy_drop",
+        metadata={"help": "What the bounds bound; without labels it is disagreement."},
+    )
+    confidence: float = field(default=0.95, metadata={"help": "Of the bounds."})
+    criterion: str | None = field(default=None, metadata={"help": "Default: the reader's."})
+    per_exit: bool = field(
+        default=False, metadata={"help": "Search a threshold for each exit; default: one for all."}
+    )
+    temperature_scaling: bool = field(
+        default=False, metadata={"help": "Fit a temperature for each exit first."}
+    )
+    choose_share: float = field(
+        default=0.33,
+        metadata={
+            "help": "Share of the rows that thresholds are searched, temperatures fitted or "
+            "unordered policies sorted on; the bounds are from the others. Else all rows test."
+        },
+    )
+    cost_samples: int = field(
+        default=256, metadata={"help": "Readers with exits: inputs that costs are measured on."}
+    )
+    num_levels: int = field(
+        default=8, metadata={"help": "chunk_reader: thresholds of each kind that are combined."}
+    )
+    num_points: int = field(default=20, metadata={"help": "Operating points to store at most."})
+
+    def __post_init__(self) -> None:
+        if not 0 < self.choose_share < 1:
+            raise ValueError(
+                f"--choose_share ({self.choose_share}) must be between 0 and 1, both excluded: "
+                "some rows choose and the others test, 0.33 by default"
+            )
+        if self.measured and self.max_drop is None:
+            raise ValueError(
+                "--measured (True) says how --max_drop is met: give --max_drop, or leave it out"
+            )
+        goals = (self.max_drop, self.budget, self.budget_cost)
+        if sum(goal is not None for goal in goals) != 1:
+            raise ValueError("give one of --max_drop, --budget and --budget_cost")
+
+
+@dataclass
+class CheckOptions:
+    """Which operating point to check."""
+
+    budget: float | None = field(default=None, metadata={"help": "Default: the reader's own."})
+    max_drop: float | None = field(default=None, metadata={"help": "Default: the reader's own."})
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and self.max_drop is not None:
+            raise ValueError(
+                f"--budget ({self.budget}) and --max_drop ({self.max_drop}) name different points: "
+                "give one of them, or neither for the reader's own"
+            )

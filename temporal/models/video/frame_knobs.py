@@ -1,0 +1,47 @@
+"""What may be turned on a `FrameExit`: the certainty at which its exits answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...source import Source
+from ..every_exit import EveryExit, exit_space
+from ..policy_space import PolicySpace
+from ..saved_reader import SavedReader
+from .dense_videos import ask_videos
+
+
+class FrameKnobs(SavedReader):
+    """Mixed into a reader with an exit after each frame."""
+
+    def policy_space(self) -> PolicySpace:
+        """One threshold for all exits, from the first that may answer on."""
+        config: Any = self.config  # type: ignore[attr-defined]  # the model has it
+        closed = None
+        if config.gate:
+            closed = "gate (True) halts without thresholds: there is nothing to calibrate"
+        elif config.min_frames == config.num_frames:
+            closed = (
+                f"min_frames ({config.min_frames}) are all that are read: no exit before the last "
+                "may answer, and there is nothing to calibrate"
+            )
+        return exit_space(config, min_exit=config.min_frames - 1, closed_because=closed)
+
+    @torch.inference_mode()
+    def answers(self, sources: Iterable[Source], *, batch_size: int = 32) -> EveryExit:
+        """What all exits say of videos, one after the other; all cost alike."""
+        model: Any = self
+        config = model.config
+        size = (config.image_size,) * 2 if model.pixels is None else None  # None: whole
+
+        def read(video: Any) -> dict[str, Tensor]:
+            count = len(video)
+            frames = model.plan(count, video.index.keyframes)
+            times = torch.tensor([[frame / count for frame in frames]])
+            return {"pixel_values": video.read(frames, size=size)[None], "times": times}
+
+        return ask_videos(model, sources, read, min_exit=config.min_frames - 1)
