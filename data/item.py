@@ -20,6 +20,11 @@ InputReason = Literal[
     "unsupported_input",
 ]
 
+NOTHING_THERE: frozenset[InputReason] = frozenset(
+    {"bad_table", "not_found", "not_regular_file", "path_not_allowed", "unsupported_input"}
+)
+"""Of what was named as a whole, rather than of one of its rows."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputError:

@@ -15,19 +15,33 @@ from .pipeline import pipeline as pipeline
 
 if TYPE_CHECKING:
     from .base import Pipeline as Pipeline
+    from .jobs.job import run as run
+    from .jobs.manifest import OutputRefused as OutputRefused
+    from .jobs.manifest import RunManifest as RunManifest
+    from .jobs.store.ledger import CommitError as CommitError
+    from .jobs.store.ledger import read_rows as read_rows
+    from .jobs.summary import Summary as Summary
     from .reading import Reading as Reading
     from .reading import ReadingError as ReadingError
+    from .reading import ReadingFailed as ReadingFailed
     from .tasks.text_classification import TextClassificationPipeline as TextClassificationPipeline
     from .tasks.video_classification import (
         VideoClassificationPipeline as VideoClassificationPipeline,
     )
 
 _NAMES = {
+    "CommitError": ".jobs.store.ledger",
+    "OutputRefused": ".jobs.manifest",
     "Pipeline": ".base",
     "Reading": ".reading",
     "ReadingError": ".reading",
+    "ReadingFailed": ".reading",
+    "RunManifest": ".jobs.manifest",
+    "Summary": ".jobs.summary",
     "TextClassificationPipeline": ".tasks.text_classification",
     "VideoClassificationPipeline": ".tasks.video_classification",
+    "read_rows": ".jobs.store.ledger",
+    "run": ".jobs.job",
 }
 __getattr__ = exports(__name__, _NAMES)
 

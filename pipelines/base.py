@@ -18,13 +18,13 @@ from temporal.trace import Trace
 from .device import pick_device
 from .inputs import items_of
 from .loading.loaded_model import LoadedModel
+from .reading import OnError as OnError
 from .reading import Reading, ReadingError, ReadingFailed
 from .reading_errors import describe_error
 from .scores import FunctionToApply, best_classes, check_function, class_scores, name_of
 from .threads import with_threads
 
 Order = Literal["input", "completed"]
-OnError = Literal["raise", "record", "skip"]
 
 
 class Pipeline:

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from temporal.trace import Trace
 
+OnError = Literal["raise", "record", "skip"]
+"""What becomes of a bad input: an exception, a result that says why, or nothing."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadingError:
@@ -53,9 +56,22 @@ class Reading:
 
 
 class ReadingFailed(RuntimeError):
-    """An input could not be read, and `on_error="raise"`. `.reading` holds its reading."""
+    """An input could not be read, and `on_error="raise"`.
 
-    def __init__(self, reading: Reading) -> None:
+    Args:
+        reading: The input's.
+        next_step: What the caller may do, for the message.
+    """
+
+    reading: Reading
+    """The reading, with its error."""
+
+    def __init__(self, reading: Reading, next_step: str = "") -> None:
         assert reading.error is not None
-        super().__init__(f"{reading.id}: {reading.error.reason}: {reading.error.message}")
+        message = f"{reading.id}: {reading.error.reason}: {reading.error.message}"
+        super().__init__(f"{message}; {next_step}" if next_step else message)
         self.reading = reading
+        self.next_step = next_step
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.reading, self.next_step)

@@ -7,41 +7,28 @@ from typing import Any
 import torch
 
 from temporal.checks import NonFiniteError
-from temporal.data import TextError, VideoError
+from temporal.data import InputError, TextError, VideoError
+from temporal.data.decode.errors import OPEN_REASONS
 
 from .reading import ReadingError
 
-_OPEN_REASONS = frozenset(
-    {
-        "not_media",
-        "not_video",
-        "no_video_stream",
-        "truncated_header",
-        "too_large",
-        "path_not_allowed",
-        "not_regular_file",
-        "not_found",
-        "unsupported_codec",
-    }
-)
 
-
-class InputFailed(Exception):
+class ItemError(Exception):
     """An item that `collect` could not turn into an input."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+    def __init__(self, error: InputError) -> None:
+        super().__init__(error.message)
+        self.reason = error.reason
 
 
 def describe_error(error: Exception) -> ReadingError:
     """Say of any exception where it belongs, in one word and one sentence."""
     message = " ".join(str(error).split()).removeprefix(f"{getattr(error, 'reason', None)}: ")
     message = message[:500] or type(error).__name__
-    if isinstance(error, InputFailed):
+    if isinstance(error, ItemError):
         return ReadingError(stage="input", reason=error.reason, message=message)
     if isinstance(error, VideoError):
-        stage: Any = "open" if error.reason in _OPEN_REASONS else "decode"
+        stage: Any = "open" if error.reason in OPEN_REASONS else "decode"
         return ReadingError(stage=stage, reason=error.reason, message=message)
     if isinstance(error, TextError):
         return ReadingError(stage="tokenize", reason=error.reason, message=message)

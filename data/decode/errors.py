@@ -22,6 +22,21 @@ Reason = Literal[
     "oom",
 ]
 
+OPEN_REASONS: frozenset[Reason] = frozenset(
+    {
+        "not_media",
+        "not_video",
+        "no_video_stream",
+        "truncated_header",
+        "too_large",
+        "path_not_allowed",
+        "not_regular_file",
+        "not_found",
+        "unsupported_codec",
+    }
+)
+"""Of a video that cannot be opened; the others come while it is decoded."""
+
 REASONS: frozenset[str] = frozenset(get_args(Reason))
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ...data.item import NOTHING_THERE
 from ..jobs.manifest import MANIFEST_NAME, OLD_MANIFEST_NAME, RunManifest
 from ..jobs.store.lock import RankLock
 from .faults import UsageFault
@@ -15,14 +16,6 @@ from .faults import UsageFault
 _FEW = 32
 # A row that is a mapping, in a file (then its line goes before) or not.
 _LACKS_COLUMN = re.compile(r"(^|: )no (column|id) ")
-_STRUCTURAL = {
-    "bad_table",
-    "not_found",
-    "not_regular_file",
-    "path_not_allowed",
-    "unsupported_input",
-}
-
 _MANIFESTS = (MANIFEST_NAME, OLD_MANIFEST_NAME)
 _OF_A_RUN = ("part-", ".part-", "..part-", ".rank-", ".damaged-", f".{MANIFEST_NAME}")
 """How the names of all other files begin that runs write, torn ones included."""
@@ -47,7 +40,7 @@ def check_inputs(items: Iterable[Any]) -> None:
 
 def _cannot_work(error: Any) -> bool:
     lacks_column = error.reason == "bad_row" and _LACKS_COLUMN.search(error.message)
-    return error.reason in _STRUCTURAL or bool(lacks_column)
+    return error.reason in NOTHING_THERE or bool(lacks_column)
 
 
 def check_overwrite(directory: Path) -> None:

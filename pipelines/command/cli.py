@@ -18,6 +18,8 @@ from typing import Annotated, Literal
 
 import typer
 
+import temporal
+
 from ..jobs.stop import exit_on_signal
 from ..jobs.streams import forgive_closed_streams
 from .faults import UsageFault, faults
@@ -26,11 +28,29 @@ Task = Literal["video-classification", "text-classification"]
 
 app = typer.Typer(
     name="temporal",
-    help="Read videos and texts in part: skip what does not matter, halt when certain.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"temporal {temporal.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Read videos and texts in part: skip what does not matter, halt when certain."""
+
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 MaxPixels = Annotated[

@@ -17,7 +17,7 @@ import temporal
 
 from ...data import collect
 from ..display.report import print_all, summary_table
-from ..jobs.job import InputFailed, OnError, known_targets, run
+from ..jobs.job import known_targets, run
 from ..jobs.manifest import RunManifest, check_output
 from ..jobs.ranks import RankMissing, Ranks, WaitStopped
 from ..jobs.run_contents import as_before, contents, is_same_place
@@ -25,6 +25,7 @@ from ..jobs.shares import told
 from ..jobs.stop import end_at_once, stop_on_signal
 from ..jobs.store.ledger import CommitError, read_rows
 from ..jobs.summary import SUMMARY_COLUMNS, Summary, summarize
+from ..reading import OnError, ReadingFailed
 from .checks import check_inputs, check_overwrite, remove_run
 from .faults import StoppedFault, UsageFault
 
@@ -164,7 +165,7 @@ def run_command(request: RunRequest) -> int:
             )
         except CommitError as error:
             raise StoppedFault(str(error)) from error
-        except InputFailed as error:
+        except ReadingFailed as error:
             typer.echo(f"error: {error}", err=True)
             return _BAD_INPUTS
         if summary.stopped:

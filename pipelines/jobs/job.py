@@ -9,9 +9,10 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..reading import Reading
+from ..reading import OnError as OnError
+from ..reading import Reading, ReadingFailed
 from .manifest import RunManifest, adopt_run, open_run
 from .row import row_of, row_schema, spans_value, storable
 from .shares import OtherShares
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
 
     from ...data.collection import Item
 
-OnError = Literal["raise", "record", "skip"]
-
 # A video's row stands for seconds of work, a text's for milliseconds.
 _VIDEO_ROWS_PER_PART = 32
 _TEXT_ROWS_PER_PART = 256
 # A row lists its units: some 40 bytes each, and 250 with the characters of each.
 _MOST_UNITS_HELD = 1_000_000
+
+
+InputFailed = ReadingFailed  # its name here before
 
 
 class Readable(Protocol):
@@ -52,10 +54,6 @@ class Readable(Protocol):
     def read(self, inputs: Iterable[Any], **options: Any) -> Iterator[Reading]:
         """Read lazily: one reading per input, errors included (`on_error="record"`)."""
         ...
-
-
-class InputFailed(RuntimeError):
-    """An input could not be read, and the run was asked to stop there (`on_error="raise"`)."""
 
 
 @dataclass
@@ -120,7 +118,7 @@ def run(
 
     Raises:
         OutputRefused: `output` is not empty, or its run has another configuration.
-        InputFailed: a bad input with `on_error="raise"`; what was finished is committed.
+        ReadingFailed: a bad input with `on_error="raise"`; what was finished is committed.
         CommitError: the disk refused; what was committed before is safe and resumable.
     """
     if on_error not in ("raise", "record", "skip"):
@@ -244,9 +242,9 @@ class _Job:
             self.stopped = True
             return
         if reading.error is not None and self.on_error == "raise":
-            raise InputFailed(
-                f"{reading.id}: {reading.error.reason}: {reading.error.message}; resume with "
-                "on_error='record' (--resume --on-error record) to go on past it"
+            raise ReadingFailed(
+                reading,
+                "resume with on_error='record' (--resume --on-error record) to go on past it",
             )
         dense_macs = self._dense_macs_of(reading)
         if reading.error is not None and self.on_error == "skip":

@@ -14,7 +14,7 @@ from temporal.engine import Engine, Outcome
 from ..base import Pipeline
 from ..inputs import how_many
 from ..reading import Reading, ReadingError, ReadingFailed
-from ..reading_errors import InputFailed
+from ..reading_errors import ItemError
 
 _WINDOW_BATCHES = 8
 """Batches that are tokenized and sorted by length together, so that cohorts need little padding."""
@@ -163,7 +163,7 @@ class TextClassificationPipeline(Pipeline):
                 if item.error is None:
                     good.append((position, item))
                 else:
-                    fail(position, item.id, InputFailed(item.error.reason, item.error.message))
+                    fail(position, item.id, ItemError(item.error))
             limit = self.max_tokens
             documents = Document.batch(
                 [item.value for _, item in good],

@@ -20,7 +20,7 @@ from temporal.trace import Trace
 from ..base import Pipeline
 from ..inputs import how_many
 from ..reading import Reading
-from ..reading_errors import InputFailed
+from ..reading_errors import ItemError
 from .video_inputs import with_frames
 
 _DECODE_THREADS = 2
@@ -161,7 +161,7 @@ class VideoClassificationPipeline(Pipeline):
     ) -> Iterator[Any]:
         for position, item in items:
             if item.error is not None:
-                fail(position, item.id, InputFailed(item.error.reason, item.error.message))
+                fail(position, item.id, ItemError(item.error))
                 continue
             if is_open_source(item.value):
                 yield pair(position, Borrowed(item.value, item.id))

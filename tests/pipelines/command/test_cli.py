@@ -50,6 +50,17 @@ def ids(output: Path) -> list[str]:
     return [row["id"] for row in read_rows(output)]
 
 
+def test_the_version_is_told() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"temporal {temporal.__version__}\n")
+
+
+def test_the_package_is_the_command() -> None:
+    command = [sys.executable, "-m", "temporal", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+    assert (done.returncode, done.stdout) == (0, f"temporal {temporal.__version__}\n")
+
+
 def test_all_inputs_ok(reviews: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     result = temporal_run(reviews, "--output", output, "--top-k", 2, "--budget", 0.5)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import temporal
+from temporal.pipelines import ReadingFailed
 from temporal.pipelines.jobs.job import InputFailed, run
 from temporal.pipelines.jobs.manifest import MANIFEST_NAME, OutputRefused
 from temporal.pipelines.jobs.row import row_schema
@@ -202,8 +203,12 @@ def test_a_bad_input_can_be_skipped_and_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_a_bad_input_can_end_the_run_and_what_was_finished_stays(tmp_path: Path) -> None:
-    with pytest.raises(InputFailed, match="item-9: empty_input: item 9 is empty"):
+    with pytest.raises(
+        ReadingFailed, match="item-9: empty_input: item 9 is empty; resume"
+    ) as caught:
         run(FakePipe(), numbered_items(20), tmp_path, on_error="raise", progress=False)
+    assert caught.value.reading.id == "item-9"
+    assert InputFailed is ReadingFailed  # its older name here
     assert list(rows_by_id(tmp_path)) == [f"item-{i}" for i in range(9)]
 
 
