@@ -37,7 +37,8 @@ class DecodePool:
         max_open: Videos that are read at the same time; each worker keeps its share of them open. A
             video that is read again after others took its place is decoded anew. Streams do not
             count: each is open until it ends or is closed.
-        read_function: What workers run for a read; must be importable by them.
+        read_function: What workers run for a read: takes what `read_frames` does (a region only
+            where there is one), and must be importable by them.
 
     Example:
         >>> with DecodePool(workers=2, deadline_seconds=30.0) as pool:
