@@ -323,8 +323,8 @@ class Run:
         )
 
     def _compute(self, stage: Stage, batch: list[StageCall], readers: list[_Reader]) -> list[Any]:
-        for call, reader in zip(batch, readers, strict=True):
-            if call.slots:
+        if stage.slots is not None:
+            for call, reader in zip(batch, readers, strict=True):
                 reader.slots.hold(call.slots)
         with torch.inference_mode():
             results, seconds, macs = stage.run(batch, count_macs=self.settings.count_macs)

@@ -7,14 +7,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 from ..reading import OnError as OnError
 from ..reading import Reading, ReadingFailed
 from .manifest import RunManifest, adopt_run, open_run
-from .row import row_of, row_schema, spans_value, storable
+from .row import row_schema, storable
+from .rows import Readable, readings_and_rows
 from .shares import OtherShares
 from .stop import Stop, stop_on_signal
 from .store.columns import check_columns
@@ -28,7 +28,7 @@ from .store.ledger import (
 )
 from .streams import Forgiving
 from .summary import SUMMARY_COLUMNS, Summary, summarize
-from .targets import known_targets, label_names, name_of_another, target_class, target_name
+from .targets import known_targets
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -43,27 +43,6 @@ _MOST_UNITS_HELD = 1_000_000
 
 
 InputFailed = ReadingFailed  # its name here before
-
-
-class Readable(Protocol):
-    """What a job needs of a pipeline."""
-
-    model_name: str
-    """Name, path or hub id of the model."""
-
-    def read(self, inputs: Iterable[Any], **options: Any) -> Iterator[Reading]:
-        """Read lazily: one reading per input, errors included (`on_error="record"`)."""
-        ...
-
-
-@dataclass
-class _Pending:
-    """What a row needs besides its reading, kept from the moment the input is handed out."""
-
-    target: str | None
-    target_class: int | None
-    source: str | None
-    text: str | None
 
 
 def run(
@@ -216,47 +195,40 @@ class _Job:
         self._units_read = self._units_total = 0
         self._units_held = 0
         self._macs = self._dense_macs = 0
-        self._pending: dict[str, _Pending] = {}
-        self._names = label_names(pipe)
 
     def work(self, items: Iterable[Item], bar: tqdm[Any]) -> None:
-        inputs = self._hand_out(items, bar)
-        readings = self.pipe.read(inputs, order="completed", on_error="record")
-        try:
-            for reading in readings:
-                self._take(reading, bar)
-        finally:
-            # Frees what is in flight now, not when the garbage collector comes by.
-            if close := getattr(readings, "close", None):
-                close()
-        if self._pending:
-            raise RuntimeError(
-                f"the pipeline returned no reading for {len(self._pending)} inputs, "
-                f"{next(iter(self._pending))!r} among them"
-            )
+        made = readings_and_rows(
+            self.pipe,
+            self._hand_out(items, bar),
+            order="completed",
+            keep_text=self.keep_text,
+            is_video=self.is_video,
+        )
+        with closing(made):
+            for reading, row in made:
+                self._take(reading, row, bar)
 
-    def _take(self, reading: Reading, bar: tqdm[Any]) -> None:
-        pending = self._pending.pop(reading.id)
-        if reading.error and reading.error.reason == "worker_crashed" and self._is_told_to_stop:
+    def _take(self, reading: Reading, row: dict[str, Any], bar: tqdm[Any]) -> None:
+        reason, trace = row["error_reason"], row["trace"]
+        if reason == "worker_crashed" and self._is_told_to_stop:
             # Ctrl-C reaches the decoders' processes too: this input is not bad, it is left.
             self.stopped = True
             return
-        if reading.error is not None and self.on_error == "raise":
+        if reason is not None and self.on_error == "raise":
             raise ReadingFailed(
                 reading,
                 "resume with on_error='record' (--resume --on-error record) to go on past it",
             )
-        dense_macs = self._dense_macs_of(reading)
-        if reading.error is not None and self.on_error == "skip":
+        if reason is not None and self.on_error == "skip":
             self.skipped += 1
         else:
-            self._write(self._row(reading, pending, dense_macs))
-        if reading.trace is not None:
-            self._units_read += reading.trace.units_read
-            self._units_total += reading.trace.units_total
-            if dense_macs:
-                self._macs += reading.trace.cost.macs
-                self._dense_macs += dense_macs
+            self._write(row)
+        if trace is not None:
+            self._units_read += row["units_read"]
+            self._units_total += row["units_total"]
+            if trace["dense_macs"]:
+                self._macs += row["macs"]
+                self._dense_macs += trace["dense_macs"]
         if self._units_total:
             shares = f"read {self._units_read / self._units_total:.1%}"
             if self._dense_macs:
@@ -293,44 +265,11 @@ class _Job:
             if self._is_told_to_stop:
                 self.stopped = True
                 return
-            self._pending[item_id] = _Pending(
-                target=target_name(item.extra.get("label"), self._names),
-                target_class=target_class(item.extra.get("label"), self._names),
-                source=_path_of(item.value) if self.is_video else None,
-                text=item.value if self.keep_text and isinstance(item.value, str) else None,
-            )
-            yield item if item_id == item.id else replace(item, id=item_id)
+            yield item
 
     @property
     def _is_told_to_stop(self) -> bool:
         return any(event.is_set() for event in self.stops)
-
-    def _row(self, reading: Reading, pending: _Pending, dense_macs: int | None) -> dict[str, Any]:
-        target = pending.target
-        given, best = pending.target_class, reading.classes[:1]
-        is_other = given is not None and bool(best) and best[0] != given
-        if is_other and target == reading.predictions[0]["label"]:
-            target = name_of_another(str(target), given)
-        row = row_of(
-            reading,
-            target=target,
-            source=pending.source,
-            dense_macs=dense_macs,
-        )
-        if self.keep_text:
-            row["text"] = storable(pending.text) if pending.text is not None else None
-            row["spans"] = spans_value(self.pipe, row["text"], reading.trace)
-        return row
-
-    def _dense_macs_of(self, reading: Reading) -> int | None:
-        tell = getattr(self.pipe, "dense_macs", None)
-        macs: int | None = tell(reading.trace) if tell and reading.trace else None
-        return macs
-
-
-def _path_of(value: Any) -> str | None:
-    """Absolute path of a video that is a file; None for bytes and open files."""
-    return str(Path(value).absolute()) if isinstance(value, str | os.PathLike) else None
 
 
 def _bar(progress: bool, total: int | None) -> tqdm[Any]:

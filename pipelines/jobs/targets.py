@@ -18,7 +18,7 @@ def label_names(pipe: Any) -> dict[int, str]:
 
 
 def known_targets(pipe: Any) -> tuple[str, ...]:
-    """What the targets of rows may be that are classes of the model: see `_Job._row`."""
+    """What the targets of rows may be that are classes of the model: see `rows`."""
     names = label_names(pipe)
     others = [name_of_another(name, index) for index, name in names.items()]
     return (*names.values(), *others)

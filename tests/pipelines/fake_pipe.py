@@ -37,8 +37,11 @@ class FakePipe:
     model_name = "fake"
     id2label = {0: "even", 1: "odd"}
 
-    def __init__(self, delay_seconds: float = 0.0, tell: Path | None = None) -> None:
+    def __init__(
+        self, delay_seconds: float = 0.0, tell: Path | None = None, order: str = "completed"
+    ) -> None:
         self.delay_seconds = delay_seconds
+        self.order = order  # that is asked for; a job's is this one
         self.tell = tell  # a file that is there once an input is being read
         self.handed_out: list[str] = []
 
@@ -56,7 +59,7 @@ class FakePipe:
 
     def read(self, inputs: Iterable[Any], **options: Any) -> Iterator[Reading]:
         """Read one by one."""
-        assert options == {"order": "completed", "on_error": "record"}
+        assert options == {"order": self.order, "on_error": "record"}
         for item in inputs:
             self.handed_out.append(item.id)
             if self.tell is not None:

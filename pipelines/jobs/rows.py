@@ -1,0 +1,148 @@
+"""`rows`: what a job writes, as a function of a pipeline and items; whoever runs jobs can map it.
+
+Sharing out, resuming, signals, the bar and commits are `run`'s (`job.py`). In another engine:
+
+    def read(batch):                                            # of datasets, Ray, Spark ...
+        made = list(rows(pipe, collect(batch["text"], kind="text")))
+        return {name: [row[name] for row in made] for name in row_schema().names}
+
+    features = Features.from_arrow_schema(row_schema())
+    dataset.map(read, batched=True, remove_columns=dataset.column_names, features=features)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from ..reading import Reading
+from .row import row_of, spans_value, storable
+from .targets import label_names, name_of_another, target_class, target_name
+
+if TYPE_CHECKING:
+    from ...data.collection import Item
+
+
+class Readable(Protocol):
+    """What a job needs of a pipeline."""
+
+    model_name: str
+    """Name, path or hub id of the model."""
+
+    def read(self, inputs: Iterable[Any], **options: Any) -> Iterator[Reading]:
+        """Read lazily: one reading per input, errors included (`on_error="record"`)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """What a row needs besides its reading, kept from the moment the input is handed out."""
+
+    target: str | None
+    target_class: int | None
+    source: str | None
+    text: str | None
+
+
+def rows(
+    pipe: Readable,
+    items: Iterable[Item],
+    *,
+    order: Literal["input", "completed"] = "input",
+    keep_text: bool = False,
+    is_video: bool | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Read every item with `pipe` and yield one row for each, a bad one's with its error.
+
+    Nothing is written, no signal is handled, and nothing is kept between calls. Items are taken and
+    rows are made as they are consumed.
+
+    Args:
+        pipe: A pipeline, or anything with its `read`.
+        items: As `temporal.data.collect` yields them.
+        order: Of the rows: the items', or as they are completed.
+        keep_text: Add each text, and the characters of its units.
+        is_video: Items are videos, whose paths are kept; None: as the pipeline's task says.
+
+    Yields:
+        The columns of `temporal.pipelines.jobs.row.row_schema`.
+
+    Raises:
+        ValueError: two items that are read at one time have one id.
+        RuntimeError: the pipeline returned no reading for an item.
+    """
+    if is_video is None:
+        is_video = getattr(pipe, "task", "").startswith("video")
+    made = readings_and_rows(pipe, items, order=order, keep_text=keep_text, is_video=is_video)
+    with closing(made):
+        for _, row in made:
+            yield row
+
+
+def readings_and_rows(
+    pipe: Readable,
+    items: Iterable[Item],
+    *,
+    order: Literal["input", "completed"],
+    keep_text: bool,
+    is_video: bool,
+) -> Generator[tuple[Reading, dict[str, Any]], None, None]:
+    """Yield each row beside the reading that it is of; see `rows`."""
+    names = label_names(pipe)
+    pending: dict[str, _Pending] = {}
+
+    def noted() -> Iterator[Item]:
+        for item in items:
+            item_id = storable(item.id)
+            if item_id in pending:
+                raise ValueError(f"id ({item_id!r}) must be unique among the items")
+            label = item.extra.get("label")
+            pending[item_id] = _Pending(
+                target=target_name(label, names),
+                target_class=target_class(label, names),
+                source=_path_of(item.value) if is_video else None,
+                text=item.value if keep_text and isinstance(item.value, str) else None,
+            )
+            yield item if item_id == item.id else replace(item, id=item_id)
+
+    readings = pipe.read(noted(), order=order, on_error="record")
+    try:
+        for reading in readings:
+            yield reading, _row(pipe, reading, pending.pop(reading.id), keep_text=keep_text)
+    finally:
+        # Frees what is in flight now, not when the garbage collector comes by.
+        if close := getattr(readings, "close", None):
+            close()
+    if pending:
+        raise RuntimeError(
+            f"the pipeline returned no reading for {len(pending)} inputs, "
+            f"{next(iter(pending))!r} among them"
+        )
+
+
+def _row(pipe: Readable, reading: Reading, pending: _Pending, *, keep_text: bool) -> dict[str, Any]:
+    target = pending.target
+    given, best = pending.target_class, reading.classes[:1]
+    is_other = given is not None and bool(best) and best[0] != given
+    if is_other and target == reading.predictions[0]["label"]:
+        target = name_of_another(str(target), given)
+    tell = getattr(pipe, "dense_macs", None)
+    row = row_of(
+        reading,
+        target=target,
+        source=pending.source,
+        dense_macs=tell(reading.trace) if tell and reading.trace else None,
+    )
+    if keep_text:
+        row["text"] = storable(pending.text) if pending.text is not None else None
+        row["spans"] = spans_value(pipe, row["text"], reading.trace)
+    return row
+
+
+def _path_of(value: Any) -> str | None:
+    """Absolute path of a video that is a file; None for bytes and open files."""
+    return str(Path(value).absolute()) if isinstance(value, str | os.PathLike) else None
