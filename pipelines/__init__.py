@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .jobs.job import run as run
     from .jobs.manifest import OutputRefused as OutputRefused
     from .jobs.manifest import RunManifest as RunManifest
+    from .jobs.row import row_schema as row_schema
+    from .jobs.rows import rows as rows
     from .jobs.store.ledger import CommitError as CommitError
     from .jobs.store.ledger import read_rows as read_rows
     from .jobs.summary import Summary as Summary
@@ -41,6 +43,8 @@ _NAMES = {
     "TextClassificationPipeline": ".tasks.text_classification",
     "VideoClassificationPipeline": ".tasks.video_classification",
     "read_rows": ".jobs.store.ledger",
+    "row_schema": ".jobs.row",
+    "rows": ".jobs.rows",
     "run": ".jobs.job",
 }
 __getattr__ = exports(__name__, _NAMES)

@@ -69,7 +69,7 @@ def rows(
         is_video: Items are videos, whose paths are kept; None: as the pipeline's task says.
 
     Yields:
-        The columns of `temporal.pipelines.jobs.row.row_schema`.
+        The columns of `temporal.pipelines.row_schema`.
 
     Raises:
         ValueError: two items that are read at one time have one id.
