@@ -21,7 +21,8 @@ from .loading.loaded_model import LoadedModel
 from .reading import OnError as OnError
 from .reading import Reading, ReadingError, ReadingFailed
 from .reading_errors import describe_error
-from .scores import FunctionToApply, best_classes, check_function, class_scores, name_of
+from .scores import FunctionToApply, check_function
+from .tasks.registry import RECORDS, TaskRecord
 from .threads import with_threads
 
 Order = Literal["input", "completed"]
@@ -31,9 +32,10 @@ class Pipeline:
     """The part of the pipelines that does not depend on the task. Made by `pipeline()`."""
 
     task: str
+    """Its name in `temporal.pipelines.tasks.registry`."""
     kind: Literal["video", "text"]
     default_batch_size: int
-    default_top_k: int
+    default_top_k: int | None = None
     call_options: frozenset[str] = frozenset({"batch_size", "function_to_apply", "num_workers"})
     """Options that a call may set for itself."""
     operating_point: dict[str, Any] | None = None
@@ -50,6 +52,9 @@ class Pipeline:
         function_to_apply: FunctionToApply | None = None,
     ) -> None:
         _check_top_k(top_k)
+        self.task = loaded.task or self.task
+        self.record: TaskRecord = RECORDS[self.task]
+        self._predictions: Any = self.record.find("predictions")
         self.reader: Reader = loaded.reader
         self.model: Any = loaded.module.eval()
         if loaded.is_placed and device is None:  # its parts are where a device_map put them
@@ -181,14 +186,11 @@ class Pipeline:
         predictions: tuple[dict[str, Any], ...] = ()
         classes: tuple[int, ...] = ()
         if outcome.error is None:
-            config = self.model.config
-            scores = class_scores(config, outcome.value, self.function_to_apply)
-            classes = best_classes(scores, top_k)
-            predictions = tuple({"label": name_of(config, k), "score": scores[k]} for k in classes)
+            predictions, classes = self._predictions(self, outcome.value, top_k)
         reading = Reading(
             id=source.id,
-            predictions=predictions,
-            classes=classes,
+            predictions=tuple(predictions),
+            classes=tuple(classes),
             trace=None if outcome.trace is None else self._trace(outcome.trace, source),
             error=self._partial(outcome) if error is None else describe_error(error),
             backend=getattr(source, "backend", None) if outcome.trace is not None else None,
@@ -196,6 +198,12 @@ class Pipeline:
         if hasattr(source, "close"):
             source.close()
         return reading
+
+    def _answer(self, reading: Reading) -> Any:
+        """What a call answers for an input."""
+        if self.record.is_single:
+            return reading.predictions[0]
+        return list(reading.predictions)
 
     def _trace(self, trace: Trace, source: Any) -> Trace:
         """What the source adds to its trace (a video: times)."""

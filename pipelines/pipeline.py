@@ -36,8 +36,8 @@ def pipeline(
     """Make a pipeline that reads inputs adaptively.
 
     Args:
-        task: `"video-classification"` or `"text-classification"` (also `"sentiment-analysis"`);
-            None: what the model is for.
+        task: `"video-classification"` or `"text-classification"` (also `"sentiment-analysis"`), or
+            another one of `temporal.pipelines.tasks.registry`; None: what the model is for.
         model: None (the bundled default), a path or a hub id, or a loaded model: one of
             `temporal.models`, or any classifier of transformers for texts, videos or images (read
             frame by frame), which needs no training to be read adaptively.
@@ -71,10 +71,11 @@ def pipeline(
     from temporal.checks import check_count
 
     from .base import Pipeline
-    from .loading.load import load_model, with_own_policy
+    from .loading.load import load_model, loading_options, with_own_policy
     from .loading.model_options import check_names, take_model_options
     from .tasks.image_processors import PROCESSOR_OPTIONS
-    from .tasks.names import find_task, pipeline_class
+    from .tasks.names import find_task
+    from .tasks.registry import RECORDS
 
     how = take_model_options(options)
     task = find_task(task, model, how)
@@ -88,16 +89,13 @@ def pipeline(
         )
     if batch_size is not None:
         check_count("batch_size", batch_size, 1)
-    kind = pipeline_class(task)
-    loading = {
-        name: options.pop(name)
-        for name in (
-            *("tokenizer", "chunk_size"),
-            *PROCESSOR_OPTIONS,
-        )
-        if name in options
-    }
-    check_names(task, (kind, Pipeline), options)
+    kind = RECORDS[task].find("pipeline")
+    # As in transformers, texts may come with a processor, and videos with a tokenizer.
+    loading_names = {"tokenizer", "chunk_size", *PROCESSOR_OPTIONS}
+    loading_names |= set(loading_options(RECORDS[task]))
+    loading = {name: options.pop(name) for name in loading_names if name in options}
+    classes = [one for one in kind.__mro__ if issubclass(one, Pipeline)]
+    check_names(task, classes, options)
     loaded = load_model(
         task, model, needs_pieces=bool(policy) or budget is not None, options=how, **loading
     )

@@ -33,10 +33,12 @@ class Reading:
     """The input's name: its path, its id column, or `kind-000042` by position."""
 
     predictions: tuple[dict[str, Any], ...] = ()
-    """`{"label": str, "score": float}` by falling score, as transformers returns them."""
+    """What the task says, the best first. Of classes, as transformers returns them:
+    `{"label": str, "score": float}` by falling score."""
 
     classes: tuple[int, ...] = ()
-    """Index of each prediction's class, which tells classes of one name apart."""
+    """Index of each prediction's class, which tells classes of one name apart; of a task that has
+    no classes, none."""
 
     trace: Trace | None = None
     """What was read, skipped and halted, and its cost; None where nothing could be read."""

@@ -6,18 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForImageClassification,
-    AutoModelForSequenceClassification,
-    AutoModelForVideoClassification,
-)
+import transformers
+from transformers import AutoConfig
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, cached_file
 
 from temporal.models import READERS
 from temporal.models.stored_points import check_points
 from temporal.models.weights import check_checkpoint, shard_names
 
+from ..tasks.registry import RECORDS, TaskRecord
 from .loaded_weights import check_loaded
 from .model_options import ModelOptions
 
@@ -45,12 +42,8 @@ def open_checkpoint(task: str, place: str, options: ModelOptions) -> Any:
     if config.model_type in READERS:
         return _open_reader(place, config, options)
     architecture = (config.architectures or [""])[0]
-    kind: Any = AutoModelForImageClassification
-    if task == "text-classification":
-        kind = AutoModelForSequenceClassification
-    elif "ForVideoClassification" in architecture:
-        kind = AutoModelForVideoClassification
-    if type(config) not in kind._model_mapping and not hasattr(config, "auto_map"):
+    kind = _auto_class(RECORDS[task], architecture)
+    if kind is None or type(config) not in kind._model_mapping and not hasattr(config, "auto_map"):
         raise ValueError(
             f"{place} holds {architecture or config.model_type}, which is no model for {task}"
         )
@@ -66,6 +59,16 @@ def open_checkpoint(task: str, place: str, options: ModelOptions) -> Any:
     )
     check_loaded(place, model, report)
     return model
+
+
+def _auto_class(record: TaskRecord, architecture: str) -> Any:
+    """The class of transformers that loads a task's models; None where it has none."""
+    for name in record.auto_classes:
+        if name.removeprefix("AutoModel") in architecture:
+            break
+    else:
+        name = record.auto_classes[-1] if record.auto_classes else ""
+    return getattr(transformers, name) if name else None
 
 
 def _open_reader(place: str, config: Any, options: ModelOptions) -> Any:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from temporal.lazy import exports
 from temporal.models.reader import Reader
 from temporal.models.wrappers import unwrapped
 
-from ..tasks.text_models import load_tokenizer, text_model
-from ..tasks.text_models import special_tokens as special_tokens
+from ..tasks.registry import RECORDS, TaskRecord
 from .checkpoints import open_checkpoint
 from .loaded_model import LoadedModel as LoadedModel
 from .loaded_model import with_own_policy as with_own_policy
 from .model_options import MODEL_OPTIONS, ModelOptions, model_options
 from .places import find_place
 
+if TYPE_CHECKING:
+    from ..tasks.text_models import special_tokens as special_tokens
+
+__getattr__ = exports(__name__, {"special_tokens": "..tasks.text_models"})
+
 DEFAULTS = Path(__file__).parent.parent / "defaults"
-_DEFAULT_NAMES = {
-    "text-classification": "review-skim-rnn",
-    "video-classification": "frames-lite0",
-}
 
 
 def load_model(
@@ -45,8 +47,9 @@ def load_model(
         tokenizer: a tokenizer, or its path; default: the model's.
         chunk_size: tokens in a chunk for ordinary text classifiers; no other model takes it.
         options: how the model is loaded; default: by those of `others` that say it.
-        **others: what prepares frames for an ordinary classifier, instead of what came with it, by
-            one of `PROCESSOR_OPTIONS`; and `MODEL_OPTIONS`.
+        **others: the other options of the task's `load` (of videos: `PROCESSOR_OPTIONS`, what
+            prepares frames for an ordinary classifier instead of what came with it); and
+            `MODEL_OPTIONS`.
 
     Raises:
         ValueError: the model does not fit the task or takes no `chunk_size`.
@@ -54,9 +57,12 @@ def load_model(
     """
     if options is None:
         options = model_options(**{n: others.pop(n) for n in MODEL_OPTIONS if n in others})
+    record = RECORDS[task]
     name = model if isinstance(model, str | Path) else type(model).__name__
     if model is None:
-        name = _DEFAULT_NAMES[task]
+        if record.default is None:
+            raise ValueError(f"task {task} has no model of its own: give one by model=")
+        name = record.default
         model = DEFAULTS / name
     path = None
     if isinstance(model, str | Path):
@@ -68,17 +74,26 @@ def load_model(
             f"{asked} is for models that are loaded here; {name} is one already: set it up before"
         )
     inner = unwrapped(model)
-    if chunk_size is not None and (isinstance(inner, Reader) or task != "text-classification"):
+    taken = loading_options(record)
+    if chunk_size is not None and (isinstance(inner, Reader) or "chunk_size" not in taken):
         raise ValueError(
             f"chunk_size ({chunk_size}) is for ordinary text classifiers; "
             f"{type(inner).__name__} reads as it was made to"
         )
-    if task == "text-classification":
-        where = path or getattr(inner, "name_or_path", None)
-        tokenizer = load_tokenizer(tokenizer, where, options.hub)
-        loaded = text_model(model, str(name), tokenizer, needs_pieces, chunk_size)
-    else:
-        from ..tasks.video_models import video_model  # here: it imports readers
+    others |= {"tokenizer": tokenizer, "chunk_size": chunk_size}
+    loaded = record.find("load")(
+        model,
+        name=str(name),
+        path=path,
+        hub=options.hub,
+        needs_pieces=needs_pieces,
+        **{option: value for option, value in others.items() if option in taken},
+    )
+    is_placed = bool(getattr(inner, "hf_device_map", None))
+    return replace(loaded, task=task, is_placed=is_placed)
 
-        loaded = video_model(inner, str(name), path, options.hub, others, needs_pieces=needs_pieces)
-    return replace(loaded, is_placed=bool(getattr(inner, "hf_device_map", None)))
+
+def loading_options(record: TaskRecord) -> list[str]:
+    """Options of `pipeline()` that say how a task's model becomes a reader."""
+    parameters = inspect.signature(record.find("load")).parameters.values()
+    return [one.name for one in parameters if one.default is not one.empty]

@@ -17,6 +17,8 @@ class LoadedModel:
     """The torch module inside it, with `.config`, to move between devices."""
     name: str
     """Path, id or class, for manifests and messages."""
+    task: str = ""
+    """What it was loaded for."""
     tokenizer: Any = None
     """For texts."""
     adds_special_tokens: bool = False

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transformers import AutoConfig
 
 from temporal.models import READERS
+from temporal.models import RECORDS as READER_RECORDS
 from temporal.models.reader import Reader
 from temporal.models.wrappers import unwrapped
 
 from ..loading.model_options import ModelOptions
 from ..loading.places import find_place
+from .registry import RECORDS, auto_class_endings
 
-if TYPE_CHECKING:
-    from ..base import Pipeline
+TASKS = tuple(RECORDS)
+"""The tasks that come with this library; see `temporal.pipelines.tasks.registry` for all."""
 
-TASKS = ("text-classification", "video-classification")
-_PIPELINES = {
-    "text-classification": (".text_classification", "TextClassificationPipeline"),
-    "video-classification": (".video_classification", "VideoClassificationPipeline"),
-}
-_ALIASES = {"sentiment-analysis": "text-classification"}
-_OF_UNIT = {"token": "text-classification", "frame": "video-classification"}
-_OF_CLASS = {
-    "ForSequenceClassification": "text-classification",
-    "ForVideoClassification": "video-classification",
-    "ForImageClassification": "video-classification",
-}
+_KIND_OF_UNIT = {"token": "text", "frame": "video"}
 
 
 def find_task(task: str | None, model: Any, options: ModelOptions) -> str:
@@ -45,13 +35,14 @@ def find_task(task: str | None, model: Any, options: ModelOptions) -> str:
         OSError: there is no model at this path or id.
     """
     if task is not None:
-        task = _ALIASES.get(task, task)
-        if task not in TASKS:
+        aliases = {alias: name for name, record in RECORDS.items() for alias in record.aliases}
+        task = aliases.get(task, task)
+        if task not in RECORDS:
             hint = "; a model is given as model=" if _names_a_model(task) else ""
-            raise ValueError(f"task ({task!r}) must be one of {(*TASKS, *_ALIASES)}{hint}")
+            raise ValueError(f"task ({task!r}) must be one of {(*RECORDS, *aliases)}{hint}")
         return task
     if model is None:
-        raise ValueError(f"give a task, one of {TASKS}, or a model=, or both")
+        raise ValueError(f"give a task, one of {(*RECORDS,)}, or a model=, or both")
     if isinstance(model, str | Path):
         where = find_place("model", str(model), options.hub)
         config = options.config
@@ -63,22 +54,33 @@ def find_task(task: str | None, model: Any, options: ModelOptions) -> str:
         inner = unwrapped(model)
         reader = inner if isinstance(inner, Reader) else None
         names = [type(inner).__name__]
-    if reader is not None:
-        return _OF_UNIT[reader.unit]
-    for name in names:
-        for ending, found in _OF_CLASS.items():
-            if ending in name:
-                return found
+    found = _task_of_reader(reader) if reader is not None else _task_of_classes(names)
+    if found is not None:
+        return found
     raise ValueError(
         f"model ({model if isinstance(model, str | Path) else names[0]}) does not say which task "
-        f"it is for (its class: {', '.join(names) or 'none'}): give task=, one of {TASKS}"
+        f"it is for (its class: {', '.join(names) or 'none'}): give task=, one of {(*RECORDS,)}"
     )
 
 
-def pipeline_class(task: str) -> type[Pipeline]:
-    """The pipeline of a task; the other tasks' are not imported."""
-    module, name = _PIPELINES[task]
-    return getattr(importlib.import_module(module, __package__), name)
+def _task_of_reader(reader: Any) -> str | None:
+    """The first task for whose models the reader's Auto class is; else, the first of its kind."""
+    config_class = getattr(reader, "config_class", None)
+    known = READER_RECORDS.get(str(getattr(config_class, "model_type", None)))
+    kind = _KIND_OF_UNIT.get(reader.unit)
+    tasks = [name for name, record in RECORDS.items() if record.kind == kind]
+    if known is not None:
+        tasks = [name for name in tasks if known.auto_class in RECORDS[name].auto_classes]
+    return next(iter(tasks), None)
+
+
+def _task_of_classes(names: list[str]) -> str | None:
+    """The task whose models have classes of these names."""
+    for name in names:
+        for task, record in RECORDS.items():
+            if any(ending in name for ending in auto_class_endings(record)):
+                return task
+    return None
 
 
 def _names_a_model(task: str) -> bool:

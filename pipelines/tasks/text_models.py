@@ -50,6 +50,31 @@ def load_tokenizer(tokenizer: Any, path: str | None, hub: dict[str, Any]) -> Any
     return found
 
 
+def load_text_model(
+    model: Any,
+    *,
+    name: str,
+    path: str | None,
+    hub: dict[str, Any],
+    needs_pieces: bool,
+    tokenizer: Any = None,
+    chunk_size: int | None = None,
+) -> LoadedModel:
+    """`load` of tasks that read texts by a text reader or a sequence classifier.
+
+    Args:
+        model: see `text_model`.
+        name: for messages.
+        path: folder or hub id that it came from.
+        hub: options of `from_pretrained`.
+        needs_pieces: a classifier is read in chunks rather than at once.
+        tokenizer: a tokenizer, or its path; default: the model's.
+        chunk_size: tokens in a chunk of an ordinary classifier.
+    """
+    where = path or getattr(unwrapped(model), "name_or_path", None)
+    return text_model(model, name, load_tokenizer(tokenizer, where, hub), needs_pieces, chunk_size)
+
+
 def text_model(
     model: Any, name: str, tokenizer: Any, needs_pieces: bool, chunk_size: int | None
 ) -> LoadedModel:

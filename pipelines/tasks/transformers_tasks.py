@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from typing import Any
 
-from transformers import (
-    AutoModelForImageClassification,
-    AutoModelForSequenceClassification,
-    AutoModelForVideoClassification,
-)
+import transformers
 from transformers import Pipeline as TransformersPipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..pipeline import pipeline
 from .image_processors import PROCESSOR_OPTIONS
+from .registry import RECORDS
 
 
 class _AdaptivePipeline(TransformersPipeline):
@@ -87,36 +85,31 @@ class _AdaptivePipeline(TransformersPipeline):
         raise NotImplementedError("inputs go to `adaptive`")
 
 
-class AdaptiveTextClassification(_AdaptivePipeline):
-    """`adaptive-text-classification`."""
+@cache
+def _adaptive_class(task: str) -> Any:
+    """`adaptive-video-classification` is `AdaptiveVideoClassification`."""
+    name = "Adaptive" + "".join(word.capitalize() for word in task.split("-"))
+    members = {
+        "__doc__": f"`adaptive-{task}`.",
+        "__module__": __name__,
+        "_load_tokenizer": RECORDS[task].kind == "text",
+        "adaptive_task": task,
+    }
+    return type(name, (_AdaptivePipeline,), members)
 
-    _load_tokenizer = True
-    adaptive_task = "text-classification"
 
-
-class AdaptiveVideoClassification(_AdaptivePipeline):
-    """`adaptive-video-classification`."""
-
-    _load_tokenizer = False
-    adaptive_task = "video-classification"
+AdaptiveTextClassification = _adaptive_class("text-classification")
+AdaptiveVideoClassification = _adaptive_class("video-classification")
 
 
 def register_tasks() -> None:
-    """Register both tasks, once."""
-    tasks: dict[str, tuple[type, Any, str]] = {
-        "adaptive-text-classification": (
-            AdaptiveTextClassification,
-            (AutoModelForSequenceClassification,),
-            "text",
-        ),
-        "adaptive-video-classification": (
-            AdaptiveVideoClassification,
-            (AutoModelForVideoClassification, AutoModelForImageClassification),
-            "video",
-        ),
-    }
-    for task, (pipeline_class, models, kind) in tasks.items():
-        if task not in PIPELINE_REGISTRY.supported_tasks:
+    """Register all tasks whose models transformers can load, once."""
+    for task, record in RECORDS.items():
+        name = f"adaptive-{task}"
+        if record.auto_classes and name not in PIPELINE_REGISTRY.supported_tasks:
             PIPELINE_REGISTRY.register_pipeline(
-                task, pipeline_class=pipeline_class, pt_model=models, type=kind
+                name,
+                pipeline_class=_adaptive_class(task),
+                pt_model=tuple(getattr(transformers, name) for name in record.auto_classes),
+                type=record.kind,
             )

@@ -7,9 +7,31 @@ from typing import Any
 
 from temporal.models import ClipReader, EfficientNetLite0, FrameExit
 from temporal.models.reader import Reader
+from temporal.models.wrappers import unwrapped
 
 from ..loading.loaded_model import LoadedModel
-from .image_processors import find_processor, is_video_classifier
+from .image_processors import PROCESSOR_OPTIONS, find_processor, is_video_classifier
+
+
+def load_video_model(
+    model: Any,
+    *,
+    name: str,
+    path: str | None,
+    hub: dict[str, Any],
+    needs_pieces: bool,
+    video_processor: Any = None,
+    image_processor: Any = None,
+    feature_extractor: Any = None,
+    processor: Any = None,
+) -> LoadedModel:
+    """`load` of tasks that read videos by a video reader or a classifier: see `video_model`.
+
+    Its last options are `PROCESSOR_OPTIONS`.
+    """
+    given = (video_processor, image_processor, feature_extractor, processor)
+    processors = dict(zip(PROCESSOR_OPTIONS, given, strict=True))
+    return video_model(unwrapped(model), name, path, hub, processors, needs_pieces=needs_pieces)
 
 
 def video_model(

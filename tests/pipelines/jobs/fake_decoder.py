@@ -61,9 +61,9 @@ def main() -> None:
     from temporal.data import DecodePool, collect
     from temporal.pipelines import pipeline
     from temporal.pipelines.jobs.job import run
-    from temporal.pipelines.tasks import video_classification
+    from temporal.pipelines.tasks import videos
 
-    video_classification.DecodePool = partial(  # type: ignore[misc]  # the one thing that is fake
+    videos.DecodePool = partial(  # type: ignore[misc]  # the one thing that is fake
         DecodePool, read_function=misread
     )
     pipe = pipeline(

@@ -1,0 +1,149 @@
+"""The tasks by name: a new one gets one record here. None is imported before it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .columns import CLASSES, check_columns
+
+if TYPE_CHECKING:
+    from temporal.data.item import Kind  # a package that takes a while
+
+_PIPELINES: Mapping[str, str] = {"text": ".texts:TextPipeline", "video": ".videos:VideoPipeline"}
+_PICTURES: Mapping[str, str] = {
+    "text": "..display.picture_text:draw_text",
+    "video": "..display.picture_video:draw_video",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """All that is known of a task. What it computes with is named, as `module:name`.
+
+    A module with a dot before it is relative to `temporal.pipelines.tasks`.
+    """
+
+    name: str
+    """What users call it."""
+
+    kind: Kind
+    """What it reads: `"text"` or `"video"`."""
+
+    load: str
+    """A function `load(model, *, name, path, hub, needs_pieces, **options) -> LoadedModel` that
+    makes the reader.
+
+    `model` is what the caller gave, or what lay at `path` (None: it was given as an object); `name`
+    is for messages, `hub` are options of `from_pretrained`, and `needs_pieces` says that a budget
+    or a policy is asked for. Further keyword arguments with a default are options of `pipeline()`.
+    """
+
+    predictions: str
+    """A function `predictions(pipe, value, top_k) -> (predictions, classes)` of what the reader
+    returned: dicts with the fields of `columns`, the best first, at most `top_k` (None: all), and
+    the index of each one's class (none where there are no classes)."""
+
+    columns: Mapping[str, Any] = field(default_factory=lambda: CLASSES)
+    """What a prediction holds, by name: `str`, `int`, `float`, `bool`, or `list[...]` of these.
+    A row has the best prediction's fields as columns, and all predictions as another one."""
+
+    is_single: bool = False
+    """An input has one prediction: a call answers with that instead of a list, and rows have its
+    fields alone."""
+
+    default: str | None = None
+    """The folder in `pipelines/defaults` of the model that is taken where none is given."""
+
+    auto_classes: tuple[str, ...] = ()
+    """Names of the classes of transformers whose models it reads, and by which those are loaded:
+    the first that a checkpoint's architecture names, else the last. Readers name theirs in
+    `temporal.models.registry`."""
+
+    aliases: tuple[str, ...] = ()
+    """Other names that users know it by."""
+
+    pipeline: str = ""
+    """Its class of pipelines; default: the one that reads its kind of source."""
+
+    picture: str = ""
+    """A function `draw(canvas, row, trace, x, y, width) -> y` that draws one reading; default: the
+    one of its kind of source."""
+
+    def __post_init__(self) -> None:
+        check_columns(self.columns)
+        object.__setattr__(self, "pipeline", self.pipeline or _PIPELINES[self.kind])
+        object.__setattr__(self, "picture", self.picture or _PICTURES[self.kind])
+
+    def find(self, part: str) -> Any:
+        """What a field names (`record.find("load")`); imports its module.
+
+        Raises:
+            ValueError: the field does not name anything.
+        """
+        module, _, name = getattr(self, part).partition(":")
+        try:
+            return getattr(importlib.import_module(module, __package__), name)
+        except AttributeError:
+            raise ValueError(
+                f"{part} ({getattr(self, part)!r}) of task {self.name} must be 'module:name' of "
+                f"what is there: {module} has no {name or 'name behind a colon'}"
+            ) from None
+
+
+RECORDS: dict[str, TaskRecord] = {
+    record.name: record
+    for record in (
+        TaskRecord(
+            name="text-classification",
+            kind="text",
+            load=".text_models:load_text_model",
+            predictions=".classes:class_predictions",
+            pipeline=".text_classification:TextClassificationPipeline",
+            default="review-skim-rnn",
+            auto_classes=("AutoModelForSequenceClassification",),
+            aliases=("sentiment-analysis",),
+        ),
+        TaskRecord(
+            name="video-classification",
+            kind="video",
+            load=".video_models:load_video_model",
+            predictions=".classes:class_predictions",
+            pipeline=".video_classification:VideoClassificationPipeline",
+            default="frames-lite0",
+            auto_classes=("AutoModelForVideoClassification", "AutoModelForImageClassification"),
+        ),
+    )
+}
+"""Records by name, in the order that users are shown."""
+
+
+def register_task(record: TaskRecord) -> None:
+    """Add a task of your own: pipelines, jobs and the command line know it from then on.
+
+    Raises:
+        ValueError: another task has its name.
+    """
+    taken = {name for other in RECORDS.values() if other != record for name in names_of(other)}
+    if shared := taken & set(names_of(record)):
+        raise ValueError(f"name ({min(shared)!r}) must be one that no other task has")
+    RECORDS[record.name] = record
+
+
+def kind_of(task: str, pipe: Any = None) -> Kind:
+    """What a task reads; of one that is none here: what its pipeline says, else texts."""
+    record = RECORDS.get(task)
+    return record.kind if record is not None else getattr(pipe, "kind", "text")
+
+
+def names_of(record: TaskRecord) -> tuple[str, ...]:
+    """The names that users know a task by."""
+    return (record.name, *record.aliases)
+
+
+def auto_class_endings(record: TaskRecord) -> tuple[str, ...]:
+    """How the classes of models end that are for a task: `ForSequenceClassification`."""
+    endings = (name.removeprefix("AutoModel") for name in record.auto_classes)
+    return tuple(ending for ending in endings if ending)
