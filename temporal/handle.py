@@ -179,18 +179,27 @@ class Handle:
             units_total = len(self.source)
         except Exception:  # the reader met the same error, and its outcome carries it
             return None
-        cost = (self.source.spent - self._spent_before) + Cost(
-            layers=self._stages, macs=round(self._macs), model_seconds=self._model_seconds
+        before, after = self._spent_before, self.source.spent
+        cost = Cost(  # field by field: texts take microseconds
+            frames_decoded=after.frames_decoded - before.frames_decoded,
+            frames_glanced=after.frames_glanced - before.frames_glanced,
+            bytes_read=after.bytes_read - before.bytes_read,
+            decode_seconds=after.decode_seconds - before.decode_seconds,
+            layers=self._stages,
+            macs=round(self._macs),
+            model_seconds=self._model_seconds,
         )
         # A unit is in one state: what was glanced at and then read counts as read.
-        known = {*self._read, *self._skimmed} if self.glanced else ()
-        glanced = [unit for unit in dict.fromkeys(self.glanced) if unit not in known]
+        skimmed = self._skimmed
+        if self.glanced:
+            known = {*self._read, *skimmed}
+            skimmed = [*skimmed, *(u for u in dict.fromkeys(self.glanced) if u not in known)]
         facts = {"truncated": bool(getattr(self.source, "truncated", False)), **self._notes}
         return Trace(
             unit=self.source.unit,
             units_total=units_total,
             read=tuple(self._read),
-            skimmed=(*self._skimmed, *glanced),
+            skimmed=tuple(skimmed),
             cost=cost,
             **facts,
         )
