@@ -81,8 +81,9 @@ class Memory:
 
     def put(self, name: str, values: Tensor) -> None:
         """Store a fixed field of all rows, `[B, ...]`, in the field's dtype."""
-        self._check(name, values, len(self.rows), self._known(name, "fixed"))
-        self._put[name] = values
+        first = self._known(name, "fixed")
+        self._check(name, values, len(self.rows), first)
+        self._put[name] = values.detach().to(first.dtype)
 
     # Fields that grow --------------------------------------------------------------------------
 
@@ -161,8 +162,7 @@ class Memory:
         with torch.no_grad():
             for name, values in self._put.items():
                 for tensor, inside, which in self.parts(name):
-                    chosen = values if which is None else values[which]
-                    tensor[inside] = chosen.detach().to(tensor.dtype)
+                    tensor[inside] = values if which is None else values[which]
                 self.slots.elements_written += values.numel()
         if not self._num_new:
             return

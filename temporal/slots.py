@@ -148,19 +148,14 @@ class Slots:
         num_first: int = 32,
         like: nn.Module | None = None,
     ) -> None:
-        self.fixed, self.growing = dict(fixed or {}), dict(growing or {})
+        self.fixed = {name: _declared(name, field) for name, field in (fixed or {}).items()}
+        self.growing = {name: _declared(name, field) for name, field in (growing or {}).items()}
         if not self.fixed and not self.growing:
             raise ValueError(
                 "slots need a field: give fixed={name: shape} or growing={name: shape}"
             )
         if both := sorted(self.fixed.keys() & self.growing.keys()):
             raise ValueError(f"fields {both} are fixed and growing: give them two names")
-        for name, shape in {**self.fixed, **self.growing}.items():
-            sizes = shape.shape if isinstance(shape, Tensor) else shape
-            if not isinstance(sizes, Sequence) or not all(isinstance(n, int) for n in sizes):
-                raise TypeError(
-                    f"field {name!r} ({shape!r}) must be a shape, like (8, 64), or a tensor"
-                )
         numbers = {"page_size": page_size, "window": window, "num_first": num_first}
         for name, number in numbers.items():
             if number is not None and number < 1:
@@ -260,6 +255,20 @@ class Slots:
     def _declaration(self) -> dict[str, Any]:
         names = ("fixed", "growing", "page_size", "window", "num_first")
         return {name: getattr(self, name) for name in names}
+
+
+def _declared(name: str, field: Sequence[int] | Tensor) -> Sequence[int] | Tensor:
+    """A field as it was given: a tensor that changes later changes no first value."""
+    if isinstance(field, Tensor):
+        if field.is_meta:
+            raise ValueError(
+                f"field {name!r} must hold a value, and is a meta tensor (from_pretrained makes "
+                "models so): make it with device='cpu'"
+            )
+        return field.detach().clone()
+    if isinstance(field, Sequence) and all(isinstance(n, int) for n in field):
+        return tuple(field)
+    raise TypeError(f"field {name!r} ({field!r}) must be a shape, like (8, 64), or a tensor")
 
 
 def _first_weight(module: nn.Module) -> Tensor | None:

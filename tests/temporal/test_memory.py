@@ -186,6 +186,7 @@ def test_values_are_kept_in_the_type_of_the_field() -> None:
         memory.extend(1)
         memory.write("seen", rows_B2)
         memory.put("last", rows_B2)
+        assert memory.take("last").dtype == torch.float64
         assert memory.read("seen").values.dtype == torch.bfloat16
         return rows_B2
 

@@ -257,6 +257,17 @@ def test_a_slot_begins_with_first_values_whoever_had_its_memory_before() -> None
     assert len(reader.slots.cells.starts) == 1
 
 
+def test_a_first_value_is_the_one_that_was_declared() -> None:
+    first = torch.tensor([1.0, 2.0])
+    slots = Slots(fixed={"state": first}, num_first=2)
+    stage = Stage(lambda rows, memory: memory.take("state"), slots=slots)
+    first += 10
+    for _ in range(3):  # memory that nobody had yet, and memory that is used again
+        rows, held = torch.zeros(2, 1), [stage.slot(), stage.slot()]
+        ((states,), _, _) = stage.run([stage(rows, slots=held)], count_macs=False)
+        assert states.tolist() == [[1, 2], [1, 2]]
+
+
 # What is refused ---------------------------------------------------------------------------------
 
 
@@ -306,6 +317,7 @@ def test_calls_need_a_slot_of_the_stage_for_each_row() -> None:
         ({"fixed": {"a": (1,)}, "num_first": 0}, r"num_first \(0\) must be >= 1"),
         ({"fixed": {"a": 4}}, r"field 'a' \(4\) must be a shape"),
         ({"growing": {"a": "bcd"}}, r"field 'a' \('bcd'\) must be a shape"),
+        ({"fixed": {"a": torch.ones(1, device="meta")}}, r"field 'a' .* with device='cpu'"),
     ],
 )
 def test_a_pool_that_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
