@@ -6,9 +6,11 @@
     python scripts/calibrate.py --task text --model out/sst2 --data_file train.txt \
         --calibration_share 0.3 --cost_unit ms --budget_cost 1.5
     python scripts/calibrate.py --task video --model DIR --data_file CLIPS_DIR --budget 0.6
+    python scripts/calibrate.py --model BERT --data_file dev.txt --budget 0.5 --output_dir out/bert
 
 The chosen policy becomes the reader's own; operating points with bounds are stored beside it, so
-that `budget=` and `max_drop=` can pick others at call time. `temporal.training.calibration` says
+that `budget=` and `max_drop=` can pick others at call time. A classifier of transformers is read in
+chunks, clips or frames, and saved as a reader of its own. `temporal.training.calibration` says
 what the bounds promise. Prints one JSON line, with the promise in a sentence.
 """
 
@@ -20,9 +22,9 @@ from dataclasses import dataclass
 from held_out import HeldOutArguments, read_held_out
 from transformers import HfArgumentParser
 
-from temporal.pipelines import pipeline
-from temporal.pipelines.calibration.calibrate import CannotCalibrate, calibrate, save_calibration
+from temporal.pipelines.calibration.calibrate import CannotCalibrate
 from temporal.pipelines.calibration.options import CalibrationOptions
+from temporal.pipelines.calibration.run import run_calibration
 
 
 @dataclass
@@ -37,14 +39,18 @@ class CalibrationArguments(CalibrationOptions, HeldOutArguments):
 def main() -> None:
     """Calibrate, save and print."""
     (args,) = HfArgumentParser(CalibrationArguments).parse_args_into_dataclasses()
-    pipe = pipeline(f"{args.task}-classification", args.model, batch_size=args.batch_size)
-    held_out = read_held_out(args, pipe)
     try:
-        found = calibrate(pipe, held_out.inputs, held_out.labels, args, seed=args.split_seed())
+        report = run_calibration(
+            f"{args.task}-classification",
+            args.model,
+            args,
+            lambda pipe: read_held_out(args, pipe),
+            seed=args.split_seed(),
+            batch_size=args.batch_size,
+        )
     except CannotCalibrate as error:
         raise SystemExit(str(error)) from error
-    save_calibration(args.model, found, held_out.shown)
-    print(json.dumps(found.report(held_out.report)))
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

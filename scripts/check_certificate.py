@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from held_out import HeldOutArguments, read_held_out
 from transformers import HfArgumentParser
 
-from temporal.pipelines import pipeline
-from temporal.pipelines.calibration.check import check, point_to_check
+from temporal.models.rows_seen import Use
 from temporal.pipelines.calibration.options import CheckOptions
+from temporal.pipelines.calibration.run import run_check
 
 
 @dataclass
@@ -35,11 +35,15 @@ class CheckArguments(CheckOptions, HeldOutArguments):
 def main() -> None:
     """Check and print."""
     (args,) = HfArgumentParser(CheckArguments).parse_args_into_dataclasses()
-    pipe = pipeline(f"{args.task}-classification", args.model, batch_size=args.batch_size)
-    point = point_to_check(pipe.model.config, args)
-    held_out = read_held_out(args, pipe, refuse=("training", "selection", "calibration"))
-    found = check(pipe, held_out.inputs, held_out.labels, point)
-    print(json.dumps({**found, "rows": held_out.report}, indent=2))
+    refuse: tuple[Use, ...] = ("training", "selection", "calibration")
+    found = run_check(
+        f"{args.task}-classification",
+        args.model,
+        args,
+        lambda pipe: read_held_out(args, pipe, refuse),
+        batch_size=args.batch_size,
+    )
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

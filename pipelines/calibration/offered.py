@@ -75,11 +75,17 @@ def read_at(
     """Each input's answer (None: it cannot be read) and cost under a policy.
 
     Times are medians over rounds, after one that warms up and counts MACs.
+
+    Raises:
+        ValueError: there are inputs, and none can be read.
     """
     apply_point(pipe.model.config, {"policy": policy})
     rounds = [list(pipe.read(inputs, top_k=1))]
     if unit == "ms":
         rounds = [list(pipe.read(inputs, top_k=1)) for _ in range(_TIMED_ROUNDS)]
+    errors = [f"{reading.id}: {reading.error.message}" for reading in rounds[0] if reading.error]
+    if errors and not any(reading.classes for reading in rounds[0]):
+        raise ValueError(f"inputs must hold one that can be read, and none can; {errors[0]}")
     answers = [reading.classes[0] if reading.classes else None for reading in rounds[0]]
     costs = [
         statistics.median(cost_of(reading.trace, unit) if reading.trace else 0.0 for reading in one)

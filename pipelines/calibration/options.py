@@ -54,6 +54,17 @@ class CalibrationOptions:
         default=8, metadata={"help": "chunk_reader: thresholds of each kind that are combined."}
     )
     num_points: int = field(default=20, metadata={"help": "Operating points to store at most."})
+    output_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "Save the calibrated reader here; default: in the place of --model. A "
+            "classifier of transformers becomes a reader here, and stays as it is."
+        },
+    )
+    chunk_size: int | None = field(
+        default=None,
+        metadata={"help": "Tokens of a chunk, where --model is a text classifier of transformers."},
+    )
 
     def __post_init__(self) -> None:
         if not 0 < self.choose_share < 1:

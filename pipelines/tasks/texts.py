@@ -136,7 +136,7 @@ class TextPipeline(Pipeline):
         items: Iterable[tuple[int, Item]],
         pair: Callable[[int, Any], Any],
         fail: Callable[[int, str, Exception], None],
-    ) -> Iterator[list[Document]]:
+    ) -> Iterator[list[Document] | Document]:
         stream = iter(items)
         size = self.batch_size * (_WINDOW_BATCHES if self.batch_size > 1 else 1)
         while window := list(itertools.islice(stream, size)):
@@ -164,7 +164,9 @@ class TextPipeline(Pipeline):
                     ready.append(pair(position, document))
                 else:
                     fail(position, item.id, document)
-            yield from cohorts(ready, self.batch_size)
+            groups = cohorts(ready, self.batch_size)
+            one_by_one = not self.reader.reads_cohorts
+            yield from itertools.chain.from_iterable(groups) if one_by_one else groups
 
     def _allowed(self, document: Document | TextError) -> Document | TextError:
         """The document, or why this reader must not read it."""

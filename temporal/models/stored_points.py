@@ -151,7 +151,8 @@ def _could_be_made(name: str, config: Any, value: Any) -> bool:
     try:
         made = type(config).from_dict(fields)
     except Exception as error:  # of transformers' type checks, or of the configuration's own
-        raise ValueError(str(error).strip().replace("\n", " ")) from error
+        told = " ".join(str(error).split())
+        raise ValueError(f"{name} ({value!r}) is refused by the configuration: {told}") from error
     return getattr(made, name) == value
 
 

@@ -1,0 +1,139 @@
+"""From a model and rows to a calibrated reader in a folder, and to a verdict on one.
+
+Which rows, and what is known of them, is for whoever calls to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+from transformers import AutoConfig
+
+from temporal.models import READERS
+from temporal.models.rows_seen import Shown
+
+from ..loading.load import load_model
+from ..pipeline import pipeline
+from .calibrate import calibrate, check_answers, save_calibration
+from .check import check, point_to_check
+from .options import CalibrationOptions, CheckOptions
+
+
+class Rows(Protocol):
+    """Inputs that a reader has not seen."""
+
+    @property
+    def inputs(self) -> Sequence[Any]:
+        """As for `Pipeline.read`."""
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Class numbers of the reader, int64; None: there are none."""
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What is known of them, in plain values."""
+
+    @property
+    def shown(self) -> Shown:
+        """Their digests."""
+
+
+def open_reader(
+    task: str, model: Any, *, batch_size: int | None = None, chunk_size: int | None = None
+) -> Any:
+    """A pipeline around a reader, or around one made of an ordinary classifier of transformers.
+
+    The classifier is read in pieces: chunks of a text, clips or frames of a video.
+
+    Args:
+        task: a pipeline's.
+        model: as for `pipeline()`.
+        batch_size, chunk_size: as for `pipeline()`.
+    """
+    loaded = load_model(task, model, needs_pieces=True, chunk_size=chunk_size)
+    more = {} if loaded.tokenizer is None else {"tokenizer": loaded.tokenizer}
+    return pipeline(task, loaded.reader, batch_size=batch_size, **more)
+
+
+def run_calibration(
+    task: str,
+    model: str | Path,
+    options: CalibrationOptions,
+    read_rows: Callable[[Any], Rows],
+    *,
+    seed: int,
+    batch_size: int | None = None,
+) -> dict[str, Any]:
+    """Calibrate a saved model and save what was found.
+
+    Args:
+        task: a pipeline's.
+        model: a folder with a reader, which is calibrated there; or what `options.output_dir` is
+            given for.
+        options: to what.
+        read_rows: gives the held-out rows for a pipeline.
+        seed: see `calibrate`.
+        batch_size: as for `pipeline()`.
+
+    Returns:
+        See `Calibration.report`.
+
+    Raises:
+        ValueError: what was asked for is not to be had; `CannotCalibrate` where that is the
+            reader's nature.
+    """
+    if options.output_dir is None and not _is_saved_reader(model):
+        raise ValueError(
+            f"--model ({model}) is no folder with a saved reader, which could be calibrated in its "
+            "place: name a folder for the reader that is made of it by --output_dir"
+        )
+    pipe = open_reader(task, model, batch_size=batch_size, chunk_size=options.chunk_size)
+    check_answers(pipe.model.config)
+    rows = read_rows(pipe)
+    found = calibrate(pipe, rows.inputs, rows.labels, options, seed=seed)
+    if options.output_dir is not None:
+        pipe.model.save_pretrained(options.output_dir)
+        if pipe.tokenizer is not None:
+            pipe.tokenizer.save_pretrained(options.output_dir)
+    save_calibration(options.output_dir or model, found, rows.shown)
+    return found.report(rows.report)
+
+
+def run_check(
+    task: str,
+    model: str | Path,
+    options: CheckOptions,
+    read_rows: Callable[[Any], Rows],
+    *,
+    batch_size: int | None = None,
+) -> dict[str, Any]:
+    """Compare what was certified of a calibrated reader with what it does on new rows.
+
+    Args:
+        task: a pipeline's.
+        model: a folder with a calibrated reader.
+        options: which operating point.
+        read_rows: gives the new rows for a pipeline.
+        batch_size: as for `pipeline()`.
+
+    Returns:
+        See `check`, with what is known of the rows.
+
+    Raises:
+        ValueError: there is no such operating point.
+    """
+    pipe = pipeline(task, model, batch_size=batch_size)
+    point = point_to_check(pipe.model.config, options)
+    rows = read_rows(pipe)
+    return {**check(pipe, rows.inputs, rows.labels, point), "rows": rows.report}
+
+
+def _is_saved_reader(model: str | Path) -> bool:
+    folder = Path(model)
+    if not (folder / "config.json").is_file():
+        return False
+    return AutoConfig.from_pretrained(folder).model_type in READERS
