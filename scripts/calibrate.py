@@ -19,12 +19,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from held_out import HeldOutArguments, read_held_out
 from transformers import HfArgumentParser
 
 from temporal.pipelines.calibration.calibrate import CannotCalibrate
 from temporal.pipelines.calibration.options import CalibrationOptions
 from temporal.pipelines.calibration.run import run_calibration
+from temporal.pipelines.held_out.arguments import HeldOutArguments
+from temporal.pipelines.held_out.rows import read_held_out
 
 
 @dataclass

@@ -15,12 +15,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from held_out import HeldOutArguments, read_held_out
 from transformers import HfArgumentParser
 
 from temporal.models.rows_seen import Use
 from temporal.pipelines.calibration.options import CheckOptions
 from temporal.pipelines.calibration.run import run_check
+from temporal.pipelines.held_out.arguments import HeldOutArguments
+from temporal.pipelines.held_out.rows import read_held_out
 
 
 @dataclass

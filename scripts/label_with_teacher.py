@@ -19,15 +19,16 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from held_out import class_numbers
-from splits import VALIDATION_SHARE, hold_out, seed_of_split, without_texts
-from text_files import read_labelled_texts
 from torch import Tensor
 from transformers import HfArgumentParser
-from unseen import Rows, keep_unseen
 
+from temporal.data.labelled.digests import digest_text
+from temporal.data.labelled.files import read_labelled_texts
+from temporal.data.labelled.splits import VALIDATION_SHARE, hold_out, without_texts
 from temporal.models import READERS
-from temporal.models.rows_seen import digest_text, load_rows_seen, start_of
+from temporal.models.rows_seen import load_rows_seen, start_of
+from temporal.pipelines.held_out.rows import class_numbers
+from temporal.pipelines.held_out.unseen import Rows, keep_unseen, seed_of_split
 from temporal.pipelines.loading.load import LoadedModel, load_model
 from temporal.pipelines.scores import class_numbers_by_name
 from temporal.policies.read import even_pieces

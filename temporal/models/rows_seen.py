@@ -10,9 +10,7 @@ known by its content: a text by its words, a file by its bytes; 8 bytes of a dig
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,40 +18,18 @@ from typing import Any, Literal
 
 import numpy as np
 
+from temporal.moved import names_of
+
+# Digests lie with the data that they are of; their old names still import.
+__getattr__ = names_of("temporal.data.labelled.digests")
+
 FILE = "rows_seen.json"
 _VERSION = 1
-_BLOCK_BYTES = 1 << 20
 
 Use = Literal["training", "selection", "calibration"]
 """What rows did: their labels were learned, the best of several checkpoints was picked by them, or
 operating points were measured on them."""
 USES: tuple[Use, ...] = ("training", "selection", "calibration")
-
-
-def plain(text: str) -> str:
-    """The words of a text, as two files agree on them.
-
-    White space, case, form and what is not seen (byte order marks, soft hyphens) do not count.
-    """
-    words = unicodedata.normalize("NFKC", text).casefold().replace("\\/", "/")
-    if not words.isascii():
-        words = "".join(c for c in words if unicodedata.category(c) != "Cf")
-    return " ".join(words.split())
-
-
-def digest_text(text: str) -> int:
-    """64 bits of a digest of a text's words, the same for texts that `plain` makes equal."""
-    digest = hashlib.blake2b(plain(text).encode("utf-8", "surrogatepass"), digest_size=8)
-    return int.from_bytes(digest.digest(), "little")
-
-
-def digest_file(path: str | Path) -> int:
-    """64 bits of a digest of a file's bytes: a copy under another name is the same row."""
-    digest = hashlib.blake2b(digest_size=8)
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return int.from_bytes(digest.digest(), "little")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

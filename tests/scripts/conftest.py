@@ -36,6 +36,7 @@ GOOD, BAD = ["good", "fine", "lovely"], ["bad", "dull", "awful"]
 def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Any]:
     """`script("calibrate")`: the module, found as it is when it is run."""
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.syspath_prepend(str(SCRIPTS / "benchmarks"))
     monkeypatch.syspath_prepend(str(SCRIPTS))
     return importlib.import_module
 

@@ -168,7 +168,7 @@ def test_a_chunk_readers_own_exits_are_its_fixed_depths(
     tokenizer = AutoTokenizer.from_pretrained(encoder_path)
     special = ([tokenizer.cls_token_id], [tokenizer.sep_token_id])
     chunks = ChunkReader.from_classifier(exits, special)
-    contestants = script("text_contestants")
+    contestants = script("temporal.pipelines.benchmark.text_contestants")
     inside = contestants.with_exits(pipeline("text-classification", chunks, tokenizer=tokenizer))
     assert inside.model is exits
     texts = ["A film.", "A longer text about a film."]

@@ -107,7 +107,7 @@ def test_a_chunk_reader_from_files_to_a_budget(
 def test_only_an_encoder_with_exits_and_a_pooling_that_learns_are_trained(
     tmp_path: Path, run_script: Callable[..., Any], script: Callable[[str], Any], encoder_path: Path
 ) -> None:
-    build = script("text_chunks").build_chunk_reader
+    build = script("temporal.pipelines.training.chunks").build_chunk_reader
     with pytest.raises(ValueError, match="must be a folder that --model early_exit saved"):
         build(str(encoder_path), None, {}, 2)
     encoder = BertForSequenceClassification.from_pretrained(encoder_path)
@@ -115,4 +115,6 @@ def test_only_an_encoder_with_exits_and_a_pooling_that_learns_are_trained(
     with pytest.raises(ValueError, match=r"answers with 2 labels, and the texts have 3"):
         build(str(tmp_path), None, {}, 3)
     with pytest.raises(ValueError, match="is trained from its encoder"):
-        script("finetune_text").ModelArguments(model="chunk_reader", model_name_or_path="x")
+        script("temporal.pipelines.training.text_arguments").ModelArguments(
+            model="chunk_reader", model_name_or_path="x"
+        )

@@ -99,7 +99,7 @@ def test_exits_are_trained_on_a_frozen_classifier_and_their_criteria_on_frozen_e
 def test_held_out_texts_are_those_that_the_training_before_held_out(
     script: Callable[[str], Any], reviews: Reviews
 ) -> None:
-    data = script("text_data")
+    data = script("temporal.pipelines.training.text_data")
     path = str(reviews(0, 200))
     trained, validated = data.load_data(data.DataArguments(train_file=path), 7)
     again = data.DataArguments(train_file=path, train_on_held_out=True)

@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from temporal.data.labelled.files import read_labelled_texts
+from temporal.data.labelled.splits import held_out_rows
 from temporal.pipelines import pipeline
 
 Run = Callable[..., dict[str, Any]]
@@ -241,7 +243,7 @@ def test_resumed_training_equals_uninterrupted(
 def test_options_that_no_reader_has_are_refused(
     model: str, options: str, message: str, script: Callable[[str], Any]
 ) -> None:
-    arguments = script("text_arguments").ModelArguments
+    arguments = script("temporal.pipelines.training.text_arguments").ModelArguments
     with pytest.raises(ValueError, match=message):
         arguments(model=model, reader_options=options)
     with pytest.raises(ValueError, match=r"--encoder_options \({\) must be a JSON object"):
@@ -262,7 +264,7 @@ def test_options_that_no_reader_has_are_refused(
 def test_options_that_a_chunk_reader_ignores_are_refused(
     given: dict[str, Any], script: Callable[[str], Any]
 ) -> None:
-    module = script("text_arguments")
+    module = script("temporal.pipelines.training.text_arguments")
     data = {k: v for k, v in given.items() if k == "crop_size"}
     of_model = {k: v for k, v in given.items() if k not in data}
     data_args = module.DataArguments(train_file="-", **data)
@@ -286,13 +288,13 @@ def test_a_rate_of_pruning_needs_pruning(
 def test_validation_rows_are_found_after_a_calibration_share(
     script: Callable[[str], Any], reviews: Reviews
 ) -> None:
-    data, path = script("text_data"), str(reviews(0, 200))
+    data, path = script("temporal.pipelines.training.text_data"), str(reviews(0, 200))
     shares = {"calibration_share": 0.25}
     _, validated = data.load_data(data.DataArguments(train_file=path, **shares), 7)
-    rows = data.read_labelled_texts(path)
-    found = data.held_out_rows(rows, 7, validation_share=0.1, **shares)
+    rows = read_labelled_texts(path)
+    found = held_out_rows(rows, 7, validation_share=0.1, **shares)
     assert found["text"] == validated["text"] and len(found) == 15
-    held_out = script("held_out")
+    held_out = script("temporal.pipelines.held_out.rows")
     args = held_out.HeldOutArguments(
         model="-", data_file=path, seed=7, validation_share=0.1, **shares
     )
@@ -305,12 +307,12 @@ def test_validation_rows_are_found_after_a_calibration_share(
 def test_calibration_finds_the_rows_that_training_left_out(
     script: Callable[[str], Any], encoder_path: Path, reviews: Reviews, share_of: str
 ) -> None:
-    finetune = script("finetune_text")
+    finetune = script("temporal.pipelines.training.text_data")
     path = str(reviews(0, 200))
     shares = {"calibration_share": 0.25} if share_of == "calibration_share" else {}
     trained, validated = finetune.load_data(finetune.DataArguments(train_file=path, **shares), 7)
     share = {"calibration_share": 0.25} if shares else {"validation_share": 0.1}
-    rows = script("held_out")
+    rows = script("temporal.pipelines.held_out.rows")
     args = rows.HeldOutArguments(model="-", data_file=path, seed=7, **share)
     config = SimpleNamespace(id2label={0: "negative", 1: "positive"})
     found = rows.read_held_out(args, SimpleNamespace(model=SimpleNamespace(config=config)))

@@ -155,7 +155,10 @@ def test_features_are_those_that_the_reader_itself_computes(
     clips: Path, script: Callable[[str], Any]
 ) -> None:
     """The second view is shifted by a tenth of the clip, and kept inside it."""
-    finetune, data = script("finetune_video"), script("video_data")
+    finetune, data = (
+        script("temporal.pipelines.training.frames"),
+        script("temporal.data.labelled.clips"),
+    )
     chosen = data.read_clips(str(clips))[0][:2]
     reader = FrameExit.from_backbone(
         finetune.EfficientNetLite0(), num_frames=3, pooling="change", image_size=32, num_labels=2

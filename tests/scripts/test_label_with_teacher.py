@@ -123,7 +123,7 @@ def test_what_is_held_out_of_one_block_is_not_taught_in_another(
 
 
 def test_a_class_number_is_one_of_the_reader_s(script: Script) -> None:
-    class_numbers = script("held_out").class_numbers
+    class_numbers = script("temporal.pipelines.held_out.rows").class_numbers
     assert class_numbers(["b", 0], {"a": 0, "b": 1}) == [1, 0]
     with pytest.raises(ValueError, match=r"labels \['2'\] must be among"):
         class_numbers([2], {"a": 0, "b": 1})

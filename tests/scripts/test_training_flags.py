@@ -26,10 +26,10 @@ LAUNCHERS = (
 def flags(script: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Any:
     for name in LAUNCHERS:
         monkeypatch.delenv(name, raising=False)
-    return script("training_flags")
+    return script("temporal.pipelines.training.flags")
 
 
-@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SCRIPTS.rglob("*.py")), ids=lambda path: path.stem)
 def test_help_is_given(
     path: Path, script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

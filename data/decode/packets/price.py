@@ -23,7 +23,8 @@ class Rate:
 
 
 # Fitted to reads of 1 to 16 frames, 320x240 to 1920x1080, on a server's core of 2025
-# (scripts/benchmark_decode.py makes the files): nine of ten reads took 0.9 to 1.15 times as long.
+# (scripts/benchmarks/benchmark_decode.py makes the files): nine of ten reads took 0.9 to 1.15 times
+# as long.
 _RATES = {
     "h264": Rate(decode_seconds_per_pixel=0.87e-9, decode_seconds_per_byte=71e-9),
     "hevc": Rate(decode_seconds_per_pixel=1.09e-9, decode_seconds_per_byte=108e-9),

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from .index import VideoIndex
 
 FASTEST_FIRST = ("pyav", "decord", "torchcodec")
-"""The order in which `backend="auto"` tries decoders, as `scripts/benchmark_decode.py` measured it.
+"""The order in which `backend="auto"` tries decoders: `scripts/benchmarks/benchmark_decode.py`
+measured it.
 
 PyAV leaves out frames that the others decode, and is right for every file, so it is always taken.
 """

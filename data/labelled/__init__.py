@@ -1,0 +1,1 @@
+"""Labelled texts and clips in files, and how rows of them are held out."""

@@ -1,0 +1,110 @@
+"""What a text reader is measured against: what a user would run otherwise, with the same weights.
+
+A contestant answers a list of texts with a label for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import transformers
+from transformers import AutoTokenizer
+
+from ...models import ChunkReader, EarlyExit
+from ...models.depth.whole_classifier import WholeClassifier
+from ...training.exit_policies import NEVER
+from .. import pipeline
+
+Contestant = Callable[[list[str]], list[str]]
+
+
+@contextmanager
+def set_to(config: Any, **fields: Any) -> Iterator[None]:
+    """Fields of a configuration for a while."""
+    kept = {name: getattr(config, name) for name in fields}
+    vars(config).update(fields)
+    try:
+        yield
+    finally:
+        vars(config).update(kept)
+
+
+def adaptive(pipe: Any, **fields: Any) -> Contestant:
+    """The reader in our pipeline, perhaps with other settings of its policy."""
+
+    def run(texts: list[str]) -> list[str]:
+        with set_to(pipe.model.config, **fields):
+            return [row["label"] for row in pipe(texts)]
+
+    return run
+
+
+def dense_classifier(pipe: Any) -> Any:
+    """The plain classifier inside a reader; None: it has none that transformers can run."""
+    model: Any = pipe.model
+    if isinstance(model, ChunkReader):
+        model = model.encoder
+    return model.classifier if isinstance(model, EarlyExit | WholeClassifier) else None
+
+
+def transformers_pipeline(classifier: Any, path: str, **options: Any) -> Contestant:
+    """Transformers' own pipeline.
+
+    Args:
+        classifier: of `dense_classifier`.
+        path: of its tokenizer.
+        **options: of the call, e.g. `batch_size` and `max_length`.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    pipe = transformers.pipeline(
+        "text-classification", model=classifier, tokenizer=tokenizer, device="cpu"
+    )
+    return lambda texts: [row["label"] for row in pipe(texts, truncation=True, **options)]
+
+
+def sorted_by_length(run: Contestant) -> Contestant:
+    """A contestant that gets the texts in the order of their length."""
+
+    def sorted_run(texts: list[str]) -> list[str]:
+        order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
+        labels = run([texts[k] for k in order])
+        back = dict(zip(order, labels, strict=True))
+        return [back[k] for k in range(len(texts))]
+
+    return sorted_run
+
+
+def all_of_it(pipe: Any) -> Contestant:
+    """The reader itself in our engine, with nothing skipped and nothing halted.
+
+    A pruner that drops tokens between layers cannot be turned off, and goes on dropping them.
+    """
+    return adaptive(pipe, **pipe.reader.policy_space().full)
+
+
+def with_exits(pipe: Any) -> Any:
+    """A pipeline around the `EarlyExit` that a reader is or has inside; None: there is none.
+
+    One inside a `ChunkReader` reads as many of the first tokens as it has positions for.
+    """
+    if isinstance(pipe.model, EarlyExit):
+        return pipe
+    inside = pipe.model.encoder if isinstance(pipe.model, ChunkReader) else None
+    if not isinstance(inside, EarlyExit):
+        return None
+    return pipeline(
+        "text-classification", inside, tokenizer=pipe.tokenizer, batch_size=pipe.batch_size
+    )
+
+
+def fixed_depth(pipe: Any, number: int) -> Contestant:
+    """Everything answers at one exit of `with_exits`: a smaller static model, trained as a part."""
+    count = len(pipe.model.config.exit_layers) - 1
+    return adaptive(pipe, thresholds=[NEVER] * number + [-NEVER] * (count - number))
+
+
+def skim_alone(pipe: Any) -> Contestant:
+    """A `ChunkReader` that answers whatever its skim says."""
+    return adaptive(pipe, thresholds=[-NEVER])

@@ -1,0 +1,1 @@
+"""Rows that a reader is judged by: which they are, and whether it has seen them."""

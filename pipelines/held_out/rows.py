@@ -1,0 +1,194 @@
+"""Held-out rows to judge a saved reader by: texts or clips, with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+
+from ...data import Document, collect
+from ...data.labelled.clips import hold_out_clips, read_clips
+from ...data.labelled.digests import digest_file, digest_text
+from ...data.labelled.files import LONE, read_labelled_texts
+from ...data.labelled.splits import held_out_rows
+from ...models.rows_seen import Shown, Use
+from ..scores import class_numbers_by_name
+from .arguments import HeldOutArguments, RowsArguments
+from .unseen import Rows, keep_unseen, rows_of
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Inputs of a pipeline."""
+
+    inputs: list[str]
+    """N texts, or paths of videos."""
+    labels: Tensor | None
+    """int64 `[N]`, class numbers of the reader; None: there are none."""
+    report: dict[str, Any] = field(default_factory=dict)
+    """What is known of them: of `unseen.py`."""
+    shown: Shown = field(default_factory=Shown)
+    """Their digests, to be remembered by whoever uses them."""
+
+
+def text_rows(args: RowsArguments, *, phrases: bool = False) -> Dataset:
+    """The labelled texts that the arguments name, blank ones among them."""
+    share = args.calibration_share or args.validation_share
+    rows = read_labelled_texts(
+        args.data_file,
+        args.text_column,
+        args.label_column,
+        phrases=phrases,
+        block_column=args.block_column,
+        group_column=args.groups_by(),
+        blank=not share,  # a training refuses them
+    )
+    rows = held_out_rows(
+        rows,
+        args.split_seed(),
+        calibration_share=args.calibration_share,
+        validation_share=args.validation_share,
+    )
+    if phrases and "whole" not in rows.column_names:
+        raise ValueError(
+            f"--train_phrases needs trees, and {args.data_file} holds none: leave it out, or give "
+            "the .txt treebank file that the training split"
+        )
+    if phrases:  # the same split as in training, but whole sentences only
+        rows = rows.filter(lambda row: row["whole"])
+    if args.max_samples:
+        rows = rows.select(range(min(args.max_samples, len(rows))))
+    return rows
+
+
+def without_blanks(rows: Dataset, source: str) -> Dataset:
+    """The rows that have a text.
+
+    Raises:
+        ValueError: none has.
+    """
+    good = [k for k, t in enumerate(rows["text"]) if isinstance(t, str) and t.strip()]
+    if not good:
+        raise ValueError(
+            f"{source} must hold a text to judge the reader by, and of {len(rows)} rows that are "
+            "left none has one: give more rows, or a larger share"
+        )
+    return rows.select(good)
+
+
+def unseen_texts(
+    args: RowsArguments,
+    rows: Dataset,
+    refuse: Sequence[Use] = ("training", "selection"),
+    *,
+    once: bool = False,
+) -> tuple[Dataset, Rows, dict[str, Any]]:
+    """The texts that are new to the reader, their digests, and what is known of them.
+
+    `once` leaves out copies of a text.
+
+    Raises:
+        SystemExit: some are not, and --leave_out_seen was not given.
+    """
+    groups: list[int | None] | None = None
+    if args.groups_by() is not None:
+        groups = [None if g.startswith(LONE) else digest_text(g) for g in rows["group"]]
+    digests = Rows(
+        source=args.data_file, rows=[digest_text(text) for text in rows["text"]], groups=groups
+    )
+    unseen = keep_unseen(
+        args.model, digests, refuse=refuse, leave_out=args.leave_out_seen, once=once
+    )
+    return rows.select(unseen.kept), digests.take(unseen.kept), unseen.report
+
+
+def read_held_out(
+    args: HeldOutArguments, pipe: Any, refuse: Sequence[Use] = ("training", "selection")
+) -> HeldOut:
+    """The rows that the arguments name, of copies one; blank texts are left out.
+
+    Args:
+        args: which rows.
+        pipe: of the reader.
+        refuse: what rows must not have done for this reader before.
+
+    Raises:
+        SystemExit: rows did, and --leave_out_seen was not given.
+    """
+    if args.task == "video":
+        return _videos(args, class_numbers_by_name(pipe.model.config), refuse)
+    rows = without_blanks(text_rows(args, phrases=args.train_phrases), args.data_file)
+    rows, digests, report = unseen_texts(args, rows, refuse, once=True)
+    numbers = class_numbers(rows["label"], class_numbers_by_name(pipe.model.config))
+    return HeldOut(
+        list(rows["text"]), torch.tensor(numbers), report, shown_by(args, digests)
+    )  # fmt: skip
+
+
+def shown_by(args: HeldOutArguments, rows: Rows) -> Shown:
+    """Rows with how they were picked."""
+    split: dict[str, Any] = {"file": Path(args.data_file).name, "seed": args.split_seed()}
+    for name in ("calibration_share", "validation_share", "block_column"):
+        if getattr(args, name) is not None:
+            split[name] = getattr(args, name)
+    if args.task == "text" and (groups_by := args.groups_by()) is not None:
+        split["group_column"] = groups_by
+    groups = frozenset(group for group in rows.groups or () if group is not None)
+    return Shown(rows=frozenset(rows.rows), groups=groups, splits=(split,))
+
+
+def documents_of(texts: list[str], pipe: Any) -> list[Any]:
+    """The texts as the pipeline's reader gets them."""
+    return Document.batch(
+        texts,
+        pipe.tokenizer,
+        max_tokens=pipe.max_tokens,
+        add_special_tokens=pipe.adds_special_tokens,
+    )
+
+
+def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]) -> HeldOut:
+    if args.manifest is None:
+        items = collect(args.data_file, kind="video", limit=args.max_samples)
+        paths = [str(item.value) for item in items]
+        # What is no file, a URL say, is known by its name, and has its error where it is read.
+        rows = [digest_file(p) if Path(p).is_file() else digest_text(p) for p in paths]
+        digests = Rows(source=args.data_file, rows=rows)
+        unseen = keep_unseen(
+            args.model, digests, refuse=refuse, leave_out=args.leave_out_seen, once=True
+        )
+        shown = shown_by(args, digests.take(unseen.kept))
+        return HeldOut([paths[k] for k in unseen.kept], None, unseen.report, shown)
+    clips, labels = read_clips(args.data_file, args.manifest)
+    if args.calibration_share:
+        clips = hold_out_clips(clips, args.calibration_share, args.split_seed())[1]
+    clips = clips[: args.max_samples]
+    unseen = keep_unseen(
+        args.model,
+        rows_of(clips, args.data_file),
+        refuse=refuse,
+        leave_out=args.leave_out_seen,
+        once=True,
+    )
+    clips = [clips[k] for k in unseen.kept]
+    numbers = class_numbers([labels[clip.label] for clip in clips], names)
+    shown = shown_by(args, rows_of(clips, args.data_file))
+    return HeldOut([clip.path for clip in clips], torch.tensor(numbers), unseen.report, shown)
+
+
+def class_numbers(labels: Any, names: dict[str, int]) -> list[int]:
+    """Labels are numbers of classes, or their names."""
+    numbers = [names.get(str(label), label) for label in labels]
+    known = set(names.values())
+    strange = sorted({str(number) for number in numbers if number not in known})
+    if strange:
+        raise ValueError(
+            f"labels {strange[:5]} must be among the reader's: {sorted(names)[:5]}; name the "
+            "column of the labels by --label_column, or give the data that it was trained for"
+        )
+    return numbers

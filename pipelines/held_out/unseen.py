@@ -1,0 +1,169 @@
+"""Rows that a reader is judged on must be new to it: compare them with what it was shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ...data.labelled.clips import Clip
+from ...data.labelled.digests import digest_text
+from ...data.labelled.splits import DEFAULT_SEED
+from ...models.rows_seen import USES, RowsSeen, Use, load_rows_seen
+
+_DID = {
+    "training": "were trained on",
+    "selection": "picked the checkpoint that was kept",
+    "calibration": "were calibrated on",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows to judge a reader by, as digests."""
+
+    source: str
+    """The file or folder that they are from."""
+    rows: Sequence[int]
+    groups: Sequence[int | None] | None = None
+    """Of the group of each; None: it has none."""
+
+    def take(self, kept: Sequence[int]) -> Rows:
+        """Some of them, by number."""
+        groups = None if self.groups is None else [self.groups[k] for k in kept]
+        return replace(self, rows=[self.rows[k] for k in kept], groups=groups)
+
+
+def rows_of(clips: Sequence[Clip], source: str) -> Rows:
+    """Clips as digests, with their groups."""
+    groups = [digest_text(clip.group) if clip.group else None for clip in clips]
+    return Rows(source=source, rows=[clip.digest for clip in clips], groups=groups)
+
+
+def seed_of_split(seed: int | None, seen: RowsSeen | None) -> int:
+    """The seed that was given, or that of the reader's last training, or the default."""
+    if seed is not None:
+        return seed
+    splits = seen.of("training").splits if seen is not None else ()
+    return int(splits[-1].get("seed", DEFAULT_SEED)) if splits else DEFAULT_SEED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unseen:
+    """Which rows are left, and what is to be said of them."""
+
+    kept: list[int]
+    """Numbers of the rows that may be used."""
+    report: dict[str, Any] = field(default_factory=dict)
+    """Counts: `used` and how many are `distinct`, `copies` that are not used; `trained_on` and
+    `selected_by` (None: not known), `calibrated_on`; `left_out`. And `not_known`: in words, what
+    nobody wrote down."""
+
+
+def keep_unseen(
+    model: str,
+    rows: Rows,
+    *,
+    refuse: Sequence[Use] = ("training", "selection"),
+    leave_out: bool = False,
+    once: bool = False,
+) -> Unseen:
+    """Compare rows with the record in a saved reader's folder, and say on stderr what is not known.
+
+    Args:
+        model: the folder.
+        rows: the rows.
+        refuse: uses that make a row unfit; of others it is only said how many there are.
+        leave_out: leave such rows out rather than refuse.
+        once: of rows that are the same take the first: copies would make a bound look certain.
+
+    Raises:
+        SystemExit: rows are unfit, or none is left.
+    """
+    seen = load_rows_seen(model) or RowsSeen(training_known=False)
+    not_known = [f"what {name} was trained on before {model} began" for name in seen.started_from]
+    if not seen.training_known:
+        not_known.append(
+            f"whether {model} was trained on any of the {len(rows.rows)} rows of {rows.source}: "
+            "nothing was written down (rows_seen.json) when it was"
+        )
+    for words in not_known:
+        print(f"Not known: {words}.", file=sys.stderr)
+    found = seen.which(rows.rows, rows.groups)
+    unfit = set().union(*(found.get(use, ()) for use in refuse))
+    if unfit and not leave_out:
+        raise SystemExit(refusal(model, rows, seen, refuse))
+    kept = [k for k in range(len(rows.rows)) if k not in unfit]
+    if unfit and not kept:
+        raise SystemExit(
+            f"{model}: all {len(rows.rows)} rows of {rows.source} were seen by it, and with "
+            "--leave_out_seen none is left: give other data"
+        )
+    if unfit:
+        print(f"Left out {len(unfit)} of {len(rows.rows)} rows that were seen.", file=sys.stderr)
+    distinct, copies = len({rows.rows[k] for k in kept}), 0
+    if distinct < len(kept):
+        told = "each is taken once" if once else "each is counted as often as it is there"
+        print(
+            f"{len(kept)} rows of {rows.source} are {distinct} different ones: {told}.",
+            file=sys.stderr,
+        )
+    if once:
+        first = {rows.rows[k]: k for k in reversed(kept)}
+        copies, kept = len(kept) - distinct, sorted(first.values())
+    counts = {use: len(set(found.get(use, ())).intersection(kept)) for use in USES}
+    if counts["calibration"]:
+        print(
+            f"{counts['calibration']} of {len(kept)} rows are those that {model} was calibrated "
+            "on: what is measured on them is no test of its operating points.",
+            file=sys.stderr,
+        )
+    report = {
+        "used": len(kept),
+        "distinct": distinct,
+        "copies": copies,
+        "trained_on": counts["training"] if seen.training_known else None,
+        "selected_by": counts["selection"] if seen.training_known else None,
+        "calibrated_on": counts["calibration"],
+        "left_out": len(unfit),
+        "not_known": not_known,
+    }
+    return Unseen(kept=kept, report=report)
+
+
+def refusal(model: str, rows: Rows, seen: RowsSeen, uses: Sequence[Use]) -> str:
+    """Why rows are unfit to judge a reader by, and what to do."""
+    counts = seen.which(rows.rows)
+    with_groups = seen.which(rows.rows, rows.groups)
+    parts = []
+    for use in uses:
+        same, all_ = len(counts.get(use, ())), len(with_groups.get(use, ()))
+        if same:
+            parts.append(f"{same} of {len(rows.rows)} rows of {rows.source} {_DID[use]}")
+        if all_ > same:
+            parts.append(
+                f"{all_ - same} of {len(rows.rows)} rows of {rows.source} are of groups whose "
+                f"other rows {_DID[use]}"
+            )
+    step = "other data, such as a test file"
+    splits = dict.fromkeys(how_split(split) for split in seen.of("training").splits)
+    if splits and any(with_groups.get(use) for use in ("training", "selection")):
+        step = f"the rows that the training held out ({'; '.join(splits)}), or other data"
+    return (
+        f"{model}: {', and '.join(parts)}. What it is judged by must be new to it: give {step}, "
+        "or --leave_out_seen to use the others alone."
+    )
+
+
+def how_split(split: dict[str, Any]) -> str:
+    """A split in the options that find its held-out rows again."""
+    words = [f"{split.get('file', 'a file')}: --seed {split.get('seed', DEFAULT_SEED)}"]
+    # Of its two shares the one for calibration; both together find the rows it validated on.
+    first = "validation_share" if "calibration_share" not in split else "calibration_share"
+    names = (first, "block_column", "group_column")
+    words += [f"--{name} {split[name]}" for name in names if name in split]
+    words += [f"--{name}" for name in ("train_phrases",) if split.get(name)]
+    if "calibration_file" in split:
+        words.append(f"of {split['calibration_file']}")
+    return " ".join(words)
