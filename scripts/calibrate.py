@@ -11,44 +11,23 @@
 The chosen policy becomes the reader's own; operating points with bounds are stored beside it, so
 that `budget=` and `max_drop=` can pick others at call time. A classifier of transformers is read in
 chunks, clips or frames, and saved as a reader of its own. `temporal.training.calibration` says
-what the bounds promise. Prints one JSON line, with the promise in a sentence.
+what the bounds promise. Prints one JSON line, with the promise in a sentence. `temporal calibrate`
+does the same.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
-from transformers import HfArgumentParser
-
+from temporal.pipelines.calibration.arguments import CalibrationArguments as CalibrationArguments
 from temporal.pipelines.calibration.calibrate import CannotCalibrate
-from temporal.pipelines.calibration.options import CalibrationOptions
-from temporal.pipelines.calibration.run import run_calibration
-from temporal.pipelines.held_out.arguments import HeldOutArguments
-from temporal.pipelines.held_out.rows import read_held_out
-
-
-@dataclass
-class CalibrationArguments(CalibrationOptions, HeldOutArguments):
-    """A reader, held-out rows, and to what to calibrate."""
-
-    def __post_init__(self) -> None:
-        HeldOutArguments.__post_init__(self)
-        CalibrationOptions.__post_init__(self)
+from temporal.pipelines.command.calibrate import calibrate_command
 
 
 def main() -> None:
     """Calibrate, save and print."""
-    (args,) = HfArgumentParser(CalibrationArguments).parse_args_into_dataclasses()
     try:
-        report = run_calibration(
-            f"{args.task}-classification",
-            args.model,
-            args,
-            lambda pipe: read_held_out(args, pipe),
-            seed=args.split_seed(),
-            batch_size=args.batch_size,
-        )
+        report = calibrate_command()
     except CannotCalibrate as error:
         raise SystemExit(str(error)) from error
     print(json.dumps(report))

@@ -1,4 +1,4 @@
-"""The command line: `temporal run`, `temporal inspect`, `temporal show`.
+"""The command line: `temporal run`, `inspect`, `show`, `calibrate` and `check`.
 
 Exit codes:
   0   every input is ok
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -195,6 +195,32 @@ def show(
         from .show import show_command
 
         show_command(result, ids=ids or [], output=output, limit=limit)
+
+
+_OF_A_DATACLASS: dict[Any, Any] = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
+"""For commands whose options, `--help` among them, are parsed by `command.options`."""
+
+
+@app.command(context_settings=_OF_A_DATACLASS, options_metavar="--model DIR --data_file FILE ...")
+def calibrate(context: typer.Context) -> None:
+    """Choose how much a reader reads from held-out rows, and say what is certain (see --help)."""
+    from .calibrate import calibrate_command
+    from .options import print_report
+
+    print_report(calibrate_command, context.args, "temporal calibrate")
+
+
+@app.command(context_settings=_OF_A_DATACLASS, options_metavar="--model DIR --data_file FILE ...")
+def check(context: typer.Context) -> None:
+    """Compare what was certified of a reader with what it does on new rows (see --help)."""
+    from .calibrate import check_command
+    from .options import print_report
+
+    print_report(check_command, context.args, "temporal check", indent=2)
 
 
 def main() -> None:

@@ -1,0 +1,49 @@
+"""`temporal calibrate` and `temporal check`: from options to a report, for scripts as well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from temporal.models.rows_seen import Use
+
+from ..calibration.arguments import CalibrationArguments, CheckArguments
+from ..calibration.run import run_calibration, run_check
+from ..held_out.rows import read_held_out
+from .options import parsed
+
+_NEW: tuple[Use, ...] = ("training", "selection", "calibration")
+"""Rows that did one of these for a reader check nothing."""
+
+
+def calibrate_command(options: Sequence[str] | None = None, prog: str | None = None) -> Any:
+    """Calibrate, and save what was found.
+
+    Args:
+        options: as on a command line, by default that of this process.
+        prog: its name in the help.
+
+    Returns:
+        The report, in plain values.
+    """
+    args = parsed(CalibrationArguments, options, prog)
+    return run_calibration(
+        f"{args.task}-classification",
+        args.model,
+        args,
+        lambda pipe: read_held_out(args, pipe),
+        seed=args.split_seed(),
+        batch_size=args.batch_size,
+    )
+
+
+def check_command(options: Sequence[str] | None = None, prog: str | None = None) -> Any:
+    """Compare what was certified with what happens on new rows; see `calibrate_command`."""
+    args = parsed(CheckArguments, options, prog)
+    return run_check(
+        f"{args.task}-classification",
+        args.model,
+        args,
+        lambda pipe: read_held_out(args, pipe, _NEW),
+        batch_size=args.batch_size,
+    )
