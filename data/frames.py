@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from temporal.trace import Cost
 
 from .decode.errors import VideoError
-from .decode.packets import plan
+from .decode.packets import choice
 from .decode.packets.index import Packets, VideoIndex
 from .decode.packets.motion import packet_motion
 from .decode.pictures.glimpse import MotionVectors, no_vectors
@@ -91,7 +91,7 @@ class Frames:
         Raises:
             IndexError: An index is not in 0..len - 1.
         """
-        plan.check_frames(self.index, units, name=self.id)
+        choice.check_frames(self.index, units, name=self.id)
         return Cost()
 
     def read(
@@ -107,7 +107,7 @@ class Frames:
     ) -> NDArray[np.uint8]:
         """Return frames as `read` does, as a NumPy array of their own."""
         index = self.index
-        frames = plan.check_frames(index, units, name=self.id)
+        frames = choice.check_frames(index, units, name=self.id)
         own_size = (index.height, index.width)
         part = check_region(region, own_size, name=self.id)
         own = part.size if part else own_size
@@ -158,7 +158,7 @@ class Frames:
         Raises:
             VideoError: `unsupported_codec`.
         """
-        plan.check_frames(self.index, units, name=self.id)
+        choice.check_frames(self.index, units, name=self.id)
         raise no_vectors(self.index, self.id)
 
     def decode_small(
@@ -174,11 +174,11 @@ class Frames:
 
     def plan(self, times_seconds: Sequence[float], tolerance_seconds: float = 0.0) -> list[int]:
         """Choose frames for wished times; see `Video.plan`."""
-        return plan.nearest_frames(self.index, times_seconds, tolerance_seconds)
+        return choice.nearest_frames(self.index, times_seconds, tolerance_seconds)
 
     def snap(self, frame_indices: Sequence[int], tolerance_frames: int) -> list[int]:
         """Return the frames as they are: none is cheaper than another."""
-        return plan.check_frames(self.index, frame_indices, name=self.id)
+        return choice.check_frames(self.index, frame_indices, name=self.id)
 
     def close(self) -> None:
         """Do nothing: the frames are the caller's."""

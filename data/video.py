@@ -17,7 +17,7 @@ from .decode.decoders.rows import make_rows, read_rows
 from .decode.files.container import MAX_PIXELS
 from .decode.files.sniff import source_name
 from .decode.opening import Opening
-from .decode.packets import plan, price
+from .decode.packets import choice, price
 from .decode.packets.index import VideoIndex
 from .decode.packets.motion import packet_motion
 from .decode.pictures.glimpse import MotionVectors, decode_small, decode_vectors
@@ -270,11 +270,11 @@ class Video:
         Returns:
             Frame indices in the order of the times; two times may share a frame.
         """
-        return plan.nearest_frames(self.index, times_seconds, tolerance_seconds)
+        return choice.nearest_frames(self.index, times_seconds, tolerance_seconds)
 
     def snap(self, frame_indices: Sequence[int], tolerance_frames: int) -> list[int]:
         """Replace each frame by the cheapest one at most `tolerance_frames` away."""
-        return plan.snap_frames(self.index, self._check(frame_indices), tolerance_frames)
+        return choice.snap_frames(self.index, self._check(frame_indices), tolerance_frames)
 
     def decode_apart(self, units: Sequence[int], sink: FrameSink, **decoder_options: str) -> Cost:
         """Decode frames into a sink, in a decoder of its own that has these FFmpeg options.
@@ -322,7 +322,7 @@ class Video:
             self._spent += cost
 
     def _check(self, units: Sequence[int]) -> list[int]:
-        return plan.check_frames(self.index, units, name=self.id)
+        return choice.check_frames(self.index, units, name=self.id)
 
     def _read(
         self,

@@ -5,6 +5,7 @@ Importing this package lets transformers know of the tasks `adaptive-text-classi
 exported is imported when it is asked for: torch and transformers take seconds.
 """
 
+import importlib
 from typing import TYPE_CHECKING
 
 import temporal.models  # noqa: F401  # the Auto classes of transformers find the readers
@@ -55,9 +56,8 @@ def __dir__() -> list[str]:
 
 
 def _register_tasks(module: object) -> None:
-    from .tasks.transformers_tasks import register_tasks
-
-    register_tasks()
+    # The tasks' own module may be what imports that of transformers, and is not whole then.
+    importlib.import_module(".tasks.transformers_tasks", __name__)
 
 
 when_imported("transformers.pipelines", _register_tasks)

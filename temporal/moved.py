@@ -48,12 +48,16 @@ _MOVED = {
     ),
     ("temporal.data.decode", "temporal.data.decode.files"): ("sniff container view local_url webp"),
     ("temporal.data.decode", "temporal.data.decode.packets"): (
-        "index index_cache order plan price rules trusted cursor"
+        "index index_cache order plan=runs price rules trusted cursor"
     ),
     ("temporal.data.decode", "temporal.data.decode.decoders"): (
-        "backends pyav decord torchcodec apart damage decoding flight lane lanes once primer"
+        "backends pyav decord torchcodec apart damage decoding flight lane once primer "
+        "lanes=side_by_side"
     ),
     ("temporal.data.decode", "temporal.data.decode.pictures"): ("orientation shelf sink glimpse"),
+    ("temporal.data.decode.packets", "temporal.data.decode.packets"): "plan=runs",
+    ("temporal.data.decode.decoders", "temporal.data.decode.decoders"): "lanes=side_by_side",
+    ("temporal.data.decode.isolation", "temporal.data.decode.isolation"): "worker_lane=worker_link",
     ("temporal.pipelines", "temporal.pipelines.jobs"): (
         "job row summary shares ranks stop streams targets run_contents trace_column"
     ),

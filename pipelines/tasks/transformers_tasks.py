@@ -113,3 +113,6 @@ def register_tasks() -> None:
                 pt_model=tuple(getattr(transformers, name) for name in record.auto_classes),
                 type=record.kind,
             )
+
+
+register_tasks()

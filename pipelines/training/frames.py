@@ -77,7 +77,7 @@ def extract(reader: FrameExit, clips: Sequence[Clip], shifts: Sequence[float]) -
 
     async def read(video: Any) -> tuple[Tensor, Tensor]:
         count = await video.open()
-        plan = reader.plan(count, video.index.keyframes)
+        plan = reader.reading_order(count, video.index.keyframes)
         frames = [
             [min(max(frame + round(shift * count), 0), count - 1) for frame in plan]
             for shift in shifts

@@ -160,9 +160,9 @@ def test_glances_look_like_the_frames(clips, clip_name, read_number):
 
 
 def test_glances_that_are_decoded_side_by_side_are_kept(clips, monkeypatch):
-    from temporal.data.decode.decoders import lanes
+    from temporal.data.decode.decoders import side_by_side
 
-    monkeypatch.setattr(lanes, "_MIN_PIXELS", 0)
+    monkeypatch.setattr(side_by_side, "_MIN_PIXELS", 0)
     path = clips.path("h264_no_b.mp4")
     video, plain = Video(path, num_threads=3), Video(path, num_threads=1)
     video.glance([50, 3, 27])

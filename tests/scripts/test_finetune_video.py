@@ -168,7 +168,7 @@ def test_features_are_those_that_the_reader_itself_computes(
         assert [view.shape for view in features.views] == [(2, 3, 1280)] * 2
         for row, clip in enumerate(chosen):
             video = Video(clip.path)
-            plan = reader.plan(len(video), video.index.keyframes)
+            plan = reader.reading_order(len(video), video.index.keyframes)
             assert plan == [6, 0, 11]
             torch.testing.assert_close(features.times[0][row], torch.tensor([6 / 12, 0.0, 11 / 12]))
             torch.testing.assert_close(

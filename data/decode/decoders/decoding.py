@@ -18,7 +18,7 @@ from ..files.container import Opened
 from ..headers.rows import rows_check
 from ..packets.cursor import PacketCursor
 from ..packets.index import VideoIndex
-from ..packets.plan import Run
+from ..packets.runs import Run
 from ..pictures.sink import FrameSink
 from .damage import Damage
 from .flight import Flight

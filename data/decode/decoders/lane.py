@@ -13,7 +13,7 @@ from ..files.container import Opened
 from ..headers.rows import rows_check
 from ..packets.cursor import PacketCursor
 from ..packets.index import VideoIndex
-from ..packets.plan import Run, decoded_packets
+from ..packets.runs import Run, decoded_packets
 from ..pictures.sink import FrameSink
 from .damage import INTRA
 from .flight import Flight

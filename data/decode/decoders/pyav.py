@@ -9,7 +9,7 @@ it, so a frame is identified and never counted on trust. Four things make this c
   GOP is entered once more and from then on the decoder is kept running, so reading a video frame by
   frame decodes it once (plus at most one GOP's beginning). Frames that a flush gives early are
   spared for the next read;
-- *lanes*: runs that do not go on from the last read are decoded side by side (see `lanes`);
+- *lanes*: runs that do not go on from the last read are decoded side by side (see `side_by_side`);
 - *keeping*: expected frames that a decode passes go on a shelf until they are read; and if the
   frame that is expected next lies further on in the same GOP, the decoder is kept running at once.
 """
@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from ..errors import VideoError
 from ..files.container import MAX_PIXELS, Opened
 from ..packets.index import VideoIndex
-from ..packets.plan import Run, leads_on, plan_runs
+from ..packets.runs import Run, leads_on, plan_runs
 from ..pictures.region import Region
 from ..pictures.shelf import Shelf
 from ..pictures.sink import FrameSink
 from .decoding import Decoding
-from .lanes import Lanes
+from .side_by_side import Lanes
 
 
 class PyavReader:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from temporal.trace import Cost
 
 from ...video import Video
-from ..packets import plan, price
+from ..packets import choice, price
 from ..packets.index import VideoIndex
 from ..packets.motion import packet_motion
 from ..pictures import glimpse
@@ -24,7 +24,7 @@ from ..streaming.stream import check_stream
 from .isolated_stream import IsolatedStream
 from .shared import Address
 from .worker import Done, Expected, read_expected, read_facts, read_glance, read_small, work
-from .worker_lane import WorkerLane
+from .worker_link import WorkerLink
 
 if TYPE_CHECKING:
     import torch
@@ -42,10 +42,10 @@ class IsolatedVideo:
     unit = "frame"
     in_memory = False
 
-    def __init__(self, pool: DecodePool, lane: WorkerLane, key: int, video: Video) -> None:
+    def __init__(self, pool: DecodePool, link: WorkerLink, key: int, video: Video) -> None:
         self.id = video.id
         self._pool = pool
-        self._lane = lane
+        self._link = link
         self._key = key
         self._video = video  # never opened here: it is the recipe that the worker opens
         self._is_sent = False
@@ -74,7 +74,7 @@ class IsolatedVideo:
 
     def cost(self, units: Sequence[int]) -> Cost:
         """What a fresh reader would spend on these frames."""
-        frames = plan.check_frames(self.index, units, name=self.id)
+        frames = choice.check_frames(self.index, units, name=self.id)
         return price.read_cost(self.index, frames, discards=self.backend == "pyav")
 
     def read(
@@ -96,7 +96,7 @@ class IsolatedVideo:
         self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
     ) -> NDArray[np.uint8]:
         """Decode frames as `read` does, into a NumPy array."""
-        frames = plan.check_frames(self.index, units, name=self.id)
+        frames = choice.check_frames(self.index, units, name=self.id)
         size = None if size is None else check_size(size)
         view = self._view(size, region)
         expected = self._expected
@@ -125,7 +125,7 @@ class IsolatedVideo:
         """
         import torch
 
-        frames, size = plan.check_frames(self.index, units, name=self.id), check_size(size)
+        frames, size = choice.check_frames(self.index, units, name=self.id), check_size(size)
         wish = self._wish(self._expected)
         images = self._fetch(
             (len(frames), 3, *size),
@@ -139,7 +139,7 @@ class IsolatedVideo:
 
     def vectors(self, units: Sequence[int]) -> MotionVectors:
         """Take the motion vectors out of coded frames; see `evidence.motion_vectors`."""
-        frames = plan.check_frames(self.index, units, name=self.id)
+        frames = choice.check_frames(self.index, units, name=self.id)
         done = self._work(glimpse.decode_vectors, frames)
         self._settle(done)
         vectors: MotionVectors = done.value
@@ -158,7 +158,7 @@ class IsolatedVideo:
             RuntimeError: The pool was made in another process.
         """
         every_seconds, size = check_stream(every_seconds, size)
-        return IsolatedStream(self._pool, self._lane, self._video, every_seconds, size, self._spend)
+        return IsolatedStream(self._pool, self._link, self._video, every_seconds, size, self._spend)
 
     def decode_small(
         self, frames: Sequence[int], size: Size, options: Mapping[str, str]
@@ -184,12 +184,12 @@ class IsolatedVideo:
 
     def plan(self, times_seconds: Sequence[float], tolerance_seconds: float = 0.0) -> list[int]:
         """Choose frames for wished times; see `Video.plan`."""
-        return plan.nearest_frames(self.index, times_seconds, tolerance_seconds)
+        return choice.nearest_frames(self.index, times_seconds, tolerance_seconds)
 
     def snap(self, frame_indices: Sequence[int], tolerance_frames: int) -> list[int]:
         """Replace frames by cheaper ones near them; see `Video.snap`."""
-        frames = plan.check_frames(self.index, frame_indices, name=self.id)
-        return plan.snap_frames(self.index, frames, tolerance_frames)
+        frames = choice.check_frames(self.index, frame_indices, name=self.id)
+        return choice.snap_frames(self.index, frames, tolerance_frames)
 
     def close(self) -> None:
         """Have the worker let go of the file; a later read opens it again. Waits for nothing.
@@ -199,7 +199,7 @@ class IsolatedVideo:
         self._expected = None
         if self._is_sent:
             self._is_sent = False
-            self._lane.forget(self._key)
+            self._link.forget(self._key)
 
     def __enter__(self) -> IsolatedVideo:
         return self
@@ -219,7 +219,7 @@ class IsolatedVideo:
     def _get_facts(self) -> tuple[VideoIndex, str]:
         if self._facts is not None:
             return self._facts
-        self._lane.check_process()
+        self._link.check_process()
         done = self._work(read_facts)
         self._settle(done)
         with self._lock:
@@ -257,8 +257,8 @@ class IsolatedVideo:
             work: Gets the address of the memory; its value is the images, or None where they are
                 in it.
         """
-        self._lane.check_process()
-        with self._lane.buffers.lend() as buffer:
+        self._link.check_process()
+        with self._link.buffers.lend() as buffer:
             done = work(buffer.fit(int(np.prod(shape))))
             if done.error is None:
                 images = buffer.copy(shape) if done.value is None else done.value
@@ -268,7 +268,7 @@ class IsolatedVideo:
     def _work(self, function: Callable[..., Any], *args: Any) -> Done:
         """Do something in the worker, which gets the video (perhaps all its bytes) only once."""
         for recipe in (None, self._video) if self._is_sent else (self._video,):
-            done = self._lane.call(
+            done = self._link.call(
                 self._pool.deadline_seconds, self.id, work, self._key, recipe, function, *args
             )
             if done is not None:

@@ -12,7 +12,7 @@ from ...video import Video
 from ..errors import VideoError
 from ..streaming.stream import StreamFrame
 from .worker import work_stream
-from .worker_lane import WorkerLane
+from .worker_link import WorkerLink
 
 if TYPE_CHECKING:
     from .pool import DecodePool
@@ -31,7 +31,7 @@ class IsolatedStream:
 
     Args:
         pool: Where the deadline is read, at each frame.
-        lane: The worker.
+        link: The worker.
         video: What is streamed; not opened here.
         every_seconds: See `Video.stream`.
         size: See `Video.stream`.
@@ -41,7 +41,7 @@ class IsolatedStream:
     def __init__(
         self,
         pool: DecodePool,
-        lane: WorkerLane,
+        link: WorkerLink,
         video: Video,
         every_seconds: float,
         size: tuple[int, int] | None,
@@ -49,7 +49,7 @@ class IsolatedStream:
     ) -> None:
         self._key = pool.next_key()
         self._pool = pool
-        self._lane = lane
+        self._link = link
         self._recipe: Video | None = video
         self._name = video.id
         self._every_seconds = every_seconds
@@ -70,7 +70,7 @@ class IsolatedStream:
             VideoError: As `Video.stream` raises it; also `timeout`, `worker_crashed` and `oom`.
             RuntimeError: The pool was closed, or made in another process.
         """
-        self._lane.check_process()
+        self._link.check_process()
         if self._has_ended:
             raise StopIteration
         try:
@@ -90,18 +90,18 @@ class IsolatedStream:
         self._has_ended = True
         if self._is_open:
             self._is_open = False
-            self._lane.forget(self._key)
+            self._link.forget(self._key)
 
     def __del__(self) -> None:
         if self._is_open:
-            self._lane.drop(self._key)
+            self._link.drop(self._key)
 
     def _read_on(self) -> StreamFrame | None:
-        with self._lane.buffers.lend() as buffer:
+        with self._link.buffers.lend() as buffer:
             # Without a size, the first image goes through the pipe and tells how large they are.
             address = buffer.fit(self._image_bytes) if self._image_bytes else None
             recipe, self._recipe, self._is_open = self._recipe, None, True
-            done = self._lane.call(
+            done = self._link.call(
                 self._pool.deadline_seconds,
                 self._name,
                 work_stream,

@@ -19,7 +19,7 @@ from ..files.sniff import portable, source_name
 from ..remote.urls import AllowRemote
 from .isolated import IsolatedVideo
 from .worker import ReadFunction, read_frames
-from .worker_lane import WorkerLane
+from .worker_link import WorkerLink
 
 
 class DecodePool:
@@ -64,8 +64,8 @@ class DecodePool:
         self.deadline_seconds = deadline_seconds
         self.read_function = read_function
         self._keys = itertools.count()
-        self._lanes = [
-            WorkerLane(max_memory_bytes, -(-max_open // workers)) for _ in range(workers)
+        self._links = [
+            WorkerLink(max_memory_bytes, -(-max_open // workers)) for _ in range(workers)
         ]
 
     def open(
@@ -89,19 +89,19 @@ class DecodePool:
             TypeError: The source is a file that cannot seek, or one of text.
             RuntimeError: The pool was made in another process.
         """
-        self._lanes[0].check_process()
+        self._links[0].check_process()
         video = Video(
             portable(source),
             backend=backend,
             id=source_name(source) if id is None else id,
             max_pixels=max_pixels,
             root=root,
-            num_threads=num_threads or max(1, count_cores() // len(self._lanes)),
+            num_threads=num_threads or max(1, count_cores() // len(self._links)),
             index_cache_dir=index_cache_dir,
             allow_remote=allow_remote,
         )
         key = self.next_key()
-        return IsolatedVideo(self, self._lanes[key % len(self._lanes)], key, video)
+        return IsolatedVideo(self, self._links[key % len(self._links)], key, video)
 
     def next_key(self) -> int:
         """Return a number that no other video or stream of this pool has."""
@@ -109,10 +109,10 @@ class DecodePool:
 
     def close(self) -> None:
         """End all workers, also those that are busy. In a forked child: nothing."""
-        for lane in self._lanes:
-            lane.stop()
-        for lane in self._lanes:
-            lane.join()
+        for link in self._links:
+            link.stop()
+        for link in self._links:
+            link.join()
 
     def __enter__(self) -> DecodePool:
         return self

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from temporal.trace import Cost
 
 from .index import VideoIndex
-from .plan import decoded_packets, plan_runs
+from .runs import decoded_packets, plan_runs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +43,7 @@ def read_cost(index: VideoIndex, frame_indices: Sequence[int], *, discards: bool
     Args:
         index: The video's index.
         frame_indices: The frames, in any order.
-        discards: As `plan.decoded_packets` takes it.
+        discards: As `runs.decoded_packets` takes it.
     """
     frames = sorted(set(frame_indices))
     packets = [decoded_packets(index, run, discards=discards) for run in plan_runs(index, frames)]

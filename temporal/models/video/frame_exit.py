@@ -285,7 +285,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
 
     # Inference -----------------------------------------------------------------------------------
 
-    def plan(self, num_frames: int, keyframes: Sequence[int]) -> list[int]:
+    def reading_order(self, num_frames: int, keyframes: Sequence[int]) -> list[int]:
         """Frames to read, in reading order, for a video of so many frames.
 
         Args:
@@ -296,11 +296,13 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         reach = self.config.snap_share * num_frames
         return read_policies.snap(frames, keyframes, reach)
 
+    plan = reading_order  # its name before
+
     async def read(self, video: Handle) -> Tensor:
         """Read frames of one video until an exit is certain. Returns its logits `[K]`."""
         num_frames = await video.open()
         size = (self.config.image_size,) * 2 if self.pixels is None else None  # None: whole
-        order = self.plan(num_frames, video.index.keyframes)
+        order = self.reading_order(num_frames, video.index.keyframes)
         features: list[Tensor] = []
         times: list[float] = []
         past: list[Tensor] = []

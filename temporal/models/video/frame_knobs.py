@@ -40,7 +40,7 @@ class FrameKnobs(SavedReader):
 
         def read(video: Any) -> dict[str, Tensor]:
             count = len(video)
-            frames = model.plan(count, video.index.keyframes)
+            frames = model.reading_order(count, video.index.keyframes)
             times = torch.tensor([[frame / count for frame in frames]])
             return {"pixel_values": video.read(frames, size=size)[None], "times": times}
 

@@ -83,7 +83,7 @@ def test_an_image_classifier_sees_what_its_processor_makes(
     processor.save_pretrained(tmp_path)
     pipe = pipe_of(str(tmp_path))
     whole = decoded(videos[0])
-    order = pipe.reader.plan(30, [0, 10, 20])
+    order = pipe.reader.reading_order(30, [0, 10, 20])
     want = processor([Image.fromarray(whole[k]) for k in order], return_tensors="pt")
     torch.testing.assert_close(seen_by(type(model), pipe, videos[0]), want["pixel_values"])
 
@@ -167,7 +167,7 @@ def test_pp_lcnet_sees_blue_first(tmp_path: Path, videos: list[Path]) -> None:
     }
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     pipe = pipe_of(str(tmp_path))
-    order = pipe.reader.plan(30, [0, 10, 20])
+    order = pipe.reader.reading_order(30, [0, 10, 20])
     frames = torch.from_numpy(np.stack(decoded(videos[0]))).permute(0, 3, 1, 2)[order]
     want = normalised(frames[:, :, 8:40, 16:48])[:, [2, 1, 0]]  # 48 x 64, resized to itself
     torch.testing.assert_close(seen_by(type(model), pipe, videos[0]), want)

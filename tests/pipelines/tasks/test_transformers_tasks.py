@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,24 @@ def test_registering_twice_changes_nothing() -> None:
     register_tasks()
     assert PIPELINE_REGISTRY.supported_tasks == before
     assert {"adaptive-text-classification", "adaptive-video-classification"} <= before.keys()
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import temporal.pipelines",
+        "import temporal.pipelines.tasks.transformers_tasks",
+        "import transformers.pipelines, temporal.pipelines",
+    ],
+)
+def test_transformers_has_our_tasks_whatever_is_imported_first(first: str) -> None:
+    code = f"{first}\nfrom transformers.pipelines import PIPELINE_REGISTRY as tasks\n"
+    code += "print(*(x for x in tasks.get_supported_tasks() if x.startswith('adaptive-')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stdout.strip() == "['adaptive-text-classification', 'adaptive-video-classification']"
+    )
 
 
 @pytest.mark.parametrize("kind", ["bert", "skim", "early_exit"])

@@ -60,7 +60,7 @@ def with_exits(**config) -> FrameExit:
 @torch.no_grad()
 def dense(reader: FrameExit, video) -> Tensor:
     """All exits' logits `[S, K]` of the planned frames, by `forward`."""
-    plan = reader.plan(len(video), video.index.keyframes)
+    plan = reader.reading_order(len(video), video.index.keyframes)
     pixels = torch.stack([video.pixels(frame, (32, 32)) for frame in plan])
     times = torch.tensor([[frame / len(video) for frame in plan]])
     return reader(pixels[None], times).exit_logits[0]
@@ -71,7 +71,9 @@ def test_without_halting_it_averages_the_classifier(frames, read_all) -> None:
     reader = FrameExit.from_classifier(image_model, num_frames=5, image_size=32).eval()
     videos = [frames(length) for length in LENGTHS]
     for video, outcome in zip(videos, read_all(reader, videos), strict=True):
-        pixels = torch.stack([video.pixels(k, (32, 32)) for k in reader.plan(len(video), [])])
+        pixels = torch.stack(
+            [video.pixels(k, (32, 32)) for k in reader.reading_order(len(video), [])]
+        )
         with torch.no_grad():
             scores = image_model(pixel_values=(pixels.float() - 127.5) / 127.5).logits.softmax(-1)
         torch.testing.assert_close(outcome.value.exp(), scores.mean(0), atol=1e-5, rtol=0)
@@ -112,7 +114,7 @@ def test_frames_beyond_the_halt_are_never_asked_for(frames, read_all) -> None:
     outcomes = read_all(reader, videos)
     assert 0 < sum(outcome.trace.halted for outcome in outcomes) <= len(outcomes)
     for video, outcome in zip(videos, outcomes, strict=True):
-        plan = reader.plan(len(video), [])
+        plan = reader.reading_order(len(video), [])
         taken = outcome.trace.exit + 1
         assert video.asked == plan[:taken] == list(outcome.trace.read)
         assert outcome.trace.cost.frames_decoded == taken
@@ -198,7 +200,7 @@ def test_frames_are_asked_for_at_the_backbones_size(frames) -> None:
 
 def test_a_broken_frame_is_passed_over_and_reported(frames) -> None:
     reader = training_free()
-    plan = reader.plan(30, [])
+    plan = reader.reading_order(30, [])
     outcome = reader(frames(30, broken=plan[:1]))
     assert list(outcome.trace.read) == plan[1:]
     assert isinstance(outcome.fault, OSError)

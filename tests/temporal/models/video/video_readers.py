@@ -78,7 +78,7 @@ def _dense_clips(reader: ClipReader, video: Any) -> Tensor:
 
 
 def _dense_frames(reader: Any, video: Any) -> Tensor:
-    frames = reader.plan(len(video), video.index.keyframes)
+    frames = reader.reading_order(len(video), video.index.keyframes)
     times = torch.tensor([[frame / len(video) for frame in frames]])
     return reader(video.read(frames, size=(SIDE, SIDE))[None], times).logits[0]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..files.container import Opened, open_container
 from ..packets.index import VideoIndex
-from ..packets.plan import Run, decoded_packets
+from ..packets.runs import Run, decoded_packets
 from ..pictures.sink import FrameSink
 from .lane import Lane
 from .primer import needs_beginning

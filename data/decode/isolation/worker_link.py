@@ -28,7 +28,7 @@ _END_SECONDS = 5.0  # how long `join` waits for pools that were replaced
 _MAX_TRIES = 3
 
 
-class WorkerLane:
+class WorkerLink:
     """The way to one worker and back.
 
     Args:

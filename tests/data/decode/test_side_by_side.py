@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from temporal.data import Video, VideoError
-from temporal.data.decode.decoders import lanes
+from temporal.data.decode.decoders import side_by_side
 from temporal.data.decode.decoders.lane import Lane
 
 from ..conftest import FRAMES, encode
@@ -30,8 +30,8 @@ class Followed(list):
 @pytest.fixture
 def followed(monkeypatch):
     """Let lanes read everything, however small; say what they read."""
-    monkeypatch.setattr(lanes, "_MIN_PIXELS", 0)
-    monkeypatch.setattr(lanes, "_LONG_RUN", 1)
+    monkeypatch.setattr(side_by_side, "_MIN_PIXELS", 0)
+    monkeypatch.setattr(side_by_side, "_LONG_RUN", 1)
     runs, read = Followed(), Lane.read
 
     def read_and_tell(lane, run, sink):
@@ -102,7 +102,7 @@ def test_what_is_expected_is_kept_by_lanes(clips, followed):
 
 
 def test_frames_too_large_for_several_decoders_have_one(clips, followed, monkeypatch):
-    monkeypatch.setattr(lanes, "_MAX_PIXELS_IN_FLIGHT", 64 * 48)
+    monkeypatch.setattr(side_by_side, "_MAX_PIXELS_IN_FLIGHT", 64 * 48)
     with Video(clips.path("h264.mp4"), num_threads=8) as video:
         video.read(SPREAD)
     assert not followed
