@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -40,9 +41,23 @@ def mean_macs(pipe: Any, inputs: list[str]) -> float:
     return sum(macs) / len(macs)
 
 
+@pytest.fixture
+def vit_with_processor(tmp_path: Path, vit_path: Path) -> Path:
+    """An image classifier whose processor sees whole frames, and squeezes them."""
+    folder = Path(shutil.copytree(vit_path, tmp_path / "vit"))
+    settings = {
+        "image_processor_type": "ViTImageProcessor",
+        "size": {"height": 32, "width": 32},
+        "image_mean": [0.4, 0.5, 0.6],
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    return folder
+
+
 CLASSIFIERS = {
     "text": ("bert_path", {"chunk_size": 8}, "chunk_reader"),
     "frames": ("vit_path", {}, "frame_exit"),
+    "whole frames": ("vit_with_processor", {}, "frame_exit"),
     "clips": ("video_mae_path", {}, "clip_reader"),
 }
 
