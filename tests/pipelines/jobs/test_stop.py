@@ -78,14 +78,14 @@ def test_nohup_is_left_in_peace() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_the_command_line_is_imported_ends_with_75(number: int) -> None:
-    """`import torch` stands for all that is imported behind the door."""
+    """`import typer` stands for all that is imported behind the door."""
     result = run_code(
         f"""
         import os, sys, types
 
         class Finder:
             def find_spec(self, name, *rest):
-                if name == "torch":
+                if name == "typer":
                     os.kill(os.getpid(), {int(number)})
                 return None
 
@@ -109,6 +109,8 @@ def start(
             "FAKE_DELAY_SECONDS": str(delay_seconds),
             "FAKE_TELL": str(texts.with_name("reading")),
         },
+        # Under nohup the tests would hand on that nobody listens to it.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         **options,  # type: ignore[call-overload]
     )
 
