@@ -12,8 +12,8 @@ import argparse
 
 import torch
 from transformers import AutoTokenizer
-from write_card import write_card
 
+from temporal.pipelines.command.card import card_command
 from temporal.pipelines.loading.load import load_model
 
 if __name__ == "__main__":
@@ -29,4 +29,4 @@ if __name__ == "__main__":
     tokenizer = AutoTokenizer.from_pretrained(source)
     tokenizer.backend_tokenizer.no_truncation()  # training's limit is not the reader's
     tokenizer.save_pretrained(target)
-    write_card(target, facts_file)
+    card_command(target, facts_file)

@@ -1,4 +1,4 @@
-"""The command line: `temporal run`, `inspect`, `show`, `calibrate` and `check`.
+"""The command line: `temporal run`, `inspect`, `show`, `calibrate`, `check`, `benchmark`, `card`.
 
 Exit codes:
   0   every input is ok
@@ -221,6 +221,95 @@ def check(context: typer.Context) -> None:
     from .options import print_report
 
     print_report(check_command, context.args, "temporal check", indent=2)
+
+
+@app.command()
+def benchmark(
+    task: Annotated[
+        Task, typer.Argument(metavar="TASK", help="video-classification or text-classification.")
+    ],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="A table with a column `label`, or a folder for each class."
+        ),
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="Name, path or hub id; the bundled model without it.")
+    ] = None,
+    static: Annotated[
+        str | None, typer.Option(help="A smaller model to measure beside it, read in full.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Share of the full cost to spend, 0 to 1.")
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="Accuracy that may be lost, 0 to 1, as certified by the calibration."),
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Reading policy, instead of the model's.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Inputs in flight.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
+    column: Annotated[str | None, typer.Option(help="Column of a table to read.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Read only the first inputs.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds; the median counts.")] = 3,
+    leave_out_seen: Annotated[
+        bool,
+        typer.Option(
+            "--leave-out-seen", help="Leave out inputs that the reader was trained on; else refuse."
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw accuracy against time: a .png, .pdf or .svg.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Measure a reader against its baselines on labelled data: accuracy, time, share read.
+
+    The same weights that read everything, cut to the reader's cost, and --static, in one run.
+    """
+    with faults(debug):
+        from .benchmark import BenchmarkRequest, benchmark_command
+
+        request = BenchmarkRequest(
+            task=task,
+            data=data,
+            model=model,
+            static=static,
+            budget=budget,
+            max_drop=max_drop,
+            policy=policy,
+            batch_size=batch_size,
+            device=device,
+            column=column,
+            limit=limit,
+            rounds=rounds,
+            leave_out_seen=leave_out_seen,
+            json=as_json,
+            plot=plot,
+        )
+        raise typer.Exit(benchmark_command(request))
+
+
+@app.command()
+def card(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The folder of a saved reader.")],
+    facts: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FACTS]", help="JSON: name, summary, units and facts, which no model knows."
+        ),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Write the model card of a calibrated reader beside it: what it costs, what is certain."""
+    with faults(debug):
+        from .card import card_command
+
+        typer.echo(f"card: {card_command(model, facts)}")
 
 
 def main() -> None:

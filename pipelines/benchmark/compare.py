@@ -1,0 +1,169 @@
+"""Measure a reader and its baselines on one set of labelled inputs, in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...data.item import Kind
+from ...models.rows_seen import digest_file, digest_text
+from ...training.accuracy import interval
+from ...training.model_card import promise
+from ..held_out.unseen import Rows, keep_unseen
+from ..reading import Reading
+from .contestants import Contestant, contestants, reads
+from .interleaved import Clocked, clock, machine
+from .labelled import Labelled, LeftOut
+
+
+def without_seen(
+    data: Labelled, model: str | None, source: str, *, kind: Kind, leave_out: bool
+) -> Labelled:
+    """The inputs that a reader has not seen, of copies one.
+
+    Args:
+        data: the inputs.
+        model: the reader's folder; of others, and of bundled ones (None), nothing is known.
+        source: where the inputs are from.
+        kind: what they are.
+        leave_out: leave out what was seen, rather than refuse it.
+
+    Raises:
+        SystemExit: some were seen.
+    """
+    rows = [_digest(item.value, kind == "video") for item in data.items]
+    if not rows or model is None or not Path(model).is_dir():
+        return data
+    kept = keep_unseen(model, Rows(source=source, rows=rows), leave_out=leave_out, once=True).kept
+    inside, known = set(kept), {rows[k] for k in kept}
+    out = []
+    for k, item in enumerate(data.items):
+        if k not in inside:
+            reason = "copy" if rows[k] in known else "seen"
+            message = (
+                "the same as an input before" if reason == "copy" else "the reader has seen it"
+            )
+            out.append(LeftOut(id=item.id, reason=reason, message=message))
+    return data.keep(kept, out)
+
+
+def _digest(value: Any, is_file: bool) -> int:
+    if isinstance(value, dict):  # a pair of texts
+        return digest_text("\n".join(str(part) for part in value.values()))
+    if is_file and Path(value).is_file():
+        return digest_file(value)
+    return digest_text(str(value))
+
+
+def only_readable(pipe: Any, data: Labelled) -> tuple[Labelled, list[Reading]]:
+    """The inputs that a pipeline reads in full, and its readings of them."""
+    kept, readings, out = [], [], []
+    for k, reading in enumerate(reads(pipe)(data.items)):
+        if reading.error is not None or not reading.classes:
+            error = reading.error
+            reason, message = (error.reason, error.message) if error else ("no_answer", "no answer")
+            out.append(LeftOut(id=reading.id, reason=reason, message=message))
+        else:
+            kept.append(k)
+            readings.append(reading)
+    return data.keep(kept, out), readings
+
+
+def compare(
+    pipe: Any,
+    data: Labelled,
+    *,
+    static: Any = None,
+    rounds: int = 3,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Run the reader and its baselines on the inputs, interleaved, and say what each did.
+
+    Args:
+        pipe: of the reader, set to the operating point that is to be measured.
+        data: inputs; those that it cannot read are left out for all.
+        static: a pipeline of a smaller model.
+        rounds: timed, after one to warm up; the median counts.
+        tell: is told in a sentence what takes its time.
+
+    Returns:
+        Plain values: `inputs`, `left_out`, `units`, `rounds`, the machine, and `results` by
+        contestant: `accuracy` with its 95 % interval, `ms_per_input`, `relative_speed` (the reader
+        is 1), `share_read`, `macs_share` (of the dense reading's), `certified` and `promise`.
+
+    Raises:
+        ValueError: nothing can be read.
+    """
+    tell(f"reading {len(data.items)} inputs once")
+    data, readings = only_readable(pipe, data)
+    if not data.items:
+        raise ValueError("no input with a label could be read")
+    traces = [reading.trace for reading in readings if reading.trace is not None]
+    units = sum(trace.units_total for trace in traces)
+    macs = sum(trace.cost.macs for trace in traces)
+    dense = [pipe.dense_macs(trace) for trace in traces]
+    full = sum(count for count in dense if count) if all(dense) else 0
+    share = macs / full if full else sum(trace.units_read for trace in traces) / max(units, 1)
+    found = contestants(pipe, min(share, 1.0), units / max(len(traces), 1), static)
+    tell(f"timing {', '.join(found)}: {rounds + 1} rounds")
+    runs = {name: partial(one.run, data.items) for name, one in found.items()}
+    clocked = clock(runs, rounds)
+    results = {
+        name: _row(found[name], took, data, 0 if name == "static" else units)
+        for name, took in clocked.items()
+    }
+    whole = results["dense"].pop("macs")
+    for name, row in results.items():
+        row["relative_speed"] = results["reader"]["seconds"] / row["seconds"]
+        of = whole if name == "dense" else row.pop("macs")
+        row["macs_share"] = of / whole if whole and name != "static" else None
+    results["reader"].update(_certificate(pipe))
+    return {
+        "inputs": len(data.items),
+        "left_out": [
+            {"id": one.id, "reason": one.reason, "message": one.message} for one in data.left_out
+        ],
+        "units": "frames" if pipe.kind == "video" else "tokens",
+        "rounds": rounds,
+        **machine(),
+        "results": results,
+    }
+
+
+def _row(
+    one: Contestant, took: Clocked[list[Reading]], data: Labelled, units: int
+) -> dict[str, Any]:
+    """What a contestant did; `units` are those of the inputs, 0: as it counts them itself."""
+    answers = [reading.classes[0] if reading.classes else None for reading in took.answer]
+    right = sum(a == b for a, b in zip(answers, data.classes, strict=True))
+    traces = [reading.trace for reading in took.answer if reading.trace is not None]
+    count = len(data.items)
+    units = units or sum(trace.units_total for trace in traces)
+    return {
+        "says": one.says,
+        "accuracy": right / count,
+        "accuracy_interval": list(interval(right / count, count)),
+        "seconds": took.seconds,
+        "ms_per_input": 1000 * took.seconds / count,
+        "share_read": sum(trace.units_read for trace in traces) / units if units else None,
+        "unread": sum(answer is None for answer in answers),
+        "macs": sum(trace.cost.macs for trace in traces),
+    }
+
+
+def _certificate(pipe: Any) -> dict[str, Any]:
+    """Whether the point that is measured is certified, and what it promises."""
+    point = pipe.operating_point
+    if point is None:  # the reader's own policy may be one that is stored
+        config = pipe.reader.config
+        for stored in getattr(config, "operating_points", None) or []:
+            if all(getattr(config, key, None) == value for key, value in stored["policy"].items()):
+                point = stored
+                break
+    if point is None:
+        return {"certified": False, "promise": "Nothing is certified: it was not calibrated."}
+    units = "videos" if pipe.kind == "video" else "texts"
+    certified = point["cost_share"] >= 1 or point.get("risk") is not None
+    return {"certified": certified, "promise": promise(point, units)}

@@ -1,0 +1,104 @@
+"""A user's labelled inputs, good and bad: what every contestant answers, and what is left out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...data import collect
+from ...data.item import Item, Kind
+from ..jobs.targets import target_class, target_name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """An input that no contestant is judged by."""
+
+    id: str
+    reason: str
+    """One word: of `data.item.InputReason`, of a reading's error, `no_label`, `unknown_label`,
+    `seen` or `copy`."""
+    message: str
+    """A sentence for a person."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Labelled:
+    """Inputs with the classes that they are of."""
+
+    items: list[Item] = field(default_factory=list)
+    """N inputs."""
+    classes: list[int] = field(default_factory=list)
+    """N class numbers of the reader."""
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def keep(self, kept: Sequence[int], left_out: Sequence[LeftOut]) -> Labelled:
+        """Some of the inputs, by number, and why the others are not among them."""
+        return Labelled(
+            items=[self.items[k] for k in kept],
+            classes=[self.classes[k] for k in kept],
+            left_out=[*self.left_out, *left_out],
+        )
+
+
+def labelled_inputs(
+    data: str | Path,
+    *,
+    kind: Kind,
+    names: Mapping[int, str],
+    column: str | None = None,
+    limit: int | None = None,
+    notify: Callable[[str], None],
+) -> Labelled:
+    """Read inputs with labels: a table with the column `label`, or a folder for each class.
+
+    Args:
+        data: a table of texts, or of paths of videos; or a folder that has one for each class,
+            named as the class (or its number), with files of it. A folder may hold tables, too.
+        kind: what the inputs are.
+        names: the reader's classes by number.
+        column: of tables that holds the input; default: as `temporal.data.collect`.
+        limit: take the first so many.
+        notify: is told which files are passed over.
+
+    Returns:
+        Whatever is broken, has no label or one that the reader does not have is `left_out`.
+    """
+    found = Labelled()
+    is_folder = os.path.isdir(data)
+    for item in collect(str(data), kind=kind, column=column, limit=limit, notify=notify):
+        if item.error is not None:
+            found.left_out.append(
+                LeftOut(id=item.id, reason=item.error.reason, message=item.error.message)
+            )
+            continue
+        label = item.extra.get("label")
+        if label is None and is_folder:
+            first, _, rest = item.id.replace(os.sep, "/").partition("/")
+            label = first if rest else None
+        if label is None:
+            message = "no label: give a column `label`, or a folder for each class"
+            found.left_out.append(LeftOut(id=item.id, reason="no_label", message=message))
+            continue
+        number = class_of(label, names)
+        if number is None:
+            few = ", ".join(map(repr, list(names.values())[:5]))
+            message = f"the label {str(label)[:60]!r} is none of the reader's: {few} ..."
+            found.left_out.append(LeftOut(id=item.id, reason="unknown_label", message=message))
+            continue
+        found.items.append(item)
+        found.classes.append(number)
+    return found
+
+
+def class_of(label: Any, names: Mapping[int, str]) -> int | None:
+    """The class that a label is the name (in any case) or the number of; None: of none."""
+    known = dict(names)
+    number = target_class(label, known)
+    if number is not None:
+        return number
+    name = target_name(label, known)
+    return next((k for k, own in known.items() if own == name), None)

