@@ -215,8 +215,10 @@ class Pipeline:
 
 
 def _handle(reading: Reading, on_error: OnError) -> Iterator[Reading]:
-    # A text that was cut at the model's limit is answered as transformers answers it.
-    bad = reading.error is not None and reading.error.reason != "truncated"
+    # A text that was cut at the model's limit is answered as transformers answers it; a file that
+    # ends too early is broken.
+    was_cut = reading.trace is not None and reading.trace.truncated
+    bad = reading.error is not None and not (was_cut and reading.error.reason == "truncated")
     if bad and on_error == "raise":
         raise ReadingFailed(reading)
     if reading.status != "error" or on_error == "record":

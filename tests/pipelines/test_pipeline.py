@@ -373,6 +373,9 @@ def test_a_truncated_video_is_partial(
     (reading,) = pipe.read([cut])
     assert (reading.status, reading.error.stage) == ("partial", "decode")
     assert reading.predictions and 0 < len(reading.trace.read) < 10
+    assert reading.error.reason == "truncated"
+    with pytest.raises(ReadingFailed, match="truncated"):
+        pipe(str(cut))
 
 
 def test_isolated_decoding_gives_the_same(vit_path: Path, videos: list[Path]) -> None:
