@@ -107,6 +107,8 @@ class Pipeline:
         check_in("order", order, ("input", "completed"))
         check_in("on_error", on_error, ("raise", "record", "skip"))
         _check_top_k(top_k)
+        if self.function_to_apply is not None:
+            check_function(self.function_to_apply)
         top_k = self.top_k if top_k == "" else top_k
         top_k = self.default_top_k if top_k == "" else top_k
         items = items_of(inputs, self.kind, column, id_column)
@@ -182,15 +184,18 @@ class Pipeline:
 
     def _reading(self, outcome: Outcome, top_k: int | None) -> Reading:
         source: Any = outcome.source
-        error = outcome.error or outcome.fault
+        error: Any = outcome.error or outcome.fault
         predictions: tuple[dict[str, Any], ...] = ()
         classes: tuple[int, ...] = ()
         if outcome.error is None:
-            predictions, classes = self._predictions(self, outcome.value, top_k)
+            try:
+                predictions, classes = self._answers_of(outcome.value, top_k)
+            except Exception as failure:  # recorded for this input; the collection goes on
+                error = failure
         reading = Reading(
             id=source.id,
-            predictions=tuple(predictions),
-            classes=tuple(classes),
+            predictions=predictions,
+            classes=classes,
             trace=None if outcome.trace is None else self._trace(outcome.trace, source),
             error=self._partial(outcome) if error is None else describe_error(error),
             backend=getattr(source, "backend", None) if outcome.trace is not None else None,
@@ -198,6 +203,18 @@ class Pipeline:
         if hasattr(source, "close"):
             source.close()
         return reading
+
+    def _answers_of(
+        self, value: Any, top_k: int | None
+    ) -> tuple[tuple[dict[str, Any], ...], tuple[int, ...]]:
+        """The task's predictions for what the reader returned, and their classes."""
+        predictions, classes = self._predictions(self, value, top_k)
+        if self.record.is_single and len(predictions) != 1:
+            raise ValueError(
+                f"task {self.task} has one prediction for an input (is_single), "
+                f"and gives {len(predictions)}"
+            )
+        return tuple(predictions), tuple(classes)
 
     def _answer(self, reading: Reading) -> Any:
         """What a call answers for an input."""

@@ -22,9 +22,16 @@ import temporal
 
 from ..jobs.stop import exit_on_signal
 from ..jobs.streams import forgive_closed_streams
+from ..tasks.registry import RECORDS
 from .faults import UsageFault, faults
 
-Task = Literal["video-classification", "text-classification"]
+
+def _task(name: str) -> str:
+    """Refuse what is no task."""
+    if name not in RECORDS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, RECORDS))}.")
+    return name
+
 
 app = typer.Typer(
     name="temporal",
@@ -61,7 +68,7 @@ MaxPixels = Annotated[
 @app.command()
 def run(
     task: Annotated[
-        Task, typer.Argument(metavar="TASK", help="video-classification or text-classification.")
+        str, typer.Argument(metavar="TASK", help=f"{' or '.join(RECORDS)}.", callback=_task)
     ],
     inputs: Annotated[
         list[str],

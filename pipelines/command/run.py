@@ -24,8 +24,9 @@ from ..jobs.run_contents import as_before, contents, is_same_place
 from ..jobs.shares import told
 from ..jobs.stop import end_at_once, stop_on_signal
 from ..jobs.store.ledger import CommitError, read_rows
-from ..jobs.summary import SUMMARY_COLUMNS, Summary, summarize
+from ..jobs.summary import Summary, summarize, summary_columns
 from ..reading import OnError, ReadingFailed
+from ..tasks.registry import record_of
 from .checks import check_inputs, check_overwrite, remove_run
 from .faults import StoppedFault, UsageFault
 
@@ -43,7 +44,7 @@ _BAD_INPUTS = 3
 class RunRequest:
     """The arguments of `temporal run`; see its help."""
 
-    task: Literal["video-classification", "text-classification"]
+    task: str
     inputs: tuple[str, ...]
     output: Path
     model: str | None
@@ -70,7 +71,7 @@ class RunRequest:
     @property
     def kind(self) -> Literal["video", "text"]:
         """What the inputs are."""
-        return "video" if self.task == "video-classification" else "text"
+        return record_of(self.task).kind
 
     @property
     def remote(self) -> bool | list[str]:
@@ -175,7 +176,9 @@ def run_command(request: RunRequest) -> int:
         with _waiting():
             ranks.wait_for_all(stop.is_set)
         if ranks.world_size > 1:
-            rows = read_rows(request.output, columns=SUMMARY_COLUMNS)
+            rows = read_rows(
+                request.output, columns=summary_columns(record_of(request.task).columns)
+            )
             labels = known_targets(pipe)
             apart = not ranks.are_connected  # the others have come here as well otherwise
             summary = summarize(

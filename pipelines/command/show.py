@@ -12,6 +12,7 @@ from rich.text import Text
 from ..display.report import legend, print_all, reading_panel
 from ..jobs.manifest import RunManifest
 from ..jobs.store.ledger import read_rows
+from ..tasks.registry import RECORDS
 from .faults import UsageFault
 
 
@@ -40,7 +41,10 @@ def show_command(result: Path, *, ids: Sequence[str], output: Path | None, limit
     from ..display.picture import save_picture
 
     try:
-        save_picture(rows, output, heading=f"{manifest.task}  ·  {Path(manifest.model).name}")
+        heading = f"{manifest.task}  ·  {Path(manifest.model).name}"
+        record = RECORDS.get(manifest.task)
+        draw = record.find("picture") if record is not None else None
+        save_picture(rows, output, heading=heading, draw=draw)
     except (ValueError, OSError) as error:
         raise UsageFault(f"output ({output}): {error}") from error
     print_all(Text(f"picture: {output}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from temporal.trace import Trace
@@ -19,12 +19,19 @@ from .strip import STATE_COLORS
 MARGIN = 60
 """White space around the page, pixels."""
 
+Draw = Callable[[Canvas, Mapping[str, Any], Trace, float, float, float], float]
+"""Draws a row and its trace below (x, y) in a width; returns where the next may begin."""
+
 _CELL = 14
 _MOST_EXITS = 32
 
 
 def save_picture(
-    rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], *, heading: str = ""
+    rows: Sequence[Mapping[str, Any]],
+    path: str | os.PathLike[str],
+    *,
+    heading: str = "",
+    draw: Draw | None = None,
 ) -> None:
     """Draw readings below each other and write them as one PNG, 1600 pixels wide.
 
@@ -33,6 +40,7 @@ def save_picture(
             the thumbnails; texts show their words where the run kept them.
         path: The PNG to write.
         heading: A line above the panels.
+        draw: Draws one reading, as `draw_text` does; None: the one for what the row is made of.
 
     Raises:
         ValueError: no row has a trace.
@@ -58,8 +66,8 @@ def save_picture(
         cost = _fit(canvas, line, width, 9.0)
         canvas.text(MARGIN, y, cost, points=9, color=QUIET)
         y += 22
-        draw = draw_video if trace.unit in ("frame", "clip") else draw_text
-        y = draw(canvas, row, trace, MARGIN, y, width) + 34
+        fitting = draw_video if trace.unit in ("frame", "clip") else draw_text
+        y = (draw or fitting)(canvas, row, trace, MARGIN, y, width) + 34
     canvas.save(path, height=y)
 
 

@@ -18,6 +18,7 @@ from temporal.trace import Trace
 from ..jobs.row import spans_of
 from ..jobs.summary import Summary
 from ..jobs.trace_column import dense_macs_of, trace_of
+from ..tasks.columns import CLASSES, OF_EVERY_ROW
 from .states import STATE_NAMES, State, bins, unit_states, words
 
 _STYLES = {
@@ -35,6 +36,7 @@ _CELLS = {
 _STRIP_CELLS = 64
 _MOST_WORDS = 220
 _LONGEST_MESSAGE = 300
+_MOST_VALUES = 4
 
 
 def print_all(*renderables: RenderableType) -> None:
@@ -137,17 +139,30 @@ def legend() -> Text:
 
 
 def title_of(row: Mapping[str, Any]) -> str:
-    """`clip.mp4 · cat 93.1%`, with the input's own label where it is another one."""
+    """`clip.mp4 · cat 93.1%`, with the input's own label where it is another one.
+
+    Of other tasks, the columns of the best prediction: `clip.mp4 · vector [0.12, 2, -1, 5 ... 76]`.
+    """
     title = Path(row["id"]).name or row["id"]
-    if row["label"] is not None:
+    if row.get("label") is not None:
         title += f"  ·  {row['label']}"
-    if row["score"] is not None:
+    if row.get("score") is not None:
         title += f" {row['score']:.1%}"
-    if row["target"] is not None and row["target"] != row["label"]:
+    for name, value in row.items():
+        if name not in OF_EVERY_ROW and name not in CLASSES and value is not None:
+            title += f"  ·  {name} {_shown(value)}"
+    if row["target"] is not None and row["target"] != row.get("label"):
         title += f"  ·  labelled {row['target']}"
     if row["status"] == "partial":
         title += f"  ·  partial ({row['error_reason']})"
     return title
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        more = f" ... {len(value):,}" if len(value) > _MOST_VALUES else ""
+        return f"[{', '.join(map(_shown, value[:_MOST_VALUES]))}{more}]"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def cost_line(trace: Trace, *, with_exit: bool = True, dense_macs: int | None = None) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..reading import OnError as OnError
 from ..reading import Reading, ReadingFailed
+from ..tasks.registry import TaskRecord, record_of
 from .manifest import RunManifest, adopt_run, open_run
 from .row import row_schema, storable
 from .rows import Readable, readings_and_rows
@@ -27,7 +28,7 @@ from .store.ledger import (
     set_damaged_aside,
 )
 from .streams import Forgiving
-from .summary import SUMMARY_COLUMNS, Summary, summarize
+from .summary import Summary, summarize, summary_columns
 from .targets import known_targets
 
 if TYPE_CHECKING:
@@ -118,9 +119,10 @@ def run(
         )
         if not is_ready:
             return Summary(stopped=True)
-        schema = row_schema(keep_text=keep_text)
+        record = record_of(manifest.task)
+        schema = row_schema(record, keep_text=keep_text)
         check_columns(output, schema, format=format)
-        is_video = manifest.task.startswith("video")
+        is_video = record.kind == "video"
         with ResultWriter(
             output,
             schema=schema,
@@ -132,7 +134,7 @@ def run(
         ) as writer:
             if rank == 0:
                 adopt_run(output, manifest)
-            job = _Job(pipe, writer, on_error=on_error, keep_text=keep_text, is_video=is_video)
+            job = _Job(pipe, writer, record, on_error=on_error, keep_text=keep_text)
             job.stops = stops
             # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
             if resume or rank:
@@ -159,7 +161,7 @@ def run(
             is_stopped=lambda: any(event.is_set() for event in stops),
         )
     return summarize(
-        read_rows(output, columns=SUMMARY_COLUMNS),
+        read_rows(output, columns=summary_columns(record.columns)),
         skipped=job.skipped,
         stopped=job.stopped,
         unread=unread,
@@ -175,16 +177,16 @@ class _Job:
         self,
         pipe: Readable,
         writer: ResultWriter,
+        record: TaskRecord,
         *,
         on_error: OnError,
         keep_text: bool,
-        is_video: bool,
     ) -> None:
         self.pipe = pipe
         self.writer = writer
+        self.record = record
         self.on_error = on_error
         self.keep_text = keep_text
-        self.is_video = is_video
         self.stops: list[threading.Event | Stop] = []
         self.done: set[str] = set()
         self._seen: set[str] = set()
@@ -200,9 +202,10 @@ class _Job:
         made = readings_and_rows(
             self.pipe,
             self._hand_out(items, bar),
+            record=self.record,
             order="completed",
             keep_text=self.keep_text,
-            is_video=self.is_video,
+            is_video=self.record.kind == "video",
         )
         with closing(made):
             for reading, row in made:

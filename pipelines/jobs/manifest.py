@@ -30,7 +30,7 @@ class RunManifest:
     """The configuration of a run: two runs with equal manifests give equal rows."""
 
     task: str
-    """`"video-classification"` or `"text-classification"`."""
+    """Its name, e.g. `"video-classification"`."""
 
     model: str
     """The model's name, path or hub id."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..reading import Reading
+from ..tasks.columns import arrow_type, stored_prediction
+from ..tasks.columns import storable as storable
+from ..tasks.registry import TaskRecord, record_of
 from .trace_column import trace_type, trace_value
 
 if TYPE_CHECKING:
@@ -19,22 +21,24 @@ if TYPE_CHECKING:
 _COST_COLUMNS = ("frames_decoded", "macs", "decode_seconds", "model_seconds")
 
 
-def row_schema(*, keep_text: bool = False) -> pa.Schema:
+def row_schema(task: str | TaskRecord = "", *, keep_text: bool = False) -> pa.Schema:
     """Names and types of a job's columns, in order; all parts of a run have the same.
 
     Args:
+        task: Its name or record, which says what a prediction holds; default: classes.
         keep_text: Add `text` (the text read) and `spans` (the characters of each unit, from
             `start` up to `end`).
     """
     import pyarrow as pa
 
-    prediction = pa.struct([("label", pa.string()), ("score", pa.float64())])
+    record = record_of(task) if isinstance(task, str) else task
+    fields = [(name, arrow_type(kind)) for name, kind in record.columns.items()]
+    all_of_them = [] if record.is_single else [("predictions", pa.list_(pa.struct(fields)))]
     columns: list[tuple[str, pa.DataType]] = [
         ("id", pa.string()),
         ("status", pa.string()),  # ok | partial | error
-        ("label", pa.string()),
-        ("score", pa.float64()),
-        ("predictions", pa.list_(prediction)),
+        *fields,  # of the best prediction
+        *all_of_them,
         ("target", pa.string()),  # the input's own label, where it had one
         ("units_total", pa.int64()),
         ("units_read", pa.int64()),
@@ -61,6 +65,7 @@ def row_schema(*, keep_text: bool = False) -> pa.Schema:
 def row_of(
     reading: Reading,
     *,
+    task: str | TaskRecord = "",
     target: str | None = None,
     source: str | None = None,
     dense_macs: int | None = None,
@@ -69,21 +74,22 @@ def row_of(
 
     Args:
         reading: What the pipeline returned.
+        task: Its name or record, which says what a prediction holds; default: classes.
         target: The input's own label, where it had one.
         source: The file that was read.
         dense_macs: Multiply-accumulates of reading everything, where the pipeline knows them.
+
+    Raises:
+        ValueError: a prediction holds what has no column, or a value of another type.
     """
     trace, error = reading.trace, reading.error
-    predictions = [
-        {"label": storable(str(p["label"])), "score": _finite(p["score"])}
-        for p in reading.predictions
-    ]
+    record = record_of(task) if isinstance(task, str) else task
+    predictions = [stored_prediction(one, record.columns) for one in reading.predictions]
     row: dict[str, Any] = {
         "id": storable(reading.id),
         "status": reading.status,
-        "label": predictions[0]["label"] if predictions else None,
-        "score": predictions[0]["score"] if predictions else None,
-        "predictions": predictions,
+        **(predictions[0] if predictions else dict.fromkeys(record.columns)),
+        **({} if record.is_single else {"predictions": predictions}),
         "target": target,
         "units_total": trace.units_total if trace else None,
         "units_read": trace.units_read if trace else None,
@@ -124,13 +130,3 @@ def spans_of(row: Mapping[str, Any]) -> list[tuple[int, int]] | None:
     if isinstance(spans, str):  # as older versions wrote them
         return [(start, end) for start, end in json.loads(spans)]
     return None if spans is None else [(span["start"], span["end"]) for span in spans]
-
-
-def storable(text: str) -> str:
-    r"""Make a string that UTF-8 can hold: a lone surrogate (in a file's name) becomes `\udcff`."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _finite(score: Any) -> float | None:
-    value = float(score)
-    return value if math.isfinite(value) else None

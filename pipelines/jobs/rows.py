@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ..reading import Reading
+from ..reading import Reading, ReadingError
+from ..tasks.registry import TaskRecord, record_of
 from .row import row_of, spans_value, storable
 from .targets import label_names, name_of_another, target_class, target_name
 
@@ -75,9 +76,12 @@ def rows(
         ValueError: two items that are read at one time have one id.
         RuntimeError: the pipeline returned no reading for an item.
     """
+    record = record_of(getattr(pipe, "task", ""))
     if is_video is None:
-        is_video = getattr(pipe, "task", "").startswith("video")
-    made = readings_and_rows(pipe, items, order=order, keep_text=keep_text, is_video=is_video)
+        is_video = record.kind == "video"
+    made = readings_and_rows(
+        pipe, items, record=record, order=order, keep_text=keep_text, is_video=is_video
+    )
     with closing(made):
         for _, row in made:
             yield row
@@ -87,12 +91,13 @@ def readings_and_rows(
     pipe: Readable,
     items: Iterable[Item],
     *,
+    record: TaskRecord,
     order: Literal["input", "completed"],
     keep_text: bool,
     is_video: bool,
 ) -> Generator[tuple[Reading, dict[str, Any]], None, None]:
     """Yield each row beside the reading that it is of; see `rows`."""
-    names = label_names(pipe)
+    names = label_names(pipe) if "label" in record.columns else {}
     pending: dict[str, _Pending] = {}
 
     def noted() -> Iterator[Item]:
@@ -112,7 +117,7 @@ def readings_and_rows(
     readings = pipe.read(noted(), order=order, on_error="record")
     try:
         for reading in readings:
-            yield reading, _row(pipe, reading, pending.pop(reading.id), keep_text=keep_text)
+            yield _with_row(pipe, reading, record, pending.pop(reading.id), keep_text=keep_text)
     finally:
         # Frees what is in flight now, not when the garbage collector comes by.
         if close := getattr(readings, "close", None):
@@ -124,7 +129,23 @@ def readings_and_rows(
         )
 
 
-def _row(pipe: Readable, reading: Reading, pending: _Pending, *, keep_text: bool) -> dict[str, Any]:
+def _with_row(
+    pipe: Readable, reading: Reading, record: TaskRecord, pending: _Pending, *, keep_text: bool
+) -> tuple[Reading, dict[str, Any]]:
+    """A reading and its row; one whose predictions no row can hold becomes an error."""
+    try:
+        return reading, _row(pipe, reading, record, pending, keep_text=keep_text)
+    except ValueError as error:
+        if not reading.predictions:
+            raise
+        why = ReadingError(stage="write", reason="bad_prediction", message=str(error)[:500])
+        reading = replace(reading, predictions=(), classes=(), error=why)
+        return reading, _row(pipe, reading, record, pending, keep_text=keep_text)
+
+
+def _row(
+    pipe: Readable, reading: Reading, record: TaskRecord, pending: _Pending, *, keep_text: bool
+) -> dict[str, Any]:
     target = pending.target
     given, best = pending.target_class, reading.classes[:1]
     is_other = given is not None and bool(best) and best[0] != given
@@ -133,6 +154,7 @@ def _row(pipe: Readable, reading: Reading, pending: _Pending, *, keep_text: bool
     tell = getattr(pipe, "dense_macs", None)
     row = row_of(
         reading,
+        task=record,
         target=target,
         source=pending.source,
         dense_macs=tell(reading.trace) if tell and reading.trace else None,

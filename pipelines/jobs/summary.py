@@ -18,6 +18,12 @@ SUMMARY_COLUMNS = (
 )
 """What `summarize` looks at: not the units of each row, which are most of a long text's."""
 
+
+def summary_columns(answers: Collection[str]) -> tuple[str, ...]:
+    """`SUMMARY_COLUMNS`, as far as rows with these answers have them (a task may have no label)."""
+    return tuple(name for name in SUMMARY_COLUMNS if name != "label" or name in answers)
+
+
 _FEW = 3
 """Labels that are named as examples."""
 
@@ -149,7 +155,7 @@ def summarize(
     """Add up rows, one by one (they need not fit in memory).
 
     Args:
-        rows: As `store.ledger.read_rows` yields them, with `SUMMARY_COLUMNS` at least.
+        rows: As `store.ledger.read_rows` yields them, with `summary_columns` at least.
         skipped: Bad inputs without a row.
         stopped: Whether inputs are left.
         unread: Inputs without a row by rank, of ranks that no process works as.
@@ -172,7 +178,7 @@ def summarize(
             reasons[row["error_reason"]] += 1
             message = f"{row['id']}: {row['error_message']}"
             first_errors.setdefault(row["error_reason"], message)
-        if row["target"] is None or row["label"] is None:
+        if row["target"] is None or row.get("label") is None:
             pass
         elif known is not None and row["target"] not in known:
             sums["foreign"] += 1

@@ -132,10 +132,13 @@ def register_task(record: TaskRecord) -> None:
     RECORDS[record.name] = record
 
 
-def kind_of(task: str, pipe: Any = None) -> Kind:
-    """What a task reads; of one that is none here: what its pipeline says, else texts."""
-    record = RECORDS.get(task)
-    return record.kind if record is not None else getattr(pipe, "kind", "text")
+def record_of(task: str) -> TaskRecord:
+    """The record of a task; one of classes for a pipeline whose task is not registered."""
+    found = RECORDS.get(task)
+    if found is not None:
+        return found
+    kind: Kind = "video" if task.startswith("video") else "text"
+    return TaskRecord(name=task, kind=kind, load="", predictions="")
 
 
 def names_of(record: TaskRecord) -> tuple[str, ...]:
