@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .reading import Reading as Reading
     from .reading import ReadingError as ReadingError
     from .reading import ReadingFailed as ReadingFailed
+    from .tasks.registry import TaskRecord as TaskRecord
+    from .tasks.registry import register_task as register_task
     from .tasks.text_classification import TextClassificationPipeline as TextClassificationPipeline
     from .tasks.video_classification import (
         VideoClassificationPipeline as VideoClassificationPipeline,
@@ -41,9 +43,11 @@ _NAMES = {
     "ReadingFailed": ".reading",
     "RunManifest": ".jobs.manifest",
     "Summary": ".jobs.summary",
+    "TaskRecord": ".tasks.registry",
     "TextClassificationPipeline": ".tasks.text_classification",
     "VideoClassificationPipeline": ".tasks.video_classification",
     "read_rows": ".jobs.store.ledger",
+    "register_task": ".tasks.registry",
     "row_schema": ".jobs.row",
     "rows": ".jobs.rows",
     "run": ".jobs.job",

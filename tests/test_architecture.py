@@ -135,6 +135,74 @@ def test_arrows_run_downward() -> None:
     assert not violations(ROOT), "\n".join(violations(ROOT))
 
 
+def import_graph(root: Path) -> dict[str, set[str]]:
+    """Which modules of the packages each one imports: in functions and for type checking, too."""
+    paths = {module_name(path, root): path for path in python_files(root)}
+    graph: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        found = {imported for _, imported in imported_modules(path, root, tree)} & set(paths)
+        # `from . import b` is about the module b; the room around it is there already.
+        parents = {
+            one for one in found if is_in(name, one) and any(is_in(b, one) for b in found - {one})
+        }
+        graph[name] = found - parents - {name}
+    return graph
+
+
+def import_circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other, directly or by way of others (Tarjan's components)."""
+    order: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    open_: list[str] = []
+    circles: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        order[name] = lowest[name] = len(order)
+        open_.append(name)
+        for other in sorted(graph[name]):
+            if other not in order:
+                visit(other)
+            if other in open_:
+                lowest[name] = min(lowest[name], lowest[other])
+        if lowest[name] == order[name]:
+            place = open_.index(name)
+            if len(open_) > place + 1:
+                circles.append(sorted(open_[place:]))
+            del open_[place:]
+
+    for name in sorted(graph):
+        if name not in order:
+            visit(name)
+    return circles
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    circles = import_circles(import_graph(ROOT))
+    assert not circles, f"let one of each import less: {circles}"
+
+
+@pytest.mark.parametrize(
+    ("second", "circles"),
+    [
+        ("from .one import a", [["temporal.one", "temporal.two"]]),
+        ("def f():\n    from .one import a", [["temporal.one", "temporal.two"]]),
+        ("if TYPE_CHECKING:\n    from . import one", [["temporal.one", "temporal.two"]]),
+        ("from .three import c", [["temporal.one", "temporal.three", "temporal.two"]]),
+        ("import temporal.four", []),
+    ],
+)
+def test_the_check_sees_a_circle(tmp_path: Path, second: str, circles: list[list[str]]) -> None:
+    room = tmp_path / "temporal"
+    room.mkdir()
+    (room / "__init__.py").write_text("from .one import a as a")
+    (room / "one.py").write_text("from . import two\na = 1")
+    (room / "two.py").write_text(second)
+    (room / "three.py").write_text("from .one import a\nc = 1")
+    (room / "four.py").write_text("")
+    assert import_circles(import_graph(tmp_path)) == circles
+
+
 def test_every_module_of_temporal_has_a_floor() -> None:
     entries = {
         path.stem

@@ -76,7 +76,7 @@ def _stored(name: str, value: Any, kind: Any) -> Any:
     try:
         if get_origin(kind) is list:
             values = value.tolist() if hasattr(value, "tolist") else value
-            if not isinstance(values, str):
+            if isinstance(values, list | tuple):
                 return [_stored(name, one, get_args(kind)[0]) for one in values]
         elif kind is str:
             return storable(str(value))

@@ -23,13 +23,11 @@ from ..pictures.shelf import check_size
 from ..streaming.stream import check_stream
 from .isolated_stream import IsolatedStream
 from .shared import Address
-from .worker import Done, Expected, read_expected, read_facts, read_glance, read_small, work
+from .worker import Done, Expected, Pool, read_expected, read_facts, read_glance, read_small, work
 from .worker_link import WorkerLink
 
 if TYPE_CHECKING:
     import torch
-
-    from .pool import DecodePool
 
 
 class IsolatedVideo:
@@ -42,7 +40,7 @@ class IsolatedVideo:
     unit = "frame"
     in_memory = False
 
-    def __init__(self, pool: DecodePool, link: WorkerLink, key: int, video: Video) -> None:
+    def __init__(self, pool: Pool, link: WorkerLink, key: int, video: Video) -> None:
         self.id = video.id
         self._pool = pool
         self._link = link

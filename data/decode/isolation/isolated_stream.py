@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from temporal.trace import Cost
 
 from ...video import Video
 from ..errors import VideoError
 from ..streaming.stream import StreamFrame
-from .worker import work_stream
+from .worker import Pool, work_stream
 from .worker_link import WorkerLink
-
-if TYPE_CHECKING:
-    from .pool import DecodePool
 
 
 class IsolatedStream:
@@ -40,7 +36,7 @@ class IsolatedStream:
 
     def __init__(
         self,
-        pool: DecodePool,
+        pool: Pool,
         link: WorkerLink,
         video: Video,
         every_seconds: float,

@@ -14,7 +14,7 @@ import signal
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,21 @@ from .shared import Address, map_shared
 
 ReadFunction = Callable[..., NDArray[np.uint8]]
 """As `read_frames`."""
+
+
+class Pool(Protocol):
+    """What a video in another process needs of the `DecodePool` that opened it."""
+
+    deadline_seconds: float
+    """Time that one call may take."""
+
+    read_function: ReadFunction
+    """What reads its frames there."""
+
+    def next_key(self) -> int:
+        """A number that no other video or stream of the pool has."""
+        ...
+
 
 Expected = tuple["list[int]", "Size | None", "Box | None"]
 """Frame indices, size and region, as `Video.expect` takes them."""

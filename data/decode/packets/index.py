@@ -28,38 +28,13 @@ from ..headers.transport import damaged
 from ..headers.units import h264_length_bytes
 from ..pictures.orientation import UPRIGHT, Orientation
 from .order import NO_PTS, duration_seconds, presentation_order
+from .order import Packets as Packets
 from .trusted import has_true_keyframes
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 MAX_PACKETS = 20_000_000
 """More coded frames than this (nine days at 25 a second) is a header that lies."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Packets:
-    """The coded frames in the order in which they are stored and decoded; arrays of length P."""
-
-    pts: NDArray[np.int64]
-    """Presentation timestamp, in the stream's time base; `NO_PTS` where the file has none."""
-
-    dts: NDArray[np.int64]
-    """Decoding timestamp; `NO_PTS` where the file has none."""
-
-    size_bytes: NDArray[np.int64]
-    """Bytes of the packet."""
-
-    is_key: NDArray[np.bool_]
-    """Whether decoding may start here."""
-
-    is_shown: NDArray[np.bool_]
-    """Whether it makes a frame; False for those that an edit list hides."""
-
-    is_corrupt: NDArray[np.bool_]
-    """Whether the demuxer got only a part of it."""
-
-    is_disposable: NDArray[np.bool_]
-    """Whether no other frame refers to its frame: on the way to others it is not decoded."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

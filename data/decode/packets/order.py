@@ -11,16 +11,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .index import Packets
-
 NO_PTS = int(np.iinfo(np.int64).min)
 """Stands for a missing timestamp."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Packets:
+    """The coded frames in the order in which they are stored and decoded; arrays of length P."""
+
+    pts: NDArray[np.int64]
+    """Presentation timestamp, in the stream's time base; `NO_PTS` where the file has none."""
+
+    dts: NDArray[np.int64]
+    """Decoding timestamp; `NO_PTS` where the file has none."""
+
+    size_bytes: NDArray[np.int64]
+    """Bytes of the packet."""
+
+    is_key: NDArray[np.bool_]
+    """Whether decoding may start here."""
+
+    is_shown: NDArray[np.bool_]
+    """Whether it makes a frame; False for those that an edit list hides."""
+
+    is_corrupt: NDArray[np.bool_]
+    """Whether the demuxer got only a part of it."""
+
+    is_disposable: NDArray[np.bool_]
+    """Whether no other frame refers to its frame: on the way to others it is not decoded."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
