@@ -233,7 +233,7 @@ def check(context: typer.Context) -> None:
 @app.command()
 def benchmark(
     task: Annotated[
-        Task, typer.Argument(metavar="TASK", help="video-classification or text-classification.")
+        str, typer.Argument(metavar="TASK", help=f"{' or '.join(RECORDS)}.", callback=_task)
     ],
     data: Annotated[
         str,
