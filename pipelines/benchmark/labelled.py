@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def labelled_inputs(
     """
     found = Labelled()
     is_folder = os.path.isdir(data)
-    for item in collect(str(data), kind=kind, column=column, limit=limit, notify=notify):
+    for item in islice(_items(str(data), kind, column, notify), limit):
         if item.error is not None:
             found.left_out.append(
                 LeftOut(id=item.id, reason=item.error.reason, message=item.error.message)
@@ -92,6 +93,22 @@ def labelled_inputs(
         found.items.append(item)
         found.classes.append(number)
     return found
+
+
+def _items(
+    data: str, kind: Kind, column: str | None, notify: Callable[[str], None]
+) -> Iterator[Item]:
+    """The inputs, those of a folder under the names of the folders inside it."""
+    names = sorted(os.listdir(data)) if kind == "text" and os.path.isdir(data) else []
+    if not any(os.path.isdir(os.path.join(data, name)) for name in names):
+        yield from collect(data, kind=kind, column=column, notify=notify)
+        return
+    for name in names:  # texts have no paths as ids that would tell their folders
+        if not name.startswith("."):
+            inside = collect(os.path.join(data, name), kind=kind, column=column, notify=notify)
+            is_folder = os.path.isdir(os.path.join(data, name))
+            for item in inside:
+                yield replace(item, id=f"{name}/{item.id}") if is_folder else item
 
 
 def class_of(label: Any, names: Mapping[int, str]) -> int | None:

@@ -85,6 +85,17 @@ def test_what_the_reader_has_seen_is_refused_and_copies_count_once(
     assert [one["id"] for one in report["left_out"] if one["reason"] == "seen"] == ["c"]
 
 
+def test_a_folder_for_each_class_of_texts(tmp_path: Path) -> None:
+    for name, text in (("positive", FILM), ("negative", BAD)):
+        (tmp_path / "texts" / name).mkdir(parents=True)
+        (tmp_path / "texts" / name / "1.txt").write_text(f"{text}\n")
+    (tmp_path / "texts" / "loose.txt").write_text("Of no class.\n")
+    result = temporal_benchmark("text-classification", tmp_path / "texts", "--json")
+    report = report_of(result, 3)
+    assert report["inputs"] == 2
+    assert [one["reason"] for one in report["left_out"]] == ["no_label"]
+
+
 def test_a_table_for_people_names_what_was_left_out(reviews: Path) -> None:
     result = temporal_benchmark("text-classification", reviews)
     assert result.exit_code == 3
