@@ -16,7 +16,7 @@ import pytest
 
 from temporal.data import Video, VideoError
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark_memory.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "benchmark_memory.py"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak")
 FLAT_MB = 20
 BOMB_MB = 350  # the whole process, interpreter and libraries included
