@@ -38,12 +38,15 @@ def check_points(config: PreTrainedConfig) -> None:
         _check_point(config, point, f"operating_points[{k}]")
 
 
+_ONE = 1.0 + 1e-9  # shares of an accuracy are rounded, and may add up to a little more
+
+
 def _check_point(config: PreTrainedConfig, point: Any, where: str) -> None:
     if not isinstance(point, Mapping):
         raise ValueError(f"{where} ({point!r}) must hold fields: policy, cost_share, accuracy ...")
     if not _is_number(point.get("cost_share"), 0.0, math.inf):
         _refuse(where, "cost_share", point, "a finite number >= 0")
-    if point.get("accuracy") is not None and not _is_number(point["accuracy"], -1.0, 1.0):
+    if point.get("accuracy") is not None and not _is_number(point["accuracy"], -1.0, _ONE):
         _refuse(where, "accuracy", point, "a number up to 1")
     if point.get("risk") is not None:
         for name in ("drop_bound", "drop_bound_all"):

@@ -212,7 +212,7 @@ def measure(grid: PolicyGrid, shares_N: Tensor | None = None) -> list[OperatingP
     num_sources = grid.losses_PN.shape[1]
     right_PN = (~grid.losses_PN).double()
     accuracies_P = right_PN.mean(1) if shares_N is None else right_PN @ shares_N.double()
-    accuracies = accuracies_P.tolist()
+    accuracies = accuracies_P.clamp(max=1.0).tolist()  # shares that are rounded add up to more
     costs = grid.costs_PN.double().mean(1).tolist()
     return [
         OperatingPoint(

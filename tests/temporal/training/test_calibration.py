@@ -59,6 +59,17 @@ def test_sources_can_count_unequally() -> None:
     assert accuracies == pytest.approx([0.5, 0.875, 0.375, 0.625, 0.5])
 
 
+def test_an_accuracy_is_at_most_one_however_shares_are_rounded() -> None:
+    grid = PolicyGrid(
+        policies=[{}],
+        losses_PN=torch.zeros(1, 48, dtype=torch.bool),
+        costs_PN=torch.ones(1, 48, dtype=torch.float64),
+        cost_unit="macs",
+    )
+    shares_N = torch.full((48,), 1 / 48, dtype=torch.float64) + 1e-16
+    assert measure(grid, shares_N)[0].accuracy == 1.0
+
+
 def test_the_frontier_leaves_out_what_another_beats() -> None:
     assert frontier(SMALL, 10) == [0, 1, 3]  # 2 costs more than 1, 4 than 3, and both lose more
 
