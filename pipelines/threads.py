@@ -65,11 +65,9 @@ def num_running() -> int | None:
 
 def with_threads(results: Iterator[_Result]) -> Generator[_Result, None, None]:
     """Yield what comes, made with `model_threads()` threads; outside, they are as they were."""
-    num_threads: int | None = None
     try:
+        num_threads = model_threads()
         while True:
-            if num_threads is None:
-                num_threads = model_threads()
             before = torch.get_num_threads()
             torch.set_num_threads(num_threads)
             try:

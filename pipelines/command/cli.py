@@ -59,6 +59,22 @@ def about(
     """Read videos and texts in part: skip what does not matter, halt when certain."""
 
 
+Task = Annotated[
+    str, typer.Argument(metavar="TASK", help=f"{' or '.join(RECORDS)}.", callback=_task)
+]
+Model = Annotated[
+    str | None, typer.Option(help="Name, path or hub id; the bundled model without it.")
+]
+Budget = Annotated[float | None, typer.Option(help="Share of the full cost to spend, 0 to 1.")]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(help="Accuracy that may be lost, 0 to 1, as certified by the calibration."),
+]
+Policy = Annotated[str | None, typer.Option(help="Reading policy, instead of the model's.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Inputs in flight.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")]
+Column = Annotated[str | None, typer.Option(help="Column of a table to read.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Read only the first inputs.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 MaxPixels = Annotated[
     int | None, typer.Option(min=1, help="Largest frames that are decoded; 4096 x 2304 without it.")
@@ -67,29 +83,18 @@ MaxPixels = Annotated[
 
 @app.command()
 def run(
-    task: Annotated[
-        str, typer.Argument(metavar="TASK", help=f"{' or '.join(RECORDS)}.", callback=_task)
-    ],
+    task: Task,
     inputs: Annotated[
         list[str],
         typer.Argument(metavar="INPUT", help="Files, directories, globs, lists or tables."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")],
-    model: Annotated[
-        str | None, typer.Option(help="Name, path or hub id; the bundled model without it.")
-    ] = None,
-    budget: Annotated[
-        float | None, typer.Option(help="Share of the full cost to spend, 0 to 1.")
-    ] = None,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(help="Accuracy that may be lost, 0 to 1, as certified by the calibration."),
-    ] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="Reading policy, instead of the model's.")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Inputs in flight.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
+    model: Model = None,
+    budget: Budget = None,
+    max_drop: MaxDrop = None,
+    policy: Policy = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
     on_error: Annotated[
         Literal["record", "raise", "skip"],
         typer.Option(
@@ -110,9 +115,9 @@ def run(
     format: Annotated[
         Literal["parquet", "jsonl"], typer.Option(help="Format of the results.")
     ] = "parquet",
-    column: Annotated[str | None, typer.Option(help="Column of a table to read.")] = None,
+    column: Column = None,
     id_column: Annotated[str | None, typer.Option(help="Column that names the inputs.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Read only the first inputs.")] = None,
+    limit: Limit = None,
     keep_text: Annotated[
         bool, typer.Option("--keep-text", help="Store the texts, so that `show` can draw them.")
     ] = False,
@@ -232,35 +237,24 @@ def check(context: typer.Context) -> None:
 
 @app.command()
 def benchmark(
-    task: Annotated[
-        str, typer.Argument(metavar="TASK", help=f"{' or '.join(RECORDS)}.", callback=_task)
-    ],
+    task: Task,
     data: Annotated[
         str,
         typer.Argument(
             metavar="DATA", help="A table with a column `label`, or a folder for each class."
         ),
     ],
-    model: Annotated[
-        str | None, typer.Option(help="Name, path or hub id; the bundled model without it.")
-    ] = None,
+    model: Model = None,
     static: Annotated[
         str | None, typer.Option(help="A smaller model to measure beside it, read in full.")
     ] = None,
-    budget: Annotated[
-        float | None, typer.Option(help="Share of the full cost to spend, 0 to 1.")
-    ] = None,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(help="Accuracy that may be lost, 0 to 1, as certified by the calibration."),
-    ] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="Reading policy, instead of the model's.")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Inputs in flight.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")] = None,
-    column: Annotated[str | None, typer.Option(help="Column of a table to read.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Read only the first inputs.")] = None,
+    budget: Budget = None,
+    max_drop: MaxDrop = None,
+    policy: Policy = None,
+    batch_size: BatchSize = None,
+    device: Device = None,
+    column: Column = None,
+    limit: Limit = None,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds; the median counts.")] = 3,
     leave_out_seen: Annotated[
         bool,

@@ -28,7 +28,7 @@ def fingerprint(
     """
     path = Path(path)
     status = path.stat()
-    if before == _by_time(status):  # written by an older version, which did not read the file
+    if before == by_time(status):  # written by an older version, which did not read the file
         return before
     may_grow = may_grow and path.suffix.lower() in _APPENDED
     size = _size_of(before) if before and may_grow else None
@@ -90,7 +90,8 @@ def _told(size: int, digest: hashlib._Hash) -> str:
     return f"{size} bytes, sha256 {digest.hexdigest()}"
 
 
-def _by_time(status: os.stat_result) -> str:
+def by_time(status: os.stat_result) -> str:
+    """What older versions told of a file, which they did not read."""
     return f"{status.st_size} bytes, mtime_ns {status.st_mtime_ns}"
 
 

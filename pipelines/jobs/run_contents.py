@@ -11,7 +11,7 @@ from pathlib import Path
 from ...data.collection import HOLDS_MANY
 from ...data.folders import matches, walk
 from ...data.item import Kind
-from .fingerprint import fingerprint, fingerprint_of_many
+from .fingerprint import by_time, fingerprint, fingerprint_of_many
 from .manifest import RunManifest
 
 # What decides a saved model's rows: its settings ...
@@ -110,9 +110,7 @@ def _folder_digest(folder: Path, *, before: str | None) -> str:
         if path not in read and path.suffix not in _WEIGHTS:
             continue
         content = fingerprint(path)
-        status = path.stat()
-        by_time = f"{status.st_size} bytes, mtime_ns {status.st_mtime_ns}"
-        former = content.rpartition(" ")[2] if path in read else by_time
+        former = content.rpartition(" ")[2] if path in read else by_time(path.stat())
         old.update(f"{path.name}: {former}\n".encode(errors="surrogateescape"))
         new.update(f"{path.name}: {content}\n".encode(errors="surrogateescape"))
     if old.hexdigest()[:16] == before:
