@@ -95,6 +95,8 @@ class Handle:
         self.glanced: list[int] = []
         self._notes: dict[str, Any] = {}
         self.faults: list[Exception] = []
+        self.said: list[Any] = []
+        """Logits `[1, K]` of the exits so far; see `temporal.models.exit_reader`."""
         self._macs = 0.0
         self._model_seconds = 0.0
         self._stages = 0

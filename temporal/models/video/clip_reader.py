@@ -17,9 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AutoModelForVideoClassification, PreTrainedModel
-from transformers.utils import ModelOutput
 
 from ...backbones.image import describe
 from ...backbones.pixels import ProcessorPixels
@@ -32,6 +30,7 @@ from ...source import Source
 from ...stage import Stage
 from ..chunks.chunk_pooling import MeanPooling
 from ..every_exit import EveryExit, exit_space
+from ..exit_reader import ExitsOutput, exits_output
 from ..halting import certainty_reached, set_criterion
 from ..policy_space import PolicySpace
 from ..saved_reader import SavedReader
@@ -57,16 +56,8 @@ class RunningMeanPolicy:
         check_range("budget", self.budget, 0.0, 1.0)
 
 
-@dataclass
-class ClipReaderOutput(ModelOutput):
-    """What `ClipReader.forward` returns."""
-
-    loss: Tensor | None = None
-    """Mean cross-entropy over the answers, a scalar."""
-    logits: Tensor | None = None
-    """The last answer's, `[B, K]`."""
-    exit_logits: Tensor | None = None
-    """All answers', `[B, A, K]`."""
+ClipReaderOutput = ExitsOutput
+"""What `ClipReader.forward` returns, with an exit after each clip."""
 
 
 class ClipReader(SavedReader, PreTrainedModel):
@@ -144,7 +135,7 @@ class ClipReader(SavedReader, PreTrainedModel):
         pixels = (frames_BFCHW - mean_C11) / std_C11
         return self.classifier(pixels, return_dict=True).logits
 
-    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ClipReaderOutput:
+    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ExitsOutput:
         """Answer after every clip (training, and the dense reference for `read`).
 
         Args:
@@ -157,11 +148,7 @@ class ClipReader(SavedReader, PreTrainedModel):
             logits_BK = self._classify(*inputs).float()
             state, answer_BK = self._vote(state, logits_BK)
             answers.append(answer_BK)
-        loss = None
-        if labels is not None:
-            losses = [F.cross_entropy(answer_BK, labels) for answer_BK in answers]
-            loss = torch.stack(losses).mean()
-        return ClipReaderOutput(loss=loss, logits=answers[-1], exit_logits=torch.stack(answers, 1))
+        return exits_output(answers, labels)
 
     def _vote(self, state: Tensor | None, logits_BK: Tensor) -> tuple[Tensor, Tensor]:
         """The running mean with one more clip: its state, and the answer `[B, K]`."""

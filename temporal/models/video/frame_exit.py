@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput
 
 from ...backbones.image import ImageBackbone, describe
 from ...backbones.pixels import ProcessorPixels
@@ -30,6 +29,7 @@ from ...policies import read as read_policies
 from ...policies.halt import LearnedGate
 from ...stage import Stage
 from ..depth.standardised_exit import StandardisedExit
+from ..exit_reader import ExitsOutput
 from ..halting import certainty_reached
 from .configuration_frame_exit import FrameExitConfig
 from .frame_knobs import FrameKnobs
@@ -39,15 +39,9 @@ from .reading import Groups
 
 
 @dataclass
-class FrameExitOutput(ModelOutput):
-    """What `FrameExit.forward` returns."""
+class FrameExitOutput(ExitsOutput):
+    """What `FrameExit.forward` returns; the loss has the gates' part if there are any."""
 
-    loss: Tensor | None = None
-    """Mean cross-entropy over the exits, plus the gates' loss if there are any; a scalar."""
-    logits: Tensor | None = None
-    """The last exit's, `[B, K]`."""
-    exit_logits: Tensor | None = None
-    """All exits', `[B, S, K]`."""
     gate_logits: Tensor | None = None
     """`[B, S - 1]`, positive where the gate would halt; None without a gate."""
 
@@ -61,8 +55,6 @@ class FrameExit(FrameKnobs, PreTrainedModel):
 
     config_class = FrameExitConfig
     base_model_prefix = "frame_exit"
-    main_input_name = "pixel_values"
-    unit = "frame"
 
     def __init__(
         self, config: FrameExitConfig, classifier: nn.Module | None = None, processor: Any = None
@@ -123,10 +115,6 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         return model
 
     def _init_weights(self, module: nn.Module) -> None:
-        inner = self.backbone.model
-        if isinstance(inner, PreTrainedModel) and module in set(inner.modules()):
-            inner._init_weights(module)
-            return
         super()._init_weights(module)
         if isinstance(module, nn.Linear) and any(module is e.linear for e in self._exits()):
             init.zeros_(module.weight)  # the fit is convex: start at no opinion
@@ -134,13 +122,6 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         if isinstance(module, StandardisedExit):
             init.zeros_(module.mean)
             init.ones_(module.scale)
-        if isinstance(module, nn.BatchNorm2d):
-            starts = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
-            for name, value in starts.items():
-                init.constant_(module.get_buffer(name), value)
-            if module.affine:
-                init.ones_(module.weight)
-                init.zeros_(module.bias)
 
     def forward(
         self,
@@ -227,10 +208,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         """0-255 frames, or what the processor made of them, to features or a classifier's votes."""
         if self.pixels is not None:
             return votes(self.config, self.pixels.call(self.backbone.model, inputs))
-        frames_BCHW = inputs[0].to(self.device, self.dtype)
-        scale_C11 = frames_BCHW.new_tensor(self.config.pixel_std)[:, None, None]
-        mean_C11 = frames_BCHW.new_tensor(self.config.pixel_mean)[:, None, None]
-        features_BD = self.backbone.features((frames_BCHW - mean_C11) / scale_C11)
+        features_BD = self.backbone.features(self.normalised(inputs[0]))
         if self.config.head == "classifier":
             return votes(self.config, self.backbone.classify(features_BD))
         power = self.config.feature_power
@@ -276,13 +254,6 @@ class FrameExit(FrameKnobs, PreTrainedModel):
             return None
         return super().set_budget(budget)
 
-    def dense_macs(self, units_total: int) -> int | None:
-        """MACs of reading all `num_frames` frames."""
-        per_frame = self.features.macs_per_row
-        if per_frame is None:
-            return None
-        return round(per_frame * min(units_total, self.config.num_frames))
-
     # Inference -----------------------------------------------------------------------------------
 
     def reading_order(self, num_frames: int, keyframes: Sequence[int]) -> list[int]:
@@ -301,7 +272,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
     async def read(self, video: Handle) -> Tensor:
         """Read frames of one video until an exit is certain. Returns its logits `[K]`."""
         num_frames = await video.open()
-        size = (self.config.image_size,) * 2 if self.pixels is None else None  # None: whole
+        size = self.frame_size if self.pixels is None else None  # None: whole
         order = self.reading_order(num_frames, video.index.keyframes)
         features: list[Tensor] = []
         times: list[float] = []

@@ -11,12 +11,12 @@ from torch import Tensor
 from ...source import Source
 from ..every_exit import EveryExit, exit_space
 from ..policy_space import PolicySpace
-from ..saved_reader import SavedReader
 from .dense_videos import ask_videos
+from .frame_reader import FrameReader
 
 
-class FrameKnobs(SavedReader):
-    """Mixed into a reader with an exit after each frame."""
+class FrameKnobs(FrameReader):
+    """Mixed into `FrameExit`."""
 
     def policy_space(self) -> PolicySpace:
         """One threshold for all exits, from the first that may answer on."""
@@ -36,7 +36,7 @@ class FrameKnobs(SavedReader):
         """What all exits say of videos, one after the other; all cost alike."""
         model: Any = self
         config = model.config
-        size = (config.image_size,) * 2 if model.pixels is None else None  # None: whole
+        size = model.frame_size if model.pixels is None else None  # None: whole
 
         def read(video: Any) -> dict[str, Tensor]:
             count = len(video)
