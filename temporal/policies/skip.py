@@ -42,6 +42,28 @@ def hard_decision(logits_B2: Tensor, read_threshold: float = 0.5) -> Tensor:
     return ~(logits_B2[..., READ] - logits_B2[..., SKIM] <= read_logit(read_threshold))
 
 
+def read_weight(
+    logits_B2: Tensor,
+    read_threshold: float = 0.5,
+    *,
+    sampled: bool,
+    temperature: float = 1.0,
+    straight_through: bool = True,
+) -> Tensor:
+    """How much of the full computation each unit gets, `[B]`, of the logits' type.
+
+    Args:
+        logits_B2: of reading and of skimming.
+        read_threshold: see `hard_decision`; not used where decisions are sampled.
+        sampled: draw a `relaxed_decision` (training), rather than take the `hard_decision`.
+        temperature, straight_through: of the `relaxed_decision`.
+    """
+    if not sampled:
+        return hard_decision(logits_B2, read_threshold).to(logits_B2)
+    choice_B2 = relaxed_decision(logits_B2, temperature, straight_through=straight_through)
+    return choice_B2[:, READ]
+
+
 def annealed_temperature(step: int, *, rate: float = 1e-4, floor: float = 0.5) -> float:
     """`max(floor, exp(-rate * step))`, the schedule of Skim-RNN (section 4)."""
     return max(floor, math.exp(-rate * step))
@@ -102,6 +124,7 @@ __all__ = [
     "hard_decision",
     "read_logit",
     "read_over_skim",
+    "read_weight",
     "relaxed_decision",
     "skim_loss",
     "tokens_to_next_read",

@@ -54,7 +54,6 @@ class AdaptiveComputationTimeConfig(RecurrentConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        check_range("halt_threshold", self.halt_threshold, 0.0, 1.0)
         check_range("max_steps", self.max_steps, 1, 1000)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import PreTrainedConfig
 
-from ...checks import check_in
+from ...checks import check_in, check_range
 from ...kernels import NUM_GATES
 
 POOLINGS = ("last", "max", "mean")
@@ -14,6 +14,9 @@ POOLINGS = ("last", "max", "mean")
 
 class RecurrentConfig(PreTrainedConfig):
     """Sizes of a recurrent reader of tokens; each reader adds its policy's fields."""
+
+    policy_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that say what is read, which a calibration sets; a `..._threshold` is in [0, 1]."""
 
     vocab_size: int = 30522
     """Entries of the embedding table."""
@@ -38,3 +41,6 @@ class RecurrentConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         check_in("cell", self.cell, NUM_GATES)
         check_in("pooling", self.pooling, POOLINGS)
+        for name in self.policy_fields:
+            if name.endswith("_threshold"):
+                check_range(name, getattr(self, name), 0.0, 1.0)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from ...checks import check_in, check_range, num_classes
+from ...checks import check_in, num_classes
 from ...handle import Handle
 from ...kernels.hm_rnn import multiscale_sequences
 from ...kernels.table_cache import TableCache
@@ -60,7 +60,6 @@ class HMRNNConfig(RecurrentConfig):
         super().__post_init__(**kwargs)
         check_in("cell", self.cell, ("lstm",))
         check_in("num_layers", self.num_layers, (2, 3))
-        check_range("read_threshold", self.read_threshold, 0.0, 1.0)
 
 
 class HMRNN(RecurrentReader, PreTrainedModel):

@@ -68,7 +68,6 @@ class JumperConfig(RecurrentConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         check_range("tokens_between_decisions", self.tokens_between_decisions, 0, 1_000_000)
-        check_range("stop_threshold", self.stop_threshold, 0.0, 1.0)
         check_range("reading_cost", self.reading_cost, 0.0, 1.0)
 
     def set_punctuation(self, tokenizer: Any) -> None:

@@ -21,10 +21,31 @@ _FEWEST_TOKENS = 200
 
 
 def kernels_apply(reader: Any) -> bool:
-    """Whether a reader's compiled kernel can run: on a CPU, with tables of a reasonable size."""
+    """Whether a reader has a compiled kernel that can run: on a CPU, with tables that fit."""
     config = reader.config
-    on_cpu = reader.uses_kernels and reader.classifier.weight.device.type == "cpu"
+    uses = reader.uses_kernels and reader.run is not None
+    on_cpu = uses and reader.classifier.weight.device.type == "cpu"
     return on_cpu and fits(config.vocab_size, config.hidden_size)
+
+
+def check_ids(reader: Any, ids_BT: Tensor) -> None:
+    """Raise IndexError for a token that is not in the vocabulary.
+
+    A kernel would read beside its tables, and a GPU would stop for all.
+
+    Args:
+        reader: see the head of `readers`.
+        ids_BT: on the CPU.
+    """
+    vocab_size = len(reader.embedding.weight)
+    ids: NDArray[np.int64] = ids_BT.numpy()
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0 or high >= vocab_size:
+        wrong = low if low < 0 else high
+        raise IndexError(
+            f"token id ({wrong}) must be in 0..{vocab_size - 1}: is this the tokenizer that "
+            "the reader was trained with?"
+        )
 
 
 def count_read(marks_BT: Tensor) -> Tensor:
@@ -61,14 +82,7 @@ def run_kernel(
     """
     num_rows, width = ids_BT.shape
     ids_N: NDArray[np.int64] = ids_BT.numpy().astype(np.int64, copy=False).reshape(-1)
-    vocab_size = len(reader.embedding.weight)
-    low, high = int(ids_N.min()), int(ids_N.max())
-    if low < 0 or high >= vocab_size:  # a kernel would read beside its tables
-        wrong = low if low < 0 else high
-        raise IndexError(
-            f"token id ({wrong}) must be in 0..{vocab_size - 1}: is this the tokenizer that "
-            "the reader was trained with?"
-        )
+    check_ids(reader, ids_BT)
     tokens_B: NDArray[np.int64] = lengths_B.numpy()
     starts_B = np.arange(0, num_rows * width, width)
     turns = np.zeros(1 + num_rows, np.int64)

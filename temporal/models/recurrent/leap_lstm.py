@@ -73,7 +73,6 @@ class LeapLSTMConfig(RecurrentConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         self.filter_widths = sorted(self.filter_widths or (3, 4, 5), reverse=True)
-        check_range("read_threshold", self.read_threshold, 0.0, 1.0)
         check_range("target_skip_rate", self.target_skip_rate, 0.0, 1.0)
 
 

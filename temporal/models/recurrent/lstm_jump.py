@@ -33,7 +33,6 @@ from .readers import (
     RecurrentReader,
     RunningPool,
     first_state,
-    init_recurrent_weights,
     pool_states,
     read_cohort,
 )
@@ -106,9 +105,6 @@ class LSTMJump(RecurrentReader, PreTrainedModel):
     def num_backward(self) -> int:
         """How many of the policy's actions go back; the next one stops, the others go forward."""
         return 0
-
-    def _init_weights(self, module: nn.Module) -> None:
-        init_recurrent_weights(module, self.config.cell, (self.read_input,))
 
     def forward(
         self,

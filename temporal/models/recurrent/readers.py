@@ -1,8 +1,8 @@
 """What the recurrent readers share: the way from tokens to logits around what each does in between.
 
-A reader has `embedding`, `dropout`, `classifier`, `uses_kernels`, and the stages `run` (its kernel,
-which returns pooled states, a mark for each token, and MACs) and `classify`. One that walks through
-every token has `_dense`, too: from embeddings `[B, T, D]` and the mask `[B, T]` to the states
+A reader has the parts of `make_network`, `uses_kernels`, and the stage `run` (its kernel, if it has
+one, which returns pooled states, a mark for each token, and MACs). One that walks through every
+token has `_dense`, too: from embeddings `[B, T, D]` and the mask `[B, T]` to the states
 `[B, T, H]`, the weight of reading each token `[B, T]` and what its policy adds to the loss.
 
 B sources, T tokens, D embedding width, H state size, K classes, N tokens of all sources.
@@ -24,10 +24,12 @@ from transformers.utils import ModelOutput
 
 from ...checks import check_finite, check_in, check_range, count_tokens, num_classes
 from ...handle import Handle
-from ...kernels import NUM_GATES, State, dense_states
+from ...kernels import NUM_GATES, State, dense_states, read_cell
+from ...stage import Stage
 from ..policy_space import PolicySpace
 from ..saved_reader import SavedReader
-from .kernel_runs import kernels_apply
+from .class_scores import ClassScores
+from .kernel_runs import check_ids, kernels_apply
 
 _ABOUT_HALF = (0.4, 0.43, 0.46, 0.48, 0.5, 0.52, 0.55)
 READ_LEVELS = (0.0, 0.1, 0.2, 0.3, 0.35, *_ABOUT_HALF, 0.6, 0.65, 0.7, 0.8, 0.9)
@@ -57,12 +59,48 @@ class RecurrentReader(SavedReader):
     _input_embed_layer = "embedding"  # where transformers finds the word embeddings
     unit = "token"
     reads_cohorts = True
+    embedding: nn.Embedding
+    dropout: nn.Dropout
+    read_input: nn.Linear
+    read_hidden: nn.Linear
+    classifier: nn.Linear
+    cell: Stage
+    classify: Stage
+    run: Any = None
+    """The stage of its compiled kernel; None: it has none."""
     uses_kernels = True
     """False: read without the compiled kernel on a CPU, too (to compare)."""
     policy_name = "read"
     """The policy that `set_policy` knows; the configuration has its threshold."""
     policy_levels: tuple[float, ...] = READ_LEVELS
     """Thresholds to try, the one that reads everything first, each reading less."""
+
+    def make_network(self) -> None:
+        """Make the plain network, which reads every token, as parts of this reader.
+
+        `embedding`, `dropout`, the cell (`read_input`, `read_hidden`) with its stage `cell`, and
+        `classifier` with its stage `classify`.
+        """
+        reader: Any = self
+        config = reader.config
+        size, gates = config.hidden_size, NUM_GATES[config.cell]
+        reader.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
+        reader.dropout = nn.Dropout(config.dropout)
+        reader.read_input = nn.Linear(config.embedding_size, gates * size)
+        reader.read_hidden = nn.Linear(size, gates * size, bias=False)
+        reader.cell = Stage(reader._read, name="read")
+        reader.classifier = ClassScores(size, num_classes(config))
+        reader.classify = Stage(reader.classifier, name="classify")
+
+    def _init_weights(self, module: nn.Module) -> None:
+        reader: Any = self
+        init_recurrent_weights(module, reader.config.cell, (reader.read_input,))
+
+    def _read(self, ids_n: Tensor, *state: Tensor) -> State:
+        """Read a token: the new state."""
+        reader: Any = self
+        gates = reader.read_input(reader.embedding(ids_n))
+        return read_cell(reader.config.cell, gates, state, reader.read_hidden.weight)
 
     def policy_space(self) -> PolicySpace:
         """The threshold of the policy."""
@@ -100,7 +138,8 @@ class RecurrentReader(SavedReader):
         lengths_B = count_tokens(input_ids, attention_mask)
         penalty: Tensor | float = 0.0
         if reader.training or torch.is_grad_enabled() or not kernels_apply(reader):
-            reader.tables.forget()
+            if reader.run is not None:
+                reader.tables.forget()
             mask_BT = mask_of(lengths_B, input_ids.shape[1])
             x_BTD = reader.dropout(reader.embedding(input_ids))
             states_BTH, weight_BT, penalty = reader._dense(x_BTD, mask_BT)
@@ -146,7 +185,10 @@ async def read_cohort(
     """
     limit, everyone = reader.config.max_tokens, range(len(documents))
     ids_BT, lengths_B = await padded_ids(documents, limit)
-    if elsewhere is None or kernels_apply(reader):
+    by_kernel = kernels_apply(reader)
+    if not by_kernel:  # which checks them itself
+        check_ids(reader, ids_BT)
+    if elsewhere is None or by_kernel:
         pooled_BH, read_BT = await reader.run(ids_BT, lengths_B, rows=everyone)
     else:
         pooled_BH, read_BT = await elsewhere(ids_BT, lengths_B)

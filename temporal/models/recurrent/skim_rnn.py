@@ -24,25 +24,23 @@ from ...kernels.steps import CELL_CODES
 from ...kernels.table_cache import TableCache
 from ...kernels.tables import cell_tables
 from ...policies.skip import (
-    READ,
     annealed_temperature,
     hard_decision,
     read_logit,
     read_over_skim,
-    relaxed_decision,
+    read_weight,
     skim_loss,
 )
 from ...stage import Stage
 from .class_scores import ClassScores
 from .configuration import RecurrentConfig
 from .kernel_runs import run_kernel
+from .lockstep import read_by_steps, update_chosen
 from .readers import (
     RecurrentReader,
-    RunningPool,
     first_state,
     init_recurrent_weights,
     plain_states,
-    read_cohort,
 )
 
 
@@ -64,7 +62,6 @@ class SkimRNNConfig(RecurrentConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        check_range("read_threshold", self.read_threshold, 0.0, 1.0)
         check_range("skim_size", self.skim_size, 0, self.hidden_size)
 
 
@@ -137,13 +134,13 @@ class SkimRNN(RecurrentReader, PreTrainedModel):
         states, logits, reads = [], [], []
         for t in range(x_BTD.shape[1]):
             logits_B2 = policy_x[t] + state[0] @ policy_hidden_2H.T
-            if self.training:
-                choice_B2 = relaxed_decision(
-                    logits_B2, temperature, straight_through=self.config.straight_through
-                )
-                read_B1 = choice_B2[:, READ, None]
-            else:
-                read_B1 = hard_decision(logits_B2, self.config.read_threshold)[:, None].to(x_BTD)
+            read_B1 = read_weight(
+                logits_B2,
+                self.config.read_threshold,
+                sampled=self.training,
+                temperature=temperature,
+                straight_through=self.config.straight_through,
+            )[:, None]
             big = read_cell(cell, read_x[t], state, self.read_hidden.weight)
             small = skim_cell(cell, skim_x[t], state, self.skim_hidden.weight)
             state = tuple(
@@ -163,7 +160,7 @@ class SkimRNN(RecurrentReader, PreTrainedModel):
         Returns:
             Logits `[K]` for each document.
         """
-        return await read_cohort(self, documents, self._read_in_lockstep)
+        return await read_by_steps(self, documents, self._step)
 
     def _run(self, ids_BT: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         config = self.config
@@ -191,37 +188,13 @@ class SkimRNN(RecurrentReader, PreTrainedModel):
         decision_B2 = self.policy(torch.cat([self.embedding(ids_B), h_BH], dim=-1))
         return hard_decision(decision_B2, self.config.read_threshold)
 
-    def _read(self, ids_B: Tensor, *state: Tensor) -> State:
-        gates = self.read_input(self.embedding(ids_B))
-        return read_cell(self.config.cell, gates, state, self.read_hidden.weight)
-
     def _skim(self, ids_B: Tensor, *state: Tensor) -> State:
         gates = self.skim_input(self.embedding(ids_B))
         return skim_cell(self.config.cell, gates, state, self.skim_hidden.weight)
 
-    async def _read_in_lockstep(self, ids_BT: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
-        """One token of all documents at a time; each row runs only the cell that it chose."""
-        # Longest first: the documents that still have a token are always the first rows.
-        order_B = lengths_B.argsort(descending=True, stable=True)
-        ids_BT = ids_BT[order_B].to(self.device)
-        owners = order_B.tolist()
-        state = first_state(self, len(owners))
-        pool = RunningPool(self.config.pooling, state[0])
-        everyone_B = torch.arange(len(owners), device=self.device)
-        read_BT = torch.zeros(ids_BT.shape, dtype=torch.bool)
-        for t in range(ids_BT.shape[1]):
-            active = int((lengths_B > t).sum())
-            reads_B = await self.look(ids_BT[:active, t], state[0][:active], rows=owners[:active])
-            read_BT[:active, t] = reads_B.cpu()
-            for cell, chosen_B in ((self.read_stage, reads_B), (self.skim_stage, ~reads_B)):
-                rows = chosen_B.nonzero().squeeze(1)
-                if not len(rows):
-                    continue
-                whose = [owners[row] for row in rows.tolist()]
-                new = await cell(ids_BT[rows, t], *(part[rows] for part in state), rows=whose)
-                for part, rows_of_part in zip(state, new, strict=True):
-                    part[rows] = rows_of_part
-            pool.add(everyone_B[:active], state[0][:active], torch.ones_like(everyone_B[:active]))
-        pooled_BH = pool.result(lengths_B[order_B])
-        back_B = order_B.argsort()
-        return pooled_BH[back_B.to(self.device)], read_BT[back_B]
+    async def _step(self, ids_n: Tensor, state: State, owners: list[int]) -> Tensor:
+        """One token of each document; each row runs only the cell that it chose."""
+        reads_n = await self.look(ids_n, state[0], rows=owners)
+        await update_chosen(self.read_stage, reads_n, ids_n, state, owners)
+        await update_chosen(self.skim_stage, ~reads_n, ids_n, state, owners)
+        return reads_n

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from ...checks import check_range, num_classes
+from ...checks import num_classes
 from ...handle import Handle
 from ...kernels import NUM_GATES, read_cell
 from ...kernels.skip_rnn import skip_sequences
@@ -51,10 +51,6 @@ class SkipRNNConfig(RecurrentConfig):
     model is a plain LSTM or GRU (to train before skipping, or to compare with)."""
     update_loss_weight: float = 1e-4
     """lambda of equation 11: what each token that is read adds to the loss."""
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        check_range("read_threshold", self.read_threshold, 0.0, 1.0)
 
 
 class SkipRNN(RecurrentReader, PreTrainedModel):

@@ -79,7 +79,6 @@ class StructuralJumpLSTMConfig(RecurrentConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        check_range("read_threshold", self.read_threshold, 0.0, 1.0)
         check_range("agent_size", self.agent_size, 1, 1024)
 
     def set_punctuation(self, tokenizer: Any) -> None:

@@ -33,7 +33,6 @@ from .kernel_runs import run_kernel
 from .readers import (
     RecurrentReader,
     first_state,
-    init_recurrent_weights,
     plain_states,
     pool_densely,
     read_cohort,
@@ -63,7 +62,6 @@ class VariableRNNConfig(RecurrentConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        check_range("read_threshold", self.read_threshold, 0.0, 1.0)
         check_range("target_share", self.target_share, 0.0, 1.0)
 
 
@@ -102,9 +100,6 @@ class VariableRNN(RecurrentReader, PreTrainedModel):
         self.dense = Stage(partial(pool_densely, self, self._dense), name="dense", pad=True)
         self.classify = Stage(self.classifier, name="classify")
         self.post_init()
-
-    def _init_weights(self, module: nn.Module) -> None:
-        init_recurrent_weights(module, self.config.cell, (self.read_input,))
 
     def _dense(self, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         config = self.config

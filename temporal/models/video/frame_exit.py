@@ -208,7 +208,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         """0-255 frames, or what the processor made of them, to features or a classifier's votes."""
         if self.pixels is not None:
             return votes(self.config, self.pixels.call(self.backbone.model, inputs))
-        features_BD = self.backbone.features(self.normalised(inputs[0]))
+        features_BD = super()._features(*inputs)
         if self.config.head == "classifier":
             return votes(self.config, self.backbone.classify(features_BD))
         power = self.config.feature_power

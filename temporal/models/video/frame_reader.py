@@ -1,6 +1,7 @@
 """What readers of single frames share around what each chooses: pixels, weights, cost.
 
-Such a reader has a `FrameConfig`, a `backbone` (`ImageBackbone`) and the stage `features`.
+Such a reader has a `FrameConfig`, a `backbone` (`ImageBackbone`), and the stage `features`, of
+`_features` or another function.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ class FrameReader(ExitReader):
         scale_C11 = frames_BCHW.new_tensor(model.config.pixel_std)[:, None, None]
         mean_C11 = frames_BCHW.new_tensor(model.config.pixel_mean)[:, None, None]
         return (frames_BCHW - mean_C11) / scale_C11
+
+    def _features(self, frames_BCHW: Tensor) -> Tensor:
+        """0-255 frames to the backbone's features `[B, D]`."""
+        backbone: Any = self.backbone  # type: ignore[attr-defined]  # the model has it
+        return backbone.features(self.normalised(frames_BCHW))
 
     def _init_weights(self, module: nn.Module) -> None:
         inner = self.backbone.model  # type: ignore[attr-defined]  # the model has it

@@ -122,7 +122,7 @@ def test_the_temperature_falls_with_the_training_step(monkeypatch) -> None:
         assert not straight_through
         return logits.softmax(-1)
 
-    monkeypatch.setattr("temporal.models.recurrent.skim_rnn.relaxed_decision", relaxed)
+    monkeypatch.setattr("temporal.policies.skip.relaxed_decision", relaxed)
     reader = make().train()
     reader.training_step = 5000
     reader(torch.tensor([[5, 6]]))
