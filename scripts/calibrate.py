@@ -22,15 +22,14 @@ import json
 from temporal.pipelines.calibration.arguments import CalibrationArguments as CalibrationArguments
 from temporal.pipelines.calibration.calibrate import CannotCalibrate
 from temporal.pipelines.command.calibrate import calibrate_command
+from temporal.pipelines.command.faults import ended_by
+from temporal.pipelines.held_out.unseen import NotNew
 
 
 def main() -> None:
     """Calibrate, save and print."""
-    try:
-        report = calibrate_command()
-    except CannotCalibrate as error:
-        raise SystemExit(str(error)) from error
-    print(json.dumps(report))
+    with ended_by(CannotCalibrate, NotNew):
+        print(json.dumps(calibrate_command()))
 
 
 if __name__ == "__main__":

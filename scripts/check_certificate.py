@@ -16,11 +16,14 @@ import json
 
 from temporal.pipelines.calibration.arguments import CheckArguments as CheckArguments
 from temporal.pipelines.command.calibrate import check_command
+from temporal.pipelines.command.faults import ended_by
+from temporal.pipelines.held_out.unseen import NotNew
 
 
 def main() -> None:
     """Check and print."""
-    print(json.dumps(check_command(), indent=2))
+    with ended_by(NotNew):
+        print(json.dumps(check_command(), indent=2))
 
 
 if __name__ == "__main__":

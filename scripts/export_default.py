@@ -20,7 +20,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("source", help="folder of the trained reader")
     parser.add_argument("target", help="folder to write")
-    parser.add_argument("facts_file", help="of scripts/write_card.py")
+    parser.add_argument("facts_file", help="of temporal card")
     args = parser.parse_args()
     source, target, facts_file = args.source, args.target, args.facts_file
     loaded = load_model("text-classification", source)

@@ -27,8 +27,9 @@ from temporal.data.labelled.files import read_labelled_texts
 from temporal.data.labelled.splits import VALIDATION_SHARE, hold_out, without_texts
 from temporal.models import READERS
 from temporal.models.rows_seen import load_rows_seen, start_of
+from temporal.pipelines.command.faults import ended_by
 from temporal.pipelines.held_out.rows import class_numbers
-from temporal.pipelines.held_out.unseen import Rows, keep_unseen, seed_of_split
+from temporal.pipelines.held_out.unseen import NotNew, Rows, keep_unseen, seed_of_split
 from temporal.pipelines.loading.load import LoadedModel, load_model
 from temporal.pipelines.scores import class_numbers_by_name
 from temporal.policies.read import even_pieces
@@ -146,6 +147,7 @@ def teachers_classes(
     return names, columns
 
 
+@ended_by(NotNew)
 def main() -> None:
     """Write train.parquet, its labels probabilities, and validation.parquet, as it was."""
     (args,) = HfArgumentParser(LabelArguments).parse_args_into_dataclasses()

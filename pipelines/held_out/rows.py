@@ -93,7 +93,7 @@ def unseen_texts(
     `once` leaves out copies of a text.
 
     Raises:
-        SystemExit: some are not, and --leave_out_seen was not given.
+        NotNew: some are not, and --leave_out_seen was not given.
     """
     groups: list[int | None] | None = None
     if args.groups_by() is not None:
@@ -118,7 +118,7 @@ def read_held_out(
         refuse: what rows must not have done for this reader before.
 
     Raises:
-        SystemExit: rows did, and --leave_out_seen was not given.
+        NotNew: rows did, and --leave_out_seen was not given.
     """
     if args.task == "video":
         return _videos(args, class_numbers_by_name(pipe.model.config), refuse)

@@ -19,6 +19,10 @@ _DID = {
 }
 
 
+class NotNew(ValueError):
+    """Rows were shown to the reader that they are to judge, or none is left that was not."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """Rows to judge a reader by, as digests."""
@@ -79,7 +83,7 @@ def keep_unseen(
         once: of rows that are the same take the first: copies would make a bound look certain.
 
     Raises:
-        SystemExit: rows are unfit, or none is left.
+        NotNew: rows are unfit, or none is left.
     """
     seen = load_rows_seen(model) or RowsSeen(training_known=False)
     not_known = [f"what {name} was trained on before {model} began" for name in seen.started_from]
@@ -93,10 +97,10 @@ def keep_unseen(
     found = seen.which(rows.rows, rows.groups)
     unfit = set().union(*(found.get(use, ()) for use in refuse))
     if unfit and not leave_out:
-        raise SystemExit(refusal(model, rows, seen, refuse))
+        raise NotNew(refusal(model, rows, seen, refuse))
     kept = [k for k in range(len(rows.rows)) if k not in unfit]
     if unfit and not kept:
-        raise SystemExit(
+        raise NotNew(
             f"{model}: all {len(rows.rows)} rows of {rows.source} were seen by it, and with "
             "--leave_out_seen none is left: give other data"
         )

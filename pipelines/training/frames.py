@@ -48,13 +48,13 @@ class VideoArguments:
     num_folds: int = field(default=5, metadata={"help": "Folds; groups stay whole."})
     threshold: float = field(
         default=0.8,
-        metadata={"help": "Confidence to halt at; scripts/calibrate.py can choose another."},
+        metadata={"help": "Confidence to halt at; temporal calibrate can choose another."},
     )
     calibration_share: float = field(
         default=0.0,
         metadata={
             "help": "Keep the clips of this share of the groups out of all trainings, for "
-            "scripts/calibrate.py --task video, which finds the same clips by the same share."
+            "temporal calibrate --task video, which finds the same clips by the same share."
         },
     )
     max_clips: int | None = field(default=None, metadata={"help": "Use so many, for a quick try."})

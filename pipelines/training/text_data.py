@@ -75,7 +75,7 @@ class DataArguments:
         default=0.0,
         metadata={
             "help": "Keep this share of the training file out of training, for "
-            "scripts/calibrate.py, which finds the same rows by the same share."
+            "temporal calibrate, which finds the same rows by the same share."
         },
     )
     calibration_file: str | None = field(

@@ -28,7 +28,8 @@ from temporal.data.labelled.files import read_labelled_texts
 from temporal.engine import Engine
 from temporal.models.recurrent.readers import pool_states
 from temporal.pipelines.benchmark.interleaved import clock, machine
-from temporal.pipelines.held_out.unseen import Rows, keep_unseen
+from temporal.pipelines.command.faults import ended_by
+from temporal.pipelines.held_out.unseen import NotNew, Rows, keep_unseen
 from temporal.pipelines.loading.load import load_model
 from temporal.pipelines.scores import class_numbers_by_name
 from temporal.training.accuracy import interval
@@ -180,6 +181,7 @@ def judge(path: str, texts: list[str], labels: list[Any], args: BenchmarkArgumen
     }
 
 
+@ended_by(NotNew)
 def main() -> None:
     """Judge all readers on the same texts and print what each did."""
     (args,) = HfArgumentParser(BenchmarkArguments).parse_args_into_dataclasses()

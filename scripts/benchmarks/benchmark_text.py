@@ -51,8 +51,10 @@ from temporal.pipelines.benchmark.text_contestants import (
     transformers_pipeline,
     with_exits,
 )
+from temporal.pipelines.command.faults import ended_by
 from temporal.pipelines.held_out.arguments import RowsArguments
 from temporal.pipelines.held_out.rows import class_numbers, text_rows, unseen_texts, without_blanks
+from temporal.pipelines.held_out.unseen import NotNew
 from temporal.pipelines.scores import class_numbers_by_name
 from temporal.training.accuracy import interval
 
@@ -258,6 +260,7 @@ def _row(took: Clocked[list[str]], labels: list[Any], names: dict[str, int]) -> 
     }
 
 
+@ended_by(NotNew)
 def main() -> None:
     """Run all contestants on the same texts and print what each did."""
     (args,) = HfArgumentParser(BenchmarkArguments).parse_args_into_dataclasses()

@@ -32,7 +32,8 @@ from temporal.data import Video
 from temporal.data.labelled.clips import Clip, hold_out_clips, read_clips
 from temporal.models import FrameExit
 from temporal.pipelines import pipeline
-from temporal.pipelines.held_out.unseen import keep_unseen, rows_of
+from temporal.pipelines.command.faults import ended_by
+from temporal.pipelines.held_out.unseen import NotNew, keep_unseen, rows_of
 from temporal.pipelines.training.flags import (
     IGNORED_FOR_CLIPS,
     check_flags,
@@ -196,6 +197,7 @@ def clock(contestants: Contestants, work: Work, rounds: int) -> dict[str, dict[s
     }
 
 
+@ended_by(NotNew)
 def main() -> None:
     """Score every clip once, time a part of them, print."""
     kinds = (BenchmarkArguments, VideoArguments, TrainingArguments)

@@ -29,7 +29,8 @@ from temporal.data.labelled.digests import digest_text
 from temporal.data.labelled.files import read_labelled_texts
 from temporal.data.labelled.splits import VALIDATION_SHARE, hold_out
 from temporal.pipelines.benchmark.interleaved import machine
-from temporal.pipelines.held_out.unseen import Rows, keep_unseen
+from temporal.pipelines.command.faults import ended_by
+from temporal.pipelines.held_out.unseen import NotNew, Rows, keep_unseen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +155,7 @@ def reproduce(name: str, data: Path, output: Path, rounds: int) -> list[dict[str
     return results
 
 
+@ended_by(NotNew)
 def main() -> None:
     """Reproduce what was asked for and print it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])

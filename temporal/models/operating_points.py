@@ -4,7 +4,7 @@ An operating point is one way to run a reader: values for its policy fields, wit
 accuracy that were measured with them on held-out data, and an upper bound on what it loses against
 reading everything (of an `HMRNN` and of `AdaptiveComputationTime`: against reading as they were
 trained, since what is beyond that answers worse). `temporal.training.calibration` makes them and
-says what the bounds promise; scripts/calibrate.py stores them, the full reading first.
+says what the bounds promise; temporal calibrate stores them, the full reading first.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def point_for_drop(points: Sequence[Point] | None, max_drop: float) -> Point:
     if not bounded:
         raise ValueError(
             f"max_drop ({max_drop}) needs operating points with bounds, and this reader's have "
-            "none: run scripts/calibrate.py again, or choose by budget="
+            "none: run temporal calibrate again, or choose by budget="
         )
     # Bounds rise along the path that was tested, so this is where fixed-sequence testing stops.
     certified = [point for point in bounded if point["drop_bound"] <= max_drop]
@@ -91,6 +91,6 @@ def _stored(points: Sequence[Point] | None, asked: str) -> Sequence[Point]:
     if not points:
         raise ValueError(
             f"{asked} needs a calibrated reader, and this one stores no operating points: run "
-            "scripts/calibrate.py on held-out data first, or read everything"
+            "temporal calibrate on held-out data first, or read everything"
         )
     return points

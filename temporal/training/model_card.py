@@ -72,7 +72,7 @@ def render_card(config: PreTrainedConfig, facts: CardFacts) -> str:
     """
     points = config.operating_points
     if not points:
-        raise ValueError("a card needs operating points: run scripts/calibrate.py first")
+        raise ValueError("a card needs operating points: run temporal calibrate first")
     now = next((point for point in points if _is_current(config, point)), None)
     parts = [f"# {facts.name}", _wrap(facts.summary)]
     parts.append("\n".join(_item(f"**{key}**: {text}") for key, text in facts.facts.items()))

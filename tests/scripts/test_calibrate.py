@@ -252,7 +252,7 @@ def test_a_point_without_bounds_is_not_checked(
     config = saved(exits)
     config["operating_points"] = [{"cost_share": 0.5, "accuracy": 0.9, "policy": {}}]
     (exits / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="has no bounds: run scripts/calibrate.py again"):
+    with pytest.raises(ValueError, match="has no bounds: run temporal calibrate again"):
         run_script(*check, "--budget", 0.5)
 
 

@@ -60,7 +60,7 @@ def test_both_are_shares(choose, share) -> None:
 @pytest.mark.parametrize("choose", [point_for_budget, point_for_drop])
 @pytest.mark.parametrize("points", [None, []])
 def test_without_calibration_it_says_what_to_run(choose, points) -> None:
-    with pytest.raises(ValueError, match="scripts/calibrate.py"):
+    with pytest.raises(ValueError, match="temporal calibrate"):
         choose(points, 0.5)
 
 

@@ -94,5 +94,5 @@ def test_a_card_without_bounds_shows_none() -> None:
 
 
 def test_an_uncalibrated_reader_has_no_card() -> None:
-    with pytest.raises(ValueError, match="run scripts/calibrate.py first"):
+    with pytest.raises(ValueError, match="run temporal calibrate first"):
         render_card(EarlyExitConfig(), FACTS)
