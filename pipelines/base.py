@@ -21,7 +21,6 @@ from .loading.loaded_model import LoadedModel
 from .reading import OnError as OnError
 from .reading import Reading, ReadingError, ReadingFailed
 from .reading_errors import describe_error
-from .scores import FunctionToApply, check_function
 from .tasks.registry import RECORDS, TaskRecord
 from .threads import with_threads
 
@@ -36,7 +35,7 @@ class Pipeline:
     kind: Literal["video", "text"]
     default_batch_size: int
     default_top_k: int | None = None
-    call_options: frozenset[str] = frozenset({"batch_size", "function_to_apply", "num_workers"})
+    call_options: frozenset[str] = frozenset({"batch_size", "num_workers"})
     """Options that a call may set for itself."""
     operating_point: dict[str, Any] | None = None
     """What `budget=` or `max_drop=` chose of the calibrated points: its policy, cost share,
@@ -49,7 +48,6 @@ class Pipeline:
         device: Any = None,
         batch_size: int | None = None,
         top_k: int | None | Literal[""] = "",
-        function_to_apply: FunctionToApply | None = None,
     ) -> None:
         _check_top_k(top_k)
         self.task = loaded.task or self.task
@@ -66,7 +64,6 @@ class Pipeline:
         self.model_name = loaded.name
         self.batch_size = batch_size or self.default_batch_size
         self.top_k = top_k
-        self.function_to_apply = function_to_apply
 
     @property
     def id2label(self) -> dict[int, str]:
@@ -107,8 +104,7 @@ class Pipeline:
         check_in("order", order, ("input", "completed"))
         check_in("on_error", on_error, ("raise", "record", "skip"))
         _check_top_k(top_k)
-        if self.function_to_apply is not None:
-            check_function(self.function_to_apply)
+        self._check_call_options()
         top_k = self.top_k if top_k == "" else top_k
         top_k = self.default_top_k if top_k == "" else top_k
         items = items_of(inputs, self.kind, column, id_column)
@@ -124,8 +120,6 @@ class Pipeline:
             if value is not None:
                 setattr(call, name, value)
         call._check_call_options()
-        if call.function_to_apply is not None:
-            check_function(call.function_to_apply)
         return call
 
     def _check_call_options(self) -> None:

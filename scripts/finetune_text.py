@@ -30,6 +30,7 @@ from datasets import List
 from transformers import AutoTokenizer, HfArgumentParser, TrainingArguments, set_seed
 
 from temporal.data.labelled.digests import digest_text
+from temporal.models import READERS
 from temporal.pipelines.training.chunks import build_chunk_reader, chunk_trainer
 from temporal.pipelines.training.flags import (
     IGNORED_FOR_TEXTS,
@@ -55,7 +56,8 @@ def main() -> None:
         model_args, data_args, args = parser.parse_args_into_dataclasses()
         given = given_options(kinds, sys.argv[1:])
     ignored = dict(IGNORED_FOR_TEXTS)
-    if model_args.model != "chunk_reader" and args.train_sampling_strategy != "group_by_length":
+    in_batches_of_texts = READERS[model_args.model].trains_on_units
+    if in_batches_of_texts and args.train_sampling_strategy != "group_by_length":
         ignored["train_sampling_strategy"] = "texts of like length share a batch; leave it out"
     check_flags(args, given, ignored)
     check_processes(args)
@@ -80,7 +82,7 @@ def main() -> None:
     args.remove_unused_columns = False
     args.dataloader_pin_memory &= torch.cuda.is_available()
     trainer: Any
-    if model_args.model == "chunk_reader":
+    if not in_batches_of_texts:
         options = json_options("reader_options", model_args.reader_options)
         num_labels = 1 if names is None else len(names)
         reader = build_chunk_reader(source, tokenizer, options, num_labels)

@@ -91,7 +91,7 @@ def load_teacher(folder: str) -> LoadedModel:
     file = Path(folder, "config.json")
     kind = json.loads(file.read_text(encoding="utf-8")).get("model_type") if file.exists() else None
     # A ChunkReader's forward takes what its encoder said, not texts.
-    kinds = sorted(k for k, v in READERS.items() if v.unit == "token" and k != "chunk_reader")
+    kinds = sorted(k for k, v in READERS.items() if v.unit == "token" and v.trains_on_units)
     if kind not in kinds:
         found = "has no config.json" if not file.exists() else f"has model_type {kind!r}"
         raise ValueError(

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from .trace import Cost
 
 _Size = tuple[int, int]  # height, width
 _Region = tuple[int, int, int, int]  # top, left, height, width
+
+
+KIND_OF_UNIT: dict[str, Literal["text", "video"]] = {
+    **dict.fromkeys(("token", "chunk", "sentence"), "text"),
+    **dict.fromkeys(("frame", "clip"), "video"),
+}
+"""What a source of such units is."""
 
 
 @runtime_checkable

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from temporal.models.registry import RECORDS
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"temporal": "temporal", "data": "temporal.data", "pipelines": "temporal.pipelines"}
 
@@ -41,6 +43,8 @@ OPEN_TO_DATA = {"temporal.trace", "temporal.source"}
 DOOR = "temporal.__main__"
 OUTSIDE = {"scripts", "tests"}
 MAX_LINES = 350
+# What trains one reader, by name, knows it.
+OF_ONE_READER = {"pipelines/training/chunks.py", "pipelines/training/frames.py"}
 
 
 def python_files(root: Path) -> list[Path]:
@@ -269,3 +273,47 @@ def test_the_check_lets_downward_arrows_pass(tmp_path: Path, file: str, line: st
     path.parent.mkdir(parents=True)
     path.write_text(line)
     assert violations(tmp_path) == []
+
+
+def asks_which_reader(tree: ast.Module) -> Iterator[int]:
+    """Lines that ask whether a reader is a certain one, by its class or by its `model_type`."""
+    classes = {record.reader for record in RECORDS.values()}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            sides = ast.walk(node)
+            if any(isinstance(side, ast.Constant) and side.value in RECORDS for side in sides):
+                yield node.lineno
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in (
+            "isinstance",
+            "issubclass",
+        ):
+            names = {getattr(part, "id", getattr(part, "attr", "")) for part in ast.walk(node)}
+            if names & classes:
+                yield node.lineno
+
+
+def test_what_uses_readers_asks_none_which_one_it_is() -> None:
+    """A reader says what is different about it (`Reader`), so that the next one needs no branch."""
+    files = [*(ROOT / "pipelines").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
+    found = [
+        f"{name}:{line}"
+        for file in files
+        if (name := str(file.relative_to(ROOT))) not in OF_ONE_READER
+        for line in asks_which_reader(ast.parse(file.read_text(encoding="utf-8")))
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("line", "asks"),
+    [
+        ("isinstance(reader, ClipReader)", True),
+        ("isinstance(reader, models.EarlyExit | str)", True),
+        ("config.model_type == 'skim_rnn'", True),
+        ("config.model_type in ('frame_exit', 'mine')", True),
+        ("isinstance(reader, Reader)", False),
+        ("config.model_type in READERS", False),
+    ],
+)
+def test_the_check_sees_who_asks(line: str, asks: bool) -> None:
+    assert bool(list(asks_which_reader(ast.parse(line)))) == asks

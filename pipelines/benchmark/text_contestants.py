@@ -12,8 +12,6 @@ from typing import Any
 import transformers
 from transformers import AutoTokenizer
 
-from ...models import ChunkReader, EarlyExit
-from ...models.depth.whole_classifier import WholeClassifier
 from ...training.exit_policies import NEVER
 from .. import pipeline
 
@@ -43,10 +41,7 @@ def adaptive(pipe: Any, **fields: Any) -> Contestant:
 
 def dense_classifier(pipe: Any) -> Any:
     """The plain classifier inside a reader; None: it has none that transformers can run."""
-    model: Any = pipe.model
-    if isinstance(model, ChunkReader):
-        model = model.encoder
-    return model.classifier if isinstance(model, EarlyExit | WholeClassifier) else None
+    return pipe.reader.plain_classifier
 
 
 def transformers_pipeline(classifier: Any, path: str, **options: Any) -> Contestant:
@@ -85,15 +80,14 @@ def all_of_it(pipe: Any) -> Contestant:
 
 
 def with_exits(pipe: Any) -> Any:
-    """A pipeline around the `EarlyExit` that a reader is or has inside; None: there is none.
+    """A pipeline around the reader with exits over its layers that a reader is or has inside.
 
-    One inside a `ChunkReader` reads as many of the first tokens as it has positions for.
+    One inside a `ChunkReader` reads as many of the first tokens as it has positions for. None:
+    there is none.
     """
-    if isinstance(pipe.model, EarlyExit):
-        return pipe
-    inside = pipe.model.encoder if isinstance(pipe.model, ChunkReader) else None
-    if not isinstance(inside, EarlyExit):
-        return None
+    inside = pipe.reader.depth_reader
+    if inside is None or inside is pipe.reader:
+        return inside and pipe
     return pipeline(
         "text-classification", inside, tokenizer=pipe.tokenizer, batch_size=pipe.batch_size
     )

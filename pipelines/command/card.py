@@ -9,10 +9,9 @@ from pathlib import Path
 from transformers import AutoConfig, PreTrainedConfig
 
 from ...models import READERS
+from ...source import KIND_OF_UNIT
 from ...training.model_card import CardFacts, render_card
 from .faults import UsageFault
-
-_UNITS = {"token": "texts", "frame": "videos"}
 
 
 def card_command(folder: str, facts_file: str | None) -> Path:
@@ -49,7 +48,7 @@ def card_command(folder: str, facts_file: str | None) -> Path:
 
 def _plain_facts(folder: str, config: PreTrainedConfig) -> CardFacts:
     reader = READERS[config.model_type]
-    units = _UNITS.get(str(getattr(reader, "unit", "")), "sources")
+    units = f"{KIND_OF_UNIT.get(reader.unit, 'source')}s"
     names = ", ".join(map(str, (config.id2label or {}).values()))
     return CardFacts(
         name=Path(folder).resolve().name,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from temporal.source import KIND_OF_UNIT
 from temporal.trace import Trace
 
 from ..jobs.trace_column import dense_macs_of, trace_of
@@ -66,7 +67,7 @@ def save_picture(
         cost = _fit(canvas, line, width, 9.0)
         canvas.text(MARGIN, y, cost, points=9, color=QUIET)
         y += 22
-        fitting = draw_video if trace.unit in ("frame", "clip") else draw_text
+        fitting = draw_video if KIND_OF_UNIT.get(trace.unit) == "video" else draw_text
         y = (draw or fitting)(canvas, row, trace, MARGIN, y, width) + 34
     canvas.save(path, height=y)
 

@@ -82,12 +82,11 @@ def _open_reader(place: str, config: Any, options: ModelOptions) -> Any:
     check_points(config)
     dtype = torch.float32 if options.dtype == "auto" else options.dtype
     reader_class: Any = READERS[config.model_type]
-    if _carries_no_weights(place, config):
-        from temporal.backbones.efficientnet_lite import load_imagenet_weights
-
-        reader: Any = reader_class(config)
-        load_imagenet_weights(reader.backbone.model)
-        return reader.to(dtype)
+    folder = Path(place)
+    if folder.is_dir() and not any(folder.glob("*.safetensors")):
+        installed = reader_class.from_installed_weights(config)
+        if installed is not None:
+            return installed.to(dtype)
     reader, report = reader_class.from_pretrained(
         place,
         config=config,
@@ -115,15 +114,3 @@ def _check_index(path: str, hub: dict[str, Any]) -> None:
         return
     if index is not None:
         shard_names(Path(index))
-
-
-def _carries_no_weights(path: str, config: Any) -> bool:
-    """The bundled frame reader is a configuration alone; a package carries its weights."""
-    folder = Path(path)
-    return (
-        config.model_type == "frame_exit"
-        and config.head == "classifier"
-        and config.backbone == {"model_type": "efficientnet_lite0"}
-        and folder.is_dir()
-        and not (folder / "model.safetensors").exists()
-    )

@@ -4,7 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..scores import best_classes, class_scores, name_of
+from ..base import Pipeline
+from ..scores import FunctionToApply, best_classes, check_function, class_scores, name_of
+
+
+class ClassPipeline(Pipeline):
+    """Mixed into the pipelines of tasks whose predictions are classes.
+
+    Args:
+        loaded: as of `Pipeline`.
+        function_to_apply: what makes scores of logits, see `class_scores`; default: by the model.
+        **options: see `Pipeline`.
+    """
+
+    call_options = Pipeline.call_options | {"function_to_apply"}
+    function_to_apply: FunctionToApply | None = None
+
+    def __init__(
+        self, loaded: Any, *, function_to_apply: FunctionToApply | None = None, **options: Any
+    ) -> None:
+        super().__init__(loaded, **options)
+        self.function_to_apply = function_to_apply
+
+    def _check_call_options(self) -> None:
+        super()._check_call_options()
+        if self.function_to_apply is not None:
+            check_function(self.function_to_apply)
 
 
 def class_predictions(
@@ -13,11 +38,18 @@ def class_predictions(
     """`{"label", "score"}` by falling score, as transformers gives them, and each one's class.
 
     Args:
-        pipe: A pipeline, with its `model.config` and perhaps `function_to_apply`.
+        pipe: A pipeline, with its `model.config`, `reader` and perhaps `function_to_apply`.
         logits_K: `[K]`, what the reader returned.
         top_k: The most predictions; None: all.
     """
     config = pipe.model.config
-    scores = class_scores(config, logits_K, pipe.function_to_apply)
+    function = getattr(pipe, "function_to_apply", None)
+    if (
+        function is None
+        and config.num_labels == 1
+        and getattr(config, "problem_type", None) is None
+    ):
+        function = pipe.reader.one_label_function
+    scores = class_scores(config, logits_K, function)
     classes = best_classes(scores, top_k)
     return tuple({"label": name_of(config, k), "score": scores[k]} for k in classes), classes

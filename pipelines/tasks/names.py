@@ -11,6 +11,7 @@ from temporal.models import READERS
 from temporal.models import RECORDS as READER_RECORDS
 from temporal.models.reader import Reader
 from temporal.models.wrappers import unwrapped
+from temporal.source import KIND_OF_UNIT
 
 from ..loading.model_options import ModelOptions
 from ..loading.places import find_place
@@ -18,8 +19,6 @@ from .registry import RECORDS, auto_class_endings
 
 TASKS = tuple(RECORDS)
 """The tasks that come with this library; see `temporal.pipelines.tasks.registry` for all."""
-
-_KIND_OF_UNIT = {"token": "text", "frame": "video"}
 
 
 def find_task(task: str | None, model: Any, options: ModelOptions) -> str:
@@ -67,7 +66,7 @@ def _task_of_reader(reader: Any) -> str | None:
     """The first task for whose models the reader's Auto class is; else, the first of its kind."""
     config_class = getattr(reader, "config_class", None)
     known = READER_RECORDS.get(str(getattr(config_class, "model_type", None)))
-    kind = _KIND_OF_UNIT.get(reader.unit)
+    kind = KIND_OF_UNIT.get(reader.unit)
     tasks = [name for name, record in RECORDS.items() if record.kind == kind]
     if known is not None:
         tasks = [name for name in tasks if known.auto_class in RECORDS[name].auto_classes]

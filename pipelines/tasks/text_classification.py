@@ -6,18 +6,20 @@ from typing import Any
 
 from ..inputs import how_many
 from ..reading import Reading, ReadingFailed
+from .classes import ClassPipeline
 from .texts import TextPipeline
 from .texts import cohorts as cohorts
 
 
-class TextClassificationPipeline(TextPipeline):
+class TextClassificationPipeline(ClassPipeline, TextPipeline):
     """Classifies texts; takes what transformers' text-classification pipeline takes.
 
-    Args: see `TextPipeline` and `Pipeline`.
+    Args: see `ClassPipeline`, `TextPipeline` and `Pipeline`.
     """
 
     task = "text-classification"
     default_top_k = 1
+    call_options = TextPipeline.call_options | ClassPipeline.call_options
 
     def __call__(
         self, inputs: Any, *, top_k: Any = "", column: str | None = None, **options: Any

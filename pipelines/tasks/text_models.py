@@ -87,16 +87,16 @@ def text_model(
         reader: Any = model
         config = reader.config
         limits = [getattr(model, "max_tokens", None) or getattr(config, "max_tokens", None)]
-        if config.model_type == "early_exit":  # it reads a text as its classifier did
+        if reader.reads_special_tokens:
             limits.append(tokenizer_limit(tokenizer))
         return LoadedModel(
             reader=reader,
             module=reader,
             name=name,
             tokenizer=tokenizer,
-            adds_special_tokens=config.model_type == "early_exit",
+            adds_special_tokens=reader.reads_special_tokens,
             max_tokens=min((limit for limit in limits if limit), default=None),
-            reads_empty=config.model_type == "early_exit",
+            reads_empty=reader.reads_special_tokens,
         )
     from temporal.models import ChunkReader  # here: other readers do without it
 

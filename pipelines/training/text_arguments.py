@@ -99,11 +99,11 @@ class ModelArguments:
         check_fields(options, READERS[self.model].config_class)
         for name in ("regime", "pruning"):
             value = getattr(self, name)
-            if value and self.model != "early_exit":
+            if value and name not in own_fields(READERS[self.model].config_class):
                 raise ValueError(f"--{name} ({value}) needs --model early_exit")
-        if self.model == "chunk_reader" and self.model_name_or_path:
+        if self.model_name_or_path and not READERS[self.model].trains_on_units:
             raise ValueError(
-                f"--model_name_or_path ({self.model_name_or_path}): a chunk_reader is trained from "
+                f"--model_name_or_path ({self.model_name_or_path}): a {self.model} is trained from "
                 "its encoder; name that by --encoder"
             )
 
@@ -126,13 +126,18 @@ def json_options(option: str, text: str) -> dict[str, Any]:
     return found
 
 
+def own_fields(config_class: type[PreTrainedConfig]) -> set[str]:
+    """Fields of a configuration that are not every configuration's."""
+    own = config_class.__mro__[: config_class.__mro__.index(PreTrainedConfig)]
+    return {name for kind in own for name in kind.__annotations__}
+
+
 def check_fields(options: dict[str, Any], config_class: type[PreTrainedConfig]) -> None:
     """Raise ValueError unless the options are fields that the configuration's own classes have.
 
     transformers keeps a name that it does not know, so a misspelt one would do nothing.
     """
-    own = config_class.__mro__[: config_class.__mro__.index(PreTrainedConfig)]
-    names = {name for kind in own for name in kind.__annotations__} - {*_FROM_ENCODER}
+    names = own_fields(config_class) - {*_FROM_ENCODER}
     for name in options:
         if name in _FROM_ENCODER:
             raise ValueError(f"--reader_options: {name!r} is taken from --encoder; leave it out")
@@ -146,13 +151,13 @@ def check_fields(options: dict[str, Any], config_class: type[PreTrainedConfig]) 
 
 def check_together(model: ModelArguments, data: DataArguments) -> None:
     """Raise ValueError where an option would be ignored."""
-    if model.model != "chunk_reader":
+    if READERS[model.model].trains_on_units:
         return
     for arguments in (model, data):
         for one in fields(arguments):
             value = getattr(arguments, one.name)
             if one.name in _NOT_OF_CHUNKS and value != one.default:
                 raise ValueError(
-                    f"--{one.name} ({value}) does nothing for --model chunk_reader, which leaves "
+                    f"--{one.name} ({value}) does nothing for --model {model.model}, which leaves "
                     "its encoder as it is: leave it out, or train the encoder with it"
                 )

@@ -37,12 +37,12 @@ def build_model(args: ModelArguments, names: list[str] | None, pad_token_id: int
     options.update(
         {name: getattr(args, name) for name in ("regime", "pruning") if getattr(args, name)}
     )
+    reader_class: Any = READERS[args.model]
     task = {"num_labels": 1, "problem_type": "regression"}
     if names is not None:
         task = {"num_labels": len(names)}
-    elif args.model != "early_exit":
+    elif not reader_class.wraps_classifier:
         raise ValueError(f"--regression needs --model early_exit, not {args.model}")
-    reader_class: Any = READERS[args.model]
     if args.model_name_or_path:
         config = reader_class.config_class.from_pretrained(args.model_name_or_path, **options)
         if encoder_options:
@@ -56,7 +56,7 @@ def build_model(args: ModelArguments, names: list[str] | None, pad_token_id: int
             **task,
             **encoder_options,
         )
-        if args.model == "early_exit":
+        if reader_class.wraps_classifier:
             reader = reader_class.from_classifier(encoder, **options)
         else:
             table = encoder.get_input_embeddings().weight.detach()
@@ -71,7 +71,7 @@ def build_model(args: ModelArguments, names: list[str] | None, pad_token_id: int
     if names is not None:
         reader.config.id2label = dict(enumerate(names))
         reader.config.label2id = {name: k for k, name in enumerate(names)}
-        if args.model == "early_exit":
+        if reader_class.wraps_classifier:
             reader.config.encoder["id2label"] = reader.config.id2label
             reader.config.encoder["label2id"] = reader.config.label2id
     return reader

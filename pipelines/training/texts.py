@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
+from ...models import READERS
 from ...training.exit_scores import exit_scores
 from ...training.steps import TrainingStep
 from ...training.text_batches import TextTrainer, collate
@@ -27,7 +28,7 @@ def text_trainer(
     tokenizer: Any,
 ) -> TextTrainer:
     """The training of a reader on texts, from training and validation rows."""
-    special = model_args.model == "early_exit"  # an LSTM needs no [CLS]
+    special = READERS[model_args.model].reads_special_tokens  # an LSTM needs no [CLS]
     longest = data_args.max_seq_length
     if data_args.crop_size:
         longest = max(longest, data_args.crop_from)
@@ -54,8 +55,7 @@ def text_trainer(
             f"--pruning_learning_rate ({model_args.pruning_learning_rate}) needs a reader with "
             "something to prune by: give --pruning, too, or leave it out"
         )
-    if hasattr(reader.config, "set_punctuation"):
-        reader.config.set_punctuation(tokenizer)
+    reader.learn_tokens(tokenizer)
     args.train_sampling_strategy = "group_by_length"
     return TextTrainer(
         model=reader,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -27,6 +27,24 @@ class Reader:
 
     reads_cohorts: bool = False
     """`read` takes a list of handles in lock-step rather than one handle."""
+
+    reads_special_tokens: bool = False
+    """A text comes with its tokenizer's special tokens and within its tokenizer's limit, as for a
+    classifier; these tokens alone can be answered for."""
+
+    wraps_classifier: bool = False
+    """It is made of a classifier, by `from_classifier`."""
+
+    trains_on_units: bool = True
+    """`forward` takes what is read, rather than what was computed of it before."""
+
+    sampling_fields: ClassVar[Mapping[str, str]] = {}
+    """Fields of its configuration that say which frames make a clip, by the option of `pipeline()`
+    that sets each."""
+
+    one_label_function: Literal["sigmoid", "softmax"] = "sigmoid"
+    """What makes a score of the logit of a single class, as in transformers' pipelines for such
+    models, where the configuration does not say it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`reader(source) -> Outcome`, or the model's forward on tensors.
@@ -94,6 +112,28 @@ class Reader:
             ValueError: the name is not a criterion, or this reader has no exits.
         """
         set_criterion(self.config, name, threshold)  # type: ignore[attr-defined]
+
+    @classmethod
+    def from_installed_weights(cls, config: Any) -> Any:
+        """The reader that a configuration saved without weights describes.
+
+        Returns:
+            None: its weights are in no installed package, and have to lie beside the configuration.
+        """
+        return None
+
+    def learn_tokens(self, tokenizer: Any) -> None:
+        """Take down which tokens mean something to it; called before a training on texts."""
+
+    @property
+    def plain_classifier(self) -> Any:
+        """The classifier inside it that transformers can run; None: it has none."""
+        return None
+
+    @property
+    def depth_reader(self) -> Any:
+        """The reader with exits over its layers that it is, or has inside; None: there is none."""
+        return None
 
     def policy_space(self) -> PolicySpace:
         """What may be turned on this reader: the policies that a calibration tries.

@@ -353,6 +353,15 @@ def test_frame_sampling_rate_is_for_clips(vit_path: Path) -> None:
         pipeline("video-classification", model=vit_path, frame_sampling_rate=2)
 
 
+def test_a_reader_says_what_the_options_of_clips_set(vit_path: Path) -> None:
+    reader: Any = pipeline("video-classification", model=vit_path, device="cpu").reader
+    reader.sampling_fields = {"num_frames": "num_frames"}
+    pipe: Any = pipeline("video-classification", reader, num_frames=3)
+    assert pipe.reader.config.num_frames == 3
+    with pytest.raises(ValueError, match=r"frame_sampling_rate \(2\) is for classifiers of clips"):
+        pipeline("video-classification", reader, frame_sampling_rate=2)
+
+
 def test_a_call_takes_paths_bytes_and_open_files(vit_path: Path, videos: list[Path]) -> None:
     pipe: Any = pipeline("video-classification", model=vit_path)
     expected = pipe(str(videos[0]))

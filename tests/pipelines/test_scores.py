@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from transformers import (
 )
 
 from temporal.data import Item
-from temporal.pipelines import pipeline
+from temporal.models import FrameExit
+from temporal.pipelines import Pipeline, pipeline
 from temporal.pipelines.jobs.job import run
 from temporal.pipelines.jobs.store.ledger import read_rows
 from temporal.pipelines.scores import best_classes, class_numbers_by_name
+from temporal.pipelines.tasks.registry import RECORDS
 
 BIASES = [4.0, 2.0, 0.0]
 SIZES = {
@@ -120,3 +123,24 @@ def test_clips_are_scored_by_their_kind_of_problem(
     )
     pipe: Any = pipeline("video-classification", model, device="cpu", top_k=None)
     assert [p["score"] for p in pipe(videos[0])] == pytest.approx(want.tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize(("function", "score"), [("softmax", 1.0), ("sigmoid", 0.9820)])
+def test_a_reader_says_how_a_single_class_is_scored(
+    function: str, score: float, videos: list[Path]
+) -> None:
+    processor = ViTImageProcessorPil(size={"height": 32, "width": 32})
+    reader = FrameExit.from_classifier(classifier(num_labels=1), processor)
+    reader.one_label_function = function  # type: ignore[assignment]
+    pipe: Any = pipeline("video-classification", reader, device="cpu")
+    (found,) = pipe(videos[0])
+    assert found["score"] == pytest.approx(score, abs=1e-4)
+
+
+def test_only_tasks_of_classes_know_the_function() -> None:
+    assert "function_to_apply" not in Pipeline.call_options
+    assert "function_to_apply" not in inspect.signature(Pipeline).parameters
+    for task in ("text", "video"):
+        kind: Any = RECORDS[f"{task}-classification"].find("pipeline")
+        assert "function_to_apply" in kind.call_options
+        assert kind.function_to_apply is None

@@ -19,6 +19,19 @@ from .chunk_replay import ChunkReplay
 class ChunkKnobs(SavedReader):
     """Mixed into a reader of chunks."""
 
+    wraps_classifier = True
+    trains_on_units = False
+
+    @property
+    def plain_classifier(self) -> Any:
+        """The one that reads a chunk."""
+        return self.encoder.plain_classifier  # type: ignore[attr-defined]  # the model has it
+
+    @property
+    def depth_reader(self) -> Any:
+        """What reads a chunk, if it has exits."""
+        return self.encoder.depth_reader  # type: ignore[attr-defined]  # the model has it
+
     def policy_space(self) -> PolicySpace:
         """All combinations of a skim threshold, a chunk threshold and a depth threshold."""
         model: Any = self

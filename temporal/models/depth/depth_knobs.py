@@ -18,6 +18,19 @@ from ..saved_reader import SavedReader
 class DepthKnobs(SavedReader):
     """Mixed into an encoder with exits over its layers."""
 
+    reads_special_tokens = True
+    wraps_classifier = True
+
+    @property
+    def plain_classifier(self) -> Any:
+        """The one that the exits are on."""
+        return self.classifier  # type: ignore[attr-defined]  # the model has it
+
+    @property
+    def depth_reader(self) -> Any:
+        """Itself."""
+        return self
+
     def policy_space(self) -> PolicySpace:
         """One threshold for all exits."""
         config: Any = self.config  # type: ignore[attr-defined]  # the model has it

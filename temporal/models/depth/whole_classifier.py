@@ -40,6 +40,8 @@ class WholeClassifier(nn.Module):
             adapters, of several devices). It is used as it is, not copied.
     """
 
+    depth_reader = None
+
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
         self.classifier = classifier
@@ -55,6 +57,11 @@ class WholeClassifier(nn.Module):
         """How sequences are batched; None: that shows in the first batch."""
         self.classify = Stage(self._classify_padded, name="classify", pad=True)
         self.classify_even = Stage(self._classify_even, name="classify")
+
+    @property
+    def plain_classifier(self) -> Any:
+        """The classifier."""
+        return self.classifier
 
     @property
     def model(self) -> Any:

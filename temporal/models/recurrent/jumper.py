@@ -112,6 +112,10 @@ class Jumper(RecurrentReader, PreTrainedModel):
         self.classify = Stage(self.classifier, name="classify")
         self.post_init()
 
+    def learn_tokens(self, tokenizer: Any) -> None:
+        """Find the ends of sentences."""
+        self.config.set_punctuation(tokenizer)
+
     def _init_weights(self, module: nn.Module) -> None:
         init_recurrent_weights(module, self.config.cell, (self.read_input,))
         if module is self.wait_policy:

@@ -126,6 +126,10 @@ class StructuralJumpLSTM(RecurrentReader, PreTrainedModel):
         self.classify = Stage(self.classifier, name="classify")
         self.post_init()
 
+    def learn_tokens(self, tokenizer: Any) -> None:
+        """Find the punctuation marks."""
+        self.config.set_punctuation(tokenizer)
+
     def _init_weights(self, module: nn.Module) -> None:
         init_recurrent_weights(module, self.config.cell, (self.read_input,))
         # At first nearly everything is read: from there, the agents learn what they can do without.

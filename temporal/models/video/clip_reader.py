@@ -76,6 +76,9 @@ class ClipReader(SavedReader, PreTrainedModel):
     base_model_prefix = "clip_reader"
     main_input_name = "pixel_values"
     unit = "frame"
+    wraps_classifier = True
+    sampling_fields = {"frame_sampling_rate": "sampling_rate", "num_frames": "num_frames"}
+    one_label_function = "softmax"
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
+from ...backbones.efficientnet_lite import load_imagenet_weights
 from ...backbones.image import ImageBackbone, describe
 from ...backbones.pixels import ProcessorPixels
 from ...backbones.processors import describe_processor
@@ -113,6 +114,15 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         model = cls(FrameExitConfig(backbone=describe(backbone), **config))
         model.backbone.model.load_state_dict(backbone.state_dict(), strict=False)
         return model
+
+    @classmethod
+    def from_installed_weights(cls, config: Any) -> Any:
+        """As of `Reader`: a classifier of frames around the packaged EfficientNet-Lite0."""
+        if config.head != "classifier" or config.backbone != {"model_type": "efficientnet_lite0"}:
+            return None
+        reader = cls(config)
+        load_imagenet_weights(reader.backbone.model)
+        return reader
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
