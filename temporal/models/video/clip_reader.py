@@ -195,12 +195,19 @@ class ClipReader(SavedReader, PreTrainedModel):
     @torch.inference_mode()
     def answers(self, sources: Iterable[Source], *, batch_size: int = 32) -> EveryExit:
         """The running mean after every clip of videos, one after the other; all cost alike."""
-        return ask_videos(self, sources, self._read_all)
+        return ask_videos(self, sources, self._gather)
 
-    def _read_all(self, video: Any) -> dict[str, Tensor]:
-        clips = [frames for _, frames in self.clips(len(video))]
-        pixels = [video.read(frames, size=self._size()) for frames in clips]
+    async def _gather(self, video: Handle) -> dict[str, Tensor]:
+        clips = [frames for _, frames in self.clips(await video.open())]
+        pixels = [group.filled() async for group in Groups(video, clips, size=self._size())]
         return {"pixel_values": torch.stack(pixels)[None]}
+
+    def dense_macs(self, units_total: int) -> int | None:
+        """MACs of reading all clips."""
+        per_clip = self.classify.macs_per_row
+        if per_clip is None:
+            return None
+        return round(per_clip * min(units_total, self.config.num_exits))
 
     # Inference -----------------------------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...engine import run_alone
+from ...handle import Handle
 from ...source import Source
 from ..every_exit import EveryExit
 
@@ -15,7 +17,7 @@ from ..every_exit import EveryExit
 def ask_videos(
     model: Any,
     sources: Iterable[Source],
-    read: Callable[[Any], dict[str, Tensor]],
+    gather: Callable[[Handle], Coroutine[Any, Any, dict[str, Tensor]]],
     *,
     min_exit: int = 0,
 ) -> EveryExit:
@@ -23,10 +25,10 @@ def ask_videos(
 
     Args:
         model: with an exit after each step.
-        sources: videos; one that cannot be read in full, or has too few frames, is left out as a
-            fault.
-        read: the arguments of the model's `forward` for a video, `pixel_values` `[1, steps, ...]`
-            among them.
+        sources: videos; one that cannot be read for all exits, or has too few frames, is left out
+            as a fault.
+        gather: reads a video as the model's `read` does, by `Groups`, and gives the arguments of
+            its `forward`, `pixel_values` `[1, steps, ...]` among them.
         min_exit: see `EveryExit`.
 
     Raises:
@@ -36,14 +38,15 @@ def ask_videos(
     rows: list[int] = []
     faults: dict[int, Exception] = {}
     for k, video in enumerate(sources):
-        try:
-            arguments = read(video)
-        except Exception as fault:  # whatever a source may raise; the others tell enough
-            faults[k] = fault
+        outcome: Any = run_alone(gather, video)
+        if outcome.error is not None:  # whatever a source may raise; the others tell enough
+            faults[k] = outcome.error
             continue
+        arguments = outcome.value
         steps = arguments["pixel_values"].shape[1]
         if steps < model.config.num_exits:
-            faults[k] = ValueError(f"too short for all {model.config.num_exits} exits: {steps}")
+            short = ValueError(f"too short for all {model.config.num_exits} exits: {steps}")
+            faults[k] = outcome.fault or short
             continue
         there = {name: value.to(model.device) for name, value in arguments.items()}
         logits.append(model(**there).exit_logits.float().cpu())

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...handle import Handle
 from ...source import Source
 from ..every_exit import EveryExit, exit_space
 from ..policy_space import PolicySpace
 from .dense_videos import ask_videos
 from .frame_reader import FrameReader
+from .reading import Groups
 
 
 class FrameKnobs(FrameReader):
@@ -38,10 +40,12 @@ class FrameKnobs(FrameReader):
         config = model.config
         size = model.frame_size if model.pixels is None else None  # None: whole
 
-        def read(video: Any) -> dict[str, Tensor]:
-            count = len(video)
-            frames = model.reading_order(count, video.index.keyframes)
-            times = torch.tensor([[frame / count for frame in frames]])
-            return {"pixel_values": video.read(frames, size=size)[None], "times": times}
+        async def gather(video: Handle) -> dict[str, Tensor]:
+            count = await video.open()
+            order = model.reading_order(count, video.index.keyframes)
+            async for group in Groups(video, [order], size=size):
+                times = torch.tensor([[frame / count for frame in group.frames]])
+                break  # it is the only one
+            return {"pixel_values": group.pixels[None], "times": times}
 
-        return ask_videos(model, sources, read, min_exit=config.min_frames - 1)
+        return ask_videos(model, sources, gather, min_exit=config.min_frames - 1)

@@ -103,6 +103,16 @@ def test_a_broken_frame_is_seen_as_its_neighbour_and_reported(frames, read_all) 
     torch.testing.assert_close(outcome.value.exp(), scores.mean(0), atol=1e-5, rtol=0)
 
 
+def test_a_video_with_a_broken_frame_is_calibrated_as_it_is_read(frames) -> None:
+    reader = clip_reader()
+    clip = reader.clip(20, 40)
+    told = reader.answers([frames(40, broken=[21]), frames(40, broken=clip), frames(40)])
+    assert told.rows == [0, 2] and str(told.faults[1]) == f"frame {clip[0]} is broken"
+    want = reader(frames(40, broken=[21])).value
+    torch.testing.assert_close(told.logits_NEK[0, -1], want, atol=1e-5, rtol=0)
+    assert (told.logits_NEK[0] - told.logits_NEK[1]).abs().max() > 1e-4
+
+
 def test_a_clip_that_is_broken_is_passed_over(frames) -> None:
     reader = clip_reader(num_frames=2)
     outcome = reader(frames(40, broken=reader.clip(0, 40)))

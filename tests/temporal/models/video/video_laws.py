@@ -88,6 +88,34 @@ def not_read_is_not_decoded_and_not_computed(name: str, world: World) -> None:
     assert 0 < halted.cost.macs < full.cost.macs
 
 
+def a_full_reading_costs_the_dense_macs(name: str, world: World) -> None:
+    """What is halted is a share of that, and the share of a full reading is one."""
+    reader = video_reader(name)
+    assert reader.dense_macs(40) is None  # nothing has told yet
+    for length in (40, 2):
+        trace = reader(world.frames(length)).trace
+        assert trace.cost.macs == reader.dense_macs(trace.units_total) > 0
+    reader.set_policy("confidence", 0.0)
+    trace = reader(world.frames(40)).trace
+    assert 0 < trace.cost.macs < reader.dense_macs(trace.units_total)
+
+
+def what_calibration_is_told_is_what_is_read(name: str, world: World) -> None:
+    """A video with a broken frame too: told as it is read where it is, else left out, and why."""
+    reader = video_reader(name)
+    bad = reader(world.frames(40)).trace.read[1]
+    videos = [world.frames(39), world.frames(40, broken=[bad]), world.frames(40, broken=range(40))]
+    told = reader.answers(videos)
+    assert 0 in told.rows and 2 in told.faults
+    assert sorted([*told.rows, *told.faults]) == [0, 1, 2]
+    fresh = [world.frames(39), world.frames(40, broken=[bad])]
+    outcomes = [reader(video) for video in fresh]
+    for row, logits_EK in zip(told.rows, told.logits_NEK, strict=True):
+        torch.testing.assert_close(logits_EK[-1], outcomes[row].value, atol=1e-4, rtol=1e-5)
+    if 1 in told.faults:
+        assert str(told.faults[1]) == str(outcomes[1].fault)
+
+
 def nothing_is_asked_for_that_is_not_read(name: str, world: World) -> None:
     """What the source was asked for is what the trace says, in its order."""
     reader = choosing(video_reader(name), world)
@@ -229,6 +257,8 @@ LAWS: dict[str, Callable[[str, World], None]] = {
         the_same_inputs_twice_give_the_same_bits,
         with_nothing_skipped_it_equals_the_dense_model,
         the_trace_is_true,
+        a_full_reading_costs_the_dense_macs,
+        what_calibration_is_told_is_what_is_read,
         a_fault_is_recorded_and_the_rest_answers,
         a_video_of_faults_fails_alone_and_soon,
         where_the_frames_are_makes_no_difference,
