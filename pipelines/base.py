@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -69,6 +70,11 @@ class Pipeline:
     def id2label(self) -> dict[int, str]:
         """Names of the classes."""
         return self.model.config.id2label
+
+    @property
+    def checked_weights(self) -> Mapping[Path, str]:
+        """SHA-256 of the model's files that were read for it already, see `Reader`."""
+        return self.reader.checked_weights
 
     def dense_macs(self, trace: Any) -> int | None:
         """MACs of reading the same source with nothing skipped and nothing halted, if known."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import typer
@@ -78,12 +79,19 @@ class RunRequest:
         """Which URLs are read, as it is written down."""
         return self.allow_remote if isinstance(self.allow_remote, bool) else [*self.allow_remote]
 
-    def manifest(self, model_name: str, *, reads_files: bool = True) -> RunManifest:
+    def manifest(
+        self,
+        model_name: str,
+        *,
+        reads_files: bool = True,
+        weights: Mapping[Path, str] = MappingProxyType({}),
+    ) -> RunManifest:
         """What a resumed run must equal: batch size and device change no row, `limit` may grow.
 
         Args:
             model_name: The pipeline's.
             reads_files: False: leave out what the files hold, which costs reading them.
+            weights: See `contents`.
         """
         before = RunManifest.read(self.output) if self.output.is_dir() else None
         if before is not None and is_same_place(before.model, model_name):
@@ -107,12 +115,18 @@ class RunRequest:
             budget=self.budget,
             options=options,
             version=temporal.__version__,
-            contents=self._contents(before) if reads_files else {},
+            contents=self._contents(before, weights) if reads_files else {},
         )
 
-    def _contents(self, before: RunManifest | None) -> dict[str, str]:
-        has_ids = self.id_column is not None
-        return contents(self.model, self.inputs, before, kind=self.kind, has_ids=has_ids)
+    def _contents(self, before: RunManifest | None, weights: Mapping[Path, str]) -> dict[str, str]:
+        return contents(
+            self.model,
+            self.inputs,
+            before,
+            kind=self.kind,
+            has_ids=self.id_column is not None,
+            weights=weights,
+        )
 
 
 def run_command(request: RunRequest) -> int:
@@ -151,7 +165,11 @@ def run_command(request: RunRequest) -> int:
                 pipe,
                 _items(request, notify=_tell if shows else _keep_quiet),
                 request.output,
-                manifest=request.manifest(pipe.model_name, reads_files=ranks.is_first),
+                manifest=request.manifest(
+                    pipe.model_name,
+                    reads_files=ranks.is_first,
+                    weights=getattr(pipe, "checked_weights", {}),
+                ),
                 format=request.format,
                 resume=request.resume,
                 on_error=request.on_error,

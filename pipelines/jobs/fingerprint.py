@@ -45,6 +45,11 @@ def fingerprint(
         return _told(file.tell(), digest) + grown
 
 
+def fingerprint_by(path: Path, sha256: str) -> str:
+    """The fingerprint of a file whose SHA-256 is known: it is not read."""
+    return f"{path.stat().st_size} bytes, sha256 {sha256}"
+
+
 def fingerprint_of_many(
     paths: Sequence[str], *, before: str | None = None, may_grow: bool = True
 ) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from ...data.collection import HOLDS_MANY
 from ...data.folders import matches, walk
 from ...data.item import Kind
-from .fingerprint import by_time, fingerprint, fingerprint_of_many
+from .fingerprint import by_time, fingerprint, fingerprint_by, fingerprint_of_many
 from .manifest import RunManifest
 
 # What decides a saved model's rows: its settings ...
@@ -27,6 +28,7 @@ def contents(
     *,
     kind: Kind,
     has_ids: bool = False,
+    weights: Mapping[Path, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Fingerprints of the model's folder, and of the tables and lists that are read.
 
@@ -40,11 +42,12 @@ def contents(
         before: What the run in the output directory told.
         kind: What the inputs are.
         has_ids: Whether they bring names of their own.
+        weights: SHA-256 of the model's files that were read for it before, which takes a while.
     """
     former = {} if before is None else before.contents
     found: dict[str, str] = {}
     if model is not None and (folder := Path(model).expanduser()).is_dir():
-        found["model"] = _folder_digest(folder, before=former.get("model"))
+        found["model"] = _folder_digest(folder, weights, before=former.get("model"))
     for place, name in enumerate(inputs, start=1):
         path, key = Path(name), f"input {name}"
         may_grow = kind == "video" or has_ids or place == len(inputs)
@@ -97,7 +100,7 @@ def is_same_place(name: str, other: str) -> bool:
     return one == two and glob.has_magic(one)
 
 
-def _folder_digest(folder: Path, *, before: str | None) -> str:
+def _folder_digest(folder: Path, weights: Mapping[Path, str], *, before: str | None) -> str:
     """What the files are that decide a saved model's rows.
 
     Older versions told weights by size and time: where nothing was touched since, `before` is
@@ -109,7 +112,8 @@ def _folder_digest(folder: Path, *, before: str | None) -> str:
     for path in paths:
         if path not in read and path.suffix not in _WEIGHTS:
             continue
-        content = fingerprint(path)
+        known = weights.get(path.resolve())
+        content = fingerprint(path) if known is None else fingerprint_by(path, known)
         former = content.rpartition(" ")[2] if path in read else by_time(path.stat())
         old.update(f"{path.name}: {former}\n".encode(errors="surrogateescape"))
         new.update(f"{path.name}: {content}\n".encode(errors="surrogateescape"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
@@ -37,6 +39,9 @@ class Reader:
 
     trains_on_units: bool = True
     """`forward` takes what is read, rather than what was computed of it before."""
+
+    checked_weights: Mapping[Path, str] = MappingProxyType({})
+    """SHA-256 of the files that it was loaded from, where they were compared with those saved."""
 
     sampling_fields: ClassVar[Mapping[str, str]] = {}
     """Fields of its configuration that say which frames make a clip, by the option of `pipeline()`

@@ -36,7 +36,7 @@ class SavedReader(Reader):
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         lacks_weights = isinstance(loaded, tuple) and loaded[1]["missing_keys"]
         if folder is not None and folder.is_dir() and not lacks_weights:  # the caller is told of it
-            check_digests(folder, kwargs.get("variant"))
+            model.checked_weights = check_digests(folder, kwargs.get("variant"))
         if folder is not None:
             model.rows_seen = load_rows_seen(folder)
         return loaded

@@ -144,15 +144,19 @@ def check_checkpoint(folder: Path, variant: str | None = None) -> None:
             raise ValueError(f"{path}: {name} ({value}) must be <= {limit}: {why}")
 
 
-def check_digests(folder: Path, variant: str | None = None) -> None:
+def check_digests(folder: Path, variant: str | None = None) -> dict[Path, str]:
     """Compare a saved reader's weights with the digests that were saved beside them, if any.
+
+    Returns:
+        The SHA-256 of each file, resolved, that was read for it.
 
     Raises:
         ValueError: a file is not the one that was saved.
     """
     path = folder / DIGESTS
     if not path.is_file():
-        return
+        return {}
+    checked: dict[Path, str] = {}
     lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
     expected = {name.lstrip("*"): digest for digest, name in (line for line in lines if line[1:])}
     for file in weight_files(folder, variant):
@@ -163,6 +167,8 @@ def check_digests(folder: Path, variant: str | None = None) -> None:
                 f"has {expected.get(file.name, 'none')[:12]}. It is damaged, or was changed: load "
                 f"or save the reader again; if it is meant to be so, remove {DIGESTS}"
             )
+        checked[file.resolve()] = found
+    return checked
 
 
 def write_digests(folder: Path, variant: str | None = None) -> None:
