@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from .decode.isolation.isolated import IsolatedVideo as IsolatedVideo
     from .decode.isolation.pool import DecodePool as DecodePool
 
+_OF_PROCESSES = ("DecodePool", "IsolatedVideo")
+
 
 def __getattr__(name: str) -> Any:
     """Import worker processes when they are asked for: their 4 MB are not all readers'."""
-    if name not in ("DecodePool", "IsolatedVideo"):
+    if name not in _OF_PROCESSES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .decode.isolation import pool
 
     return getattr(pool, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_OF_PROCESSES})

@@ -16,6 +16,11 @@ from .pipeline import pipeline as pipeline
 
 if TYPE_CHECKING:
     from .base import Pipeline as Pipeline
+    from .calibration.calibrate import Calibration as Calibration
+    from .calibration.calibrate import CannotCalibrate as CannotCalibrate
+    from .calibration.calibrate import calibrate as calibrate
+    from .calibration.calibrate import save_calibration as save_calibration
+    from .calibration.options import CalibrationOptions as CalibrationOptions
     from .jobs.job import run as run
     from .jobs.manifest import OutputRefused as OutputRefused
     from .jobs.manifest import RunManifest as RunManifest
@@ -35,6 +40,9 @@ if TYPE_CHECKING:
     )
 
 _NAMES = {
+    "Calibration": ".calibration.calibrate",
+    "CalibrationOptions": ".calibration.options",
+    "CannotCalibrate": ".calibration.calibrate",
     "CommitError": ".jobs.store.ledger",
     "OutputRefused": ".jobs.manifest",
     "Pipeline": ".base",
@@ -46,11 +54,13 @@ _NAMES = {
     "TaskRecord": ".tasks.registry",
     "TextClassificationPipeline": ".tasks.text_classification",
     "VideoClassificationPipeline": ".tasks.video_classification",
+    "calibrate": ".calibration.calibrate",
     "read_rows": ".jobs.store.ledger",
     "register_task": ".tasks.registry",
     "row_schema": ".jobs.row",
     "rows": ".jobs.rows",
     "run": ".jobs.job",
+    "save_calibration": ".calibration.calibrate",
 }
 __getattr__ = exports(__name__, _NAMES)
 

@@ -29,7 +29,20 @@ Order = Literal["input", "completed"]
 
 
 class Pipeline:
-    """The part of the pipelines that does not depend on the task. Made by `pipeline()`."""
+    """The part of the pipelines that does not depend on the task. Made by `pipeline()`.
+
+    `pipe(inputs)` answers as transformers does; `pipe.read(inputs)` gives a `Reading` for each
+    input, good or bad.
+
+    Args:
+        loaded: reader, tokenizer and name, as `load` of the task gives them.
+        device: as in transformers; None: an accelerator where there is one.
+        batch_size: rows that a stage computes at once, at least 1; None: the task's default.
+        top_k: predictions per input; None: all; `""`: the task's default.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
 
     task: str
     """Its name in `temporal.pipelines.tasks.registry`."""

@@ -1,4 +1,4 @@
-"""Run the commands of README.md as they stand, one after another, in a fresh clone.
+"""Run the commands of README.md and docs/training.md as they stand, in order, in a fresh clone.
 
     python3 scripts/check_readme.py
     python3 scripts/check_readme.py --without scripts/test.sh --folder /tmp/clone
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "docs/training.md")
+"""In this order: the second goes on with what the first has made."""
 _BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _END = "END_OF_BLOCK_OF_README"
 _OF_A_PLACE = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHON")
@@ -48,24 +50,26 @@ def commands(code: str) -> list[str]:
     return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
 
 
-def script_of(page: str, without: str | None = None) -> str:
+def script_of(page: str, without: str | None = None, name: str = "") -> str:
     """One script of bash that runs the page's blocks and says which one is at work.
 
     Args:
         page: Markdown.
         without: leave commands out that have this in them.
+        name: of the page, where there are several.
     """
+    at = f"{name} line" if name else "line"
     parts = ["set -euo pipefail"]
     for block in blocks(page):
         if block.language == "python":
-            parts.append(f"echo '== line {block.line}: python' >&2")
+            parts.append(f"echo '== {at} {block.line}: python' >&2")
             parts.append(f"python - <<'{_END}'\n{block.code}{_END}")
             continue
         for command in commands(block.code):
             if without is not None and without in command:
                 continue
             words = command.replace("'", "'\\''")
-            parts.append(f"echo '== line {block.line}: {words}' >&2\n{command}")
+            parts.append(f"echo '== {at} {block.line}: {words}' >&2\n{command}")
     return "\n".join(parts) + "\n"
 
 
@@ -90,11 +94,12 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.folder or Path(tempfile.mkdtemp(prefix="readme-")) / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    script = script_of((folder / "README.md").read_text(encoding="utf-8"), args.without)
+    pages = {name: (folder / name).read_text(encoding="utf-8") for name in PAGES}
+    script = "".join(script_of(page, args.without, name) for name, page in pages.items())
     code = run(script, folder)
     if code:
         sys.exit(f"The last command that is named above failed ({code}); the clone is {folder}")
-    print(f"All commands of README.md ran. The clone is {folder}")
+    print(f"All commands of {' and '.join(PAGES)} ran. The clone is {folder}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Store a trained reader and its tokenizer small enough to ship, with a model card.
+"""Store a trained review reader as the bundled one: small enough to ship, with a model card.
 
     python scripts/export_default.py out/skim pipelines/defaults/review-skim-rnn \\
         scripts/cards/review-skim-rnn.json
 
-Weights become float16, in safetensors.
+Weights become float16, in safetensors. Only for who maintains `pipelines/defaults`: a reader of
+your own needs no export.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write the model card of a calibrated reader beside it, as README.md: `temporal card`.
+"""Write the model card of a calibrated reader beside it, as README.md; as `temporal card` does.
 
     python scripts/write_card.py pipelines/defaults/frames-lite0 scripts/cards/frames-lite0.json
 

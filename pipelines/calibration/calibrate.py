@@ -92,6 +92,9 @@ def calibrate(
         options: to what.
         seed: of the split into rows that choose and rows that test.
 
+    Returns:
+        The points with their bounds, and the chosen one; `save_calibration` stores them.
+
     Raises:
         CannotCalibrate: nothing may be turned on the reader, or no point meets the goal.
         ValueError: an option is not for this reader.

@@ -71,7 +71,7 @@ MaxDrop = Annotated[
     typer.Option(help="Accuracy that may be lost, 0 to 1, as certified by the calibration."),
 ]
 Policy = Annotated[str | None, typer.Option(help="Reading policy, instead of the model's.")]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Inputs in flight.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows that the model computes at once.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Column = Annotated[str | None, typer.Option(help="Column of a table to read.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Read only the first inputs.")]

@@ -1,4 +1,4 @@
-"""The page of the project: its commands name what is there, and are run by a script in order."""
+"""The pages of the project: their commands name what is there, and are run by a script in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from temporal.pipelines.command.cli import app
 
 from .conftest import SCRIPTS
 
-PAGE = (SCRIPTS.parent / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    name: (SCRIPTS.parent / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/training.md")
+}
 
 MADE_UP = """# A page
 
@@ -75,9 +78,10 @@ def test_every_option_that_the_page_names_is_one(
 ) -> None:
     made = set()  # folders that an earlier command of the page wrote
     seen = 0
-    for block in check.blocks(PAGE):
+    assert set(check.PAGES) == set(PAGES)
+    for block in (block for page in check.PAGES for block in check.blocks(PAGES[page])):
         if block.language == "python":
-            compile(block.code, "README.md", "exec")
+            compile(block.code, "a page", "exec")
             continue
         for command in check.commands(block.code):
             words = shlex.split(command, comments=True)

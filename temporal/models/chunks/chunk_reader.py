@@ -57,6 +57,8 @@ class ChunkReaderOutput(ModelOutput):
 class ChunkReader(ChunkKnobs, PreTrainedModel):
     """Any text encoder, read over the chunks of a document with an answer after each.
 
+    "2D Early Exit", Hula et al., arXiv 2604.18592; see the head of this module.
+
     `ChunkReader.from_classifier(classifier, special_tokens)` needs no training: it averages the
     classifier's probabilities over the chunks read so far. Around an `EarlyExit`, chunks are read
     to different depths, and scripts/finetune_text.py trains a pooling and a skim for it.

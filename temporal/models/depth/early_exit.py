@@ -74,7 +74,7 @@ class EarlyExit(DepthKnobs, PreTrainedModel):
 
     `EarlyExit.from_classifier(classifier, exit_layers=[2, 4, 6])` wraps one; the exits start as
     copies of its head (or anew, with `exit_head="linear"`). With nothing halted the answer is the
-    classifier's own.
+    classifier's own. After DeeBERT, FastBERT (ACL 2020) and PABEE (NeurIPS 2020).
     """
 
     config_class = EarlyExitConfig

@@ -60,6 +60,8 @@ class AdaptiveComputationTimeConfig(RecurrentConfig):
 class AdaptiveComputationTime(RecurrentReader, PreTrainedModel):
     """Reads every token, hard ones with several steps of the cell.
 
+    "Adaptive Computation Time", Graves, arXiv 1603.08983.
+
     After each step a halting unit says how probable it is that no more is needed. When these
     probabilities have added up, the token is done, and its state is the mean of the states of its
     steps, weighted by them (the last gets what remains). A flag tells the first step from others.

@@ -65,6 +65,8 @@ class HMRNNConfig(RecurrentConfig):
 class HMRNN(RecurrentReader, PreTrainedModel):
     """Reads every token in its bottom layer, and whole segments in the upper ones.
 
+    "Hierarchical Multiscale Recurrent Neural Networks", Chung et al., arXiv 1609.01704.
+
     Each layer but the top detects where a segment ends. At such a boundary the layer above takes
     the segment in (UPDATE), and at the next token the layer itself starts anew from what the layer
     above says (FLUSH). Elsewhere an upper layer keeps its state (COPY) and detects no boundary;

@@ -78,6 +78,8 @@ class JumperConfig(RecurrentConfig):
 class Jumper(RecurrentReader, PreTrainedModel):
     """Decides every few tokens, or after each sentence, whether to answer now or to wait.
 
+    "Jumper", Liu et al., IJCAI 2018, arXiv 1807.02314; "ReasoNet", Shen et al., KDD 2017.
+
     One softmax over the classes and waiting says both what the answer is and whether to give it
     (section 3.1): p(stop) is what the classes have together. (The waiting learns from the policy
     gradient, the classes from cross-entropy alone.)

@@ -79,6 +79,8 @@ class LeapLSTMConfig(RecurrentConfig):
 class LeapLSTM(RecurrentReader, PreTrainedModel):
     """Decides on each token before it reads it, knowing the words that follow.
 
+    "Leap-LSTM", Huang et al., IJCAI 2019, arXiv 1905.11558.
+
     What follows a token is summed up by filters over the next words and by a small cell that reads
     the document from its end; both are computed for all tokens of a document before it is read, by
     the same kernel, and their cost counts. A skipped token leaves the state as it is.

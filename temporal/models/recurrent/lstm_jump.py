@@ -73,6 +73,8 @@ class LSTMJumpConfig(RecurrentConfig):
 class LSTMJump(RecurrentReader, PreTrainedModel):
     """Reads blocks of tokens and jumps between them; what it jumps over is never touched.
 
+    "Learning to Skim Text", Yu et al., ACL 2017, arXiv 1704.06877.
+
     After each block a softmax over jumps of 0 (stop) to K tokens decides. The reading also ends
     with the text, and with the block after the N-th jump.
 

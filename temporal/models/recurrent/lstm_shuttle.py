@@ -27,6 +27,8 @@ class LSTMShuttleConfig(LSTMJumpConfig):
 class LSTMShuttle(LSTMJump):
     """An LSTM-Jump that may also go back, to tokens that it left out or wants to read again.
 
+    "Speed Reading: Learning to Read ForBackward via Shuttle", Fu & Ma, EMNLP 2018.
+
     Its actions are steps of -`max_back` to `max_jump` tokens; 0 stops, and so does a step that
     leads out of the text. A token that is read twice counts as read once, and as two in the cost.
     """

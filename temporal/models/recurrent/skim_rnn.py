@@ -68,6 +68,8 @@ class SkimRNNConfig(RecurrentConfig):
 class SkimRNN(RecurrentReader, PreTrainedModel):
     """Reads a document token by token, each with the big or the small cell.
 
+    "Neural Speed Reading via Skim-RNN", Seo et al., ICLR 2018, arXiv 1711.02085.
+
     `forward` trains it: both cells run and a Gumbel-softmax sample mixes them (equation 4). With
     gradients off it computes what it decides on and no more, as `read` does: on a CPU by a compiled
     kernel that takes every document on its own path, elsewhere in lock-step, one token of all

@@ -56,6 +56,8 @@ class SkipRNNConfig(RecurrentConfig):
 class SkipRNN(RecurrentReader, PreTrainedModel):
     """Reads a token, then jumps to the next one that its state asks for.
 
+    "Skip RNN", Campos et al., ICLR 2018, arXiv 1708.06834.
+
     Each state (of an LSTM, its cell) has an increment; these add up over the tokens, and the token
     at which they reach the threshold is read. As a state does not change while tokens are skipped,
     the jump is known in advance, and no token in between is touched: not even looked up.

@@ -90,6 +90,8 @@ class StructuralJumpLSTMConfig(RecurrentConfig):
 class StructuralJumpLSTM(RecurrentReader, PreTrainedModel):
     """Looks at a word and reads or skips it; after a read word it may jump to a boundary.
 
+    "Neural Speed Reading with Structural-Jump-LSTM", Hansen et al., arXiv 1904.00761.
+
     Two agents with one hidden layer each: the skip agent sees the word and the state before it, the
     jump agent the state after it. A jump goes to the word after the next end of a clause or of a
     sentence, or to the end of the text; what lies between is never touched. The first word is

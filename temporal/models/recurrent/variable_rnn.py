@@ -68,6 +68,8 @@ class VariableRNNConfig(RecurrentConfig):
 class VariableRNN(RecurrentReader, PreTrainedModel):
     """Reads every token, and updates only as much of the state as it asks for.
 
+    "Variable Computation in Recurrent Neural Networks", Jernite et al., arXiv 1611.06188.
+
     A share m of the state, `m = sigmoid(u.h + v.x + b)`, is taken for each token; the first `ceil(m
     H)` entries are updated from themselves and the token, and the others stay. So the first entries
     follow every token, and the last ones change slowly. The cell is a GRU (the paper's VCGRU) or an

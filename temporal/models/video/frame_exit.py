@@ -50,6 +50,8 @@ class FrameExitOutput(ExitsOutput):
 class FrameExit(FrameKnobs, PreTrainedModel):
     """Any image backbone, read over frames with an exit after each.
 
+    "FrameExit", Ghodrati et al., CVPR 2021, arXiv 2104.13400.
+
     `FrameExit.from_classifier(image_classifier)` needs no training: it averages the classifier's
     probabilities over the frames read so far.
     """
