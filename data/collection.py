@@ -36,6 +36,7 @@ def collect(
     kind: Kind,
     column: str | None = None,
     id_column: str | None = None,
+    label_column: str = "label",
     limit: int | None = None,
     root: str | os.PathLike[str] | None = None,
     strings: Strings = "path",
@@ -64,6 +65,7 @@ def collect(
         kind: What the inputs are.
         column: The column of tables that holds the input; by default `text`, or `video` or `path`.
         id_column: The column that names the inputs; by default `id` where there is one.
+        label_column: The column that holds the label, which is `extra["label"]` of the item.
         limit: Stop after so many items.
         root: What relative paths are relative to; paths that lead outside it are refused.
         strings: What a plain string is: `"path"`, `"text"`, or `"auto"` (a path if there is such
@@ -92,7 +94,7 @@ def collect(
         raise ValueError(f"limit ({limit}) must be >= 0")
     containers.check_inputs(inputs)
     finder = _Finder(
-        columns=Columns(kind=kind, value=column, id=id_column),
+        columns=Columns(kind=kind, value=column, id=id_column, label=label_column),
         root=None if root is None else os.path.realpath(root),
         strings=strings,
         notify=notify,
@@ -278,6 +280,7 @@ class _Finder:
             kind=self.columns.kind,
             value=self.columns.value,
             id=self.columns.id,
+            label=self.columns.label,
             folder=self.root or str(path.parent),
         )
         if suffix == ".parquet":

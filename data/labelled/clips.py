@@ -35,8 +35,15 @@ class Clip:
 _digest = lru_cache(maxsize=None)(digest_file)  # a file is read for it once
 
 
-def read_clips(data_dir: str, manifest: str = "groups.csv") -> tuple[list[Clip], list[str]]:
+def read_clips(
+    data_dir: str, manifest: str = "groups.csv", label_column: str = "label"
+) -> tuple[list[Clip], list[str]]:
     """Read a manifest with the columns path, label, group and perhaps camera.
+
+    Args:
+        data_dir: what its paths are relative to.
+        manifest: a CSV file in there.
+        label_column: its column of labels.
 
     Returns:
         The clips, and the class names in the order of their numbers.
@@ -44,12 +51,12 @@ def read_clips(data_dir: str, manifest: str = "groups.csv") -> tuple[list[Clip],
     Raises:
         ValueError: a column is missing, or a row is broken.
     """
-    rows = table_rows(str(Path(data_dir, manifest)), "path", "label", "group")
-    names = sorted({row["label"] for row in rows})
+    rows = table_rows(str(Path(data_dir, manifest)), "path", label_column, "group")
+    names = sorted({row[label_column] for row in rows})
     clips = [
         Clip(
             path=str(Path(data_dir, row["path"]).resolve()),
-            label=names.index(row["label"]),
+            label=names.index(row[label_column]),
             group=row["group"],
             camera=row.get("camera", ""),
         )

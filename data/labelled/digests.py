@@ -33,3 +33,8 @@ def digest_file(path: str | Path) -> int:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return int.from_bytes(digest.digest(), "little")
+
+
+def digest_bytes(content: bytes) -> int:
+    """The digest of a file that holds these bytes."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")

@@ -32,6 +32,9 @@ class Columns:
     id: str | None = None
     """The column of the ids; None takes `id` where there is one."""
 
+    label: str = "label"
+    """The column of the labels, which need not be there."""
+
     folder: str | None = None
     """What relative video paths of the table are relative to."""
 
@@ -75,7 +78,7 @@ class Columns:
             beside = "bytes"  # a `datasets` video itself
         elif self.kind == "text" and self.value is None:
             beside = "text_pair"
-        wanted = (value, beside, self.id_in(names), "label")
+        wanted = (value, beside, self.id_in(names), self.label)
         return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
 
 
@@ -100,7 +103,7 @@ def entry_of_row(row: Any, columns: Columns) -> Entry:
     name, id_name = columns.value_in(names), columns.id_in(names)
     assert name is not None
     identifier = None if id_name is None else _present(row[id_name])
-    label = _present(row.get("label")) if name != "label" else None
+    label = _present(row.get(columns.label)) if name != columns.label else None
     extra = {} if label is None else {"label": label}
     if columns.kind == "video" and name == "path" and "bytes" in row:
         found = _video_value(row, columns.folder)  # a `datasets` video itself

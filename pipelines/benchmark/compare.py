@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...data.item import Kind
-from ...models.rows_seen import digest_file, digest_text
 from ...training.accuracy import interval
 from ...training.model_card import promise
-from ..held_out.unseen import Rows, keep_unseen
+from ..held_out.labelled import Labelled, LeftOut
+from ..held_out.unseen import Rows, digest_input, keep_unseen
 from ..reading import Reading
 from .contestants import Contestant, contestants, reads
 from .interleaved import Clocked, clock, machine
-from .labelled import Labelled, LeftOut
 
 
 def without_seen(
@@ -31,9 +30,9 @@ def without_seen(
         leave_out: leave out what was seen, rather than refuse it.
 
     Raises:
-        SystemExit: some were seen.
+        NotNew: some were seen.
     """
-    rows = [_digest(item.value, kind == "video") for item in data.items]
+    rows = [digest_input(item.value, kind) for item in data.items]
     if not rows or model is None or not Path(model).is_dir():
         return data
     kept = keep_unseen(model, Rows(source=source, rows=rows), leave_out=leave_out, once=True).kept
@@ -47,14 +46,6 @@ def without_seen(
             )
             out.append(LeftOut(id=item.id, reason=reason, message=message))
     return data.keep(kept, out)
-
-
-def _digest(value: Any, is_file: bool) -> int:
-    if isinstance(value, dict):  # a pair of texts
-        return digest_text("\n".join(str(part) for part in value.values()))
-    if is_file and Path(value).is_file():
-        return digest_file(value)
-    return digest_text(str(value))
 
 
 def only_readable(pipe: Any, data: Labelled) -> tuple[Labelled, list[Reading]]:
@@ -76,6 +67,7 @@ def compare(
     data: Labelled,
     *,
     static: Any = None,
+    static_classes: Mapping[int, int] | None = None,
     rounds: int = 3,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -85,13 +77,15 @@ def compare(
         pipe: of the reader, set to the operating point that is to be measured.
         data: inputs; those that it cannot read are left out for all.
         static: a pipeline of a smaller model.
+        static_classes: the reader's class for each of its own; None: they are the same.
         rounds: timed, after one to warm up; the median counts.
         tell: is told in a sentence what takes its time.
 
     Returns:
         Plain values: `inputs`, `left_out`, `units`, `rounds`, the machine, and `results` by
         contestant: `accuracy` with its 95 % interval, `ms_per_input`, `relative_speed` (the reader
-        is 1), `share_read`, `macs_share` (of the dense reading's), `certified` and `promise`.
+        is 1), `share_read`, `macs` that were counted and `macs_share` of those of the dense
+        reading; of the reader `certified` and `promise`, of the truncated dense model its `cut`.
 
     Raises:
         ValueError: nothing can be read.
@@ -100,32 +94,27 @@ def compare(
     data, readings = only_readable(pipe, data)
     if not data.items:
         raise ValueError("no input with a label could be read")
-    traces = [reading.trace for reading in readings if reading.trace is not None]
-    units = sum(trace.units_total for trace in traces)
-    macs = sum(trace.cost.macs for trace in traces)
-    dense = [pipe.dense_macs(trace) for trace in traces]
-    full = sum(count for count in dense if count) if all(dense) else 0
-    share = macs / full if full else sum(trace.units_read for trace in traces) / max(units, 1)
-    found = contestants(pipe, min(share, 1.0), units / max(len(traces), 1), static)
+    units = sum(reading.trace.units_total for reading in readings if reading.trace is not None)
+    tell(f"finding the cut of {pipe.record.kind}s that takes the reader's time")
+    found = contestants(pipe, data.items, static, static_classes)
     tell(f"timing {', '.join(found)}: {rounds + 1} rounds")
     runs = {name: partial(one.run, data.items) for name, one in found.items()}
     clocked = clock(runs, rounds)
     results = {
-        name: _row(found[name], took, data, 0 if name == "static" else units)
+        name: _row(found[name], took, data, units if found[name].shares_units else 0)
         for name, took in clocked.items()
     }
-    whole = results["dense"].pop("macs")
-    for name, row in results.items():
+    whole = results["dense"]["macs"]
+    for row in results.values():
         row["relative_speed"] = results["reader"]["seconds"] / row["seconds"]
-        of = whole if name == "dense" else row.pop("macs")
-        row["macs_share"] = of / whole if whole and name != "static" else None
+        row["macs_share"] = row["macs"] / whole if whole else None
     results["reader"].update(_certificate(pipe))
     return {
         "inputs": len(data.items),
         "left_out": [
             {"id": one.id, "reason": one.reason, "message": one.message} for one in data.left_out
         ],
-        "units": "frames" if pipe.kind == "video" else "tokens",
+        "units": f"{pipe.reader.unit}s",
         "rounds": rounds,
         **machine(),
         "results": results,
@@ -150,6 +139,7 @@ def _row(
         "share_read": sum(trace.units_read for trace in traces) / units if units else None,
         "unread": sum(answer is None for answer in answers),
         "macs": sum(trace.cost.macs for trace in traces),
+        **(one.facts or {}),
     }
 
 
@@ -164,6 +154,6 @@ def _certificate(pipe: Any) -> dict[str, Any]:
                 break
     if point is None:
         return {"certified": False, "promise": "Nothing is certified: it was not calibrated."}
-    units = "videos" if pipe.kind == "video" else "texts"
+    units = f"{pipe.record.kind}s"
     certified = point["cost_share"] >= 1 or point.get("risk") is not None
     return {"certified": certified, "promise": promise(point, units)}

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...data.item import Item
 from ...training.exit_policies import NEVER
 from ..reading import Reading
 from .text_contestants import set_to
+from .truncated import CUTS, nearest_cut
 
-Answers = list[int | None]
-"""Class of each input; None: it could not be read."""
+_SAMPLE = 256
+"""Inputs at most by which a truncation is chosen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +24,22 @@ class Contestant:
     says: str
     """What it is, in a few words."""
     run: Callable[[Sequence[Item]], list[Reading]]
+    facts: Mapping[str, Any] | None = None
+    """More of it, in plain values."""
+    shares_units: bool = True
+    """Whether it reads the same units as the reader: not those of another tokenizer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What the reader and its full reading did with a sample of the inputs."""
+
+    seconds: float
+    """Of the reader."""
+    share: float
+    """Of the full reading's cost that the reader spends: of MACs, or of units where none count."""
+    units_read: tuple[int, int]
+    """By the full reading: in the mean, and at most, of an input."""
 
 
 def in_full(pipe: Any) -> dict[str, Any]:
@@ -40,55 +57,90 @@ def reads(pipe: Any, **fields: Any) -> Callable[[Sequence[Item]], list[Reading]]
     return run
 
 
-def contestants(pipe: Any, share: float, mean_units: float, static: Any) -> dict[str, Contestant]:
-    """The reader and its baselines.
+def contestants(
+    pipe: Any, items: Sequence[Item], static: Any, classes: Mapping[int, int] | None = None
+) -> dict[str, Contestant]:
+    """The reader and its baselines, cut to what the reader costs on a sample of the inputs.
 
     Args:
         pipe: of the reader, set to what is to be measured.
-        share: of the full cost that it spends.
-        mean_units: of an input.
-        static: a pipeline of a smaller model that reads everything; None: there is none.
+        items: inputs that it can read.
+        static: a pipeline of a smaller model, which reads everything; None: there is none.
+        classes: the reader's class for each of the smaller model's; None: they are the same.
     """
     full = in_full(pipe)
-    found = {
-        "reader": Contestant(says="reads what it needs", run=reads(pipe)),
-        "dense": Contestant(says="reads everything", run=reads(pipe, **full)),
-    }
+    reader = Contestant(says="reads what it needs", run=reads(pipe))
+    dense = Contestant(says="reads everything", run=reads(pipe, **full))
+    found = {"reader": reader, "dense": dense}
+    sample = items[:: -(-len(items) // _SAMPLE)]
+    measured = _measure(reader, dense, sample)
     exits = int(getattr(pipe.reader.config, "num_exits", 0) or 0)
     if exits > 1 and "thresholds" in full:
-        k = min(range(exits), key=lambda k: abs((k + 1) / exits - share))
+        k = min(range(exits), key=lambda k: abs((k + 1) / exits - measured.share))
         fixed = {**full, "thresholds": [NEVER] * k + [-NEVER] * (exits - 1 - k)}
         says = f"always answers at exit {k + 1} of {exits}"
         found["fixed_exit"] = Contestant(says=says, run=reads(pipe, **fixed))
-    if pipe.kind == "text":
-        count = max(4, round(mean_units * share))
-        found["truncated"] = Contestant(
-            says=f"reads the first {count} tokens", run=first_tokens(pipe, count, full)
-        )
+    found["truncated"] = truncated(pipe, full, sample, measured)
     if static is not None:
-        found["static"] = Contestant(says="the smaller static model", run=reads(static))
+        found["static"] = Contestant(
+            says="the smaller static model, in full",
+            run=in_classes(reads(static, **in_full(static)), classes),
+            shares_units=False,
+        )
     return found
 
 
-def first_tokens(
-    pipe: Any, count: int, full: dict[str, Any]
+def truncated(
+    pipe: Any, full: Mapping[str, Any], sample: Sequence[Item], measured: Measured
+) -> Contestant:
+    """The dense model on a part of each input: the part whose time is nearest to the reader's."""
+    cut, words = CUTS[pipe.record.kind]
+    mean, most = measured.units_read
+    count = nearest_cut(
+        lambda count: _clocked(reads(cut(pipe, count), **full), sample)[0],
+        measured.seconds,
+        first=round(mean * measured.share),
+        most=most,
+    )
+    return Contestant(
+        says=f"reads everything of {words.format(count)}: the cut nearest to the reader's time",
+        run=reads(cut(pipe, count), **full),
+        facts={"cut": count},
+    )
+
+
+def in_classes(
+    run: Callable[[Sequence[Item]], list[Reading]], classes: Mapping[int, int] | None
 ) -> Callable[[Sequence[Item]], list[Reading]]:
-    """Everything of the first tokens of each text, and nothing else."""
-    dense = reads(pipe, **full)
+    """The same readings with their classes numbered otherwise."""
+    if classes is None:
+        return run
+    return lambda items: [
+        replace(reading, classes=tuple(classes[k] for k in reading.classes))
+        for reading in run(items)
+    ]
 
-    def run(items: Sequence[Item]) -> list[Reading]:
-        with cut_to(pipe, count):
-            return dense(items)
 
-    return run
+def _measure(reader: Contestant, dense: Contestant, sample: Sequence[Item]) -> Measured:
+    seconds, readings = _clocked(reader.run, sample)
+    spent = [one.trace for one in readings if one.trace is not None]
+    whole = [one.trace for one in dense.run(sample) if one.trace is not None]
+    macs = sum(trace.cost.macs for trace in whole)
+    units = [trace.units_read for trace in whole]
+    share = (
+        sum(trace.cost.macs for trace in spent) / macs
+        if macs
+        else sum(trace.units_read for trace in spent) / max(sum(units), 1)
+    )
+    mean = round(sum(units) / max(len(units), 1))
+    return Measured(seconds=seconds, share=min(share, 1.0), units_read=(mean, max([1, *units])))
 
 
-@contextmanager
-def cut_to(pipe: Any, count: int) -> Iterator[None]:
-    """A pipeline that cuts texts to so many tokens for a while."""
-    kept = pipe.truncation, pipe.max_length
-    pipe.truncation, pipe.max_length = True, count
-    try:
-        yield
-    finally:
-        pipe.truncation, pipe.max_length = kept
+def _clocked(
+    run: Callable[[Sequence[Item]], list[Reading]], sample: Sequence[Item]
+) -> tuple[float, list[Reading]]:
+    """Seconds of the second run, after one that warms up; and its readings."""
+    run(sample)
+    start = time.perf_counter()
+    readings = run(sample)
+    return time.perf_counter() - start, readings

@@ -17,7 +17,7 @@ from temporal.models.rows_seen import Shown
 
 from ..loading.load import load_model
 from ..pipeline import pipeline
-from .calibrate import calibrate, check_answers, save_calibration
+from .calibrate import CannotCalibrate, calibrate, check_answers, save_calibration
 from .check import check, point_to_check
 from .options import CalibrationOptions, CheckOptions
 
@@ -93,6 +93,11 @@ def run_calibration(
         )
     pipe = open_reader(task, model, batch_size=batch_size, chunk_size=options.chunk_size)
     check_answers(pipe.model.config)
+    if not hasattr(pipe.model, "save_pretrained"):
+        raise CannotCalibrate(
+            f"task {task}: its reader ({type(pipe.model).__name__}) cannot be saved, and what is "
+            "calibrated is saved with it: make it a model of transformers (docs/add_a_reader.md)"
+        )
     rows = read_rows(pipe)
     found = calibrate(pipe, rows.inputs, rows.labels, options, seed=seed)
     if options.output_dir is not None:

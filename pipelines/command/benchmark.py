@@ -10,11 +10,12 @@ from typing import Any
 import typer
 
 from ..benchmark.compare import compare, without_seen
-from ..benchmark.labelled import labelled_inputs
 from ..display.benchmark import benchmark_table, save_benchmark_plot
 from ..display.report import print_all
+from ..held_out.labelled import classes_among, labelled_inputs
+from ..held_out.unseen import NotNew
 from ..jobs.targets import label_names
-from ..tasks.registry import RECORDS
+from ..tasks.registry import labelled_task
 from .faults import UsageFault
 
 _BAD_INPUTS = 3
@@ -36,6 +37,7 @@ class BenchmarkRequest:
     batch_size: int | None
     device: str | None
     column: str | None
+    label_column: str
     limit: int | None
     rounds: int
     leave_out_seen: bool
@@ -55,21 +57,27 @@ def benchmark_command(request: BenchmarkRequest) -> int:
         raise UsageFault(f"--plot ({request.plot}) must lie in a folder that is there")
     if not Path(request.data).exists():
         raise UsageFault(f"data ({request.data}) must be a file or a folder that is there")
+    try:
+        record = labelled_task(request.task)
+    except ValueError as error:
+        raise UsageFault(str(error)) from error
     pipe = _pipeline(request, request.model, budget=request.budget, more=True)
     static = None if request.static is None else _pipeline(request, request.static)
     names = label_names(pipe)
     if len(names) < 2:
         raise UsageFault(f"model ({request.model}) must answer with classes, and has {len(names)}")
-    if static is not None and label_names(static) != names:
+    static_classes = None if static is None else classes_among(names, label_names(static))
+    if static is not None and static_classes is None:
         raise UsageFault(
             f"--static ({request.static}) must have the classes of the model: "
             f"{list(names.values())[:5]}, and has {list(label_names(static).values())[:5]}"
         )
     data = labelled_inputs(
         request.data,
-        kind=RECORDS[request.task].kind,
+        kind=record.kind,
         names=names,
         column=request.column,
+        label_column=request.label_column,
         limit=request.limit,
         notify=_tell,
     )
@@ -79,10 +87,10 @@ def benchmark_command(request: BenchmarkRequest) -> int:
                 data,
                 request.model,
                 request.data,
-                kind=pipe.kind,
+                kind=record.kind,
                 leave_out=request.leave_out_seen,
             )
-        except SystemExit as error:
+        except NotNew as error:
             message = str(error).replace("--leave_out_seen", "--leave-out-seen")
             raise UsageFault(message) from error
     if not data.items:
@@ -90,7 +98,14 @@ def benchmark_command(request: BenchmarkRequest) -> int:
         why = f"; the first, {first.id}: {first.message}" if first else ""
         raise UsageFault(f"data ({request.data}) holds no input with a label to judge by{why}")
     try:
-        report = compare(pipe, data, static=static, rounds=request.rounds, tell=_tell)
+        report = compare(
+            pipe,
+            data,
+            static=static,
+            static_classes=static_classes,
+            rounds=request.rounds,
+            tell=_tell,
+        )
     except ValueError as error:
         raise UsageFault(f"data ({request.data}): {error}") from error
     report = {"task": request.task, "model": pipe.model_name, "data": request.data, **report}

@@ -28,7 +28,7 @@ def calibrate_command(options: Sequence[str] | None = None, prog: str | None = N
     """
     args = parsed(CalibrationArguments, options, prog)
     return run_calibration(
-        f"{args.task}-classification",
+        args.record.name,
         args.model,
         args,
         lambda pipe: read_held_out(args, pipe),
@@ -41,7 +41,7 @@ def check_command(options: Sequence[str] | None = None, prog: str | None = None)
     """Compare what was certified with what happens on new rows; see `calibrate_command`."""
     args = parsed(CheckArguments, options, prog)
     return run_check(
-        f"{args.task}-classification",
+        args.record.name,
         args.model,
         args,
         lambda pipe: read_held_out(args, pipe, _NEW),

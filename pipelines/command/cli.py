@@ -241,12 +241,17 @@ def benchmark(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help="A table with a column `label`, or a folder for each class."
+            metavar="DATA", help="A table with a column of labels, or a folder for each class."
         ),
     ],
     model: Model = None,
     static: Annotated[
-        str | None, typer.Option(help="A smaller model to measure beside it, read in full.")
+        str | None,
+        typer.Option(
+            help="A smaller model to measure beside it, read in full: a reader, or any folder or "
+            "hub id that pipeline() or an Auto class of transformers loads for this task; its "
+            "classes are those of the model, in any order."
+        ),
     ] = None,
     budget: Budget = None,
     max_drop: MaxDrop = None,
@@ -254,6 +259,10 @@ def benchmark(
     batch_size: BatchSize = None,
     device: Device = None,
     column: Column = None,
+    label_column: Annotated[
+        str,
+        typer.Option("--label-column", "--label_column", help="Column of a table with the labels."),
+    ] = "label",
     limit: Limit = None,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds; the median counts.")] = 3,
     leave_out_seen: Annotated[
@@ -270,7 +279,8 @@ def benchmark(
 ) -> None:
     """Measure a reader against its baselines on labelled data: accuracy, time, share read.
 
-    The same weights that read everything, cut to the reader's cost, and --static, in one run.
+    Beside it, in one run: the same weights that read everything, those on a part of each input
+    that takes the reader's time (the first tokens, or some uniform frames), and --static.
     """
     with faults(debug):
         from .benchmark import BenchmarkRequest, benchmark_command
@@ -286,6 +296,7 @@ def benchmark(
             batch_size=batch_size,
             device=device,
             column=column,
+            label_column=label_column,
             limit=limit,
             rounds=rounds,
             leave_out_seen=leave_out_seen,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -19,11 +20,13 @@ def benchmark_table(report: Mapping[str, Any]) -> RenderableType:
     table = Table(
         title=f"{report['inputs']:,} inputs, median of {report['rounds']} rounds",
         title_justify="left",
+        box=box.SIMPLE_HEAD,  # all columns whole in 80
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in ("accuracy", "95 %", "ms", "speed", "read", "MACs"):
-        table.add_column(name, justify="right")
-    table.add_column("certified")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("certified", no_wrap=True)
     for name, row in report["results"].items():
         low, high = row["accuracy_interval"]
         table.add_row(

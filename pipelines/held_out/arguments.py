@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from ...data.labelled.files import column_names
 from ...data.labelled.splits import DEFAULT_SEED, VALIDATION_SHARE
 from ...models.rows_seen import load_rows_seen
+from ..tasks.registry import TaskRecord, labelled_task
 from .unseen import seed_of_split
 
 
@@ -17,7 +17,10 @@ class RowsArguments:
 
     model: str = field(metadata={"help": "Folder of a saved reader."})
     data_file: str = field(
-        metadata={"help": "Labelled texts (temporal.data.labelled.files), or a folder of videos."}
+        metadata={
+            "help": "Labelled texts (temporal.data.labelled.files); or videos: a folder (with "
+            "--manifest, or a folder for each class in it), or a table with their paths and labels."
+        }
     )
     calibration_share: float | None = field(
         default=None,
@@ -82,9 +85,12 @@ class RowsArguments:
 
 @dataclass
 class HeldOutArguments(RowsArguments):
-    """The same for texts and videos."""
+    """The same for any task whose answers are classes."""
 
-    task: Literal["text", "video"] = field(default="text", metadata={"help": "What it reads."})
+    task: str = field(
+        default="text",
+        metadata={"help": "A task whose answers are labels; or what it reads: text or video."},
+    )
     train_phrases: bool = field(
         default=False, metadata={"help": "Treebanks: the training used phrases."}
     )
@@ -96,7 +102,12 @@ class HeldOutArguments(RowsArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.task != "video":
+        if self.record.kind != "video":
+            if self.manifest is not None:
+                raise ValueError(
+                    f"--manifest ({self.manifest}) is for videos, and --task {self.task} reads "
+                    f"{self.record.kind}s: leave it out, or give --task video"
+                )
             return
         if self.calibration_share and self.manifest is None:
             raise ValueError(
@@ -109,3 +120,12 @@ class HeldOutArguments(RowsArguments):
                     f"--{name} ({getattr(self, name)}) is for texts; videos are grouped by the "
                     "column `group` of their --manifest"
                 )
+
+    @property
+    def record(self) -> TaskRecord:
+        """Of the task.
+
+        Raises:
+            ValueError: there is no such task, or its answers are no labels.
+        """
+        return labelled_task(self.task)

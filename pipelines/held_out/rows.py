@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,21 +14,26 @@ from torch import Tensor
 
 from ...data import Document, collect
 from ...data.labelled.clips import hold_out_clips, read_clips
-from ...data.labelled.digests import digest_file, digest_text
+from ...data.labelled.digests import digest_text
 from ...data.labelled.files import LONE, read_labelled_texts
 from ...data.labelled.splits import held_out_rows
 from ...models.rows_seen import Shown, Use
+from ..jobs.targets import label_names
 from ..scores import class_numbers_by_name
 from .arguments import HeldOutArguments, RowsArguments
-from .unseen import Rows, keep_unseen, rows_of
+from .labelled import class_of, labelled_inputs
+from .unseen import Rows, digest_input, keep_unseen, rows_of
+
+_TOLD = 20
+"""Videos at most of which it is said why they are left out."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """Inputs of a pipeline."""
 
-    inputs: list[str]
-    """N texts, or paths of videos."""
+    inputs: list[Any]
+    """N texts, or videos: paths, or the bytes that a table holds."""
     labels: Tensor | None
     """int64 `[N]`, class numbers of the reader; None: there are none."""
     report: dict[str, Any] = field(default_factory=dict)
@@ -120,7 +126,9 @@ def read_held_out(
     Raises:
         NotNew: rows did, and --leave_out_seen was not given.
     """
-    if args.task == "video":
+    if args.record.kind == "video":
+        if args.manifest is None:
+            return _listed_videos(args, pipe, refuse)
         return _videos(args, class_numbers_by_name(pipe.model.config), refuse)
     rows = without_blanks(text_rows(args, phrases=args.train_phrases), args.data_file)
     rows, digests, report = unseen_texts(args, rows, refuse, once=True)
@@ -136,7 +144,7 @@ def shown_by(args: HeldOutArguments, rows: Rows) -> Shown:
     for name in ("calibration_share", "validation_share", "block_column"):
         if getattr(args, name) is not None:
             split[name] = getattr(args, name)
-    if args.task == "text" and (groups_by := args.groups_by()) is not None:
+    if args.record.kind == "text" and (groups_by := args.groups_by()) is not None:
         split["group_column"] = groups_by
     groups = frozenset(group for group in rows.groups or () if group is not None)
     return Shown(rows=frozenset(rows.rows), groups=groups, splits=(split,))
@@ -152,19 +160,53 @@ def documents_of(texts: list[str], pipe: Any) -> list[Any]:
     )
 
 
+def _listed_videos(args: HeldOutArguments, pipe: Any, refuse: Sequence[Use]) -> HeldOut:
+    """The videos of a folder or a table, with their labels where any has one of the reader's."""
+    if not Path(args.data_file).exists():
+        raise ValueError(f"--data_file ({args.data_file}) must be a file or a folder that is there")
+    found = labelled_inputs(
+        args.data_file,
+        kind="video",
+        names=label_names(pipe),
+        label_column=args.label_column,
+        limit=args.max_samples,
+        notify=_tell,
+    )
+    labels = found.classes
+    items, faults = found.items, found.left_out
+    if not items:  # without labels of its own, its full reading's answers stand in
+        options: Any = {"kind": "video", "paths_repeat": True, "notify": lambda _: None}
+        listed = list(collect(args.data_file, limit=args.max_samples, **options))
+        items = [item for item in listed if item.error is None]
+        faults = [one for one in faults if one.reason not in ("no_label", "unknown_label")]
+        strange = next((one for one in found.left_out if one.reason == "unknown_label"), None)
+        if items:
+            why = f": of the first, {strange.id}, {strange.message}" if strange else ""
+            _tell(f"No labels that can be used{why}. What counts is the full reading's answers.")
+    for fault in faults[:_TOLD]:
+        _tell(f"left out {fault.id[:300]}: {fault.reason}: {fault.message}")
+    if len(faults) > _TOLD:
+        _tell(f"left out {len(faults) - _TOLD} more")
+    if not items:
+        raise ValueError(f"--data_file ({args.data_file}) must hold a video, and none is there")
+    values = [item.value for item in items]
+    rows = [digest_input(value, "video") for value in values]
+    digests = Rows(source=args.data_file, rows=rows)
+    unseen = keep_unseen(
+        args.model, digests, refuse=refuse, leave_out=args.leave_out_seen, once=True
+    )
+    shown = shown_by(args, digests.take(unseen.kept))
+    numbers = torch.tensor([labels[k] for k in unseen.kept]) if labels else None
+    return HeldOut([values[k] for k in unseen.kept], numbers, unseen.report, shown)
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
 def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]) -> HeldOut:
-    if args.manifest is None:
-        items = collect(args.data_file, kind="video", limit=args.max_samples)
-        paths = [str(item.value) for item in items]
-        # What is no file, a URL say, is known by its name, and has its error where it is read.
-        rows = [digest_file(p) if Path(p).is_file() else digest_text(p) for p in paths]
-        digests = Rows(source=args.data_file, rows=rows)
-        unseen = keep_unseen(
-            args.model, digests, refuse=refuse, leave_out=args.leave_out_seen, once=True
-        )
-        shown = shown_by(args, digests.take(unseen.kept))
-        return HeldOut([paths[k] for k in unseen.kept], None, unseen.report, shown)
-    clips, labels = read_clips(args.data_file, args.manifest)
+    assert args.manifest is not None
+    clips, labels = read_clips(args.data_file, args.manifest, args.label_column)
     if args.calibration_share:
         clips = hold_out_clips(clips, args.calibration_share, args.split_seed())[1]
     clips = clips[: args.max_samples]
@@ -182,13 +224,19 @@ def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]
 
 
 def class_numbers(labels: Any, names: dict[str, int]) -> list[int]:
-    """Labels are numbers of classes, or their names."""
-    numbers = [names.get(str(label), label) for label in labels]
-    known = set(names.values())
-    strange = sorted({str(number) for number in numbers if number not in known})
+    """Labels are numbers of classes, or their names, in any case.
+
+    Raises:
+        ValueError: one is neither.
+    """
+    by_number = {number: name for name, number in names.items()}
+    found: dict[Any, int | None] = {label: names.get(str(label)) for label in labels}
+    for label, number in found.items():
+        found[label] = class_of(label, by_number) if number is None else number
+    strange = sorted(str(label) for label, number in found.items() if number is None)
     if strange:
         raise ValueError(
             f"labels {strange[:5]} must be among the reader's: {sorted(names)[:5]}; name the "
             "column of the labels by --label_column, or give the data that it was trained for"
         )
-    return numbers
+    return [number for number in map(found.__getitem__, labels) if number is not None]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from ...data.item import Kind
 from ...data.labelled.clips import Clip
-from ...data.labelled.digests import digest_text
+from ...data.labelled.digests import digest_bytes, digest_file, digest_text
 from ...data.labelled.splits import DEFAULT_SEED
 from ...models.rows_seen import USES, RowsSeen, Use, load_rows_seen
 
@@ -43,6 +45,20 @@ def rows_of(clips: Sequence[Clip], source: str) -> Rows:
     """Clips as digests, with their groups."""
     groups = [digest_text(clip.group) if clip.group else None for clip in clips]
     return Rows(source=source, rows=[clip.digest for clip in clips], groups=groups)
+
+
+def digest_input(value: Any, kind: Kind) -> int:
+    """The digest of an input: of a text or a pair of them; of a video's file or bytes.
+
+    What is no file, a URL say, is known by its name.
+    """
+    if isinstance(value, dict):  # a pair of texts
+        return digest_text("\n".join(str(part) for part in value.values()))
+    if isinstance(value, bytes):
+        return digest_bytes(value)
+    if kind == "video" and Path(value).is_file():
+        return digest_file(value)
+    return digest_text(str(value))
 
 
 def seed_of_split(seed: int | None, seen: RowsSeen | None) -> int:

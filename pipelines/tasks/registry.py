@@ -77,6 +77,11 @@ class TaskRecord:
         object.__setattr__(self, "pipeline", self.pipeline or _PIPELINES[self.kind])
         object.__setattr__(self, "picture", self.picture or _PICTURES[self.kind])
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether answers are classes, which can be right or wrong: predictions with a `label`."""
+        return "label" in self.columns
+
     def find(self, part: str) -> Any:
         """What a field names (`record.find("load")`); imports its module.
 
@@ -139,6 +144,29 @@ def record_of(task: str) -> TaskRecord:
         return found
     kind: Kind = "video" if task.startswith("video") else "text"
     return TaskRecord(name=task, kind=kind, load="", predictions="")
+
+
+def labelled_task(name: str) -> TaskRecord:
+    """The record of a task whose answers can be right or wrong.
+
+    Args:
+        name: its name or an older one; or a kind of source, for the first such task that reads it.
+
+    Raises:
+        ValueError: there is no such task, or its predictions have no `label`.
+    """
+    for record in RECORDS.values():
+        if name in names_of(record) or (name == record.kind and record.has_labels):
+            break
+    else:
+        kinds = dict.fromkeys(record.kind for record in RECORDS.values())
+        raise ValueError(f"task ({name!r}) must be one of {(*kinds, *RECORDS)}")
+    if not record.has_labels:
+        raise ValueError(
+            f"task ({record.name}) must answer with a `label`, which can be right or wrong, and "
+            f"answers with {', '.join(record.columns)}: nothing can be measured by labels"
+        )
+    return record
 
 
 def names_of(record: TaskRecord) -> tuple[str, ...]:

@@ -132,8 +132,13 @@ def test_a_folder_for_each_class_of_clips(tmp_path: Path) -> None:
     assert reasons.pop("unheard of/c.mp4") == "unknown_label"
     assert reasons.keys() == {"tench/broken.mp4"}
     results = report["results"]
-    assert set(results) == {"reader", "dense", "fixed_exit"}
+    assert set(results) == {"reader", "dense", "fixed_exit", "truncated"}
     assert results["dense"]["share_read"] == 10 / 12  # it has ten exits, a frame for each
+    truncated = results["truncated"]
+    assert truncated["share_read"] == truncated["cut"] / 12 <= 10 / 12
+    # One image classifier reads each frame.
+    assert truncated["macs_share"] == pytest.approx(truncated["cut"] / 10)
+    assert results["dense"]["macs_share"] == 1.0
     assert results["fixed_exit"]["share_read"] <= results["dense"]["share_read"]
 
 

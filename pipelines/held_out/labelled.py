@@ -51,10 +51,11 @@ def labelled_inputs(
     kind: Kind,
     names: Mapping[int, str],
     column: str | None = None,
+    label_column: str = "label",
     limit: int | None = None,
     notify: Callable[[str], None],
 ) -> Labelled:
-    """Read inputs with labels: a table with the column `label`, or a folder for each class.
+    """Read inputs with labels: a table with a column of them, or a folder for each class.
 
     Args:
         data: a table of texts, or of paths of videos; or a folder that has one for each class,
@@ -62,6 +63,7 @@ def labelled_inputs(
         kind: what the inputs are.
         names: the reader's classes by number.
         column: of tables that holds the input; default: as `temporal.data.collect`.
+        label_column: of tables that holds the label.
         limit: take the first so many.
         notify: is told which files are passed over.
 
@@ -70,7 +72,7 @@ def labelled_inputs(
     """
     found = Labelled()
     is_folder = os.path.isdir(data)
-    for item in islice(_items(str(data), kind, column, notify), limit):
+    for item in islice(_items(str(data), kind, (column, label_column), notify), limit):
         if item.error is not None:
             found.left_out.append(
                 LeftOut(id=item.id, reason=item.error.reason, message=item.error.message)
@@ -81,7 +83,10 @@ def labelled_inputs(
             first, _, rest = item.id.replace(os.sep, "/").partition("/")
             label = first if rest else None
         if label is None:
-            message = "no label: give a column `label`, or a folder for each class"
+            message = (
+                f"no label: fill the column {label_column!r}, name another one by --label_column, "
+                "or give a folder for each class"
+            )
             found.left_out.append(LeftOut(id=item.id, reason="no_label", message=message))
             continue
         number = class_of(label, names)
@@ -96,16 +101,19 @@ def labelled_inputs(
 
 
 def _items(
-    data: str, kind: Kind, column: str | None, notify: Callable[[str], None]
+    data: str, kind: Kind, columns: tuple[str | None, str], notify: Callable[[str], None]
 ) -> Iterator[Item]:
     """The inputs, those of a folder under the names of the folders inside it."""
+    column, label = columns
+    options: Any = {"kind": kind, "column": column, "label_column": label, "notify": notify}
+    options["paths_repeat"] = True  # a file that is named twice is a copy, and no fault
     names = sorted(os.listdir(data)) if kind == "text" and os.path.isdir(data) else []
     if not any(os.path.isdir(os.path.join(data, name)) for name in names):
-        yield from collect(data, kind=kind, column=column, notify=notify)
+        yield from collect(data, **options)
         return
     for name in names:  # texts have no paths as ids that would tell their folders
         if not name.startswith("."):
-            inside = collect(os.path.join(data, name), kind=kind, column=column, notify=notify)
+            inside = collect(os.path.join(data, name), **options)
             is_folder = os.path.isdir(os.path.join(data, name))
             for item in inside:
                 yield replace(item, id=f"{name}/{item.id}") if is_folder else item
@@ -119,3 +127,20 @@ def class_of(label: Any, names: Mapping[int, str]) -> int | None:
         return number
     name = target_name(label, known)
     return next((k for k, own in known.items() if own == name), None)
+
+
+def classes_among(names: Mapping[int, str], others: Mapping[int, str]) -> dict[int, int] | None:
+    """The class of a reader for each class of another model; None: they have others.
+
+    Args:
+        names: the reader's by number.
+        others: the other model's. They may have another order, or case; where one of the two has no
+            names (`LABEL_0`), they go by their numbers.
+    """
+    if dict(names) == dict(others):
+        return {k: k for k in names}
+    found = {k: class_of(name, names) for k, name in others.items()}
+    if len(found) == len(names) and set(found.values()) == set(names):
+        return {k: number for k, number in found.items() if number is not None}
+    nameless = any(all(one[k] == f"LABEL_{k}" for k in one) for one in (names, others))
+    return {k: k for k in names} if nameless and set(names) == set(others) else None
