@@ -92,7 +92,7 @@ def collect(
         raise ValueError(f"strings ({strings!r}) must be 'path' for videos")
     if limit is not None and limit < 0:
         raise ValueError(f"limit ({limit}) must be >= 0")
-    containers.check_inputs(inputs)
+    containers.check_collection(inputs)
     finder = _Finder(
         columns=Columns(kind=kind, value=column, id=id_column, label=label_column),
         root=None if root is None else os.path.realpath(root),

@@ -13,7 +13,7 @@ from temporal.trace import Cost
 
 from .decode.decoders.apart import decode_apart
 from .decode.decoders.backends import Backend
-from .decode.decoders.rows import make_rows, read_rows
+from .decode.decoders.rows import decode_rows, make_rows
 from .decode.files.container import MAX_PIXELS
 from .decode.files.sniff import source_name
 from .decode.opening import Opening
@@ -342,5 +342,5 @@ class Video:
         with self._opening.lock:
             reader = self._opening.get_reader()
             shelf = self._expectation.get_shelf(own_size, is_glance=is_glance)
-            read_rows(reader, frames, out, shelf, part, self._spend)
+            decode_rows(reader, frames, out, shelf, part, self._spend)
         return out

@@ -12,7 +12,7 @@ from temporal.data import Item, collect
 from temporal.data.collection import HOLDS_MANY
 from temporal.data.item import Kind
 from temporal.data.tables.containers import (
-    check_inputs,
+    check_collection,
     is_column,
     is_pixels,
     is_scalar_array,
@@ -41,7 +41,7 @@ def how_many(inputs: Any, kind: Kind, column: str | None = None) -> Held:
     Raises:
         TypeError: They are no inputs.
     """
-    check_inputs(inputs)
+    check_collection(inputs)
     if isinstance(inputs, str | os.PathLike):
         if kind == "text":
             return "one" if isinstance(inputs, str) else "stream"

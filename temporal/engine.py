@@ -37,7 +37,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from .macs import load_counter
-from .scheduler import Outcome, ReadFunction, Run, Settings
+from .scheduler import EngineSettings, Outcome, ReadFunction, Run
 from .slots import Slots
 from .source import Source
 from .stage import Stage
@@ -79,7 +79,7 @@ class Engine:
         ):
             if number < 1:
                 raise ValueError(f"{name} ({number}) must be >= 1")
-        self.settings = Settings(
+        self.settings = EngineSettings(
             max_in_flight=max_in_flight,
             max_batch_size=max_batch_size,
             num_threads=num_threads,

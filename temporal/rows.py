@@ -61,7 +61,7 @@ def _check(output: Any, num_rows: int, name: str, where: str) -> None:
         )
 
 
-def split_rows(
+def split_by_caller(
     output: Any, sizes: Sequence[int], cut: Callable[[Sequence[Any]], list[Any]]
 ) -> list[Any]:
     """Split what `check_rows` accepts into one output of the same form for each caller.
@@ -76,12 +76,12 @@ def split_rows(
     if output is None:
         return [None] * len(sizes)
     if isinstance(output, Mapping):
-        columns = [split_rows(part, sizes, cut) for part in output.values()]
+        columns = [split_by_caller(part, sizes, cut) for part in output.values()]
         by_caller = [dict(zip(output, parts, strict=True)) for parts in _rows_of(columns, sizes)]
         if dataclasses.is_dataclass(output):  # a ModelOutput
             return [type(output)(**parts) for parts in by_caller]
         return list(by_caller)
-    columns = [split_rows(part, sizes, cut) for part in output]
+    columns = [split_by_caller(part, sizes, cut) for part in output]
     if hasattr(output, "_fields"):  # a named tuple
         return [type(output)(*parts) for parts in _rows_of(columns, sizes)]
     return [type(output)(parts) for parts in _rows_of(columns, sizes)]

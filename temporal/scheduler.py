@@ -23,7 +23,7 @@ ReadFunction = Callable[..., Coroutine[Any, Any, Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
+class EngineSettings:
     """The engine's arguments; see `Engine`."""
 
     max_in_flight: int
@@ -74,7 +74,7 @@ class Run:
     """The state of one `Engine.run`."""
 
     def __init__(
-        self, settings: Settings, read: ReadFunction, items: Iterator[Any], *, in_order: bool
+        self, settings: EngineSettings, read: ReadFunction, items: Iterator[Any], *, in_order: bool
     ) -> None:
         self.settings = settings
         self.read = read

@@ -12,7 +12,7 @@ from torch import Tensor
 from .macs import count_macs, count_macs_by_length, count_macs_by_memory
 from .memory import Memory
 from .packed import Packed
-from .rows import WrongRowsError, check_rows, device_of, join_rows, one_row, split_rows
+from .rows import WrongRowsError, check_rows, device_of, join_rows, one_row, split_by_caller
 from .slots import Slot, Slots
 
 
@@ -324,7 +324,7 @@ class Stage:
         if len(batch) == 1:
             return [output]
         sizes = [call.num_rows for call in batch]
-        return split_rows(output, sizes, lambda parts: self._cut(parts, batch))
+        return split_by_caller(output, sizes, lambda parts: self._cut(parts, batch))
 
     def _cut(self, parts: Sequence[Any], batch: list[StageCall]) -> list[Any]:
         """Take the padding off results that have it, so that it never travels on."""

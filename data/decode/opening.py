@@ -8,11 +8,11 @@ from typing import Any, BinaryIO
 
 from .decoders.backends import (
     Backend,
-    FrameReader,
+    FrameDecoder,
     backend_for,
     check_backend,
     count_cores,
-    open_reader,
+    open_decoder,
 )
 from .errors import VideoError
 from .files.container import Opened, open_container
@@ -68,7 +68,7 @@ class Opening:
         self._index: VideoIndex | None = None
         self._checked: Checked | None = None
         self._opened: Opened | None = None  # open, with its index read, not yet given to a reader
-        self._reader: FrameReader | None = None
+        self._reader: FrameDecoder | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         with self.lock:
@@ -123,13 +123,13 @@ class Opening:
                 self._checked = checked
             return checked
 
-    def get_reader(self) -> FrameReader:
+    def get_reader(self) -> FrameDecoder:
         """Return the decoder. The caller holds the lock while it is used."""
         checked = self.get_checked()
         if self._reader is None:
             index, opened = self.get_index(), self._opened
             self._opened = None
-            self._reader = open_reader(
+            self._reader = open_decoder(
                 self.get_backend(),
                 checked,
                 index,

@@ -60,7 +60,7 @@ def read_labelled_texts(
         return concatenate_datasets([read_labelled_texts(half) for half in sorted(halves)])
     suffix = Path(path).suffix
     if suffix in (".pos", ".neg"):
-        texts = read_lines(path)
+        texts = text_lines(path)
         return Dataset.from_dict({"text": texts, "label": [int(suffix == ".pos")] * len(texts)})
     if suffix == ".label":
         return _read_questions(path)
@@ -110,7 +110,7 @@ def column_names(path: str) -> list[str]:
     return _read_table(path).column_names if Path(path).suffix in _TABLES else []
 
 
-def read_lines(path: str) -> list[str]:
+def text_lines(path: str) -> list[str]:
     """The lines of a file without what surrounds them, but for blank ones."""
     return [line for _, line in _numbered_lines(path)]
 

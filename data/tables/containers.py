@@ -16,7 +16,7 @@ from .parquet import batch_entries
 from .row import Columns, entry_of_cell, entry_of_row
 
 
-def check_inputs(inputs: Any) -> None:
+def check_collection(inputs: Any) -> None:
     """Refuse what holds no inputs, or not in an order, before anything is read.
 
     Raises:

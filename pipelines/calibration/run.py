@@ -22,7 +22,7 @@ from .check import check, point_to_check
 from .options import CalibrationOptions, CheckOptions
 
 
-class Rows(Protocol):
+class HeldOutRows(Protocol):
     """Inputs that a reader has not seen."""
 
     @property
@@ -63,7 +63,7 @@ def run_calibration(
     task: str,
     model: str | Path,
     options: CalibrationOptions,
-    read_rows: Callable[[Any], Rows],
+    read_rows: Callable[[Any], HeldOutRows],
     *,
     seed: int,
     batch_size: int | None = None,
@@ -112,7 +112,7 @@ def run_check(
     task: str,
     model: str | Path,
     options: CheckOptions,
-    read_rows: Callable[[Any], Rows],
+    read_rows: Callable[[Any], HeldOutRows],
     *,
     batch_size: int | None = None,
 ) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from .row import row_schema, storable
 from .rows import Readable, readings_and_rows
 from .shares import OtherShares
 from .stop import Stop, stop_on_signal
-from .store.columns import check_columns
+from .store.columns import check_stored_columns
 from .store.ledger import (
     Format,
     ResultWriter,
@@ -121,7 +121,7 @@ def run(
             return Summary(stopped=True)
         record = record_of(manifest.task)
         schema = row_schema(record, keep_text=keep_text)
-        check_columns(output, schema, format=format)
+        check_stored_columns(output, schema, format=format)
         is_video = record.kind == "video"
         with ResultWriter(
             output,

@@ -131,8 +131,8 @@ def register_task(record: TaskRecord) -> None:
     Raises:
         ValueError: another task has its name.
     """
-    taken = {name for other in RECORDS.values() if other != record for name in names_of(other)}
-    if shared := taken & set(names_of(record)):
+    taken = {name for other in RECORDS.values() if other != record for name in _all_names(other)}
+    if shared := taken & set(_all_names(record)):
         raise ValueError(f"name ({min(shared)!r}) must be one that no other task has")
     RECORDS[record.name] = record
 
@@ -156,7 +156,7 @@ def labelled_task(name: str) -> TaskRecord:
         ValueError: there is no such task, or its predictions have no `label`.
     """
     for record in RECORDS.values():
-        if name in names_of(record) or (name == record.kind and record.has_labels):
+        if name in _all_names(record) or (name == record.kind and record.has_labels):
             break
     else:
         kinds = dict.fromkeys(record.kind for record in RECORDS.values())
@@ -169,7 +169,7 @@ def labelled_task(name: str) -> TaskRecord:
     return record
 
 
-def names_of(record: TaskRecord) -> tuple[str, ...]:
+def _all_names(record: TaskRecord) -> tuple[str, ...]:
     """The names that users know a task by."""
     return (record.name, *record.aliases)
 

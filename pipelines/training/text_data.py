@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset, List, concatenate_datasets
 
 from ...data.labelled.digests import digest_text
-from ...data.labelled.files import LONE, read_labelled_texts, read_lines, read_texts
+from ...data.labelled.files import LONE, read_labelled_texts, read_texts, text_lines
 from ...data.labelled.phrases import leave_out_phrases
 from ...data.labelled.splits import VALIDATION_SHARE, hold_out, without_texts
 from ...models.rows_seen import RowsSeen, Shown, load_rows_seen
@@ -146,7 +146,7 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
         for path in data.extra_train_files
     ]
     for path in data.unlabelled_files:
-        texts = read_lines(path)
+        texts = text_lines(path)
         empty = {name: [None] * len(texts) for name in kept[1:]}
         rows = Dataset.from_dict({"text": texts, **empty})
         extra.append(rows.cast(train.select_columns(kept).features))

@@ -24,7 +24,7 @@ def sample(logits_nA: Tensor) -> tuple[Tensor, Tensor]:
     return action_n.squeeze(1), log_p_nA.gather(1, action_n).squeeze(1)
 
 
-def entropy(logits_nA: Tensor) -> Tensor:
+def action_entropy(logits_nA: Tensor) -> Tensor:
     """Of each row's softmax, in nats, `[n]`. Rewarded a little, it keeps a policy exploring.
 
     Williams & Peng, "Function optimization using connectionist reinforcement learning algorithms"
@@ -32,6 +32,9 @@ def entropy(logits_nA: Tensor) -> Tensor:
     """
     log_p_nA = logits_nA.log_softmax(-1)
     return -(log_p_nA.exp() * log_p_nA).sum(-1)
+
+
+entropy = action_entropy  # its name before, which is also that of a criterion to halt by
 
 
 def policy_loss(log_p_n: Tensor, returns_n: Tensor, baseline_n: Tensor, num_sources: int) -> Tensor:

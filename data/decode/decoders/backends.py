@@ -26,7 +26,7 @@ _HARMLESS_TIMES = 100_000
 Backend = Literal["auto", "pyav", "decord", "torchcodec"]
 
 
-class FrameReader(Protocol):
+class FrameDecoder(Protocol):
     """Reads frames of one open video, and counts."""
 
     backend: str
@@ -98,7 +98,7 @@ def _times_lie(index: VideoIndex, checked: Checked) -> bool:
         return timed_frames(file) > 2 * len(index.packets.pts) + _HARMLESS_TIMES
 
 
-def open_reader(
+def open_decoder(
     backend: str,
     checked: Checked,
     index: VideoIndex,
@@ -106,7 +106,7 @@ def open_reader(
     *,
     max_pixels: int,
     num_threads: int,
-) -> FrameReader:
+) -> FrameDecoder:
     """Open a decoder.
 
     Args:

@@ -13,7 +13,7 @@ from temporal.trace import Cost
 
 from ..pictures.region import Region
 from ..pictures.shelf import Shelf
-from .backends import FrameReader
+from .backends import FrameDecoder
 
 
 def make_rows(out: NDArray[np.uint8] | None, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -29,8 +29,8 @@ def make_rows(out: NDArray[np.uint8] | None, shape: tuple[int, ...]) -> NDArray[
     return out.reshape(shape)
 
 
-def read_rows(
-    reader: FrameReader,
+def decode_rows(
+    reader: FrameDecoder,
     frames: Sequence[int],
     out: NDArray[np.uint8],
     shelf: Shelf,

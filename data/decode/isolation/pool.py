@@ -18,7 +18,7 @@ from ..files.container import MAX_PIXELS
 from ..files.sniff import portable, source_name
 from ..remote.urls import AllowRemote
 from .isolated import IsolatedVideo
-from .worker import ReadFunction, read_frames
+from .worker import ReadFrames, read_frames
 from .worker_link import WorkerLink
 
 
@@ -53,7 +53,7 @@ class DecodePool:
         *,
         max_memory_bytes: int | None = None,
         max_open: int = 8,
-        read_function: ReadFunction = read_frames,
+        read_function: ReadFrames = read_frames,
     ) -> None:
         if workers < 1:
             raise ValueError(f"workers ({workers}) must be >= 1")

@@ -29,7 +29,7 @@ from ..pictures.region import Box, Size
 from ..streaming.stream import StreamArray
 from .shared import Address, map_shared
 
-ReadFunction = Callable[..., NDArray[np.uint8]]
+ReadFrames = Callable[..., NDArray[np.uint8]]
 """As `read_frames`."""
 
 
@@ -39,7 +39,7 @@ class Pool(Protocol):
     deadline_seconds: float
     """Time that one call may take."""
 
-    read_function: ReadFunction
+    read_function: ReadFrames
     """What reads its frames there."""
 
     def next_key(self) -> int:
@@ -189,7 +189,7 @@ def read_expected(
     region: Box | None,
     expected: Expected | None,
     address: Address | None,
-    read_function: ReadFunction,
+    read_function: ReadFrames,
 ) -> NDArray[np.uint8] | None:
     """Read frames; return them, or None when they were written to the shared memory."""
     _expect(video, expected)

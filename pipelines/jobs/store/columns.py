@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def check_columns(
+def check_stored_columns(
     directory: str | os.PathLike[str], schema: pa.Schema, *, format: Format = "parquet"
 ) -> None:
     """Refuse a directory whose parts could not be one table with rows of `schema` in `format`.

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from ...checks import count_tokens
 from ...handle import Handle
-from ...policies.reinforce import baseline_loss, entropy, policy_loss, sample
+from ...policies.reinforce import action_entropy, baseline_loss, policy_loss, sample
 from .kernel_runs import count_read
 from .readers import RecurrentOutput, likeliest
 
@@ -58,7 +58,7 @@ class Decisions:
         action_n, log_p_n = sample(logits_nA)
         baseline_n = baseline(features_nF.detach()).squeeze(1)
         spent_n = torch.zeros_like(baseline_n) if spent_n is None else spent_n
-        self._taken.append((rows_n, log_p_n, entropy(logits_nA), baseline_n, spent_n))
+        self._taken.append((rows_n, log_p_n, action_entropy(logits_nA), baseline_n, spent_n))
         return action_n
 
     def loss(self, worth_B: Tensor, *, policy_weight: float, entropy_weight: float) -> Tensor:
