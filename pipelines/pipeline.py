@@ -58,6 +58,8 @@ def pipeline(
             `trust_remote_code`, and processors of images or videos. `num_workers`, `framework`,
             `use_fast`, `modelcard` and `binary_output` are accepted, and of no effect.
 
+    Tasks and readers of other packages are known by their plugins (`temporal.pipelines.plugins`).
+
     Raises:
         ValueError: an argument is out of its range or the model does not fit the task.
         TypeError: there is no such option.
@@ -73,10 +75,12 @@ def pipeline(
     from .base import Pipeline
     from .loading.load import load_model, loading_options, with_own_policy
     from .loading.model_options import check_names, take_model_options
+    from .plugins import load_plugins
     from .tasks.image_processors import PROCESSOR_OPTIONS
     from .tasks.names import find_task
     from .tasks.registry import RECORDS
 
+    load_plugins()
     how = take_model_options(options)
     task = find_task(task, model, how)
     if device is not None and how.device_map is not None:

@@ -10,6 +10,7 @@ from temporal.models.rows_seen import Use
 from ..calibration.arguments import CalibrationArguments, CheckArguments
 from ..calibration.run import run_calibration, run_check
 from ..held_out.rows import read_held_out
+from .faults import plugins
 from .options import parsed
 
 _NEW: tuple[Use, ...] = ("training", "selection", "calibration")
@@ -27,6 +28,7 @@ def calibrate_command(options: Sequence[str] | None = None, prog: str | None = N
         The report, in plain values.
     """
     args = parsed(CalibrationArguments, options, prog)
+    plugins()
     return run_calibration(
         args.record.name,
         args.model,
@@ -40,6 +42,7 @@ def calibrate_command(options: Sequence[str] | None = None, prog: str | None = N
 def check_command(options: Sequence[str] | None = None, prog: str | None = None) -> Any:
     """Compare what was certified with what happens on new rows; see `calibrate_command`."""
     args = parsed(CheckArguments, options, prog)
+    plugins()
     return run_check(
         args.record.name,
         args.model,

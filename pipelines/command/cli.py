@@ -23,11 +23,12 @@ import temporal
 from ..jobs.stop import exit_on_signal
 from ..jobs.streams import forgive_closed_streams
 from ..tasks.registry import RECORDS
-from .faults import UsageFault, faults
+from .faults import UsageFault, faults, plugins
 
 
 def _task(name: str) -> str:
-    """Refuse what is no task."""
+    """Refuse what is no task, here or in a plugin."""
+    plugins()
     if name not in RECORDS:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, RECORDS))}.")
     return name
@@ -206,6 +207,7 @@ def show(
     with faults(debug):
         from .show import show_command
 
+        plugins()
         show_command(result, ids=ids or [], output=output, limit=limit)
 
 
@@ -321,6 +323,7 @@ def card(
     with faults(debug):
         from .card import card_command
 
+        plugins()
         typer.echo(f"card: {card_command(model, facts)}")
 
 

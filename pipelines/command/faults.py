@@ -37,6 +37,13 @@ def faults(debug: bool) -> Iterator[None]:
         raise _end(f"{name}: {error}{hint}", INTERNAL, debug) from error
 
 
+def plugins() -> None:
+    """Import the plugins; one that cannot be used is a line on stderr."""
+    from ..plugins import load_plugins
+
+    load_plugins(lambda sentence: typer.echo(f"warning: {sentence}", err=True))
+
+
 @contextmanager
 def ended_by(*kinds: type[Exception]) -> Iterator[None]:
     """End a script with what these exceptions say; others keep their traceback.
