@@ -50,6 +50,14 @@ def test_what_computes_nothing_imports_nothing_that_computes(code: str) -> None:
     assert not [name for name in modules if name.startswith("temporal.kernels")]
 
 
+def test_looking_at_a_video_needs_no_tensor() -> None:
+    file = Path(__file__).parents[2] / "data" / "examples" / "clips" / "cockatoo.mp4"
+    look = f"import sys; sys.argv = ['temporal', 'inspect', {str(file)!r}]"
+    open_it = f"from temporal.data import Video; video = Video({str(file)!r}); video.cost([1])"
+    for code in (f"{look}\nfrom temporal.__main__ import main; main()", open_it):
+        assert not modules_after(code) & (HEAVY - {"numpy", "av", "pyarrow"})
+
+
 def test_a_reader_is_imported_alone() -> None:
     modules = modules_after("from temporal.models import FrameExitConfig")
     assert readers_in(modules) == {"frame_exit"}
