@@ -129,7 +129,10 @@ def _read_table(path: str) -> Dataset:
             f"{path}: the suffix must be .parquet, .csv, .tsv, .json, .jsonl, .txt, "
             ".pos, .neg or .label"
         )
-    return load_dataset(kind, data_files=path, split="train")
+    try:
+        return load_dataset(kind, data_files=path, split="train")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: there is no such file") from error
 
 
 def _check_columns(rows: Dataset, path: str, **columns: str | None) -> None:

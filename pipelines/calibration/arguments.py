@@ -10,7 +10,7 @@ from .options import CalibrationOptions, CheckOptions
 
 @dataclass
 class CalibrationArguments(CalibrationOptions, HeldOutArguments):
-    """A reader, held-out rows, and to what to calibrate."""
+    """Choose how much a reader reads from held-out rows, and say what is certain of it."""
 
     def __post_init__(self) -> None:
         HeldOutArguments.__post_init__(self)
@@ -19,7 +19,7 @@ class CalibrationArguments(CalibrationOptions, HeldOutArguments):
 
 @dataclass
 class CheckArguments(CheckOptions, HeldOutArguments):
-    """A calibrated reader, new rows, and which operating point to check."""
+    """Compare what was certified of a calibrated reader with what it does on new rows."""
 
     def __post_init__(self) -> None:
         HeldOutArguments.__post_init__(self)

@@ -32,8 +32,11 @@ class CalibrationOptions:
         default="accuracy_drop",
         metadata={"help": "What the bounds bound; without labels it is disagreement."},
     )
-    confidence: float = field(default=0.95, metadata={"help": "Of the bounds."})
-    criterion: str | None = field(default=None, metadata={"help": "Default: the reader's."})
+    confidence: float = field(default=0.95, metadata={"help": "Of the bounds, 0 to 1."})
+    criterion: str | None = field(
+        default=None,
+        metadata={"help": "How an exit's certainty is measured; default: the reader's."},
+    )
     per_exit: bool = field(
         default=False, metadata={"help": "Search a threshold for each exit; default: one for all."}
     )
@@ -85,8 +88,13 @@ class CalibrationOptions:
 class CheckOptions:
     """Which operating point to check."""
 
-    budget: float | None = field(default=None, metadata={"help": "Default: the reader's own."})
-    max_drop: float | None = field(default=None, metadata={"help": "Default: the reader's own."})
+    budget: float | None = field(
+        default=None,
+        metadata={"help": "Check the point for this share of the cost; default: the reader's own."},
+    )
+    max_drop: float | None = field(
+        default=None, metadata={"help": "Check the point for this drop; default: the reader's own."}
+    )
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.max_drop is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Action, ArgumentDefaultsHelpFormatter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,13 @@ import typer
 from transformers import HfArgumentParser
 
 from .faults import UsageFault, faults
+
+
+class _Help(ArgumentDefaultsHelpFormatter):
+    """Tells defaults, but for those that are None: the help says in words what these mean."""
+
+    def _get_help_string(self, action: Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
 
 
 def parsed(arguments: Any, options: Sequence[str] | None = None, prog: str | None = None) -> Any:
@@ -25,9 +33,13 @@ def parsed(arguments: Any, options: Sequence[str] | None = None, prog: str | Non
         SystemExit: the help was asked for, or a value has the wrong type.
     """
     names = {} if prog is None else {"prog": prog}
-    parser = HfArgumentParser(arguments, description=arguments.__doc__, **names)
+    parser = HfArgumentParser(
+        arguments, description=arguments.__doc__, formatter_class=_Help, **names
+    )
     words = None if options is None else list(options)
-    (args,) = parser.parse_args_into_dataclasses(words)
+    args, left = parser.parse_args_into_dataclasses(words, return_remaining_strings=True)
+    if left:
+        raise ValueError(f"no such option: {' '.join(left)}; {parser.prog} --help lists them")
     return args
 
 

@@ -50,7 +50,7 @@ class RowsArguments:
     seed: int | None = field(
         default=None,
         metadata={
-            "help": "Of the split. Default: that of the training, which the reader's folder tells, "
+            "help": "Seed of the split. Default: the training's, which the reader's folder tells, "
             f"else {DEFAULT_SEED}, as of any training."
         },
     )
@@ -60,7 +60,9 @@ class RowsArguments:
     )
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
-    max_samples: int | None = field(default=None, metadata={"help": "Use the first so many."})
+    max_samples: int | None = field(
+        default=None, metadata={"help": "Use only so many rows, the first."}
+    )
 
     def __post_init__(self) -> None:
         if self.max_samples is not None and self.max_samples < 1:
@@ -92,13 +94,15 @@ class HeldOutArguments(RowsArguments):
         metadata={"help": "A task whose answers are labels; or what it reads: text or video."},
     )
     train_phrases: bool = field(
-        default=False, metadata={"help": "Treebanks: the training used phrases."}
+        default=False, metadata={"help": "Treebanks: the training used their phrases."}
     )
     manifest: str | None = field(
         default=None,
         metadata={"help": "Videos: a CSV file in the folder with path, label and group."},
     )
-    batch_size: int | None = field(default=None, metadata={"help": "Default: the pipeline's."})
+    batch_size: int | None = field(
+        default=None, metadata={"help": "Rows computed at once; default: the pipeline's."}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -94,3 +94,15 @@ def test_the_help_has_the_options(reader: Path) -> None:
         assert all(option in out for option in options)
     code, out, _ = run("--help")
     assert code == 0 and "calibrate" in out and "check" in out
+
+
+def test_help_and_mistakes_are_told_in_words(reader: Path) -> None:
+    given = ("--model", reader, "--data_file", "nowhere.csv", "--budget", 0.5)
+    for command in ("calibrate", "check"):
+        code, out, _ = run(command, "--help")
+        assert code == 0 and "(default: None)" not in out and "(default: text)" in out
+        code, out, error = run(command, *given, "--bugdet", 1)
+        assert (code, out) == (2, "")
+        assert f"no such option: --bugdet 1; temporal {command} --help lists them" in error
+    code, out, error = run("calibrate", *given)
+    assert (code, out) == (2, "") and "nowhere.csv: there is no such file" in error
