@@ -69,6 +69,8 @@ class RowsSeen:
     is not known."""
     training_known: bool = True
     """False: it was trained when nothing was written down, and calibrated since."""
+    unlisted: tuple[str, ...] = ()
+    """What else it was trained on whose digests are not kept: there are too many to ship."""
 
     def __or__(self, other: RowsSeen) -> RowsSeen:
         uses = [use for use in USES if use in self.shown or use in other.shown]
@@ -77,7 +79,15 @@ class RowsSeen:
             shown={use: self.of(use) | other.of(use) for use in uses},
             started_from=tuple(names),
             training_known=self.training_known and other.training_known,
+            unlisted=tuple(dict.fromkeys((*self.unlisted, *other.unlisted))),
         )
+
+    def listing(self, kept: frozenset[int], unlisted: Sequence[str]) -> RowsSeen:
+        """A smaller record: of the rows of training the kept ones, and what the others are of."""
+        training = self.of("training")
+        shown = replace(training, rows=training.rows & kept)
+        names = tuple(dict.fromkeys((*self.unlisted, *unlisted)))
+        return replace(self.with_use("training", shown), unlisted=names)
 
     def as_start(self, name: str) -> RowsSeen:
         """The record that a training begins with: what was not known before stays so, by name."""
@@ -119,6 +129,8 @@ class RowsSeen:
             "training_known": self.training_known,
             "started_from": list(self.started_from),
         }
+        if self.unlisted:
+            saved["unlisted"] = list(self.unlisted)
         for use, shown in self.shown.items():
             saved[use] = shown.to_dict()
         Path(folder, FILE).write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
@@ -149,6 +161,7 @@ def load_rows_seen(folder: str | Path) -> RowsSeen | None:
             shown=shown,
             started_from=tuple(map(str, saved["started_from"])),
             training_known=bool(saved["training_known"]),
+            unlisted=tuple(map(str, saved.get("unlisted", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(

@@ -14,6 +14,7 @@ from transformers import (
     ViTForImageClassification,
 )
 
+import temporal.pipelines
 from temporal.models import ChunkReader, EarlyExit, FrameExit, SkimRNN, SkimRNNConfig
 from temporal.models.rows_seen import (
     FILE,
@@ -151,3 +152,23 @@ def test_readers_of_frames_carry_it_too(tmp_path: Path) -> None:
     reader.rows_seen = seen_of("clip")
     reader.save_pretrained(tmp_path)
     assert FrameExit.from_pretrained(tmp_path).rows_seen == seen_of("clip")
+
+
+def test_a_record_too_large_to_ship_names_what_it_leaves_out(tmp_path: Path) -> None:
+    learned = Shown(rows=frozenset({1, 2, 3, 4}))
+    seen = RowsSeen(shown={"training": learned, "calibration": Shown(rows=frozenset({9}))})
+    small = seen.listing(frozenset({2, 4, 9}), ["phrases"])
+    assert small.of("training").rows == {2, 4} and small.of("calibration").rows == {9}
+    small.save(tmp_path)
+    assert load_rows_seen(tmp_path) == small
+    assert (small | RowsSeen(unlisted=("more", "phrases"))).unlisted == ("phrases", "more")
+
+
+def test_the_bundled_reader_knows_the_reviews_that_it_was_trained_on() -> None:
+    folder = Path(temporal.pipelines.__file__).parent / "defaults" / "review-skim-rnn"
+    seen = load_rows_seen(folder)
+    assert seen is not None and len(seen.unlisted) == 3
+    training, calibration = seen.of("training").rows, seen.of("calibration").rows
+    assert (len(training), len(calibration)) == (22_407, 2_497)  # different ones
+    assert not training & calibration
+    assert (folder / "rows_seen.json").stat().st_size < 300_000
