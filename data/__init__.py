@@ -21,7 +21,7 @@ _OF_PROCESSES = ("DecodePool", "IsolatedVideo")
 
 
 def __getattr__(name: str) -> Any:
-    """Import worker processes when they are asked for: their 4 MB are not all readers'."""
+    """Import worker processes when they are asked for: not every reader needs their 4 MB."""
     if name not in _OF_PROCESSES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .decode.isolation import pool

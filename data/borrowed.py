@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Borrowed:
-    """A view of a source: all that it can, but for its id and its end.
+    """A view of a source: it does all that the source does, but for its id and its end.
 
     The same source may be borrowed several times, and be another input each time.
 

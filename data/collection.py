@@ -152,7 +152,7 @@ class _Finder:
                 yield from self._member(one_of_many)
 
     def _member(self, value: Any) -> Iterator[Entry | Item]:
-        """One input of several: what holds several itself is none, but for files and folders."""
+        """One input of several: what holds several is none itself, but for files and folders."""
         if isinstance(value, Item):
             yield value
         elif (one := self._single(value)) is not None:

@@ -83,11 +83,11 @@ class SmallFrames:
     decoder's smoothing is left out."""
 
     cost: Cost
-    """What decoding them did cost."""
+    """What decoding them cost."""
 
 
 def packet_motion(video: _Indexed) -> PacketMotion:
-    """Read off the packet sizes where a video moves; nothing is decoded.
+    """Tell from packet sizes where a video moves; nothing is decoded.
 
     A predicted frame's packet holds what changed. Sizes are compared within a kind only, because
     frames that are predicted from both sides take fewer bytes for the same change. A keyframe's

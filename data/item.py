@@ -23,7 +23,7 @@ InputReason = Literal[
 NOTHING_THERE: frozenset[InputReason] = frozenset(
     {"bad_table", "not_found", "not_regular_file", "path_not_allowed", "unsupported_input"}
 )
-"""Of what was named as a whole, rather than of one of its rows."""
+"""Reasons of what was named as a whole, rather than of one of its rows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

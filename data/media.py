@@ -1,4 +1,4 @@
-"""What files are called that hold moving pictures."""
+"""Names of files that hold moving pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ readme sha256sums todo version
 """
 
 MEDIA_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
-"""Suffixes of videos and of moving images, in small letters."""
+"""Suffixes of videos and of moving images, in lower case."""
 
 
 def is_media_name(name: str) -> bool:

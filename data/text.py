@@ -25,7 +25,7 @@ class TextError(Exception):
     """A text cannot be read.
 
     Args:
-        reason: `"empty_input"` (no token), `"not_text"`, or `"too_long"` for whom reads it.
+        reason: `"empty_input"` (no token), `"not_text"`, or `"too_long"` for its reader.
         message: A sentence for a person.
     """
 
@@ -272,7 +272,7 @@ class Document:
 
     @property
     def spent(self) -> Cost:
-        """What tokenizing did cost; reading tokens that are in memory costs nothing."""
+        """What tokenizing cost; reading tokens that are in memory costs nothing."""
         return self._spent
 
     def cost(self, units: Sequence[int]) -> Cost:

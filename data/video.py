@@ -121,7 +121,7 @@ class Video:
 
     @property
     def spent(self) -> Cost:
-        """What the reads so far did cost, counted in the decoder."""
+        """What the reads so far cost, counted in the decoder."""
         return self._spent
 
     def cost(self, units: Sequence[int]) -> Cost:

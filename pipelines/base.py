@@ -117,7 +117,7 @@ class Pipeline:
 
         Raises:
             ValueError: an argument is not one of its values.
-            TypeError: `inputs` are none.
+            TypeError: `inputs` are not inputs.
             ReadingFailed: see `on_error`.
         """
         check_in("order", order, ("input", "completed"))

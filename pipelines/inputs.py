@@ -39,7 +39,7 @@ def how_many(inputs: Any, kind: Kind, column: str | None = None) -> Held:
         generators, datasets, other iterables, and files of texts.
 
     Raises:
-        TypeError: They are no inputs.
+        TypeError: They are not inputs.
     """
     check_collection(inputs)
     if isinstance(inputs, str | os.PathLike):

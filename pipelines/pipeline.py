@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .reading import ReadingFailed as ReadingFailed
     from .tasks.names import TASKS as TASKS
 
-# Names that this module had before it became the door.
+# Names that this module had before it became the entry.
 _MOVED = dict.fromkeys(("OnError", "Order", "Pipeline"), ".base")
 _MOVED |= {"ReadingFailed": ".reading", "TASKS": ".tasks.names"}
 __getattr__ = exports(__name__, _MOVED)

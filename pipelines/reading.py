@@ -33,7 +33,7 @@ class Reading:
     """The input's name: its path, its id column, or `kind-000042` by position."""
 
     predictions: tuple[dict[str, Any], ...] = ()
-    """What the task says, the best first. Of classes, as transformers returns them:
+    """What the task answers, the best first. Of classes, as transformers returns them:
     `{"label": str, "score": float}` by falling score."""
 
     classes: tuple[int, ...] = ()
@@ -58,7 +58,7 @@ class Reading:
 
 
 class ReadingFailed(RuntimeError):
-    """An input could not be read, and `on_error="raise"`.
+    """An input could not be read, and `on_error` is `"raise"`.
 
     Args:
         reading: The input's.

@@ -1,4 +1,4 @@
-"""Say of any exception that ended a reading where it belongs, in one word and one sentence."""
+"""Say where an exception that ended a reading belongs, in one word and one sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ItemError(Exception):
 
 
 def describe_error(error: Exception) -> ReadingError:
-    """Say of any exception where it belongs, in one word and one sentence."""
+    """Say where an exception belongs, in one word and one sentence."""
     message = " ".join(str(error).split()).removeprefix(f"{getattr(error, 'reason', None)}: ")
     message = message[:500] or type(error).__name__
     if isinstance(error, ItemError):

@@ -5,8 +5,7 @@
 
 Weights become float16, in safetensors. The record of the rows that it was trained on keeps those of
 --rows_of, which are whole texts, and names the others (--unlisted): all would be half as large as
-the weights. Only for who maintains `pipelines/defaults`: a reader of
-your own needs no export.
+the weights. Only for those who maintain `pipelines/defaults`: a reader of your own needs no export.
 """
 
 from __future__ import annotations

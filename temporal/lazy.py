@@ -16,7 +16,7 @@ _waiting: dict[str, list[Callable[[ModuleType], object]]] = {}
 
 
 def exports(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a module that has names of others, and imports those when it must.
+    """The `__getattr__` of a module that exports names of others, and imports these when it must.
 
     Args:
         module: Its own name. The modules that lie in it are its names, too.
@@ -50,7 +50,7 @@ def when_imported(name: str, then: Callable[[ModuleType], object]) -> None:
     So one package completes another without importing it.
     """
     if name in sys.modules:
-        then(importlib.import_module(name))  # waits for a thread that is at it
+        then(importlib.import_module(name))  # waits for a thread that is importing it
         return
     _waiting.setdefault(name, []).append(then)
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):

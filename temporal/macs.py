@@ -57,7 +57,7 @@ class _NoModules:
 
 @functools.cache
 def load_counter() -> None:
-    """Its first use imports for a second or two; that is no time of the computation counted."""
+    """Its first use imports for a second or two, which is no part of the time that is measured."""
     with FlopCounterMode(display=False):
         torch.zeros(1, 1) @ torch.zeros(1, 1)
 

@@ -186,7 +186,7 @@ class Run:
                 )
 
     def _is_alone(self) -> bool:
-        """Whether one reader is all there is: a stage of its has no company to wait for."""
+        """Whether one reader is all there is: its stages have no company to wait for."""
         return len(self.readers) == 1 and not self.alone
 
     def _run_alone(self, reader: _Reader, call: StageCall) -> Any:

@@ -101,7 +101,7 @@ class Slabs:
 
     def _add_slab(self) -> None:
         count = self._num_cells or self.num_first
-        # Made in inference mode they could not be written outside of it.
+        # Made in inference mode they could not be written outside it.
         with torch.inference_mode(False), torch.no_grad():
             self.tensors.append(
                 {

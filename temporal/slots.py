@@ -113,7 +113,7 @@ class HeldSlots:
             self._slots.add(slot)
 
     def free(self) -> None:
-        """Free all, in whoever's hands they are: the traceback of an error holds its reader's."""
+        """Free all, whoever holds them: the traceback of an error holds its reader's."""
         for slot in list(self._slots or ()):
             slot.free()
 

@@ -15,7 +15,7 @@ KIND_OF_UNIT: dict[str, Literal["text", "video"]] = {
     **dict.fromkeys(("token", "chunk", "sentence"), "text"),
     **dict.fromkeys(("frame", "clip"), "video"),
 }
-"""What a source of such units is."""
+"""What kind of source each unit is of."""
 
 
 @runtime_checkable
@@ -45,7 +45,7 @@ class Source(Protocol):
 
     @property
     def spent(self) -> Cost:
-        """What the reads so far did cost, counted while they ran; it only grows."""
+        """What the reads so far cost, counted while they ran; it only grows."""
         ...
 
     def cost(self, units: Sequence[int]) -> Cost:

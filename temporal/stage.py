@@ -228,7 +228,7 @@ class Stage:
         return tuple(slots)
 
     def _warm_up(self, call: StageCall) -> None:
-        """Compile a kernel and make its tables, which takes seconds once, outside of the clock."""
+        """Compile a kernel and make its tables, which takes seconds once, outside the clock."""
         if call.num_rows:
             args = [arg.select([0]) if isinstance(arg, Packed) else arg[:1] for arg in call.args]
             self._trial(0, args)

@@ -28,7 +28,7 @@ def stop_signals() -> tuple[int, ...]:
 
 @contextmanager
 def handling(handle: Callable[[int, Any], object]) -> Iterator[None]:
-    """Have `handle(number, frame)` called on the signals, and what was there before afterwards."""
+    """Have `handle(number, frame)` called on the signals, and afterwards what was there before."""
     before = {number: signal.signal(number, handle) for number in stop_signals()}
     try:
         yield

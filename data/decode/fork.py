@@ -9,7 +9,7 @@ _INHERITED: list[Any] = []  # decoders of a parent process, kept from being coll
 
 
 def leave_to_parent(*held: Any) -> None:
-    """Keep what the parent opened, unused: closing or collecting its decoders can dead-lock."""
+    """Keep what the parent opened, unused: closing or collecting its decoders can deadlock."""
     _INHERITED.append(held)
 
 

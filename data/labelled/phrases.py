@@ -1,4 +1,4 @@
-"""Phrases inside of texts: what is trained on must hold none of what is held out."""
+"""Phrases inside texts: what is trained on must hold none of what is held out."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from datasets import Dataset
 from .digests import digest_text
 
 DEFAULT_SEED = 42
-"""Of trainings (that of `transformers.TrainingArguments`), and of whoever looks for the rows that
-one held out and is told no other."""
+"""The seed of trainings (that of `transformers.TrainingArguments`), and of whoever looks for the
+rows that one held out and is told no other."""
 VALIDATION_SHARE = 0.1
-"""Of what is left after calibration, where no rows to validate on are given."""
+"""The share of what is left after calibration, where no rows to validate on are given."""
 
 
 def hold_out(rows: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:

@@ -20,7 +20,7 @@ def check_collection(inputs: Any) -> None:
     """Refuse what holds no inputs, or not in an order, before anything is read.
 
     Raises:
-        TypeError: Of such a type.
+        TypeError: They are of such a type.
     """
     kind = type(inputs).__name__
     library = library_of(inputs)
@@ -93,7 +93,7 @@ def members(inputs: Any) -> Iterable[Any]:
 
 
 def no_input(value: Any, kind: Kind) -> Entry:
-    """The entry of what is no input."""
+    """The entry of what is not an input."""
     name = type(value).__name__
     if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | memoryview):
         name += ": what a list or generator holds must be one input each, not several"

@@ -30,7 +30,7 @@ class CsvRow(NamedTuple):
     """Empty where there is a problem."""
 
     problem: str | None
-    """Why it is no row."""
+    """Why it is not a row."""
 
 
 def read_csv(path: Path, columns: Columns, *, delimiter: str) -> Iterator[Entry]:

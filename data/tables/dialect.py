@@ -2,8 +2,8 @@
 
 Quotes are read as RFC 4180 has them: a field that begins with one ends with one and has its own
 doubled, or escaped by backslashes where that makes more rows whole; elsewhere they are text. In TSV
-files they are often text everywhere (GLUE's are such): there, where more fields have quotes in
-pairs that no CSV writer writes than such as one does.
+files they are often text everywhere (as in GLUE's): there they are taken for text where more fields
+have quotes in pairs that no CSV writer writes than in pairs that one does.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Line(NamedTuple):
     """Without its end; empty where there is a problem."""
 
     problem: str | None
-    """Why it is no text."""
+    """Why it is not a text."""
 
 
 def why_no_text(text: str) -> str | None:

@@ -1,6 +1,7 @@
 """Rows of parquet files, in bounded memory: the wanted columns, a few megabytes of rows at a time.
 
-The smallest piece that parquet can read is a page; how large pages are is up to who wrote the file.
+The smallest piece that parquet can read is a page; how large pages are is up to whoever wrote the
+file.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ from .options import CalibrationOptions
 
 
 class CannotCalibrate(ValueError):
-    """There is nothing to choose for this reader, or what was asked for is not to be had."""
+    """There is nothing to choose for this reader, or what was asked for cannot be had."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +89,7 @@ def calibrate(
         pipe: of any task.
         inputs: N, which the reader has not seen.
         labels_N: int64 class numbers of the reader; None: the full reading's answers stand in.
-        options: to what.
+        options: what it is calibrated to.
         seed: of the split into rows that choose and rows that test.
 
     Returns:
@@ -219,7 +219,7 @@ def choose(points: list[OperatingPoint], options: CalibrationOptions) -> Operati
 
 
 def save_calibration(folder: str | Path, calibration: Calibration, shown: Shown) -> None:
-    """Make the chosen policy the own one of a saved reader, and store all points beside it.
+    """Make the chosen policy that of a saved reader, and store all points beside it.
 
     Which rows they were measured on is written down in place of the last ones. Where nothing is
     known of the training, that stays so: it is no record of an empty one.

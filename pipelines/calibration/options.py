@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass
 class CalibrationOptions:
-    """To what to calibrate."""
+    """What a reader is calibrated to."""
 
     max_drop: float | None = field(
         default=None,
@@ -86,7 +86,7 @@ class CalibrationOptions:
 
 @dataclass
 class CheckOptions:
-    """Which operating point to check."""
+    """Which operating point is checked."""
 
     budget: float | None = field(
         default=None,

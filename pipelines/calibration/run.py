@@ -1,6 +1,6 @@
 """From a model and rows to a calibrated reader in a folder, and to a verdict on one.
 
-Which rows, and what is known of them, is for whoever calls to say.
+Which rows, and what is known of them, is for the caller to say.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def run_calibration(
         task: a pipeline's.
         model: a folder with a reader, which is calibrated there; or what `options.output_dir` is
             given for.
-        options: to what.
+        options: what it is calibrated to.
         read_rows: gives the held-out rows for a pipeline.
         seed: see `calibrate`.
         batch_size: as for `pipeline()`.
@@ -83,7 +83,7 @@ def run_calibration(
         See `Calibration.report`.
 
     Raises:
-        ValueError: what was asked for is not to be had; `CannotCalibrate` where that is the
+        ValueError: what was asked for cannot be had; `CannotCalibrate` where that is the
             reader's nature.
     """
     if options.output_dir is None and not _is_saved_reader(model):

@@ -14,7 +14,7 @@ from .faults import plugins
 from .options import parsed
 
 _NEW: tuple[Use, ...] = ("training", "selection", "calibration")
-"""Rows that did one of these for a reader check nothing."""
+"""Rows that were used so for a reader check nothing."""
 
 
 def calibrate_command(options: Sequence[str] | None = None, prog: str | None = None) -> Any:

@@ -214,7 +214,7 @@ class _Job:
     def _take(self, reading: Reading, row: dict[str, Any], bar: tqdm[Any]) -> None:
         reason, trace = row["error_reason"], row["trace"]
         if reason == "worker_crashed" and self._is_told_to_stop:
-            # Ctrl-C reaches the decoders' processes too: this input is not bad, it is left.
+            # Ctrl-C reaches the decoders' processes too: this input is not bad, only left undone.
             self.stopped = True
             return
         if reason is not None and self.on_error == "raise":

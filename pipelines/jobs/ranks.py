@@ -133,7 +133,7 @@ class Ranks:
             except Exception as error:
                 fault.append(error)
 
-        # In a thread of its own: no signal is heard by a thread that waits inside of torch.
+        # In a thread of its own: no signal is heard by a thread that waits inside torch.
         meeting = threading.Thread(target=connect, daemon=True)
         meeting.start()
         _until(lambda: not meeting.is_alive(), is_stopped)

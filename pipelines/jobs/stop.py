@@ -84,7 +84,7 @@ def stop_on_signal() -> Iterator[Stop]:
 
 @contextmanager
 def exit_on_signal(*, debug: bool = False) -> Iterator[None]:
-    """Leave with one line and `STOPPED` on a signal, outside of `stop_on_signal`.
+    """Leave with one line and `STOPPED` on a signal, outside `stop_on_signal`.
 
     For all that goes before the work (imports, arguments) and after it: nothing is left undone.
 

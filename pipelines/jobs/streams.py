@@ -15,14 +15,14 @@ class Forgiving:
     """A text stream that falls silent when nobody reads it any more.
 
     Its descriptor then leads nowhere, so that what others write to it (FFmpeg, Python at its end)
-    fails no more either. All else is the stream's own.
+    no longer fails either. All else is the stream's own.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, or do as if."""
+        """Write, or pretend to."""
         try:
             return self._stream.write(text)
         except OSError as error:
@@ -30,12 +30,12 @@ class Forgiving:
             return len(text)
 
     def writelines(self, lines: Any) -> None:
-        """Write lines, or do as if."""
+        """Write lines, or pretend to."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """Flush, or do as if."""
+        """Flush, or pretend to."""
         try:
             self._stream.flush()
         except OSError as error:

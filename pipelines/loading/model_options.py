@@ -124,7 +124,7 @@ def take_model_options(options: dict[str, Any]) -> ModelOptions:
 
 
 def check_names(task: str, classes: Sequence[type], options: Iterable[str]) -> None:
-    """Raise TypeError for an option that there is not, before anything is loaded.
+    """Raise TypeError for an option that does not exist, before anything is loaded.
 
     Args:
         task: for the message.

@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 3.0
 def find_place(option: str, place: str, hub: Mapping[str, Any]) -> str:
     """A folder's path, or the hub id as it is.
 
-    A path with a slip of the pen looks like a hub id, and the hub's client asks for it again and
+    A path with a typing error looks like a hub id, and the hub's client asks for it again and
     again where there is no network. So what cannot be there is refused before.
 
     Args:

@@ -175,6 +175,6 @@ def _all_names(record: TaskRecord) -> tuple[str, ...]:
 
 
 def auto_class_endings(record: TaskRecord) -> tuple[str, ...]:
-    """How the classes of models end that are for a task: `ForSequenceClassification`."""
+    """The endings of the classes of models for a task: `ForSequenceClassification`."""
     endings = (name.removeprefix("AutoModel") for name in record.auto_classes)
     return tuple(ending for ending in endings if ending)

@@ -37,7 +37,7 @@ class TextClassificationPipeline(ClassPipeline, TextPipeline):
             of them for each text, as in transformers. For anything else iterable, a generator.
 
         Raises:
-            TypeError: `inputs` are none.
+            TypeError: `inputs` are not inputs.
             ReadingFailed: an input is bad. Use `read` to go on past bad inputs.
         """
         call = self._for_call(**options)

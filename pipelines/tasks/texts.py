@@ -108,7 +108,7 @@ class TextPipeline(Pipeline):
             anything else iterable, a generator.
 
         Raises:
-            TypeError: `inputs` are none.
+            TypeError: `inputs` are not inputs.
             ReadingFailed: an input is bad. Use `read` to go on past bad inputs.
         """
         call = self._for_call(**options)

@@ -76,7 +76,7 @@ class VideoPipeline(Pipeline):
             table a list of these; for other iterables a generator.
 
         Raises:
-            TypeError: `inputs` are none.
+            TypeError: `inputs` are not inputs.
             ReadingFailed: an input is bad. Use `read` to go on past bad inputs.
         """
         call = self._for_call(**options)

@@ -80,7 +80,7 @@ def given_options(dataclasses: Sequence[Any], argv: Sequence[str]) -> set[str]:
 
 
 def check_flags(args: TrainingArguments, given: set[str], ignored: Mapping[str, str]) -> None:
-    """Refuse what a script takes and would not do.
+    """Refuse options that a script takes and would not act on.
 
     Args:
         args: as parsed.

@@ -60,7 +60,7 @@ class ExitReader(SavedReader):
     """
 
     def halts(self, source: Handle, logits_1K: Tensor, *, at: int, is_last: bool) -> bool:
-        """Take down what the next exit says, and whether the reading halts with it.
+        """Note what the next exit says, and whether the reading halts with it.
 
         Args:
             source: which is read.

@@ -28,7 +28,7 @@ class PolicySpace:
     """
 
     full: Policy
-    """Nothing is skipped and nothing halts. Of readers that answer worse beyond what they were
+    """Nothing is skipped and nothing halts. For readers that answer worse beyond what they were
     trained as: as they were trained."""
     cheaper: Callable[[int], Sequence[Policy]]
     """All others, for a number of levels of each thing that may be turned; a space that is fixed

@@ -128,7 +128,7 @@ class Reader:
         return None
 
     def learn_tokens(self, tokenizer: Any) -> None:
-        """Take down which tokens mean something to it; called before a training on texts."""
+        """Note which tokens mean something to it; called before a training on texts."""
 
     @property
     def plain_classifier(self) -> Any:
@@ -160,7 +160,7 @@ class Reader:
             batch_size: sources computed at a time, where it can be more than one.
 
         Returns:
-            None: that is not to be had, and the reader must be read under each policy.
+            None: that cannot be told, and the reader must be read under each policy.
         """
         return None
 

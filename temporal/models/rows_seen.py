@@ -61,7 +61,7 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowsSeen:
-    """What a reader was shown, by use; a use that is missing was of no rows."""
+    """What a reader was shown, by use; a use that is missing had no rows."""
 
     shown: dict[Use, Shown] = field(default_factory=dict)
     started_from: tuple[str, ...] = ()

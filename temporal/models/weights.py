@@ -22,7 +22,7 @@ DIGESTS = "weights.sha256"
 _NAME, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _MOST_JSON_BYTES = 100_000_000
 _FEW_LAYERS, _FEW_CLASSES, _SMALL_SIZE = 256, 10_000, 1_000_000
-"""So many cost little to build, and need not show in the weights: layers may share them (ALBERT),
+"""This many cost little to build, and need not show in the weights: layers may share them (ALBERT),
 and a configuration has fields that its model does not use."""
 _MOST_POSITIONS, _MOST_PIXELS = 1 << 24, 1 << 14
 """Positions may be computed rather than stored, and an image's side may be any."""
@@ -140,7 +140,7 @@ def check_checkpoint(folder: Path, variant: str | None = None) -> None:
             limit = _MOST_PIXELS
         else:
             continue
-        if not value <= limit:  # NaN is none, either
+        if not value <= limit:  # NaN is not one, either
             raise ValueError(f"{path}: {name} ({value}) must be <= {limit}: {why}")
 
 

@@ -1,4 +1,4 @@
-"""Models inside of what people put around them."""
+"""Models inside the wrappers that people put around them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How right answers are, and how sure one may be of that."""
+"""How often answers are right, and how sure one may be of that."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def split_rows(num_rows: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def cautious_losses(grid: PolicyGrid) -> list[float]:
-    """About the upper bound (95 %) on what each policy loses against the first, as a share.
+    """Roughly the upper bound (95 %) on what each policy loses against the first, as a share.
 
     Of thousands of policies a cheap one may seem to lose nothing by luck. By its mean losses alone
     it beats all that cost more, then fails its test, and nothing is left but the full reading. What

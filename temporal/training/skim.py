@@ -34,7 +34,7 @@ def fit_skim(
         skim: it is changed and returned.
         texts: ids without special tokens.
         labels_N: int64, probabilities `[N, K]`, or floats in regression.
-        num_epochs, batch_size, learning_rate, weight_decay: as usual; 22,500 reviews liked these.
+        num_epochs, batch_size, learning_rate, weight_decay: as usual; these suited 22,500 reviews.
         seed: of the order.
     """
     entries = [skim.entries(Packed.of([text]))[0] for text in texts]

@@ -55,10 +55,10 @@ class FrameDecoder(Protocol):
 
 
 def check_backend(backend: str) -> None:
-    """Refuse names of no backend.
+    """Refuse what is not the name of a backend.
 
     Raises:
-        ValueError: It is none of `Backend`.
+        ValueError: It is not one of `Backend`.
         ImportError: It is one that cannot be used.
     """
     if backend not in get_args(Backend):

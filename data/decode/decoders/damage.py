@@ -49,15 +49,15 @@ class Damage:
         is_first, self._is_first = self._is_first, False
         is_intra = int(frame.pict_type) in INTRA
         if frame.is_corrupt:
-            # A decode that begins where pictures are refreshed bit by bit is told corrupt until it
-            # has them all, and right from then on.
+            # A decode that begins where pictures are refreshed bit by bit is marked corrupt until
+            # it has them all, and is right from then on.
             self._is_recovering |= is_first and not is_intra
             if not self._is_recovering:
                 self.packets.append(packet)
             return
         self._is_recovering = False
         if packet == self._entry > 0 and not is_intra:
-            self.packets.append(packet)  # called a keyframe by the container, and is none
+            self.packets.append(packet)  # the container calls it a keyframe, and it is not one
 
     def taints(self, frame_index: int) -> bool:
         """Whether a frame is damaged or may refer to a damaged picture."""

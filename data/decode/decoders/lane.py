@@ -101,7 +101,7 @@ class Lane:
         is_first, self._is_first = self._is_first, False
         number, index = self._flight.land(frame)
         if is_first and number == self._entry > 0 and int(frame.pict_type) not in INTRA:
-            return False  # called a keyframe by the container, and is none
+            return False  # the container calls it a keyframe, and it is not one
         if index < 0 or self._index.frame_entries[index] < self._entry:
             return number >= 0  # hidden, or of the GOP before: not to be whole
         is_sound = frame.pts is None or frame.pts == self._index.pts[index]

@@ -22,7 +22,7 @@ def show_beginning(context: VideoCodecContext, first: Packet) -> None:
     try:
         context.decode(first)
     except av.error.FFmpegError:
-        pass  # a broken beginning is found by who reads it
+        pass  # a broken beginning is found by whoever reads it
     finally:
         context.skip_frame = "DEFAULT"
     context.flush_buffers()

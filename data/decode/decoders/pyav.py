@@ -224,7 +224,7 @@ class PyavReader:
         )
 
     def _retry(self, missing: set[int], sink: FrameSink, *, resumed: bool) -> None:
-        """A frame did not come out where the index says: start earlier, at last from the start.
+        """A frame did not come out where the index says: start earlier, in the end from the start.
 
         This happens when a keyframe is not what it says (the decoder needs a few frames to recover)
         or when the decoder learns the reordering depth late.

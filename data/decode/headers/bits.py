@@ -18,10 +18,10 @@ class Bits:
         self._left = 8 * len(data)
 
     def read(self, count: int) -> int:
-        """Take so many bits as a number.
+        """Take this many bits as a number.
 
         Raises:
-            EOFError: There are not so many.
+            EOFError: There are not that many.
         """
         self._left -= count
         if self._left < 0:

@@ -58,7 +58,7 @@ class Disposables:
         self._found.append(all_and_any(marks))
 
     def find(self, is_key: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Say of each packet whether its frame is disposable.
+        """Say for each packet whether its frame is disposable.
 
         Args:
             is_key: [P] whether decoding may start at the packet.

@@ -40,7 +40,7 @@ class FrameNumbers:
         self._are_whole.append(bool(slice_unit) and slice_unit[0] & 31 == _WHOLE_KEYFRAME)
 
     def find_gaps(self, is_referred: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Say of each picture whether one before it is missing, or whether that cannot be told.
+        """Say for each picture whether one before it is missing, or whether that cannot be told.
 
         Args:
             is_referred: [P] whether the picture is a reference picture.

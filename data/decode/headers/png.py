@@ -17,7 +17,7 @@ def moves(head: bytes) -> bool:
 
 
 def read_head(head: bytes, read: Callable[[int], bytes]) -> bytes:
-    """Lengthen the beginning of a file till it tells, if it is a PNG; others stay as they are.
+    """Lengthen the beginning of a file until it tells, if it is a PNG; others stay as they are.
 
     Args:
         head: What was read.

@@ -1,4 +1,4 @@
-"""H.264 keyframes that are none: points from which the picture recovers little by little.
+"""H.264 keyframes that are not whole: points from which the picture recovers little by little.
 
 A stream with periodic intra refresh has no whole keyframe after its first. Containers mark the
 points at which the refresh begins as keyframes; a message before the picture says how many frames

@@ -67,7 +67,7 @@ class IsolatedVideo:
 
     @property
     def spent(self) -> Cost:
-        """What the reads so far did cost, counted in the worker; killed reads are not in it."""
+        """What the reads so far cost, counted in the worker; killed reads are not in it."""
         return self._spent
 
     def cost(self, units: Sequence[int]) -> Cost:
@@ -264,7 +264,7 @@ class IsolatedVideo:
         return images
 
     def _work(self, function: Callable[..., Any], *args: Any) -> Done:
-        """Do something in the worker, which gets the video (perhaps all its bytes) only once."""
+        """Run a function in the worker, which gets the video (perhaps all its bytes) only once."""
         for recipe in (None, self._video) if self._is_sent else (self._video,):
             done = self._link.call(
                 self._pool.deadline_seconds, self.id, work, self._key, recipe, function, *args

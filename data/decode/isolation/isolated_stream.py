@@ -31,7 +31,7 @@ class IsolatedStream:
         video: What is streamed; not opened here.
         every_seconds: See `Video.stream`.
         size: See `Video.stream`.
-        spend: Is told what each frame did cost.
+        spend: Is told what each frame cost.
     """
 
     def __init__(

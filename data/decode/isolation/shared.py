@@ -3,8 +3,8 @@
 The caller makes the memory, the worker maps it by the path of the caller's own descriptor. It has
 no name in any file system: whatever is killed, at whatever moment, the kernel takes it back with
 the last process that holds it, and the size of `/dev/shm` does not limit it. All its pages are
-there before the worker sees it, so a machine without room says so at once, instead of killing who
-writes to it; frames then go through the pipe, as they do where the system is not Linux.
+there before the worker sees it, so a machine without room says so at once, instead of killing
+whoever writes to it; frames then go through the pipe, as they do where the system is not Linux.
 
 Fresh shared pages are dear (for 16 frames of 720p eight times the time of a copy), so the memory is
 used again and what is read is copied out of it: frames that a caller has are its own.
@@ -129,7 +129,7 @@ class SharedBuffers:
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[SharedBuffer]:
-        """Have a buffer to oneself. If the body fails, its memory is not used again."""
+        """Hold a buffer alone. If the body fails, its memory is not used again."""
         buffer = self._free.get()
         try:
             yield buffer

@@ -1,4 +1,4 @@
-"""What runs inside a decode worker: open videos, their reads, and an end with the parent's end.
+"""What runs inside a decode worker: open videos, their reads, and its end when the parent ends.
 
 Workers import this module and what it needs, and nothing else: no torch, no model, no script of the
 caller (see `processes`).
@@ -82,7 +82,7 @@ def start(max_memory_bytes: int | None, max_open: int) -> None:
 
 
 def work(key: int, recipe: Video | None, function: Callable[..., Any], *args: Any) -> Done | None:
-    """Do something with a video.
+    """Run a function on a video.
 
     Args:
         key: Which of the caller's videos.

@@ -22,7 +22,7 @@ _LOSE_THEMSELVES = frozenset({"matroska", "ogg"})
 
 
 def _is_joined(index: VideoIndex) -> bool:
-    """Whether the file is several recordings, one after the other, through which none can seek."""
+    """Whether the file is several recordings, one after another, through which none can seek."""
     packets = index.packets
     return index.container in _LOSE_THEMSELVES and bool(
         clock_breaks(packets.pts, packets.dts, packets.is_key).any()

@@ -1,4 +1,4 @@
-"""Where a video moves, read off the sizes of its packets."""
+"""Where a video moves, told from the sizes of its packets."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class MotionVectors:
     vector, some thousands per frame of 720p."""
 
     cost: Cost
-    """What decoding them did cost."""
+    """What decoding them cost."""
 
 
 def decode_small(

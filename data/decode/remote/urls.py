@@ -148,7 +148,7 @@ def check_address(address: str, place: Place, permission: Permission) -> None:
 def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):
-        # Addresses of the old kind in the clothes of the new one.
+        # IPv4 addresses that are written as IPv6 ones.
         inner = ip.ipv4_mapped or ip.sixtofour
         if ip in _NAT64:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)

@@ -62,7 +62,7 @@ class Trust:
             return False
         is_false = is_first and not is_intra and not self._is_recovering
         if is_false and self._is_begun_again:
-            self._keys_are_false = True  # called a keyframe by the container, and is none
+            self._keys_are_false = True  # the container calls it a keyframe, and it is not one
             self._is_lost = True
         self._is_recovering = False
         self._is_lost &= not (is_intra and frame.key_frame)

@@ -26,7 +26,7 @@ class PaddedTokens:
         mask_BT: true where there is a token.
         watched: note what attention each token receives.
         weights_BT: how much each token is seen of, 0 to 1, with gradients; default: whole.
-        places_BT: where in its text each token stands, from 0; default: one after the other.
+        places_BT: where in its text each token stands, from 0; default: one after another.
 
     Attributes:
         received: of the last attention that was watched, `[B, T]`: the mean, over heads and over
@@ -135,7 +135,7 @@ class PackedTokens:
     Args:
         lengths: tokens of each text.
         device: of the hidden states.
-        places_1N: where in its text each token stands, from 0; default: one after the other.
+        places_1N: where in its text each token stands, from 0; default: one after another.
         watched: note what attention each token receives.
 
     Attributes:

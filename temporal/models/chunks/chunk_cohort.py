@@ -17,7 +17,7 @@ from ..depth.early_exit import DepthAnswer
 
 
 class ChunkCohort:
-    """Books of one cohort. Its documents that still read have read equally many chunks.
+    """Keeps the books of one cohort. Its documents that still read have read equally many chunks.
 
     Args:
         documents: B.

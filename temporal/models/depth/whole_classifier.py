@@ -157,7 +157,7 @@ class WholeClassifier(nn.Module):
         types_2T = None if types is None else torch.stack([types[row]] * 2)
         try:
             together_2K = self._classify(both_2T, torch.ones_like(both_2T), types_2T)
-        except Exception:  # it takes no batches, or this text not: then it says so alone
+        except Exception:  # it takes no batches, or not this text: alone, it will say so
             return "alone"
         alone_2K = self._classify_one_by_one(both_2T, torch.ones_like(both_2T), types_2T)
         precision = torch.finfo(self.model.dtype).eps / torch.finfo(torch.float32).eps

@@ -54,7 +54,7 @@ class RecurrentOutput(ModelOutput):
 
 
 class RecurrentReader(SavedReader):
-    """Mixed into a recurrent reader of tokens: what all are, and the knob that most have."""
+    """Mixed into a recurrent reader of tokens: what all have, and the knob that most have."""
 
     _input_embed_layer = "embedding"  # where transformers finds the word embeddings
     unit = "token"

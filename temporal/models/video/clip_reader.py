@@ -194,7 +194,7 @@ class ClipReader(SavedReader, PreTrainedModel):
 
     @torch.inference_mode()
     def answers(self, sources: Iterable[Source], *, batch_size: int = 32) -> EveryExit:
-        """The running mean after every clip of videos, one after the other; all cost alike."""
+        """The running mean after every clip of videos, one after another; all cost alike."""
         return ask_videos(self, sources, self._gather)
 
     async def _gather(self, video: Handle) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Ask all exits about videos, one after the other: the dense reading that calibration replays."""
+"""Ask all exits about videos, one after another: the dense reading that calibration replays."""
 
 from __future__ import annotations
 

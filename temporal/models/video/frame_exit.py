@@ -129,7 +129,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, nn.Linear) and any(module is e.linear for e in self._exits()):
-            init.zeros_(module.weight)  # the fit is convex: start at no opinion
+            init.zeros_(module.weight)  # the fit is convex: start without an opinion
             init.zeros_(module.bias)
         if isinstance(module, StandardisedExit):
             init.zeros_(module.mean)

@@ -35,7 +35,7 @@ class FrameKnobs(FrameReader):
 
     @torch.inference_mode()
     def answers(self, sources: Iterable[Source], *, batch_size: int = 32) -> EveryExit:
-        """What all exits say of videos, one after the other; all cost alike."""
+        """What all exits say of videos, one after another; all cost alike."""
         model: Any = self
         config = model.config
         size = model.frame_size if model.pixels is None else None  # None: whole
