@@ -138,13 +138,7 @@ def run(
             job.stops = stops
             # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
             if resume or rank:
-                for path in set_damaged_aside(output, rank=rank, world_size=world_size):
-                    warnings.warn(
-                        f"{path} is damaged: it is set aside ({aside_name(path)}) and its rows are "
-                        "made again",
-                        stacklevel=2,
-                    )
-                job.done = committed_ids(output, damaged_too=False)
+                job.done = _done_before(output, rank, world_size)
             job.share = (rank, world_size)
             mine = None if total is None else len(range(rank, total, world_size))
             with _bar(progress, mine) as bar:
@@ -168,6 +162,16 @@ def run(
         at_work=at_work,
         labels=known_targets(pipe),
     )
+
+
+def _done_before(output: str | os.PathLike[str], rank: int, world_size: int) -> set[str]:
+    """Ids of the inputs that have their row, once damaged parts are set aside."""
+    for path in set_damaged_aside(output, rank=rank, world_size=world_size):
+        warnings.warn(
+            f"{path} is damaged: it is set aside ({aside_name(path)}) and its rows are made again",
+            stacklevel=3,
+        )
+    return committed_ids(output, damaged_too=False)
 
 
 class _Job:

@@ -111,7 +111,6 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
     What is held out of the training file is not trained on in any file, word for word.
     """
     columns = (data.text_column, data.label_column)
-    kept = ["text", "label", *(["group"] if data.group_column else [])]
     train = read_labelled_texts(
         data.train_file,
         *columns,
@@ -139,17 +138,37 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
         train, validation = hold_out(train, VALIDATION_SHARE, seed)
     if data.train_on_held_out:
         train, validation = hold_out(validation, 0.5, seed)
+    kept = ["text", "label", *(["group"] if data.group_column else [])]
+    extra = _extra_rows(data, train.select_columns(kept), validation)
+    if extra:
+        train = concatenate_datasets([train.select_columns(kept), *extra])
+    if not data.validation_file:
+        held_out.update(validation["text"])
+    train = without_texts(train, held_out)
+    if data.max_train_samples:
+        train = train.shuffle(seed=seed).select(range(min(data.max_train_samples, len(train))))
+    if data.max_eval_samples:
+        validation = validation.select(range(min(data.max_eval_samples, len(validation))))
+    _check_labels(data, train, validation)
+    return train, validation
+
+
+def _extra_rows(data: DataArguments, train: Dataset, validation: Dataset) -> list[Dataset]:
+    """The rows of the other files to train on, with the columns and the labels of `train`."""
     extra = [
         read_labelled_texts(
-            path, *columns, phrases=True, group_column=data.group_column
-        ).select_columns(kept)
+            path,
+            data.text_column,
+            data.label_column,
+            phrases=True,
+            group_column=data.group_column,
+        ).select_columns(train.column_names)
         for path in data.extra_train_files
     ]
     for path in data.unlabelled_files:
         texts = text_lines(path)
-        empty = {name: [None] * len(texts) for name in kept[1:]}
-        rows = Dataset.from_dict({"text": texts, **empty})
-        extra.append(rows.cast(train.select_columns(kept).features))
+        empty = {name: [None] * len(texts) for name in train.column_names[1:]}
+        extra.append(Dataset.from_dict({"text": texts, **empty}).cast(train.features))
     if isinstance(train.features["label"], List):  # class probabilities
         names = sorted(set(validation["label"]))
         count = len(train[0]["label"])
@@ -160,15 +179,11 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
                 "as many; give the validation file that was written beside it"
             )
         extra = [_with_probabilities(rows, names) for rows in extra]
-    if extra:
-        train = concatenate_datasets([train.select_columns(kept), *extra])
-    if not data.validation_file:
-        held_out.update(validation["text"])
-    train = without_texts(train, held_out)
-    if data.max_train_samples:
-        train = train.shuffle(seed=seed).select(range(min(data.max_train_samples, len(train))))
-    if data.max_eval_samples:
-        validation = validation.select(range(min(data.max_eval_samples, len(validation))))
+    return extra
+
+
+def _check_labels(data: DataArguments, train: Dataset, validation: Dataset) -> None:
+    """Raise ValueError where rows are validated by a label that nothing is trained on."""
     if not (data.regression or isinstance(train.features["label"], List)):
         strange = sorted({str(label) for label in set(validation["label"]) - set(train["label"])})
         if strange:
@@ -177,7 +192,6 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
                 f"({data.validation_file or 'held out'}) and must also occur in what is trained "
                 f"on ({data.train_file}): spell them alike, or leave these rows out"
             )
-    return train, validation
 
 
 def _with_probabilities(rows: Dataset, names: list) -> Dataset:

@@ -246,9 +246,8 @@ def _read_packets(
     disposables, looks = Disposables(codec, extradata), codec in HAVE_DISPOSABLES
     try:
         for packet in opened.container.demux(opened.stream):
-            if (
-                size := packet.size
-            ) == 0:  # the demuxer's end mark, or an empty packet: nothing to decode
+            size = packet.size
+            if size == 0:  # the demuxer's end mark, or an empty packet: nothing to decode
                 continue
             pts, dts = packet.pts, packet.dts
             # A VP8 packet may update a reference and show nothing: bit 4 of its first byte.
@@ -284,14 +283,26 @@ def _read_packets(
                 raise VideoError("too_large", told)
     except (av.error.FFmpegError, IndexError):  # the latter: damage looks like a new stream
         fault = "truncated"
+    packets, lasts = _in_columns(opened, rows, recoveries, disposables, said)
+    fault = "truncated" if packets.is_corrupt.any() else fault
+    return packets, lasts, recoveries, disposables.has_many_slices, fault, said
+
+
+def _in_columns(
+    opened: Opened,
+    rows: list[tuple[int, int, int, bool, bool, bool, int]],
+    recoveries: dict[int, int],
+    disposables: Disposables,
+    said: _Said,
+) -> tuple[Packets, NDArray[np.int64]]:
+    """What was read of each packet as arrays, and the durations; damage in streams is found now."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * 7
     whole = [_frozen(np.array(column, dtype=np.int64)) for column in columns[:3]]
     marks = [_frozen(np.array(column, dtype=np.bool_)) for column in columns[3:6]]
-    if is_transport and marks[2].any():
+    if opened.checked.demuxer == "mpegts" and marks[2].any():
         with opened.checked.open_file() as file:
             known = (said.places, whole[0], marks[0], recoveries)
             marks[2] = _frozen(damaged(marks[2], *known, file, opened.stream.id))
-    fault = "truncated" if marks[2].any() else fault
     packets = Packets(
         pts=whole[0],
         dts=whole[1],
@@ -301,8 +312,7 @@ def _read_packets(
         is_corrupt=marks[2],
         is_disposable=_frozen(disposables.find(marks[0]) & ~marks[2]),
     )
-    lasts = np.array(columns[6], np.int64)
-    return packets, lasts, recoveries, disposables.has_many_slices, fault, said
+    return packets, np.array(columns[6], np.int64)
 
 
 def _orientation(opened: Opened) -> Orientation:
