@@ -103,11 +103,11 @@ def keep_unseen(
     """
     seen = load_rows_seen(model) or RowsSeen(training_known=False)
     not_known = [f"what {name} was trained on before {model} began" for name in seen.started_from]
-    not_known += [
-        f"which of the {len(rows.rows)} rows of {rows.source} are of {name}, on which {model} was "
-        "trained: their digests are not kept"
-        for name in seen.unlisted
-    ]
+    if seen.unlisted:
+        not_known.append(
+            f"which of the {len(rows.rows)} rows of {rows.source} are others that {model} was "
+            f"trained on, whose digests are not kept: {'; '.join(seen.unlisted)}"
+        )
     if not seen.training_known:
         not_known.append(
             f"whether {model} was trained on any of the {len(rows.rows)} rows of {rows.source}: "

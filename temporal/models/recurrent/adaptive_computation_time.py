@@ -15,17 +15,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from ...checks import check_range, num_classes
+from ...checks import check_range
 from ...handle import Handle
 from ...kernels import NUM_GATES, State, read_cell
 from ...kernels.adaptive_computation_time import ponder_sequences
 from ...kernels.steps import CELL_CODES
-from ...kernels.table_cache import TableCache
 from ...kernels.tables import cell_tables
-from ...stage import Stage
-from .class_scores import ClassScores
 from .configuration import RecurrentConfig
 from .kernel_runs import kernels_apply, run_kernel
+from .parts import make_answer, make_cell, make_kernel
 from .readers import (
     STOP_LEVELS,
     RecurrentReader,
@@ -82,17 +80,12 @@ class AdaptiveComputationTime(RecurrentReader, PreTrainedModel):
 
     def __init__(self, config: AdaptiveComputationTimeConfig) -> None:
         super().__init__(config)
-        width, size, gates = config.embedding_size, config.hidden_size, NUM_GATES[config.cell]
-        self.embedding = nn.Embedding(config.vocab_size, width)
-        self.read_input = nn.Linear(width, gates * size)
-        self.read_hidden = nn.Linear(size, gates * size, bias=False)
+        size, gates = config.hidden_size, NUM_GATES[config.cell]
+        make_cell(self)
         self.flag_input = nn.Linear(1, gates * size, bias=False)
         self.policy = nn.Linear(size, 1)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = ClassScores(size, num_classes(config))
-        self.tables = TableCache()
-        self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
-        self.classify = Stage(self.classifier, name="classify")
+        make_answer(self)
+        make_kernel(self)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

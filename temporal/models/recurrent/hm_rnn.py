@@ -21,13 +21,12 @@ from transformers import PreTrainedModel
 from ...checks import check_in, num_classes
 from ...handle import Handle
 from ...kernels.hm_rnn import multiscale_sequences
-from ...kernels.table_cache import TableCache
 from ...kernels.tables import cell_tables, columns
 from ...policies.estimators import annealed_slope, hard_sigmoid, straight_through_step
 from ...stage import Stage
-from .class_scores import ClassScores
 from .configuration import RecurrentConfig
 from .kernel_runs import run_kernel
+from .parts import make_answer, make_cell, make_kernel
 from .readers import (
     READ_LEVELS,
     RecurrentReader,
@@ -89,9 +88,7 @@ class HMRNN(RecurrentReader, PreTrainedModel):
     def __init__(self, config: HMRNNConfig) -> None:
         super().__init__(config)
         width, size, upper = config.embedding_size, config.hidden_size, range(config.num_layers - 1)
-        self.embedding = nn.Embedding(config.vocab_size, width)
-        self.read_input = nn.Linear(width, 4 * size)
-        self.read_hidden = nn.Linear(size, 4 * size, bias=False)
+        make_cell(self)
         # Of the upper layers; `above` leads down to all but the top, from the layer above each.
         self.below = nn.ModuleList(nn.Linear(size, 4 * size) for _ in upper)
         self.hidden = nn.ModuleList(nn.Linear(size, 4 * size, bias=False) for _ in upper)
@@ -100,13 +97,10 @@ class HMRNN(RecurrentReader, PreTrainedModel):
         self.policy = nn.ModuleList(
             nn.Linear((size if layer else width) + 2 * size, 1) for layer in upper
         )
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = ClassScores(config.num_layers * size, num_classes(config))
+        make_answer(self, config.num_layers * size)
         self.training_step = 0  # of the slope's schedule; set by the training script
-        self.tables = TableCache()
-        self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
+        make_kernel(self)
         self.dense = Stage(partial(pool_densely, self, self._dense), name="dense", pad=True)
-        self.classify = Stage(self.classifier, name="classify")
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

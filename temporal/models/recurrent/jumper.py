@@ -18,19 +18,17 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from ...checks import check_range, count_tokens, num_classes
+from ...checks import check_range, count_tokens
 from ...handle import Handle
 from ...kernels import NUM_GATES, read_block
 from ...kernels.jumper import jumper_sequences
 from ...kernels.steps import CELL_CODES
-from ...kernels.table_cache import TableCache
 from ...kernels.tables import cell_tables, table
 from ...policies.reinforce import contrastive_stop_loss, stop_log_probabilities
 from ...policies.skip import read_logit
-from ...stage import Stage
-from .class_scores import ClassScores
 from .configuration import RecurrentConfig
 from .kernel_runs import count_read, kernels_apply, run_kernel
+from .parts import make_answer, make_cell, make_kernel
 from .punctuation import SENTENCE_ENDS, token_ids, token_kinds
 from .readers import (
     STOP_LEVELS,
@@ -102,16 +100,10 @@ class Jumper(RecurrentReader, PreTrainedModel):
 
     def __init__(self, config: JumperConfig) -> None:
         super().__init__(config)
-        width, size, gates = config.embedding_size, config.hidden_size, NUM_GATES[config.cell]
-        self.embedding = nn.Embedding(config.vocab_size, width)
-        self.read_input = nn.Linear(width, gates * size)
-        self.read_hidden = nn.Linear(size, gates * size, bias=False)
-        self.wait_policy = nn.Linear(size, 1)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = ClassScores(size, num_classes(config))
-        self.tables = TableCache()
-        self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
-        self.classify = Stage(self.classifier, name="classify")
+        make_cell(self)
+        self.wait_policy = nn.Linear(config.hidden_size, 1)
+        make_answer(self)
+        make_kernel(self)
         self.post_init()
 
     def learn_tokens(self, tokenizer: Any) -> None:

@@ -19,19 +19,18 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from ...checks import check_range, num_classes
+from ...checks import check_range
 from ...handle import Handle
 from ...kernels import NUM_GATES, dense_states, read_cell
 from ...kernels.leap_lstm import leap_sequences
 from ...kernels.steps import CELL_CODES
-from ...kernels.table_cache import TableCache
 from ...kernels.tables import cell_tables, table, whole_vectors
 from ...policies.estimators import target_loss
 from ...policies.skip import READ, hard_decision, read_logit, read_over_skim, relaxed_decision
 from ...stage import Stage
-from .class_scores import ClassScores
 from .configuration import RecurrentConfig
 from .kernel_runs import run_kernel
+from .parts import make_answer, make_cell, make_kernel
 from .readers import (
     RecurrentReader,
     first_state,
@@ -99,20 +98,15 @@ class LeapLSTM(RecurrentReader, PreTrainedModel):
         width, size, gates = config.embedding_size, config.hidden_size, NUM_GATES[config.cell]
         back, widths = config.backward_size, config.filter_widths or ()
         num_outputs = config.num_filters * len(widths)
-        self.embedding = nn.Embedding(config.vocab_size, width)
-        self.read_input = nn.Linear(width, gates * size)
-        self.read_hidden = nn.Linear(size, gates * size, bias=False)
+        make_cell(self)
         self.backward_input = nn.Linear(width, gates * back)
         self.backward_hidden = nn.Linear(back, gates * back, bias=False)
         self.filters = nn.ModuleList(nn.Conv1d(width, config.num_filters, w) for w in widths)
         self.look = nn.Linear(width + back + num_outputs + size, config.policy_size)
         self.policy = nn.Linear(config.policy_size, 2)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = ClassScores(size, num_classes(config))
-        self.tables = TableCache()
-        self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
+        make_answer(self)
+        make_kernel(self)
         self.dense = Stage(partial(pool_densely, self, self._dense), name="dense", pad=True)
-        self.classify = Stage(self.classifier, name="classify")
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

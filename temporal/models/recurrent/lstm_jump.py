@@ -15,28 +15,22 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ...checks import check_in, check_range, num_classes
-from ...handle import Handle
+from ...checks import check_in, check_range
 from ...kernels import NUM_GATES, read_block
 from ...kernels.lstm_jump import jump_sequences
 from ...kernels.steps import CELL_CODES
-from ...kernels.table_cache import TableCache
 from ...kernels.tables import cell_tables, layer_tables
 from ...policies.reinforce import right_or_wrong
-from ...stage import Stage
 from ..policy_space import PolicySpace
-from .class_scores import ClassScores
 from .configuration import RecurrentConfig
-from .kernel_runs import kernels_apply, run_kernel
+from .kernel_runs import run_kernel
+from .parts import make_answer, make_cell, make_kernel
 from .readers import (
-    RecurrentOutput,
-    RecurrentReader,
     RunningPool,
     first_state,
     pool_states,
-    read_cohort,
 )
-from .walks import Decisions, Walk, classify_walk, note_walk
+from .walks import Decisions, Walk, WalkReader
 
 _MOST = 1_000_000
 _FEWEST = {"max_jumps": 0, "tokens_between_jumps": 1}
@@ -70,7 +64,7 @@ class LSTMJumpConfig(RecurrentConfig):
             check_range(name, getattr(self, name), fewest, _MOST)
 
 
-class LSTMJump(RecurrentReader, PreTrainedModel):
+class LSTMJump(WalkReader, PreTrainedModel):
     """Reads blocks of tokens and jumps between them; what it jumps over is never touched.
 
     "Learning to Skim Text", Yu et al., ACL 2017, arXiv 1704.06877.
@@ -90,39 +84,18 @@ class LSTMJump(RecurrentReader, PreTrainedModel):
 
     def __init__(self, config: LSTMJumpConfig) -> None:
         super().__init__(config)
-        width, size, gates = config.embedding_size, config.hidden_size, NUM_GATES[config.cell]
-        self.embedding = nn.Embedding(config.vocab_size, width)
-        self.read_input = nn.Linear(width, gates * size)
-        self.read_hidden = nn.Linear(size, gates * size, bias=False)
-        self.policy = nn.Linear(size, self.num_backward + 1 + config.max_jump)
-        self.baseline = nn.Linear(size, 1)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = ClassScores(size, num_classes(config))
-        self.tables = TableCache()
-        self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
-        self.classify = Stage(self.classifier, name="classify")
+        make_cell(self)
+        num_actions = self.num_backward + 1 + config.max_jump
+        self.policy = nn.Linear(config.hidden_size, num_actions)
+        self.baseline = nn.Linear(config.hidden_size, 1)
+        make_answer(self)
+        make_kernel(self)
         self.post_init()
 
     @property
     def num_backward(self) -> int:
         """How many of the policy's actions go back; the next one stops, the others go forward."""
         return 0
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-    ) -> RecurrentOutput:
-        """Classify a batch.
-
-        Args:
-            input_ids: int64 `[B, T]`, padded at the end.
-            attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
-            labels: int64 `[B]`, or class probabilities `[B, K]`, of which rewards take the
-                likeliest.
-        """
-        return classify_walk(self, input_ids, attention_mask, labels)
 
     def walk(self, ids_BT: Tensor, lengths_B: Tensor) -> Walk:
         """Read a batch in lock-step, a block of each row at a time; see `walks`."""
@@ -201,18 +174,7 @@ class LSTMJump(RecurrentReader, PreTrainedModel):
 
     # Inference -----------------------------------------------------------------------------------
 
-    async def read(self, documents: list[Handle]) -> list[Tensor]:
-        """Read a cohort of documents, each from block to block.
-
-        Returns:
-            Logits `[K]` for each document.
-        """
-        return await read_cohort(self, documents, note=note_walk)
-
-    def _run(self, ids_BT: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if not kernels_apply(self):
-            walk = self.walk(ids_BT.to(self.device), lengths_B.to(self.device))
-            return walk.pooled_BH, walk.marks_BT.cpu(), walk.macs_B
+    def _run_kernel(self, ids_BT: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         config = self.config
         return run_kernel(
             self,

@@ -25,11 +25,12 @@ from transformers.utils import ModelOutput
 from ...checks import check_finite, check_in, check_range, count_tokens, num_classes
 from ...handle import Handle
 from ...kernels import NUM_GATES, State, dense_states, read_cell
+from ...kernels.table_cache import TableCache
 from ...stage import Stage
 from ..policy_space import PolicySpace
 from ..saved_reader import SavedReader
-from .class_scores import ClassScores
 from .kernel_runs import check_ids, kernels_apply
+from .parts import make_answer, make_cell
 
 _ABOUT_HALF = (0.4, 0.43, 0.46, 0.48, 0.5, 0.52, 0.55)
 READ_LEVELS = (0.0, 0.1, 0.2, 0.3, 0.35, *_ABOUT_HALF, 0.6, 0.65, 0.7, 0.8, 0.9)
@@ -66,6 +67,7 @@ class RecurrentReader(SavedReader):
     classifier: nn.Linear
     cell: Stage
     classify: Stage
+    tables: TableCache
     run: Any = None
     """The stage of its compiled kernel; None: it has none."""
     uses_kernels = True
@@ -82,15 +84,9 @@ class RecurrentReader(SavedReader):
         `classifier` with its stage `classify`.
         """
         reader: Any = self
-        config = reader.config
-        size, gates = config.hidden_size, NUM_GATES[config.cell]
-        reader.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
-        reader.dropout = nn.Dropout(config.dropout)
-        reader.read_input = nn.Linear(config.embedding_size, gates * size)
-        reader.read_hidden = nn.Linear(size, gates * size, bias=False)
+        make_cell(reader)
+        make_answer(reader)
         reader.cell = Stage(reader._read, name="read")
-        reader.classifier = ClassScores(size, num_classes(config))
-        reader.classify = Stage(reader.classifier, name="classify")
 
     def _init_weights(self, module: nn.Module) -> None:
         reader: Any = self

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from ...checks import check_range, num_classes
+from ...checks import check_range
 from ...handle import Handle
 from ...kernels import NUM_GATES, State, read_cell, skim_cell
 from ...kernels.skim_rnn import skim_sequences
 from ...kernels.steps import CELL_CODES
-from ...kernels.table_cache import TableCache
 from ...kernels.tables import cell_tables
 from ...policies.skip import (
     annealed_temperature,
@@ -32,10 +31,10 @@ from ...policies.skip import (
     skim_loss,
 )
 from ...stage import Stage
-from .class_scores import ClassScores
 from .configuration import RecurrentConfig
 from .kernel_runs import run_kernel
 from .lockstep import read_by_steps, update_chosen
+from .parts import make_answer, make_kernel
 from .readers import (
     RecurrentReader,
     first_state,
@@ -92,15 +91,12 @@ class SkimRNN(RecurrentReader, PreTrainedModel):
             warnings.filterwarnings("ignore", "Initializing zero-element")
             self.skim_input = nn.Linear(width, gates * skim)
             self.skim_hidden = nn.Linear(state, gates * skim, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = ClassScores(state, num_classes(config))
+        make_answer(self)
         self.training_step = 0  # of the temperature's schedule; set by the training script
-        self.tables = TableCache()
-        self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
+        make_kernel(self)
         self.look = Stage(self._look, name="look")
         self.read_stage = Stage(self._read, name="read")
         self.skim_stage = Stage(self._skim, name="skim")
-        self.classify = Stage(self.classifier, name="classify")
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

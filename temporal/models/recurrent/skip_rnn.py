@@ -16,19 +16,17 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from ...checks import num_classes
 from ...handle import Handle
-from ...kernels import NUM_GATES, read_cell
+from ...kernels import read_cell
 from ...kernels.skip_rnn import skip_sequences
 from ...kernels.steps import CELL_CODES
-from ...kernels.table_cache import TableCache
 from ...kernels.tables import cell_tables
 from ...policies.estimators import straight_through_step
 from ...policies.skip import accumulate_update, tokens_to_next_read
 from ...stage import Stage
-from .class_scores import ClassScores
 from .configuration import RecurrentConfig
 from .kernel_runs import run_kernel
+from .parts import make_answer, make_cell, make_kernel
 from .readers import (
     RecurrentReader,
     RunningPool,
@@ -73,17 +71,11 @@ class SkipRNN(RecurrentReader, PreTrainedModel):
 
     def __init__(self, config: SkipRNNConfig) -> None:
         super().__init__(config)
-        width, size, gates = config.embedding_size, config.hidden_size, NUM_GATES[config.cell]
-        self.embedding = nn.Embedding(config.vocab_size, width)
-        self.read_input = nn.Linear(width, gates * size)
-        self.read_hidden = nn.Linear(size, gates * size, bias=False)
-        self.policy = nn.Linear(size, 1)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = ClassScores(size, num_classes(config))
-        self.tables = TableCache()
-        self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
+        make_cell(self)
+        self.policy = nn.Linear(config.hidden_size, 1)
+        make_answer(self)
+        make_kernel(self)
         self.read_stage = Stage(self._read, name="read")
-        self.classify = Stage(self.classifier, name="classify")
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

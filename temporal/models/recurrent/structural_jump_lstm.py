@@ -17,19 +17,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from ...checks import check_range, num_classes
-from ...handle import Handle
+from ...checks import check_range
 from ...kernels import NUM_GATES, read_cell
 from ...kernels.steps import CELL_CODES
 from ...kernels.structural_jump import structural_jump_sequences
-from ...kernels.table_cache import TableCache
 from ...kernels.tables import cell_tables, layer_tables, table
 from ...policies.reinforce import right_or_likely
 from ...policies.skip import read_logit
-from ...stage import Stage
-from .class_scores import ClassScores
 from .configuration import RecurrentConfig
-from .kernel_runs import kernels_apply, run_kernel
+from .kernel_runs import run_kernel
+from .parts import make_answer, make_cell, make_kernel
 from .punctuation import (
     CLAUSE,
     CLAUSE_ENDS,
@@ -40,14 +37,11 @@ from .punctuation import (
     token_kinds,
 )
 from .readers import (
-    RecurrentOutput,
-    RecurrentReader,
     RunningPool,
     first_state,
     init_recurrent_weights,
-    read_cohort,
 )
-from .walks import Decisions, Walk, classify_walk, note_walk
+from .walks import Decisions, Walk, WalkReader
 
 READ = 0  # of the skip agent. Its other action skips; the jump agent's first goes on by a word.
 
@@ -87,7 +81,7 @@ class StructuralJumpLSTMConfig(RecurrentConfig):
         self.sentence_token_ids = token_ids(tokenizer, SENTENCE_ENDS)
 
 
-class StructuralJumpLSTM(RecurrentReader, PreTrainedModel):
+class StructuralJumpLSTM(WalkReader, PreTrainedModel):
     """Looks at a word and reads or skips it; after a read word it may jump to a boundary.
 
     "Neural Speed Reading with Structural-Jump-LSTM", Hansen et al., arXiv 1904.00761.
@@ -110,10 +104,8 @@ class StructuralJumpLSTM(RecurrentReader, PreTrainedModel):
 
     def __init__(self, config: StructuralJumpLSTMConfig) -> None:
         super().__init__(config)
-        width, size, gates = config.embedding_size, config.hidden_size, NUM_GATES[config.cell]
-        self.embedding = nn.Embedding(config.vocab_size, width)
-        self.read_input = nn.Linear(width, gates * size)
-        self.read_hidden = nn.Linear(size, gates * size, bias=False)
+        width, size = config.embedding_size, config.hidden_size
+        make_cell(self)
         self.skip_input = nn.Linear(width, config.agent_size)
         self.skip_hidden = nn.Linear(size, config.agent_size, bias=False)
         self.skip_policy = nn.Linear(config.agent_size, 2)
@@ -121,11 +113,8 @@ class StructuralJumpLSTM(RecurrentReader, PreTrainedModel):
         self.jump_hidden = nn.Linear(size, config.agent_size)
         self.jump_policy = nn.Linear(config.agent_size, 4)
         self.jump_value = nn.Linear(config.agent_size, 1)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = ClassScores(size, num_classes(config))
-        self.tables = TableCache()
-        self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
-        self.classify = Stage(self.classifier, name="classify")
+        make_answer(self)
+        make_kernel(self)
         self.post_init()
 
     def learn_tokens(self, tokenizer: Any) -> None:
@@ -138,22 +127,6 @@ class StructuralJumpLSTM(RecurrentReader, PreTrainedModel):
         for policy, bias in ((self.skip_policy, 3.0), (self.jump_policy, 7.0)):
             if module is policy:
                 init.copy_(policy.bias, torch.eye(len(policy.bias))[0] * bias)
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-    ) -> RecurrentOutput:
-        """Classify a batch.
-
-        Args:
-            input_ids: int64 `[B, T]`, padded at the end.
-            attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
-            labels: int64 `[B]`, or class probabilities `[B, K]`, of which rewards take the
-                likeliest.
-        """
-        return classify_walk(self, input_ids, attention_mask, labels)
 
     def walk(self, ids_BT: Tensor, lengths_B: Tensor) -> Walk:
         """Read a batch in lock-step, a word of each row at a time; see `walks`."""
@@ -243,18 +216,7 @@ class StructuralJumpLSTM(RecurrentReader, PreTrainedModel):
 
     # Inference -----------------------------------------------------------------------------------
 
-    async def read(self, documents: list[Handle]) -> list[Tensor]:
-        """Read a cohort of documents, each on its own way from word to word.
-
-        Returns:
-            Logits `[K]` for each document.
-        """
-        return await read_cohort(self, documents, note=note_walk)
-
-    def _run(self, ids_BT: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if not kernels_apply(self):
-            walk = self.walk(ids_BT.to(self.device), lengths_B.to(self.device))
-            return walk.pooled_BH, walk.marks_BT.cpu(), walk.macs_B
+    def _run_kernel(self, ids_BT: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return run_kernel(
             self,
             structural_jump_sequences,

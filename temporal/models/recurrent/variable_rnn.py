@@ -17,19 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from ...checks import check_range, num_classes
+from ...checks import check_range
 from ...handle import Handle
-from ...kernels import NUM_GATES
 from ...kernels.cells import UPDATES
 from ...kernels.steps import CELL_CODES
-from ...kernels.table_cache import TableCache
 from ...kernels.variable_rnn import block_tables, variable_sequences
 from ...policies.estimators import annealed_slope, prefix_mask, target_loss
 from ...policies.skip import read_logit
 from ...stage import Stage
-from .class_scores import ClassScores
 from .configuration import RecurrentConfig
 from .kernel_runs import run_kernel
+from .parts import make_answer, make_cell, make_kernel
 from .readers import (
     RecurrentReader,
     first_state,
@@ -89,18 +87,13 @@ class VariableRNN(RecurrentReader, PreTrainedModel):
 
     def __init__(self, config: VariableRNNConfig) -> None:
         super().__init__(config)
-        width, size, gates = config.embedding_size, config.hidden_size, NUM_GATES[config.cell]
-        self.embedding = nn.Embedding(config.vocab_size, width)
-        self.read_input = nn.Linear(width, gates * size)
-        self.read_hidden = nn.Linear(size, gates * size, bias=False)
+        width, size = config.embedding_size, config.hidden_size
+        make_cell(self)
         self.policy = nn.Linear(width + size, 1)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = ClassScores(size, num_classes(config))
+        make_answer(self)
         self.training_step = 0  # of the sharpness's schedule; set by the training script
-        self.tables = TableCache()
-        self.run = Stage(self._run, name="run", pad=True, counts_macs=True)
+        make_kernel(self)
         self.dense = Stage(partial(pool_densely, self, self._dense), name="dense", pad=True)
-        self.classify = Stage(self.classifier, name="classify")
         self.post_init()
 
     def _dense(self, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,8 +1,11 @@
 """What readers share that choose their own way through a text, and learn it by REINFORCE.
 
-Such a reader has, besides what `recurrent` asks for, `walk(input_ids, lengths_B) -> Walk`, which
-takes all rows of a batch along in lock-step, each at its own position, and computes only what is
-read; `reward(logits_BK, labels_B)`; and in its configuration `policy_weight` and `entropy_weight`.
+Such a reader is a `WalkReader` and has, besides what `readers` asks for:
+
+- `walk(input_ids, lengths_B) -> Walk`, which takes all rows of a batch along in lock-step, each at
+  its own position, and computes only what is read;
+- `_run_kernel(ids_BT, lengths_B)`, as `_run`, by its compiled kernel;
+- `reward(logits_BK, labels_B)`; and in its configuration `policy_weight` and `entropy_weight`.
 
 Marks say what became of a token: 0, it was not touched; -1, it was looked at and skipped; above 0,
 it was read, as which of all reads (as the last of several).
@@ -22,8 +25,8 @@ from torch.nn import functional as F
 from ...checks import count_tokens
 from ...handle import Handle
 from ...policies.reinforce import action_entropy, baseline_loss, policy_loss, sample
-from .kernel_runs import count_read
-from .readers import RecurrentOutput, likeliest
+from .kernel_runs import count_read, kernels_apply
+from .readers import RecurrentOutput, RecurrentReader, likeliest, read_cohort
 
 
 class Decisions:
@@ -96,6 +99,42 @@ class Walk:
     """What led the way."""
     cost_B: Tensor | None = None
     """What the reading cost each source in the unit of its reward; None: nothing."""
+
+
+class WalkReader(RecurrentReader):
+    """Mixed into a reader that walks; see the head of this file."""
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> RecurrentOutput:
+        """Classify a batch.
+
+        Args:
+            input_ids: int64 `[B, T]`, padded at the end.
+            attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
+            labels: int64 `[B]`, or class probabilities `[B, K]`, of which rewards take the
+                likeliest.
+        """
+        return classify_walk(self, input_ids, attention_mask, labels)
+
+    async def read(self, documents: list[Handle]) -> list[Tensor]:
+        """Read a cohort of documents, each on its own way.
+
+        Returns:
+            Logits `[K]` for each document.
+        """
+        return await read_cohort(self, documents, note=note_walk)
+
+    def _run(self, ids_BT: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """By the compiled kernel (`_run_kernel`) where that applies, or else by `walk`."""
+        reader: Any = self
+        if kernels_apply(reader):
+            return reader._run_kernel(ids_BT, lengths_B)
+        walk = reader.walk(ids_BT.to(reader.device), lengths_B.to(reader.device))
+        return walk.pooled_BH, walk.marks_BT.cpu(), walk.macs_B
 
 
 def classify_walk(
