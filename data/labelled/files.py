@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Value, concatenate_datasets, load_dataset
+from datasets.exceptions import DatasetsError
 
 from .tables import table_rows
 from .trees import read_trees
@@ -69,7 +70,7 @@ def read_labelled_texts(
     if suffix == ".tsv":
         rows = _read_tsv(path, text_column, label_column)
     else:
-        rows = _read_table(path)
+        rows = _read_table(path, text_column)
         _check_columns(rows, path, text=text_column, label=label_column, block=block_column)
         _check_columns(rows, path, group=group_column)
         rows = _with_own_texts(rows, path, text_column)
@@ -122,7 +123,7 @@ def _numbered_lines(path: str) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
-def _read_table(path: str) -> Dataset:
+def _read_table(path: str, text_column: str = "text") -> Dataset:
     kind = _TABLES.get(Path(path).suffix)
     if kind is None:
         raise ValueError(
@@ -133,6 +134,11 @@ def _read_table(path: str) -> Dataset:
         return load_dataset(kind, data_files=path, split="train")
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: there is no such file") from error
+    except (DatasetsError, ValueError) as error:
+        if kind == "csv" and not table_rows(path, text_column):  # says which line is broken
+            raise ValueError(f"{path} must hold rows, and has only a header") from error
+        cause = error.__cause__ or error
+        raise ValueError(f"{path} must be a table of rows ({kind}): {cause}") from error
 
 
 def _check_columns(rows: Dataset, path: str, **columns: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +12,14 @@ from ...data.item import Item
 from ...training.exit_policies import NEVER
 from ..reading import Reading
 from .text_contestants import set_to
-from .truncated import CUTS, nearest_cut
+from .truncated import CUTS, nearest_cut, said
 
-_SAMPLE = 256
+Run = Callable[[Sequence[Item]], list[Reading]]
+
+_SAMPLE = 128
 """Inputs at most by which a truncation is chosen."""
+_PAIR_SECONDS, _PAIRS = 0.6, 15
+"""A cut and the reader are timed side by side until that much is spent, or that often."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +28,7 @@ class Contestant:
 
     says: str
     """What it is, in a few words."""
-    run: Callable[[Sequence[Item]], list[Reading]]
+    run: Run
     facts: Mapping[str, Any] | None = None
     """More of it, in plain values."""
     shares_units: bool = True
@@ -34,8 +39,6 @@ class Contestant:
 class Measured:
     """What the reader and its full reading did with a sample of the inputs."""
 
-    seconds: float
-    """Of the reader."""
     share: float
     """Of the full reading's cost that the reader spends: of MACs, or of units where none count."""
     units_read: tuple[int, int]
@@ -47,7 +50,7 @@ def in_full(pipe: Any) -> dict[str, Any]:
     return dict(pipe.reader.policy_space().full)
 
 
-def reads(pipe: Any, **fields: Any) -> Callable[[Sequence[Item]], list[Reading]]:
+def reads(pipe: Any, **fields: Any) -> Run:
     """The readings of a pipeline, perhaps with other fields of its reader's configuration."""
 
     def run(items: Sequence[Item]) -> list[Reading]:
@@ -80,7 +83,7 @@ def contestants(
         fixed = {**full, "thresholds": [NEVER] * k + [-NEVER] * (exits - 1 - k)}
         says = f"always answers at exit {k + 1} of {exits}"
         found["fixed_exit"] = Contestant(says=says, run=reads(pipe, **fixed))
-    found["truncated"] = truncated(pipe, full, sample, measured)
+    found["truncated"] = truncated(pipe, full, reader, sample, measured)
     if static is not None:
         found["static"] = Contestant(
             says="the smaller static model, in full",
@@ -91,27 +94,29 @@ def contestants(
 
 
 def truncated(
-    pipe: Any, full: Mapping[str, Any], sample: Sequence[Item], measured: Measured
+    pipe: Any,
+    full: Mapping[str, Any],
+    reader: Contestant,
+    sample: Sequence[Item],
+    measured: Measured,
 ) -> Contestant:
     """The dense model on a part of each input: the part whose time is nearest to the reader's."""
     cut, words = CUTS[pipe.record.kind]
     mean, most = measured.units_read
     count = nearest_cut(
-        lambda count: _clocked(reads(cut(pipe, count), **full), sample)[0],
-        measured.seconds,
+        lambda count: _relative_time(reads(cut(pipe, count), **full), reader.run, sample),
+        1.0,
         first=round(mean * measured.share),
         most=most,
     )
     return Contestant(
-        says=f"reads everything of {words.format(count)}: the cut nearest to the reader's time",
+        says=f"reads everything of {said(words, count)}: the cut nearest to the reader's time",
         run=reads(cut(pipe, count), **full),
         facts={"cut": count},
     )
 
 
-def in_classes(
-    run: Callable[[Sequence[Item]], list[Reading]], classes: Mapping[int, int] | None
-) -> Callable[[Sequence[Item]], list[Reading]]:
+def in_classes(run: Run, classes: Mapping[int, int] | None) -> Run:
     """The same readings with their classes numbered otherwise."""
     if classes is None:
         return run
@@ -122,25 +127,29 @@ def in_classes(
 
 
 def _measure(reader: Contestant, dense: Contestant, sample: Sequence[Item]) -> Measured:
-    seconds, readings = _clocked(reader.run, sample)
-    spent = [one.trace for one in readings if one.trace is not None]
+    spent = [one.trace for one in reader.run(sample) if one.trace is not None]
     whole = [one.trace for one in dense.run(sample) if one.trace is not None]
     macs = sum(trace.cost.macs for trace in whole)
     units = [trace.units_read for trace in whole]
-    share = (
-        sum(trace.cost.macs for trace in spent) / macs
-        if macs
-        else sum(trace.units_read for trace in spent) / max(sum(units), 1)
-    )
+    if macs:
+        share = sum(trace.cost.macs for trace in spent) / macs
+    else:
+        share = sum(trace.units_read for trace in spent) / max(sum(units), 1)
     mean = round(sum(units) / max(len(units), 1))
-    return Measured(seconds=seconds, share=min(share, 1.0), units_read=(mean, max([1, *units])))
+    return Measured(share=min(share, 1.0), units_read=(mean, max([1, *units])))
 
 
-def _clocked(
-    run: Callable[[Sequence[Item]], list[Reading]], sample: Sequence[Item]
-) -> tuple[float, list[Reading]]:
-    """Seconds of the second run, after one that warms up; and its readings."""
-    run(sample)
-    start = time.perf_counter()
-    readings = run(sample)
-    return time.perf_counter() - start, readings
+def _relative_time(run: Run, reader: Run, sample: Sequence[Item]) -> float:
+    """How long a run takes beside the reader's, side by side: the median of pairs."""
+    run(sample)  # warms up
+    ratios: list[float] = []
+    spent = 0.0
+    while not ratios or (spent < _PAIR_SECONDS and len(ratios) < _PAIRS):
+        start = time.perf_counter()
+        run(sample)
+        middle = time.perf_counter()
+        reader(sample)
+        end = time.perf_counter()
+        ratios.append((middle - start) / (end - middle))
+        spent += end - start
+    return statistics.median(ratios)

@@ -42,10 +42,15 @@ def uniform_frames(pipe: Any, count: int) -> Any:
 
 
 CUTS: Mapping[str, tuple[Cut, str]] = {
-    "text": (first_tokens, "the first {} tokens of a text"),
-    "video": (uniform_frames, "{} uniform frames of a video"),
+    "text": (first_tokens, "the first {}tokens of a text"),
+    "video": (uniform_frames, "{}uniform frames of a video"),
 }
 """By the kind of source, how it is cut and how that is said."""
+
+
+def said(words: str, count: int) -> str:
+    """The words of a cut with its number of units."""
+    return words.format(f"{count:,} ") if count > 1 else words.format("").replace("s of", " of")
 
 
 def nearest_cut(

@@ -151,7 +151,7 @@ def measured_points(
         raise ValueError("--per_exit and --temperature_scaling are for readers with fixed exits")
     share = options.choose_share if chooses or not space.ordered else 0.0
     if answers is None:  # it must be read under each policy
-        read = partial(read_at, pipe, inputs=inputs, unit=options.cost_unit)
+        read = partial(read_at, pipe, inputs=inputs, unit=options.cost_unit, told=set())
         grid = read_grid(read, policies, labels_N, options.cost_unit)
         first, rest = split_rows(grid.losses_PN.shape[1], share, seed)
         return operating_points(grid, first, rest, **how), {}

@@ -66,7 +66,8 @@ def check(pipe: Any, inputs: Sequence[Any], labels_N: Tensor | None, point: Poin
     unit = point["cost_unit"]
     if point["risk"] == "disagreement":
         labels_N = None
-    grid = read_grid(partial(read_at, pipe, inputs=inputs, unit=unit), policies, labels_N, unit)
+    read = partial(read_at, pipe, inputs=inputs, unit=unit, told=set())
+    grid = read_grid(read, policies, labels_N, unit)
     return {"promise": promise(point), **verdict(point, grid)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -70,11 +71,12 @@ def cost_of(trace: Trace, unit: str) -> float:
 
 
 def read_at(
-    pipe: Any, policy: Policy, inputs: Sequence[Any], unit: str
+    pipe: Any, policy: Policy, inputs: Sequence[Any], unit: str, told: set[str] | None = None
 ) -> tuple[list[int | None], list[float]]:
     """Each input's answer (None: it cannot be read) and cost under a policy.
 
-    Times are medians over rounds, after one that warms up and counts MACs.
+    Times are medians over rounds, after one that warms up and counts MACs. Inputs that cannot be
+    read are named on stderr, unless they are among those that were `told` before.
 
     Raises:
         ValueError: there are inputs, and none can be read.
@@ -86,6 +88,12 @@ def read_at(
     errors = [f"{reading.id}: {reading.error.message}" for reading in rounds[0] if reading.error]
     if errors and not any(reading.classes for reading in rounds[0]):
         raise ValueError(f"inputs must hold one that can be read, and none can; {errors[0]}")
+    if told is not None:
+        bad = [reading for reading in rounds[0] if not reading.classes and reading.id not in told]
+        for reading in bad:
+            why = "no answer" if reading.error is None else reading.error.message
+            print(f"left out {reading.id[:300]}: {why}", file=sys.stderr)
+        told.update(reading.id for reading in bad)
     answers = [reading.classes[0] if reading.classes else None for reading in rounds[0]]
     costs = [
         statistics.median(cost_of(reading.trace, unit) if reading.trace else 0.0 for reading in one)

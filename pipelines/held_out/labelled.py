@@ -122,6 +122,7 @@ def _items(
 def class_of(label: Any, names: Mapping[int, str]) -> int | None:
     """The class that a label is the name (in any case) or the number of; None: of none."""
     known = dict(names)
+    label = label.strip() if isinstance(label, str) else label
     number = target_class(label, known)
     if number is not None:
         return number
