@@ -27,8 +27,8 @@ def calibrate_command(options: Sequence[str] | None = None, prog: str | None = N
     Returns:
         The report, in plain values.
     """
+    plugins()  # --task may name one of theirs
     args = parsed(CalibrationArguments, options, prog)
-    plugins()
     return run_calibration(
         args.record.name,
         args.model,
@@ -41,8 +41,8 @@ def calibrate_command(options: Sequence[str] | None = None, prog: str | None = N
 
 def check_command(options: Sequence[str] | None = None, prog: str | None = None) -> Any:
     """Compare what was certified with what happens on new rows; see `calibrate_command`."""
+    plugins()  # --task may name one of theirs
     args = parsed(CheckArguments, options, prog)
-    plugins()
     return run_check(
         args.record.name,
         args.model,

@@ -229,3 +229,22 @@ def test_a_folder_of_halves_is_both(tmp_path: Path) -> None:
     write(tmp_path, "a.neg", "bad\n")
     rows = read_labelled_texts(str(tmp_path))
     assert dict(zip(rows["text"], rows["label"], strict=True)) == {"bad": 0, "good": 1, "fine": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"text,label\nfine,1\na,b,0\n", r"a\.csv, line 3: 3 fields where 2 are due"),
+        ("a.csv", b"", r"a\.csv: it is empty"),
+        ("a.csv", b"text,label\n", r"a\.csv must hold rows, and has only a header"),
+        ("a.csv", "text,label\né,1\n".encode("latin-1"), r"a\.csv, line 2: .* cannot be decoded"),
+        ("a.jsonl", b'{"text": "a", "label": 1}\n{no\n', r"a\.jsonl must be a table .* in row 1"),
+        ("a.parquet", b"nothing" * 20, r"a\.parquet must be a table of rows \(parquet\)"),
+    ],
+)
+def test_what_is_no_table_is_told_where_it_breaks(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_labelled_texts(str(tmp_path / name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -10,12 +11,18 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
+import transformers
+from transformers import AutoModelForSequenceClassification, BertForSequenceClassification
 from typer.testing import CliRunner, Result
 
 import temporal.pipelines
 from temporal.data.labelled.digests import digest_text
 from temporal.models.rows_seen import RowsSeen, Shown
 from temporal.pipelines.command.cli import app
+from temporal.pipelines.held_out.labelled import classes_among
+
+from ..conftest import LABELS, encode, save, words
 
 BUNDLED = Path(temporal.pipelines.__file__).parent / "defaults" / "review-skim-rnn"
 
@@ -99,8 +106,8 @@ def test_a_folder_for_each_class_of_texts(tmp_path: Path) -> None:
 def test_a_table_for_people_names_what_was_left_out(reviews: Path) -> None:
     result = temporal_benchmark("text-classification", reviews)
     assert result.exit_code == 3
-    for words in ("reader: reads what it needs", "3 inputs left out", "unknown_label", "lukewarm"):
-        assert words in result.output
+    for said in ("reader: reads what it needs", "3 inputs left out", "unknown_label", "lukewarm"):
+        assert said in result.output
 
 
 def write_clip(path: Path, level: int) -> None:
@@ -188,3 +195,85 @@ def test_a_card_of_nothing_is_refused(tmp_path: Path, facts: str | None, message
     arguments = [str(folder), *([str(tmp_path / "facts.json")] if facts else [])]
     result = CliRunner().invoke(app, ["card", *arguments])
     assert result.exit_code == 2 and message in result.output
+
+
+def labelled_words(path: Path, count: int = 12, column: str = "label") -> Path:
+    lines = [f"{words(k, 5 + k % 9)}, {LABELS[k % 3].upper()} " for k in range(count)]
+    path.write_text("\n".join([f"text,{column}", *lines]) + "\n")
+    return path
+
+
+def test_a_stock_model_of_transformers_is_a_static_baseline(
+    early_exit_path: Path, bert_path: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    data = labelled_words(tmp_path / "rows.csv", column="opinion")
+    # The same model with its classes in another order answers alike.
+    turned = BertForSequenceClassification.from_pretrained(bert_path)
+    order = [2, 0, 1]
+    with torch.no_grad():
+        turned.classifier.weight.copy_(turned.classifier.weight[order].clone())
+        turned.classifier.bias.copy_(turned.classifier.bias[order].clone())
+    names = {k: LABELS[old].title() for k, old in enumerate(order)}
+    turned.config.id2label, turned.config.label2id = names, {v: k for k, v in names.items()}
+    other = save(turned, tmp_path / "turned", tokenizer)
+    assert AutoModelForSequenceClassification.from_pretrained(other).config.id2label == names
+    told = ("text-classification", data, "--label-column", "opinion", "--model", early_exit_path)
+    results = [
+        report_of(temporal_benchmark(*told, "--static", static, "--json"))["results"]
+        for static in (bert_path, other)
+    ]
+    for found in results:
+        assert found.keys() == {"reader", "dense", "fixed_exit", "truncated", "static"}
+        static = found["static"]
+        assert static["accuracy"] == results[0]["static"]["accuracy"]
+        assert static["unread"] == 0 and static["share_read"] == 1.0
+        assert static["macs_share"] == static["macs"] / found["dense"]["macs"] > 0
+        assert found["dense"]["macs_share"] == 1.0
+    theirs = transformers.pipeline("text-classification", model=str(bert_path), device="cpu")
+    with data.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    right = [theirs(row["text"])[0]["label"] == row["opinion"].strip().lower() for row in rows]
+    assert results[0]["static"]["accuracy"] == sum(right) / len(right)
+
+
+def test_a_stock_image_model_is_a_static_baseline_of_videos(
+    frame_exit_path: Path, vit_path: Path, video_mae_path: Path, tmp_path: Path
+) -> None:
+    for k, name in LABELS.items():
+        (tmp_path / "clips" / name).mkdir(parents=True)
+        encode(tmp_path / "clips" / name / "a.mp4", k)
+    told = ("video-classification", tmp_path / "clips", "--model", frame_exit_path, "--json")
+    for static in (vit_path, video_mae_path):
+        found = report_of(temporal_benchmark(*told, "--static", static))["results"]
+        assert set(found) == {"reader", "dense", "fixed_exit", "truncated", "static"}
+        assert found["static"]["accuracy"] in {k / 3 for k in range(4)}
+        assert found["truncated"]["share_read"] == found["truncated"]["cut"] / 30
+        # 5 frames of 30 are the dense reading; each costs the backbone once.
+        assert found["truncated"]["macs_share"] <= 1.0
+
+
+def test_a_clip_reader_is_cut_like_any_reader_of_videos(
+    video_mae_path: Path, tmp_path: Path
+) -> None:
+    for k, name in LABELS.items():
+        (tmp_path / "clips" / name).mkdir(parents=True)
+        encode(tmp_path / "clips" / name / "a.mp4", k)
+    told = ("video-classification", tmp_path / "clips", "--model", video_mae_path)
+    found = report_of(temporal_benchmark(*told, "--budget", 0.3, "--json"))["results"]
+    assert found["reader"]["macs_share"] < found["dense"]["macs_share"] == 1.0
+    assert {"truncated", "fixed_exit"} <= found.keys()
+    assert found["truncated"]["cut"] >= 1
+
+
+def test_classes_of_another_model_are_found_by_name() -> None:
+    names = {0: "bad", 1: "fair", 2: "good"}
+    assert classes_among(names, names) == {0: 0, 1: 1, 2: 2}
+    assert classes_among(names, {0: "Good", 1: "BAD", 2: "fair"}) == {0: 2, 1: 0, 2: 1}
+    assert classes_among(names, {k: f"LABEL_{k}" for k in range(3)}) == {0: 0, 1: 1, 2: 2}
+    for others in ({0: "bad", 1: "fair"}, {0: "bad", 1: "fair", 2: "dire"}, {}):
+        assert classes_among(names, others) is None
+
+
+def test_a_static_model_of_other_classes_is_refused(bert_path: Path, reviews: Path) -> None:
+    result = temporal_benchmark("text-classification", reviews, "--static", bert_path)
+    assert result.exit_code == 2 and "must have the classes of the model" in result.output
