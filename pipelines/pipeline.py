@@ -60,6 +60,9 @@ def pipeline(
 
     Tasks and readers of other packages are known by their plugins (`temporal.pipelines.plugins`).
 
+    Returns:
+        A `TextClassificationPipeline`, a `VideoClassificationPipeline`, or the task's own class.
+
     Raises:
         ValueError: an argument is out of its range or the model does not fit the task.
         TypeError: there is no such option.

@@ -27,7 +27,12 @@ class ReadingError:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """One input's terminal result: predictions, or an error, or both (`partial`)."""
+    """One input's terminal result: predictions, or an error, or both (`partial`).
+
+    Example:
+        >>> for reading in pipe.read(["Slow, then wonderful.", ""]):
+        ...     print(reading.id, reading.status, reading.predictions, reading.error)
+    """
 
     id: str
     """The input's name: its path, its id column, or `kind-000042` by position."""

@@ -117,6 +117,13 @@ def run_alone(read: ReadFunction, item: Source | Sequence[Source]) -> Outcome | 
     """Read one source (or one cohort) in the calling thread's engine, with the same code.
 
     The way to debug a reader: the traceback leads through its own lines.
+
+    Args:
+        read: as for `Engine.run`.
+        item: a source, or a list or tuple of them.
+
+    Returns:
+        What became of the source, its exception in `error`; for a cohort, one for each source.
     """
     outcomes = list(Engine(max_in_flight=1, num_threads=1, deterministic=True).run(read, [item]))
     return outcomes[0] if isinstance(item, Source) else outcomes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +35,20 @@ def test_what_the_page_names_is_there_and_says_what_it_is(name: str) -> None:
     elif callable(thing):
         assert (thing.__doc__ or "").strip()
         assert thing.__name__ == name.rpartition(".")[2]
+
+
+FUNCTIONS = [name for name in NAMES if inspect.isfunction(found(name))]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_says_what_it_takes_and_gives(name: str) -> None:
+    function = found(name)
+    said = inspect.getdoc(function) or ""
+    arguments = said.partition("Args:")[2]
+    signature = inspect.signature(function)
+    assert not [word for word in signature.parameters if not re.search(rf"\b{word}\b", arguments)]
+    if signature.return_annotation not in (None, "None"):
+        assert "Returns:" in said or "Yields:" in said
 
 
 @pytest.mark.parametrize("package", ["pipelines", "data", "models", "training"])

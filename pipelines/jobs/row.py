@@ -28,6 +28,9 @@ def row_schema(task: str | TaskRecord = "", *, keep_text: bool = False) -> pa.Sc
         task: Its name or record, which says what a prediction holds; default: classes.
         keep_text: Add `text` (the text read) and `spans` (the characters of each unit, from
             `start` up to `end`).
+
+    Returns:
+        A schema of Arrow.
     """
     import pyarrow as pa
 

@@ -128,6 +128,9 @@ RECORDS: dict[str, TaskRecord] = {
 def register_task(record: TaskRecord) -> None:
     """Add a task of your own: pipelines, jobs and the command line know it from then on.
 
+    Args:
+        record: what is known of it; its functions are imported when they are needed.
+
     Raises:
         ValueError: another task has its name.
     """

@@ -77,6 +77,9 @@ class EfficientNetLite0(nn.Module):
 
     `forward` takes float pixels `[B, 3, H, W]` normalised as `(x - 127) / 128` and returns
     features `[B, 1280]`.
+
+    Args:
+        num_classes: outputs of `classifier`.
     """
 
     num_features = 1280

@@ -106,6 +106,9 @@ def open_auto_classes() -> None:
 def register(record: ReaderRecord) -> None:
     """Add a reader of your own: pipelines, scripts and Auto classes load it by its `model_type`.
 
+    Args:
+        record: where it is; its module is imported when it is asked for.
+
     Raises:
         ValueError: another reader, or a model of transformers, has that name.
     """

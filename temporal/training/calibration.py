@@ -133,6 +133,12 @@ def operating_points(
         count: operating points at most, at least 2.
         risk: one of `temporal.training.risk.RISKS`.
         confidence: of the bounds, in (0, 1).
+
+    Returns:
+        The points, the full reading first, each cheaper than the one before.
+
+    Raises:
+        ValueError: as `certify` raises it.
     """
     path = None
     if len(choose_rows):
@@ -154,7 +160,19 @@ def worth_having(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
 
 
 def split_rows(num_rows: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Row numbers of a random share, to choose on, and of the rest, to test on."""
+    """Row numbers of a random share, to choose on, and of the rest, to test on.
+
+    Args:
+        num_rows: rows, numbered from 0.
+        share: in [0, 1], of the rows to choose on.
+        seed: the same seed gives the same split.
+
+    Returns:
+        Both, int64, ascending.
+
+    Raises:
+        ValueError: the share is not in [0, 1].
+    """
     check_range("share", share, 0.0, 1.0)
     order = torch.randperm(num_rows, generator=torch.Generator().manual_seed(seed))
     cut = round(share * num_rows)
@@ -238,6 +256,13 @@ def certify(
         risk: one of `temporal.training.risk.RISKS`; for `"disagreement"` the full reading has no
             losses.
         confidence: of the bounds, in (0, 1).
+
+    Returns:
+        One point for each policy, in their order.
+
+    Raises:
+        ValueError: there is no such risk, the confidence is not in (0, 1), or the losses are not
+            of disagreement.
     """
     check_in("risk", risk, RISKS)
     if not 0 < confidence < 1:
@@ -270,6 +295,13 @@ def within_drop(points: Sequence[OperatingPoint], max_drop: float) -> OperatingP
 
     Of many points some look better than they are, and this picks among those:
     `temporal.models.operating_points.point_for_drop` does not.
+
+    Args:
+        points: the full reading, whose drop is 0, among them.
+        max_drop: of accuracy, 0 to 1.
+
+    Returns:
+        One of the points.
     """
     safe = [point for point in points if point.drop <= max_drop + 1e-12]
     return min(safe, key=lambda point: point.cost_share)

@@ -108,6 +108,9 @@ def fit_exits(reader: FrameExit, clips: PooledClips, args: TrainingArguments) ->
         reader: its `exit_decay` makes the optimum unique.
         clips: what the exits see.
         args: `per_device_train_batch_size=len(clips)` and `learning_rate=1` suit the optimizer.
+
+    Returns:
+        The reader, trained in place.
     """
     reader.backbone.requires_grad_(False)
     reader.set_statistics(clips.states)

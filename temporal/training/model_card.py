@@ -67,6 +67,9 @@ def render_card(config: PreTrainedConfig, facts: CardFacts) -> str:
         config: a calibrated reader's; its first operating point reads everything.
         facts: the rest.
 
+    Returns:
+        The text of `README.md`, with its metadata.
+
     Raises:
         ValueError: the reader is not calibrated.
     """

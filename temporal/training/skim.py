@@ -36,6 +36,9 @@ def fit_skim(
         labels_N: int64, probabilities `[N, K]`, or floats in regression.
         num_epochs, batch_size, learning_rate, weight_decay: as usual; these suited 22,500 reviews.
         seed: of the order.
+
+    Returns:
+        `skim`.
     """
     entries = [skim.entries(Packed.of([text]))[0] for text in texts]
     for parameter in skim.parameters():

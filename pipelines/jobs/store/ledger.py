@@ -213,6 +213,9 @@ def read_rows(
         columns: What is read; None: everything. `"trace.unit"` is a field of a struct; where its
             column is none (rows of older versions), or the rows are JSON lines, the whole column.
 
+    Yields:
+        Rows as dicts of plain values; `temporal.pipelines.row_schema` has their columns.
+
     Raises:
         DamagedPart: a committed part is damaged; the message names it.
         OSError: a part cannot be read, which says nothing about what is in it.
