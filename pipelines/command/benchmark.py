@@ -16,9 +16,8 @@ from ..held_out.labelled import classes_among, labelled_inputs
 from ..held_out.unseen import NotNew
 from ..jobs.targets import label_names
 from ..tasks.registry import labelled_task
-from .faults import UsageFault
+from .faults import BAD_INPUTS, UsageFault
 
-_BAD_INPUTS = 3
 _OF_THE_DATA = frozenset({"copy", "seen"})
 """Reasons for leaving out an input that is not at fault itself."""
 
@@ -119,7 +118,7 @@ def benchmark_command(request: BenchmarkRequest) -> int:
     else:
         print_all(benchmark_table(report))
     at_fault = [one for one in report["left_out"] if one["reason"] not in _OF_THE_DATA]
-    return _BAD_INPUTS if at_fault else 0
+    return BAD_INPUTS if at_fault else 0
 
 
 def _pipeline(

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import typer
 
-INTERNAL, USAGE, STOPPED = 1, 2, 75
+INTERNAL, USAGE, BAD_INPUTS, STOPPED = 1, 2, 3, 75
+"""Exit codes; see `cli`. `BAD_INPUTS`: an input is bad, whatever was to become of it."""
 
 
 class UsageFault(Exception):

@@ -29,16 +29,13 @@ from ..jobs.summary import Summary, summarize, summary_columns
 from ..reading import OnError, ReadingFailed
 from ..tasks.registry import record_of
 from .checks import check_inputs, check_overwrite, remove_run
-from .faults import StoppedFault, UsageFault
+from .faults import BAD_INPUTS, StoppedFault, UsageFault
 
 # A bar with an end is worth this much counting before the work begins, and no more.
 _LONGEST_COUNT_SECONDS = 1.0
 
 # Ranks that are started together may come to their work this long after each other.
 _START_SECONDS = 20.0
-
-_BAD_INPUTS = 3
-"""Exit code where an input is bad, whatever was to become of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +183,7 @@ def run_command(request: RunRequest) -> int:
             raise StoppedFault(str(error)) from error
         except ReadingFailed as error:
             typer.echo(f"error: {error}", err=True)
-            return _BAD_INPUTS
+            return BAD_INPUTS
         if summary.stopped:
             # The other ranks were told to stop as well; nobody waits for anybody.
             _show(summary, request, shows)
@@ -212,7 +209,7 @@ def run_command(request: RunRequest) -> int:
         with suppress(RankMissing):  # all is done by now
             # The table is out before any rank leaves with the code of errors.
             ranks.wait_for_all()
-    return _BAD_INPUTS if summary.skipped and not summary.unread else summary.exit_code
+    return BAD_INPUTS if summary.skipped and not summary.unread else summary.exit_code
 
 
 @contextmanager

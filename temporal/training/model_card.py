@@ -68,7 +68,7 @@ def render_card(config: PreTrainedConfig, facts: CardFacts) -> str:
         facts: the rest.
 
     Returns:
-        The text of `README.md`, with its metadata.
+        The text of `README.md`.
 
     Raises:
         ValueError: the reader is not calibrated.

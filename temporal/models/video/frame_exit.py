@@ -54,6 +54,11 @@ class FrameExit(FrameKnobs, PreTrainedModel):
 
     `FrameExit.from_classifier(image_classifier)` needs no training: it averages the classifier's
     probabilities over the frames read so far.
+
+    Args:
+        config: see `FrameExitConfig`.
+        classifier: what the backbone is taken from, used as it is; default: a new one.
+        processor: what came with the classifier's checkpoint, see `ProcessorPixels`.
     """
 
     config_class = FrameExitConfig
