@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -121,8 +122,9 @@ def _items(
 
 def class_of(label: Any, names: Mapping[int, str]) -> int | None:
     """The class that a label is the name (in any case) or the number of; None: of none."""
-    known = dict(names)
-    label = label.strip() if isinstance(label, str) else label
+    # Some systems take names of folders apart: an accent is a character of its own there.
+    known = {k: unicodedata.normalize("NFC", name) for k, name in names.items()}
+    label = unicodedata.normalize("NFC", label).strip() if isinstance(label, str) else label
     number = target_class(label, known)
     if number is not None:
         return number

@@ -41,7 +41,7 @@ def test_an_input_is_known_by_what_it_holds(tmp_path: Path) -> None:
 
 def test_labels_are_names_in_any_case_or_numbers() -> None:
     names = {"négatif": 0, "positif": 1}
-    labels = ["NÉGATIF", " positif ", "1", 0, 1.0, "négatif"]
-    assert class_numbers(labels, names) == [0, 1, 1, 0, 1, 0]
+    labels = ["NÉGATIF", " positif ", "1", 0, 1.0, "négatif", "ne\u0301gatif"]
+    assert class_numbers(labels, names) == [0, 1, 1, 0, 1, 0, 0]
     with pytest.raises(ValueError, match=r"labels \['2', 'neutre'\] must be among the reader's"):
         class_numbers(["neutre", 2, "positif"], names)
