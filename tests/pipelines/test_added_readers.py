@@ -118,6 +118,15 @@ def test_it_is_saved_loaded_run_and_calibrated(
     full = sum(reading.trace.cost.macs for reading in pipe_at_full(folder, report, inputs))
     assert sum(reading.trace.cost.macs for reading in cheaper.read(inputs)) < full
 
+    told = ("benchmark", task, calibrate[-1], "--model", folder, "--limit", 9, "--rounds", 1)
+    measured = json.loads(command(*told, "--device", "cpu", "--json"))["results"]
+    assert measured["dense"]["macs_share"] == 1.0 >= measured["reader"]["macs_share"]
+    # Of a video it is offered so many frames, glances at them and reads them all, up to four.
+    assert measured["truncated"]["cut"] >= 1 and measured["truncated"]["unread"] == 0
+    if kind == "video":
+        most = min(measured["truncated"]["cut"], 4)
+        assert measured["truncated"]["macs_share"] == pytest.approx(most / 4, rel=0.01)
+
 
 def pipe_at_full(folder: Path, report: dict[str, Any], inputs: list[str]) -> Iterator[Any]:
     pipe: Any = pipeline(model=str(folder), budget=1.0, device="cpu")
