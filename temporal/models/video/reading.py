@@ -91,6 +91,8 @@ class Groups:
             self._options["region"] = region
         self._left = deque(enumerate(map(list, groups)))
         self._any_read = False
+        # Those of a glance do not count: what it saw may still be read.
+        self._most = len(video.faults) + MAX_FAULTS
         frames = [frame for _, group in self._left for frame in group]
         # Whole frames of a large video would fill the memory.
         if size or region or whole_frames_fit(video.index, len(set(frames))):
@@ -104,7 +106,7 @@ class Groups:
         while self._left and not self._gives_up:
             number, wanted = self._left.popleft()
             ask = partial(self._video.read, **self._options)
-            frames, pixels = await _have(self._video, wanted, ask)
+            frames, pixels = await _have(self._video, wanted, ask, self._most)
             if pixels is not None:
                 self._any_read = True
                 is_last = self._gives_up or not self._left
@@ -117,7 +119,7 @@ class Groups:
 
     @property
     def _gives_up(self) -> bool:
-        return len(self._video.faults) >= MAX_FAULTS
+        return len(self._video.faults) >= self._most
 
 
 async def glance(
@@ -136,16 +138,21 @@ async def glance(
     Raises:
         Exception: the first fault, where no frame can be seen.
     """
-    seen, pixels = await _have(video, list(frames), partial(video.glance, size=size))
+    most = len(video.faults) + MAX_FAULTS
+    seen, pixels = await _have(video, list(frames), partial(video.glance, size=size), most)
     if pixels is None:
         raise video.faults[0]
     return seen, pixels
 
 
 async def _have(
-    video: Handle, wanted: list[int], ask: Callable[[list[int]], Awaitable[Tensor]]
+    video: Handle,
+    wanted: list[int],
+    ask: Callable[[list[int]], Awaitable[Tensor]],
+    most: int,
 ) -> tuple[list[int], Tensor | None]:
-    """Ask for frames together or, where that fails, one by one; None: none of them can be had."""
+    """Ask for frames together or, where that fails, one by one, up to `most` faults of the video;
+    None: none of them can be had."""
     try:
         return wanted, await ask(wanted)
     except Exception as fault:  # other frames may still tell enough
@@ -154,7 +161,7 @@ async def _have(
             return [], None
     found: dict[int, Tensor] = {}
     for frame in dict.fromkeys(wanted):
-        if len(video.faults) >= MAX_FAULTS:
+        if len(video.faults) >= most:
             break
         try:
             found[frame] = await ask([frame])
