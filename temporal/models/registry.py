@@ -47,8 +47,19 @@ class ReaderRecord:
 
     @property
     def config_class(self) -> Any:
-        """The configuration's class; imports the module."""
-        return getattr(importlib.import_module(self.path), self.config)
+        """The configuration's class; imports the module.
+
+        Raises:
+            ValueError: it has another `model_type` than the record.
+        """
+        config_class = getattr(importlib.import_module(self.path), self.config)
+        if config_class.model_type != self.model_type:
+            raise ValueError(
+                f"model_type ({self.model_type!r}) of the record must be that of {self.config}, "
+                f"{config_class.model_type!r}: without it a record has its module's name; give "
+                f"ReaderRecord(..., model_type={config_class.model_type!r})"
+            )
+        return config_class
 
 
 RECORDS: dict[str, ReaderRecord] = {

@@ -120,3 +120,9 @@ def test_a_name_that_is_taken_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"model_type .'{name}'. must be one that"):
         register(record)
     assert RECORDS.get(name) != record
+
+
+def test_a_record_of_another_model_type_is_told_apart() -> None:
+    record = ReaderRecord(".recurrent.skim_rnn", "SkimRNN", "Auto", model_type="skims")
+    with pytest.raises(ValueError, match="model_type='skim_rnn'"):
+        _ = record.config_class
