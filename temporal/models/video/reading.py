@@ -151,8 +151,10 @@ async def _have(
     ask: Callable[[list[int]], Awaitable[Tensor]],
     most: int,
 ) -> tuple[list[int], Tensor | None]:
-    """Ask for frames together or, where that fails, one by one, up to `most` faults of the video;
-    None: none of them can be had."""
+    """Ask for frames together or, where that fails, one by one; None: none of them can be had.
+
+    It stops where the video has `most` faults.
+    """
     try:
         return wanted, await ask(wanted)
     except Exception as fault:  # other frames may still tell enough

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from temporal.data import Video
 from temporal.engine import Engine, Outcome, run_alone
 from temporal.handle import Handle
 from temporal.models.video.reading import MAX_FAULTS, Group, Groups, glance
+from temporal.trace import Cost
 
 
 def groups_of(video: Any, groups: list[list[int]], *, stop: int = 99, **view: Any) -> Outcome:
@@ -145,3 +148,30 @@ def test_readers_side_by_side_do_not_mix_their_faults(frames, max_in_flight) -> 
     outcomes = list(Engine(max_in_flight).run(read, videos))
     assert [o.value for o in outcomes] == [[j for j in range(5) if j != k] for k in range(5)]
     assert [str(o.fault) for o in outcomes] == [f"frame {k} is broken" for k in range(5)]
+
+
+class _SeenInPart:
+    """A source of frames of which only frame 0 can be decoded."""
+
+    id, unit, in_memory, spent = "part", "frame", True, Cost()
+
+    def __len__(self) -> int:
+        return 6
+
+    def cost(self, units: Sequence[int]) -> Cost:
+        return Cost()
+
+    def read(self, units: Sequence[int], **options: Any) -> Tensor:
+        if any(units):
+            raise ValueError("broken")
+        return torch.zeros(len(units), 3, 2, 2, dtype=torch.uint8)
+
+    glance = read
+
+
+def test_what_a_glance_saw_is_read_however_much_it_did_not_see() -> None:
+    async def read(video: Handle) -> list[int]:
+        seen, _ = await glance(video, range(await video.open()))
+        return [group.frames[0] async for group in Groups(video, [[k] for k in seen], size=(2, 2))]
+
+    assert run_alone(read, _SeenInPart()).value == [0]
