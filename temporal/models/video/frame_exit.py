@@ -158,7 +158,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
             states: `[B, S, P]` that `pooled_states` made of features before.
             times: `[B, S]`, each frame's index as a share of its video's length, in [0, 1]; states
                 need none.
-            labels: int64 `[B]`.
+            labels: int64 `[B]`; or float `[B, K]`, see `answer_losses`.
             class_weights: `[K]`, for unbalanced classes.
 
         Raises:
@@ -190,7 +190,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         if labels is not None:
             loss_SB = torch.stack(
                 [
-                    F.cross_entropy(step_BK, labels, weight=class_weights, reduction="none")
+                    self.answer_losses(step_BK, labels, class_weights)
                     for step_BK in logits_BSK.unbind(1)
                 ]
             )
@@ -285,6 +285,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         return read_policies.snap(frames, keyframes, reach)
 
     plan = reading_order  # its name before
+    training_frames = reading_order
 
     async def read(self, video: Handle) -> Tensor:
         """Read frames of one video until an exit is certain. Returns its logits `[K]`."""

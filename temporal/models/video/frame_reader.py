@@ -1,17 +1,34 @@
-"""What readers of single frames share around what each chooses: pixels, weights, cost.
+"""What readers of single frames share around what each chooses: pixels, weights, training, cost.
 
 Such a reader has a `FrameConfig`, a `backbone` (`ImageBackbone`), and the stage `features`, of
-`_features` or another function.
+`_features` or another function. Its `forward` takes those of the following that it needs, and a
+training gives it what its signature names, of the S frames of each video in the order of
+`training_frames`:
+
+`pixel_values`  `[B, S, 3, H, W]`, 0 to 255, at `frame_size`; or
+`features`      `[B, S, D]`, what `training_features` made of them before
+`glances`       `[B, S, 3, h, w]`, 0 to 255, the same frames at `glance_size`
+`motion`        `[B, S]`, how much each frame seems to change (`Handle.motion`)
+`times`         `[B, S]`, index as a share of the video's length
+`labels`        int64 `[B]`, or float `[B, K]` of several labels
+`class_weights` `[K]`
+
+In eval mode it says what `read` says of the same frames; its loss holds all there is to learn.
+
+B videos, S frames, C, H, W, D feature width, K classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
+from ...policies.read import uniform
 from ..exit_reader import ExitReader
 
 
@@ -20,6 +37,8 @@ class FrameReader(ExitReader):
 
     main_input_name = "pixel_values"
     unit = "frame"
+    glance_size: tuple[int, int] | None = None
+    """(height, width) at which frames are glanced at for a policy; None: it does not glance."""
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -39,6 +58,71 @@ class FrameReader(ExitReader):
         """0-255 frames to the backbone's features `[B, D]`."""
         backbone: Any = self.backbone  # type: ignore[attr-defined]  # the model has it
         return backbone.features(self.normalised(frames_BCHW))
+
+    # Training ------------------------------------------------------------------------------------
+
+    def training_frames(self, num_frames: int, keyframes: Sequence[int]) -> list[int]:
+        """The frames of a video that `forward` wants, in its order.
+
+        Args:
+            num_frames: frames in the video, at least 1.
+            keyframes: frame indices that decode alone.
+        """
+        return uniform(num_frames, self.config.num_frames)  # type: ignore[attr-defined]
+
+    def training_features(self, frames_NCHW: Tensor) -> Tensor:
+        """What `forward` takes as `features` of single frames, `[N, D]`.
+
+        Kept for a training whose backbone is frozen: a frame is then seen once.
+
+        Args:
+            frames_NCHW: 0 to 255, any dtype, at `frame_size`.
+        """
+        return self._features(frames_NCHW)
+
+    def sequence_features(self, pixel_values: Tensor | None, features: Tensor | None) -> Tensor:
+        """Features `[B, S, D]` of the frames that a `forward` is given.
+
+        Args:
+            pixel_values: `[B, S, 3, H, W]`, 0 to 255; or
+            features: `[B, S, D]`, made before.
+
+        Raises:
+            ValueError: not exactly one of them is given.
+        """
+        if (pixel_values is None) == (features is None):
+            raise ValueError("give one of pixel_values and features")
+        if pixel_values is None:
+            assert features is not None
+            return features.to(self.dtype)  # type: ignore[attr-defined]  # the model has it
+        flat = self.training_features(pixel_values.flatten(0, 1))
+        return flat.unflatten(0, pixel_values.shape[:2])
+
+    def answer_losses(
+        self, logits_BK: Tensor, labels: Tensor, class_weights: Tensor | None = None
+    ) -> Tensor:
+        """How wrong an answer is, for each video, `[B]`.
+
+        Cross-entropy; of several labels at a time (`problem_type`), the mean of theirs; of a
+        regression, the squared error.
+
+        Args:
+            logits_BK: an exit's.
+            labels: int64 `[B]`, or float `[B, K]` of several labels or a regression.
+            class_weights: `[K]`; a class's share of the loss.
+        """
+        task = self.config.problem_type  # type: ignore[attr-defined]  # the model has it
+        if task == "multi_label_classification":
+            losses_BK = F.binary_cross_entropy_with_logits(
+                logits_BK, labels.to(logits_BK.dtype), weight=class_weights, reduction="none"
+            )
+            return losses_BK.mean(-1)
+        if task == "regression":
+            targets_BK = labels.to(logits_BK.dtype).view_as(logits_BK)
+            return (logits_BK - targets_BK).square().mean(-1)
+        return F.cross_entropy(logits_BK, labels, weight=class_weights, reduction="none")
+
+    # Weights and cost ----------------------------------------------------------------------------
 
     def _init_weights(self, module: nn.Module) -> None:
         inner = self.backbone.model  # type: ignore[attr-defined]  # the model has it
