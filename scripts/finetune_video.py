@@ -1,12 +1,22 @@
-"""Fine-tune FrameExit's exits on clips, with a frozen backbone, cross-validated by group.
+"""Fine-tune a reader of frames on clips: one process or torchrun.
 
     python scripts/finetune_video.py --data_dir CLIPS --output_dir out/tank
 
-The folder holds a manifest `groups.csv` with the columns path, label, group and perhaps camera.
-Every clip is answered by a reader that saw no clip of its group. Prints one JSON line with
-accuracy, balanced accuracy and frames read, with 95 % intervals, and the same with whole cameras
-held out. Saves the reader of each fold (for scripts/benchmarks/benchmark_video.py) and one trained
-on all clips. Options of transformers.TrainingArguments work, or are refused
+    python scripts/finetune_video.py --data_dir CLIPS --output_dir out/gate \
+        --reader_options '{"gate": true}' --backbone google/vit-base-patch16-224
+    torchrun --nproc_per_node 2 scripts/finetune_video.py ... --unfreeze last:2 [--use_cpu true]
+
+The data is a folder with a folder for each class (perhaps below train, validation and test), or a
+table of path, label and perhaps group, camera, split, start and end, or a folder with one
+(`groups.csv`). Where it names splits, they are trained on, picked and judged by; else every clip is
+answered by a reader that saw no clip of its group, and once more with whole cameras held out.
+
+With a frozen backbone every frame is seen once, and what was seen is kept (`--cache_dir`): further
+trainings decode nothing. FrameExit's exits are then fitted by L-BFGS; all else is learned by
+gradients, and a policy that does no better than uniform frames at its cost is reported so, with its
+learning curve. Prints one JSON line. Saves the reader of each fold (for
+scripts/benchmarks/benchmark_video.py) and `final`. After a kill, `--resume_from_checkpoint true`
+goes on. Options of transformers.TrainingArguments work, or are refused
 (temporal.pipelines.training.flags).
 """
 
@@ -14,67 +24,82 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 
+from accelerate import Accelerator
 from transformers import HfArgumentParser, TrainingArguments, set_seed
 from transformers.utils import logging
 
-from temporal.data.labelled.clips import hold_out_clips, read_clips
-from temporal.data.labelled.groups import grouped_folds, joined
+from temporal.data.labelled.clips import hold_out_clips
+from temporal.data.labelled.listed_clips import ClipColumns, list_clips
 from temporal.pipelines.training.flags import (
     IGNORED_FOR_CLIPS,
+    IGNORED_FOR_FRAMES,
     check_flags,
     check_processes,
     given_options,
 )
-from temporal.pipelines.training.frames import Protocol, VideoArguments, training_defaults
+from temporal.pipelines.training.frames import Protocol, VideoArguments
+from temporal.pipelines.training.texts import leave_together
+from temporal.pipelines.training.video_judge import said_of
+from temporal.pipelines.training.video_run import run_folds, run_splits, training_defaults
 
 
 def main() -> None:
-    """Cross-validate, hold cameras out, train on everything, save and print."""
+    """Train, judge, save and print."""
     kinds = (VideoArguments, TrainingArguments)
     parser = HfArgumentParser(kinds)
-    parser.set_defaults(**training_defaults())
+    saved = None
     if len(sys.argv) == 2 and sys.argv[1].endswith(".json"):
         saved = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-        args, training = parser.parse_dict({**training_defaults(), **saved})
-        given = set(saved)
-    else:
+    given = given_options(kinds, sys.argv[1:]) if saved is None else set(saved)
+    asked = vars(parser.parse_known_args()[0]) if saved is None else saved
+    own = {one.name for one in fields(VideoArguments)}
+    args = VideoArguments(**{name: value for name, value in asked.items() if name in own})
+    listed = list_clips(
+        args.data_dir,
+        manifest=args.manifest,
+        columns=ClipColumns(path=args.path_column, label=args.label_column),
+        several=args.several_labels,
+    )
+    convex = args.fits_convexly(several=listed.several)
+    defaults = training_defaults(convex=convex, frozen=args.unfreeze == "none")
+    if not convex:
+        best = "mean_average_precision" if listed.several else "accuracy"
+        defaults["metric_for_best_model"] = best
+    parser.set_defaults(**defaults)
+    if saved is None:
         args, training = parser.parse_args_into_dataclasses()
-        given = given_options(kinds, sys.argv[1:])
-    check_flags(training, given, IGNORED_FOR_CLIPS)
-    check_processes(training, alone=True)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    else:
+        args, training = parser.parse_dict({**defaults, **saved})
+    check_flags(training, given, IGNORED_FOR_CLIPS if convex else IGNORED_FOR_FRAMES)
+    check_processes(training, alone=convex)
+    if convex:
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
     set_seed(training.seed)
-    clips, names = read_clips(args.data_dir, args.manifest)
+    clips = listed.clips
     if args.calibration_share:
         clips, _ = hold_out_clips(clips, args.calibration_share, training.seed)
     clips = clips[:: max(1, len(clips) // args.max_clips)] if args.max_clips else clips
     output = Path(training.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    protocol = Protocol(args, training, clips, names)
-
-    labels, digests = [clip.label for clip in clips], [clip.digest for clip in clips]
-    groups = joined([clip.group for clip in clips], digests)
-    folds = grouped_folds(labels, groups, args.num_folds, training.seed)
-    readers, logits = protocol.cross_validate(folds)
-    config = readers[0].config
-    result = {"by_group": protocol.judge(config, logits)}
-    for k, reader in enumerate(readers):
-        reader.save_pretrained(output / f"fold{k}")
-    of_cameras = joined([clip.camera or "-" for clip in clips], digests)
-    cameras = sorted(set(of_cameras))
-    if len(cameras) >= 2:
-        held = [[k for k, own in enumerate(of_cameras) if own == name] for name in cameras]
-        result["cameras_held_out"] = protocol.judge(config, protocol.cross_validate(held)[1])
-    final = protocol.train(range(len(clips)))
-    protocol.store_points(final, logits)
-    final.save_pretrained(output / "final")
-    paths = [[clips[row].path for row in fold] for fold in folds]
-    (output / "folds.json").write_text(json.dumps(paths, indent=1))
-    (output / "all_results.json").write_text(json.dumps(result, indent=2))
-    print(json.dumps({"output_dir": str(output), **result}))
+    protocol = Protocol(args, training, clips, listed.names, several=listed.several)
+    for path, why in protocol.left_out.items():
+        print(f"left out {path}: {why}", file=sys.stderr)
+    in_splits = any(clip.split not in ("", "train") for clip in protocol.clips)
+    result = (run_splits if in_splits or args.eval_split else run_folds)(protocol, output)
+    if protocol.left_out:
+        result["left_out"] = protocol.left_out
+    if training.process_index == 0:
+        (output / "all_results.json").write_text(json.dumps(result, indent=2))
+        for part in result.values():
+            if "policy" in part:
+                print(said_of(part["policy"], args.model), file=sys.stderr)
+        print(json.dumps({"output_dir": str(output), **result}))
+    if training.world_size > 1:
+        leave_together(Accelerator(cpu=training.use_cpu))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,14 @@ class Clip:
     """Clips of one group (a session, say) resemble each other and stay on one side of a split."""
     camera: str
     """A coarser group, for holding whole cameras out; empty without that column."""
+    labels: tuple[int, ...] = ()
+    """All its classes where it may have several; `label` is then the first, or -1."""
+    split: str = ""
+    """`"train"`, `"validation"` or `"test"`, where the data says so."""
+    start_seconds: float | None = None
+    """Where in the file it begins, from the first frame; None: there."""
+    end_seconds: float | None = None
+    """Where it ends (that frame is not in it); None: at the file's end."""
 
     @property
     def digest(self) -> int:

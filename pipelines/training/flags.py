@@ -67,7 +67,15 @@ IGNORED_FOR_CLIPS = {
     ),
     "push_to_hub": "upload the folder of the reader that is wanted",
 }
-"""The same of finetune_video.py."""
+"""The same of finetune_video.py, where exits are fitted convexly."""
+IGNORED_FOR_FRAMES = {
+    **{name: IGNORED_FOR_CLIPS[name] for name in ("do_predict", "push_to_hub")},
+    **{name: IGNORED_FOR_TEXTS[name] for name in ("batch_eval_metrics", "include_for_metrics")},
+    "label_smoothing_factor": _OWN_LOSSES,
+    "load_best_model_at_end": "the best is kept where clips are held out to pick it by: give "
+    "--selection_share, or data with a split validation",
+}
+"""The same, where readers of frames learn by gradients."""
 
 
 def given_options(dataclasses: Sequence[Any], argv: Sequence[str]) -> set[str]:

@@ -1,144 +1,231 @@
-"""The training of FrameExit's exits on clips: features once, cross-validation over them."""
+"""Readers of frames trained and judged on clips: by named splits, or cross-validated by group.
+
+N clips, S frames, P pooled width, E exits, K classes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import set_seed
 
-from ...backbones.efficientnet_lite import load_imagenet_weights
-from ...data import Video
-from ...data.labelled.clips import Clip
-from ...engine import Engine
-from ...models import EfficientNetLite0, FrameExit, FrameExitConfig
-from ...models.rows_seen import RowsSeen, Shown
-from ...training.accuracy import balanced_accuracy, interval
-from ...training.calibration import frontier, measure
-from ...training.exit_policies import (
-    ExitAnswers,
-    certainties,
-    exits_taken,
-    shared_thresholds,
-)
-from ...training.exits import PooledClips, fit_exits
+from ...data.labelled.clips import Clip, hold_out_clips
+from ...models import READERS
+from ...models.rows_seen import RowsSeen, Shown, start_of
+from ...training.exits import PooledClips, balanced_weights, fit_exits
 from ..held_out.unseen import rows_of
+from .video_arguments import VideoArguments as VideoArguments
+from .video_backbones import LITE0, freeze, load_backbone
+from .video_data import Augmentation, KeptClips, PixelClips, targets
+from .video_features import FeatureFiles, unreadable
+from .video_fit import Asked, ask, fit, trained_before
 
-
-@dataclass
-class VideoArguments:
-    """Clips, reader and protocol."""
-
-    data_dir: str = field(metadata={"help": "Folder with the clips and the manifest."})
-    manifest: str = field(default="groups.csv", metadata={"help": "Manifest in the folder."})
-    num_frames: int = field(default=3, metadata={"help": "Frames that are read if none halts."})
-    order: str = field(default="end_first", metadata={"help": "Order of reading."})
-    snap_share: float = field(
-        default=0.05, metadata={"help": "Snap to keyframes within this share of the video."}
-    )
-    min_frames: int = field(default=2, metadata={"help": "Frames before the first exit answers."})
-    exit_decay: float = field(default=0.18, metadata={"help": "Weight of the squared weights."})
-    feature_power: float = field(default=0.5, metadata={"help": "Power of the features."})
-    views: int = field(
-        default=3, metadata={"help": "Times that each training clip is read, a little shifted."}
-    )
-    view_shift: float = field(default=0.03, metadata={"help": "Shift, as a share of the clip."})
-    num_folds: int = field(default=5, metadata={"help": "Folds; groups stay whole."})
-    threshold: float = field(
-        default=0.8,
-        metadata={"help": "Confidence to halt at; temporal calibrate can choose another."},
-    )
-    calibration_share: float = field(
-        default=0.0,
-        metadata={
-            "help": "Keep the clips of this share of the groups out of all trainings, for "
-            "temporal calibrate --task video, which finds the same clips by the same share."
-        },
-    )
-    max_clips: int | None = field(default=None, metadata={"help": "Use so many, for a quick try."})
-
-
-@dataclass(frozen=True)
-class Features:
-    """What the backbone saw of every clip: one view for answers, several for training."""
-
-    views: list[Tensor]
-    """`[N, S, D]` each; the first is what the reader itself reads."""
-    times: list[Tensor]
-    """`[N, S]` each."""
-
-
-def extract(reader: FrameExit, clips: Sequence[Clip], shifts: Sequence[float]) -> Features:
-    """Read every clip's planned frames, shifted by shares of its length, through the backbone."""
-    config = reader.config
-    size = (config.image_size, config.image_size)
-
-    async def read(video: Any) -> tuple[Tensor, Tensor]:
-        count = await video.open()
-        plan = reader.reading_order(count, video.index.keyframes)
-        frames = [
-            [min(max(frame + round(shift * count), 0), count - 1) for frame in plan]
-            for shift in shifts
-        ]
-        pixels = await video.read([frame for view in frames for frame in view], size=size)
-        features = await reader.features(pixels)
-        shape = (len(shifts), len(plan))
-        return features.unflatten(0, shape), torch.tensor(frames) / count
-
-    engine = Engine(8, max_batch_size=32, deterministic=True, count_macs=False)
-    views, times = [], []
-    videos: Iterator[Any] = (Video(clip.path) for clip in clips)
-    for outcome in engine.run(read, videos):
-        if outcome.error is not None:
-            raise outcome.error
-        views.append(outcome.value[0])
-        times.append(outcome.value[1])
-    return Features(
-        views=list(torch.stack(views, 1).clone().unbind(0)),
-        times=list(torch.stack(times, 1).unbind(0)),
-    )
-
-
-def new_reader(
-    args: VideoArguments, names: Sequence[str], backbone: EfficientNetLite0
-) -> FrameExit:
-    """A reader with untrained exits on the backbone."""
-    min_frames = min(args.min_frames, args.num_frames)
-    never = 1e9  # no confidence reaches it
-    return FrameExit.from_backbone(
-        backbone,
-        num_frames=args.num_frames,
-        order=args.order,
-        snap_share=args.snap_share,
-        min_frames=min_frames,
-        thresholds=[never] * (min_frames - 1) + [args.threshold] * (args.num_frames - min_frames),
-        pooling="change",
-        exit_decay=args.exit_decay,
-        feature_power=args.feature_power,
-        id2label=dict(enumerate(names)),
-        label2id={name: k for k, name in enumerate(names)},
-    ).eval()
+_NEVER = 1e9  # no confidence reaches it
 
 
 class Protocol:
-    """Cross-validation over one set of features."""
+    """Trainings of one reader on parts of one list of clips.
+
+    Args:
+        args: which reader, and how.
+        training: `TrainingArguments`.
+        clips: those that cannot be read are left out (`left_out`).
+        names: of the classes.
+        several: clips may have several labels.
+    """
 
     def __init__(
-        self, args: VideoArguments, training: Any, clips: Sequence[Clip], names: Sequence[str]
+        self,
+        args: VideoArguments,
+        training: Any,
+        clips: Sequence[Clip],
+        names: Sequence[str],
+        *,
+        several: bool = False,
     ) -> None:
-        self.args, self.training, self.names, self.clips = args, training, names, clips
-        self.labels = torch.tensor([clip.label for clip in clips])
-        self.backbone = load_imagenet_weights(EfficientNetLite0()).eval()
+        self.args, self.training, self.names, self.several = args, training, names, several
+        self.convex = args.fits_convexly(several=several)
+        self.backbone, self.sizes = load_backbone(args.backbone)
         shifts = [args.view_shift * k for k in (0, 1, -1, 2, -2)[: args.views]]
-        reader = new_reader(args, names, self.backbone)
-        features = extract(reader, clips, shifts)
-        pairs = zip(features.views, features.times, strict=True)
-        self.views = [reader.pooled_states(view, times) for view, times in pairs]
-        """Pooled states `[N, S, P]` of each view; the first is what the reader itself reads."""
+        self.frozen = args.unfreeze == "none"
+        self.curves: dict[str, list[dict[str, float]]] = {}
+        """What each training by gradients said of itself as it went on."""
+        if self.frozen:
+            place = args.cache_dir or str(Path(training.output_dir, "features"))
+            with training.main_process_first(desc="features of all clips"):
+                self.files = FeatureFiles(place, self.new_reader(), shifts)
+                faults = self.files.extract(clips)
+        else:
+            faults = unreadable(self.new_reader(), clips)
+        self.left_out = {clips[k].path: str(fault) for k, fault in faults.items()}
+        """Why clips could not be read."""
+        self.clips = [clip for k, clip in enumerate(clips) if k not in faults]
+        if not self.clips:
+            raise ValueError(f"no clip can be read: {next(iter(self.left_out.items()))}")
+        self.labels = targets(self.clips, len(names), several=several)
+        if self.convex:
+            self.views = [self._pooled(number) for number in range(len(shifts))]
+            """Pooled states `[N, S, P]` of each view; the first is what the reader itself reads."""
 
-    def train(self, rows: Sequence[int]) -> FrameExit:
+    def new_reader(self) -> Any:
+        """An untrained reader on the backbone, of which is frozen what is not trained."""
+        args = self.args
+        options = {**self.sizes, **args.own_options()}
+        reader_class: Any = READERS[args.model]
+        if args.threshold is not None:
+            frames = options.get("num_frames", args.num_frames) or 1
+            first = min(options.get("min_frames", args.min_frames) or 1, frames)
+            options |= {"num_frames": frames, "min_frames": first}
+            levels = [_NEVER] * (first - 1) + [args.threshold] * (frames - first)
+            options.setdefault("thresholds", levels)
+            options.setdefault("pooling", "change")
+        if self.several:
+            options["problem_type"] = "multi_label_classification"
+        set_seed(self.training.seed)
+        reader = reader_class.from_backbone(
+            self.backbone,
+            id2label=dict(enumerate(self.names)),
+            label2id={name: k for k, name in enumerate(self.names)},
+            **options,
+        ).eval()
+        freeze(reader, args.unfreeze)
+        return reader
+
+    def train(
+        self, rows: Sequence[int], *, folder: Path | None = None, judged: Sequence[int] = ()
+    ) -> Any:
+        """A reader that learned from these rows.
+
+        Args:
+            rows: numbers of clips.
+            folder: where it is saved, and the checkpoints of a training by gradients are.
+            judged: rows that a training by gradients is asked about as it goes on; of its own
+                `rows`, if it selects a checkpoint by some that it holds out, those.
+        """
+        if self.convex:
+            return self.save(self._train_convexly(rows), folder)
+        assert folder is not None
+        saved = trained_before(folder, self.training, self.args.model)
+        if saved is not None:
+            return saved
+        rows, selected = self.without_selection(rows)
+        reader = self.new_reader()
+        reader.rows_seen = self.shown(rows, selected)
+        evaluated = selected or list(judged)
+        varied = Augmentation(
+            min_area=self.args.crop_area,
+            flip=self.args.flip,
+            colour=self.args.colour,
+            jitter=self.args.view_shift,
+        )
+        reader, logs = fit(
+            reader,
+            self.dataset(reader, rows, varied),
+            self.dataset(reader, evaluated) if evaluated else None,
+            self.training,
+            folder,
+            class_weights=self.weights(rows),
+            selects=bool(selected),
+        )
+        self.curves[str(folder)] = logs
+        return self.save(reader, folder)
+
+    def save(self, reader: Any, folder: Path | None) -> Any:
+        """Save a reader, by one process; None: nowhere."""
+        if folder is not None and self.training.process_index == 0:
+            reader.save_pretrained(folder)
+        return reader
+
+    def without_selection(self, rows: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Rows to learn from, and those that the best checkpoint is picked by."""
+        chosen = [row for row in rows if self.clips[row].split == "validation"]
+        if chosen:
+            return [row for row in rows if self.clips[row].split != "validation"], chosen
+        if not self.args.selection_share:
+            return list(rows), []
+        by_clip = {id(self.clips[row]): row for row in rows}
+        parts = hold_out_clips(
+            [self.clips[row] for row in rows], self.args.selection_share, self.training.seed
+        )
+        kept, held = ([by_clip[id(clip)] for clip in part] for part in parts)
+        if not held:
+            raise ValueError(
+                f"--selection_share ({self.args.selection_share}) of the groups is none: give more"
+            )
+        return kept, held
+
+    def dataset(
+        self, reader: Any, rows: Sequence[int], varied: Augmentation | None = None
+    ) -> KeptClips | PixelClips:
+        """Clips as the reader's `forward` takes them; `varied` for training."""
+        clips, labels = [self.clips[row] for row in rows], self.labels[torch.tensor(list(rows))]
+        if self.frozen:
+            return KeptClips(self.files, clips, labels, draws=varied is not None)
+        return PixelClips(reader, clips, labels, varied)
+
+    def weights(self, rows: Sequence[int]) -> Tensor | None:
+        """Class weights `[K]` of a training on these rows."""
+        if self.several or not self.args.class_weights:
+            return None
+        return balanced_weights(self.labels[torch.tensor(list(rows))], len(self.names))
+
+    def shown(self, rows: Sequence[int], selected: Sequence[int] = ()) -> RowsSeen:
+        """What a training on these rows shows a reader, to be saved with it."""
+        split: dict[str, Any] = {"file": self._source, "seed": self.training.seed}
+        for name in ("calibration_share", "selection_share"):
+            if getattr(self.args, name):
+                split[name] = getattr(self.args, name)
+        record = RowsSeen(shown={"training": self._shown(rows, split)})
+        if selected:
+            record = record.with_use("selection", self._shown(selected, split))
+        if self.args.backbone == LITE0 or self.args.backbone.endswith(".json"):
+            return record
+        return start_of(self.args.backbone, self.args.backbone) | record
+
+    @torch.inference_mode()
+    def ask(self, reader: Any, rows: Sequence[int]) -> Asked:
+        """What a reader says of these rows."""
+        if not self.convex:
+            return ask(reader, self.dataset(reader, rows), self.training)
+        output = reader(states=self.views[0][torch.tensor(list(rows))])
+        logits, frames = reader.settled(output)
+        return Asked(logits_NK=logits, exits_NEK=output.exit_logits, frames_N=frames)
+
+    def cross_validate(
+        self, folds: Sequence[Sequence[int]], folder: Path | None = None
+    ) -> tuple[list[Any], Asked]:
+        """For each fold a reader that saw nothing of it.
+
+        Args:
+            folds: rows of each; together all rows.
+            folder: for `fold0`, `fold1` ..., see `train`.
+
+        Returns:
+            The readers, and what they say of the clips of their folds, in the order of all clips.
+        """
+        readers: list[Any] = []
+        said: list[Asked] = []
+        rows: list[int] = []
+        for k, held in enumerate(folds):
+            others = [row for fold in folds if fold is not held for row in fold]
+            place = None if folder is None else folder / f"fold{k}"
+            reader = self.train(others, folder=place, judged=held)
+            said.append(self.ask(reader, held))
+            rows += held
+            readers.append(reader)
+        order = torch.tensor(rows).argsort()
+        return readers, Asked(
+            logits_NK=torch.cat([part.logits_NK for part in said])[order],
+            exits_NEK=torch.cat([part.exits_NEK for part in said])[order],
+            frames_N=torch.cat([part.frames_N for part in said])[order],
+        )
+
+    def _train_convexly(self, rows: Sequence[int]) -> Any:
         """A reader whose exits saw these rows, all views of them."""
         picked = torch.tensor(list(rows))
         clips = PooledClips(
@@ -146,87 +233,38 @@ class Protocol:
             self.labels[picked].repeat(len(self.views)),
         )
         args = replace(self.training, per_device_train_batch_size=len(clips))
-        reader = new_reader(self.args, self.names, self.backbone)
+        reader = self.new_reader()
         reader.rows_seen = self.shown(rows)
         return fit_exits(reader, clips, args)
 
-    def shown(self, rows: Sequence[int]) -> RowsSeen:
-        """What a training on these rows shows a reader, to be saved with it."""
-        shown = rows_of([self.clips[row] for row in rows], self.args.data_dir)
-        split: dict[str, Any] = {"file": self.args.manifest, "seed": self.training.seed}
-        if self.args.calibration_share:
-            split["calibration_share"] = self.args.calibration_share
-        groups = frozenset(group for group in shown.groups or () if group is not None)
-        learned = Shown(rows=frozenset(shown.rows), groups=groups, splits=(split,))
-        return RowsSeen(shown={"training": learned})
-
     @torch.inference_mode()
-    def answers(self, reader: FrameExit, rows: Sequence[int]) -> Tensor:
-        """All exits' logits `[len(rows), S, K]`."""
-        return reader(states=self.views[0][torch.tensor(list(rows))]).exit_logits
-
-    def cross_validate(self, folds: Sequence[Sequence[int]]) -> tuple[list[FrameExit], Tensor]:
-        """For each fold a reader that saw nothing of it.
-
-        Returns:
-            The readers, and their exits' logits `[N, S, K]` on the clips of their folds.
-        """
-        readers = []
-        logits = torch.zeros(len(self.labels), self.args.num_frames, len(self.names))
-        for held in folds:
-            reader = self.train([row for fold in folds if fold is not held for row in fold])
-            logits[held] = self.answers(reader, held)
-            readers.append(reader)
-        return readers, logits
-
-    def store_points(self, reader: FrameExit, logits: Tensor) -> None:
-        """Store operating points for `budget=`, from answers to clips that were held out.
-
-        Balanced accuracy, without bounds: these clips were answered by the readers of the folds.
-        """
-        args = self.args
-        if args.num_frames == args.min_frames:
-            return
-        answers = ExitAnswers(
-            certainties=certainties(reader.config, logits),
-            losses_NE=logits.argmax(-1) != self.labels[:, None],
-            costs_NE=torch.arange(1.0, args.num_frames + 1).expand(len(logits), -1),
-            cost_unit="frames",
+    def _pooled(self, number: int) -> Tensor:
+        """Pooled states `[N, S, P]` of one view of all clips."""
+        kept = KeptClips(self.files, self.clips, self.labels, draws=False)
+        views = [kept.view(k, number) for k in range(len(self.clips))]
+        longest = max(len(view["times"]) for view in views)
+        features, times = (
+            torch.stack([_repeated(view[name], longest) for view in views])
+            for name in ("features", "times")
         )
-        thresholds = shared_thresholds(
-            reader.config.criterion, *logits.shape[1:], min_exit=args.min_frames - 1
-        )
-        grid = answers.grid(reader.config.criterion, thresholds)
-        counts = torch.bincount(self.labels).double()
-        shares = 1 / (counts[self.labels] * (counts > 0).sum())
-        points = measure(grid.take(frontier(grid, 12)), shares)
-        reader.config.operating_points = [point.to_dict() for point in points]
+        states: Tensor = self.files.reader.pooled_states(features, times)
+        return states
 
-    def judge(self, config: FrameExitConfig, logits: Tensor) -> dict[str, Any]:
-        """Accuracy and frames read, of every clip by the reader of its fold."""
-        taken = exits_taken(certainties(config, logits), config.thresholds or [])
-        chosen = logits[torch.arange(len(logits)), taken].argmax(-1)
-        accuracy = (chosen == self.labels).double().mean().item()
-        return {
-            "clips": len(chosen),
-            "accuracy": accuracy,
-            "accuracy_interval": interval(accuracy, len(chosen)),
-            "balanced_accuracy": balanced_accuracy(chosen.tolist(), self.labels.tolist()),
-            "mean_frames_read": (taken + 1).double().mean().item(),
-        }
+    def _shown(self, rows: Sequence[int], split: dict[str, Any]) -> Shown:
+        shown = rows_of([self.clips[row] for row in rows], self.args.data_dir)
+        groups = frozenset(group for group in shown.groups or () if group is not None)
+        return Shown(rows=frozenset(shown.rows), groups=groups, splits=(split,))
+
+    @property
+    def _source(self) -> str:
+        """What the clips are listed in, as calibrate takes it."""
+        place = Path(self.args.data_dir)
+        if place.is_file():
+            return place.name
+        own = self.args.manifest or "groups.csv"
+        return own if (place / own).is_file() else place.name
 
 
-def training_defaults() -> dict[str, Any]:
-    """One batch of everything and a few steps of L-BFGS: the fit is convex."""
-    return {
-        "learning_rate": 1.0,
-        "max_steps": 4,
-        "lr_scheduler_type": "constant",
-        "save_strategy": "no",
-        "logging_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "weight_decay": 0.0,
-        "dataloader_pin_memory": False,
-        "max_grad_norm": 0.0,
-    }
+def _repeated(values: Tensor, count: int) -> Tensor:
+    """The last value again and again, where there are too few."""
+    return torch.cat([values, values[-1:].expand(count - len(values), *values.shape[1:])])

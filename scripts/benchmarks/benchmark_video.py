@@ -29,7 +29,8 @@ from transformers import HfArgumentParser, TrainingArguments
 from transformers.utils import logging
 
 from temporal.data import Video
-from temporal.data.labelled.clips import Clip, hold_out_clips, read_clips
+from temporal.data.labelled.clips import Clip, hold_out_clips
+from temporal.data.labelled.listed_clips import list_clips
 from temporal.models import FrameExit
 from temporal.pipelines import pipeline
 from temporal.pipelines.command.faults import ended_by
@@ -40,7 +41,8 @@ from temporal.pipelines.training.flags import (
     check_processes,
     given_options,
 )
-from temporal.pipelines.training.frames import Protocol, VideoArguments, training_defaults
+from temporal.pipelines.training.frames import Protocol, VideoArguments
+from temporal.pipelines.training.video_run import training_defaults
 from temporal.policies.read import uniform
 from temporal.training.accuracy import balanced_accuracy, interval
 
@@ -208,7 +210,8 @@ def main() -> None:
     check_processes(training, alone=True)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    clips, names = read_clips(video_args.data_dir, video_args.manifest)
+    listed = list_clips(video_args.data_dir, manifest=video_args.manifest)
+    clips, names = listed.clips, listed.names
     if video_args.calibration_share:
         clips, _ = hold_out_clips(clips, video_args.calibration_share, training.seed)
     rows = {clip.path: k for k, clip in enumerate(clips)}

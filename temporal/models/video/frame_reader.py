@@ -23,13 +23,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
+from ...backbones.image import describe
 from ...policies.read import uniform
-from ..exit_reader import ExitReader
+from ..every_exit import certainties, exits_taken
+from ..exit_reader import ExitReader, ExitsOutput
 
 
 class FrameReader(ExitReader):
@@ -39,6 +42,32 @@ class FrameReader(ExitReader):
     unit = "frame"
     glance_size: tuple[int, int] | None = None
     """(height, width) at which frames are glanced at for a policy; None: it does not glance."""
+    feature_fields: tuple[str, ...] = ("image_size", "pixel_mean", "pixel_std")
+    """Fields of the configuration, the backbone's aside, that `training_features` depends on."""
+
+    @classmethod
+    def exits_fit_convexly(cls, config: Any) -> bool:
+        """Whether all that such a reader learns on features is a convex problem.
+
+        A few steps of L-BFGS solve it (`temporal.training.exits`).
+
+        Args:
+            config: of the reader.
+        """
+        return False
+
+    @classmethod
+    def from_backbone(cls, backbone: nn.Module, **config: Any) -> Any:
+        """Put an untrained reader on an image backbone whose weights are kept.
+
+        Args:
+            backbone: an image model of transformers without its classes, or an `EfficientNetLite0`.
+            **config: fields of the configuration, `num_labels` among them.
+        """
+        reader: Any = cls
+        model = reader(reader.config_class(backbone=describe(backbone), **config))
+        model.backbone.model.load_state_dict(backbone.state_dict(), strict=False)
+        return model
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -79,6 +108,14 @@ class FrameReader(ExitReader):
             frames_NCHW: 0 to 255, any dtype, at `frame_size`.
         """
         return self._features(frames_NCHW)
+
+    def prepare_training(self, features_NSD: Tensor, times_NS: Tensor) -> None:
+        """Set what is not learned by gradients, once before a training. Default: nothing.
+
+        Args:
+            features_NSD: of clips that are trained on, as many as suffice for statistics.
+            times_NS: when their frames are, as shares of the clips.
+        """
 
     def sequence_features(self, pixel_values: Tensor | None, features: Tensor | None) -> Tensor:
         """Features `[B, S, D]` of the frames that a `forward` is given.
@@ -121,6 +158,35 @@ class FrameReader(ExitReader):
             targets_BK = labels.to(logits_BK.dtype).view_as(logits_BK)
             return (logits_BK - targets_BK).square().mean(-1)
         return F.cross_entropy(logits_BK, labels, weight=class_weights, reduction="none")
+
+    def settled(self, output: ExitsOutput) -> tuple[Tensor, Tensor]:
+        """What `read` would say after a `forward` in eval mode, and the frames that it would read.
+
+        Args:
+            output: what `forward` gave. One with `units_read` has its decisions made; of others the
+                first exit that is certain enough answers.
+
+        Returns:
+            Logits `[B, K]` and frames, float `[B]`.
+        """
+        exits, logits = output.exit_logits, output.logits
+        assert logits is not None
+        units = getattr(output, "units_read", None)
+        if units is not None or exits is None:
+            return logits, logits.new_ones(len(logits)) if units is None else units.float()
+        taken_B = self._exits_taken(output)
+        rows_B = torch.arange(len(exits), device=exits.device)
+        return exits[rows_B, taken_B], (taken_B + 1).float()
+
+    def _exits_taken(self, output: ExitsOutput) -> Tensor:
+        """The exit that answers each video, `[B]`."""
+        config: Any = self.config  # type: ignore[attr-defined]  # the model has it
+        exits = output.exit_logits
+        assert exits is not None
+        if not config.thresholds or len(config.thresholds) != exits.shape[1] - 1:
+            return torch.full((len(exits),), exits.shape[1] - 1, device=exits.device)
+        said = exits.float().cpu()
+        return exits_taken(certainties(config, said), config.thresholds).to(exits.device)
 
     # Weights and cost ----------------------------------------------------------------------------
 

@@ -1,0 +1,270 @@
+"""What a frozen backbone sees of clips, computed once and kept in files: trainings start from it.
+
+A file for each clip, named by the digest of its content, in a folder named by what the features
+depend on: another reader on the same backbone finds them there, and a second training decodes
+nothing. Only the frames that a reader names (`training_frames`) are decoded, each once.
+
+S frames, n frames kept of a clip, D feature width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ...data import Video
+from ...data.labelled.clips import Clip
+from ...engine import Engine
+from ...models.video.frame_reader import FrameReader
+from ...stage import Stage
+
+_ROWS = 64  # frames that one clip holds decoded at a time
+_OF_NO_FEATURE = (
+    *("_name_or_path", "architectures", "dtype", "id2label", "label2id", "num_labels"),
+    *("operating_points", "problem_type", "transformers_version"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipFeatures:
+    """What is kept of a clip."""
+
+    num_frames: int
+    keyframes: list[int]
+    frames: Tensor
+    """int64 `[n]`, increasing; indices in the clip."""
+    features: Tensor
+    """`[n, D]`."""
+    glances: Tensor | None = None
+    """uint8 `[n, 3, h, w]`, where the reader glances."""
+    motion: Tensor | None = None
+    """float32 `[n]`."""
+
+    def take(self, frames: Sequence[int]) -> dict[str, Tensor]:
+        """What `forward` takes of some frames, without a batch's dimension."""
+        at = torch.searchsorted(self.frames, torch.tensor(list(frames)))
+        taken = {"features": self.features[at]}
+        if self.glances is not None:
+            taken["glances"] = self.glances[at]
+        if self.motion is not None:
+            taken["motion"] = self.motion[at]
+        taken["times"] = torch.tensor(list(frames)) / self.num_frames
+        return taken
+
+
+class FeatureFiles:
+    """The folder of what a reader's backbone sees of clips.
+
+    Args:
+        folder: where the folders of all readers are.
+        reader: whose backbone, sizes and fields name the folder.
+        shifts: views of each clip: its frames are shifted by these shares of the clip's length.
+    """
+
+    def __init__(self, folder: str | Path, reader: Any, shifts: Sequence[float] = (0.0,)) -> None:
+        self.reader, self.shifts = reader, list(shifts)
+        self.folder = Path(folder, _name_of(reader))
+        self.frames_decoded = 0
+        """What all calls of `extract` had to decode."""
+
+    def views(self, count: int, keyframes: Sequence[int]) -> list[list[int]]:
+        """The frames of each view of a clip of so many frames."""
+        plan = self.reader.training_frames(count, keyframes)
+        return [
+            [min(max(frame + round(shift * count), 0), count - 1) for frame in plan]
+            for shift in self.shifts
+        ]
+
+    def load(self, clip: Clip) -> ClipFeatures | None:
+        """What is kept of a clip; None: nothing that can be read."""
+        file = self._file(clip)
+        if not file.is_file():
+            return None
+        try:
+            with safe_open(file, framework="pt") as opened:
+                told = json.loads(opened.metadata()["clip"])
+                names = opened.keys()
+                tensors = {name: opened.get_tensor(name) for name in names}
+        except Exception:  # half written by a process that was killed, or damaged: made anew
+            return None
+        return ClipFeatures(**told, **tensors)
+
+    def __getitem__(self, clip: Clip) -> ClipFeatures:
+        found = self.load(clip)
+        if found is None:
+            raise KeyError(f"{clip.path} has no features in {self.folder}: extract them again")
+        return found
+
+    @torch.inference_mode()
+    def extract(self, clips: Iterable[Clip]) -> dict[int, Exception]:
+        """See to it that the files have all views of all clips; decodes what they lack.
+
+        Returns:
+            Why clips could not be read, by their numbers.
+        """
+        missing: list[tuple[int, Clip, ClipFeatures | None]] = []
+        for number, clip in enumerate(clips):
+            try:
+                known = self.load(clip)
+            except OSError:  # the reading will say why
+                known = None
+            if known is None or self._lacking(known):
+                missing.append((number, clip, known))
+        reader, faults = self.reader, dict[int, Exception]()
+        stage = Stage(reader.training_features, name="training_features")
+
+        async def read(video: Any) -> ClipFeatures:
+            number, clip, known = missing[int(video.source.id)]
+            count = await video.open()
+            first, stop = clip_frames(video.index.timestamps_seconds, clip)
+            keys = [int(k) - first for k in video.index.keyframes if first <= k < stop]
+            wanted = sorted({f for view in self.views(stop - first, keys) for f in view})
+            new = wanted if known is None else self._lacking(known)
+            whole = [first + frame for frame in new]
+            parts, glances, motion = [], None, None
+            if reader.glance_size is not None:
+                glances = (await video.glance(whole, size=reader.glance_size)).clone()
+            for start in range(0, len(whole), _ROWS):
+                pixels = await video.read(whole[start : start + _ROWS], size=reader.frame_size)
+                parts.append((await stage(pixels)).cpu())
+            moves = np.asarray(await video.motion())
+            motion = torch.from_numpy(moves[whole].astype(np.float32))
+            assert count >= stop
+            made = ClipFeatures(
+                num_frames=stop - first,
+                keyframes=keys,
+                frames=torch.tensor(new),
+                features=torch.cat(parts).clone(),
+                glances=glances,
+                motion=motion,
+            )
+            return made if known is None else _joined(known, made)
+
+        engine = Engine(8, max_batch_size=32, deterministic=True, count_macs=False)
+        videos: Iterator[Any] = (
+            Video(clip.path, id=str(k)) for k, (_, clip, _) in enumerate(missing)
+        )
+        for (number, clip, _), outcome in zip(missing, engine.run(read, videos), strict=True):
+            if outcome.trace is not None:
+                cost = outcome.trace.cost
+                self.frames_decoded += cost.frames_decoded + cost.frames_glanced
+            if outcome.error is not None:
+                faults[number] = outcome.error
+            else:
+                self._save(clip, outcome.value)
+        return faults
+
+    def _lacking(self, known: ClipFeatures) -> list[int]:
+        """Frames of a clip that are wanted and not kept."""
+        views = self.views(known.num_frames, known.keyframes)
+        return sorted({f for view in views for f in view} - set(known.frames.tolist()))
+
+    def _file(self, clip: Clip) -> Path:
+        name = f"{clip.digest:016x}"
+        if clip.start_seconds is not None or clip.end_seconds is not None:
+            name += f"-{clip.start_seconds or 0}-{clip.end_seconds or 'end'}"
+        return self.folder / name[:2] / f"{name}.safetensors"
+
+    def _save(self, clip: Clip, made: ClipFeatures) -> None:
+        file = self._file(clip)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        named = {
+            "frames": made.frames,
+            "features": made.features,
+            "glances": made.glances,
+            "motion": made.motion,
+        }
+        tensors = {name: t.contiguous() for name, t in named.items() if t is not None}
+        told = json.dumps({"num_frames": made.num_frames, "keyframes": made.keyframes})
+        part = file.with_suffix(f".{os.getpid()}.part")
+        save_file(tensors, part, metadata={"clip": told})
+        part.replace(file)  # whole, or not there
+
+
+def unreadable(reader: Any, clips: Sequence[Clip]) -> dict[int, Exception]:
+    """Why clips cannot be read for a reader, by their numbers; decodes them once, keeps nothing.
+
+    For a training on pixels, which would fail at such a clip, hours later.
+    """
+
+    async def read(video: Any) -> None:
+        await video.open()
+        first, stop = clip_frames(video.index.timestamps_seconds, clips[int(video.source.id)])
+        keys = [int(k) - first for k in video.index.keyframes if first <= k < stop]
+        frames = reader.training_frames(stop - first, keys)
+        await video.read([first + frame for frame in frames], size=(16, 16))
+
+    engine = Engine(8, deterministic=True, count_macs=False)
+    videos: Iterator[Any] = (Video(clip.path, id=str(k)) for k, clip in enumerate(clips))
+    outcomes = enumerate(engine.run(read, videos))
+    return {k: outcome.error for k, outcome in outcomes if outcome.error is not None}
+
+
+def clip_frames(timestamps_seconds: Any, clip: Clip) -> tuple[int, int]:
+    """The first frame of a clip in its file, and the first after it.
+
+    Raises:
+        ValueError: the file has none between the two times.
+    """
+    times = np.asarray(timestamps_seconds) - timestamps_seconds[0]
+    first = 0 if clip.start_seconds is None else int(np.searchsorted(times, clip.start_seconds))
+    stop = len(times)
+    if clip.end_seconds is not None:
+        stop = int(np.searchsorted(times, clip.end_seconds))
+    if first >= stop:
+        raise ValueError(
+            f"{clip.path}: start ({clip.start_seconds}) and end ({clip.end_seconds}) must have a "
+            f"frame between them, and the video lasts {times[-1]:.2f} seconds"
+        )
+    return first, stop
+
+
+def _joined(known: ClipFeatures, made: ClipFeatures) -> ClipFeatures:
+    """Both, in the order of the frames."""
+    frames, order = torch.cat([known.frames, made.frames]).sort()
+    both = {
+        name: torch.cat([getattr(known, name), getattr(made, name)])[order]
+        for name in ("features", "glances", "motion")
+        if getattr(made, name) is not None
+    }
+    return ClipFeatures(
+        num_frames=known.num_frames, keyframes=known.keyframes, frames=frames, **both
+    )
+
+
+def _name_of(reader: Any) -> str:
+    """What its features depend on, as a folder's name."""
+    kind, config = type(reader), reader.config.to_dict()
+    own = kind.training_features is not FrameReader.training_features
+    told = kind.feature_fields is not FrameReader.feature_fields
+    names = list(kind.feature_fields)
+    if own and not told:  # it did not say what they depend on
+        passing = {*_OF_NO_FEATURE, *kind.config_class.policy_fields}
+        names = sorted(config.keys() - passing)
+    fields: dict[str, Any] = {name: config.get(name) for name in names}
+    fields |= {"glance_size": reader.glance_size, "backbone": config.get("backbone")}
+    if own:
+        fields["reader"] = kind.__name__
+    digest = hashlib.blake2b(json.dumps(fields, sort_keys=True, default=str).encode())
+    state = reader.backbone.state_dict() if not own else _frozen_state(reader)
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _frozen_state(reader: Any) -> dict[str, Tensor]:
+    """What may be behind a reader's own `training_features`: all that is not trained."""
+    trained = {name for name, weight in reader.named_parameters() if weight.requires_grad}
+    return {name: t for name, t in reader.state_dict().items() if name not in trained}

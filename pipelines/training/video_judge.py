@@ -1,0 +1,148 @@
+"""What trained readers of frames are worth: scores, operating points, and uniform frames beside.
+
+N clips, S frames, E exits, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...models.every_exit import EveryExit
+from ...models.video.pooling import mean_pool
+from ...training.accuracy import interval
+from ...training.calibration import frontier, measure
+from ...training.policy_grids import replayed_grid
+from ...training.uniform_curve import UniformCurve, compare, how_right, uniform_curve
+from ...training.video_trainer import answer_scores
+from .frames import Protocol
+from .video_data import KeptClips
+from .video_features import FeatureFiles
+from .video_fit import Asked, features_of
+
+
+def judge(asked: Asked, labels: Tensor) -> dict[str, Any]:
+    """Scores and frames read."""
+    scores = answer_scores(asked.logits_NK.numpy(), labels.numpy())
+    count = len(labels)
+    result: dict[str, Any] = {"clips": count, **scores}
+    if labels.ndim == 1:
+        result["accuracy_interval"] = interval(scores["accuracy"], count)
+    return {**result, "mean_frames_read": asked.frames_N.double().mean().item()}
+
+
+def store_points(reader: Any, asked: Asked, labels: Tensor) -> None:
+    """Store operating points for `budget=`, from answers to clips that were held out.
+
+    Balanced accuracy, without bounds: these clips were answered by other readers than this one, or
+    have no copy of each other. Of readers whose policy is another than when to halt, nothing is
+    stored: `temporal calibrate` reads clips under each of their policies.
+    """
+    config, space = reader.config, reader.policy_space()
+    exits = asked.exits_NEK.shape[1]
+    if labels.ndim > 1 or space.closed_because is not None or "thresholds" not in space.full:
+        return
+    if exits != config.num_exits or exits < 2:
+        return
+    answers = EveryExit(
+        config=config,
+        logits_NEK=asked.exits_NEK,
+        sizes_N=torch.ones(len(labels)),
+        rows=range(len(labels)),
+        min_exit=getattr(config, "min_frames", 1) - 1,
+    )
+    grid = replayed_grid(answers, space.policies(num_points=21), labels, "frames")
+    counts = torch.bincount(labels).double()
+    shares = 1 / (counts[labels] * (counts > 0).sum())
+    points = measure(grid.take(frontier(grid, 12)), shares)
+    config.operating_points = [point.to_dict() for point in points]
+
+
+class UniformRival:
+    """Uniform frames through the same backbone, for the readers of a protocol.
+
+    Args:
+        protocol: whose clips these are.
+        folder: for features of backbones that were trained.
+    """
+
+    def __init__(self, protocol: Protocol, folder: Path) -> None:
+        self.protocol, self.folder = protocol, folder
+
+    def curve(self, reader: Any, train: Sequence[int], held: Sequence[int]) -> UniformCurve:
+        """Classifiers of uniform frames that learned from some rows, on others."""
+        protocol = self.protocol
+        if protocol.frozen:
+            files = protocol.files
+        else:
+            files = FeatureFiles(self.folder, reader)
+            files.extract(protocol.clips)
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        for rows in (train, held):
+            labels = protocol.labels[torch.tensor(list(rows))]
+            clips = KeptClips(files, [protocol.clips[k] for k in rows], labels, draws=False)
+            clips.names = frozenset({"features", "times"})
+            features, times = features_of(reader, clips, protocol.training)
+            assert times is not None
+            parts.append((features, times, labels))
+        (one, when, known), (other, then, asked) = parts
+        return uniform_curve(
+            (one, other),
+            (when, then),
+            (known, asked),
+            len(protocol.names),
+            getattr(reader, "pool", mean_pool),
+            class_weights=protocol.weights(train),
+        )
+
+
+def learning_curve(logs: Sequence[dict[str, float]], curve: UniformCurve) -> list[dict[str, float]]:
+    """What a policy scored after each epoch, beside uniform frames at its cost then."""
+    return [
+        {
+            "epoch": entry["epoch"],
+            "frames_read": entry["eval_frames_read"],
+            "accuracy": entry["eval_accuracy"],
+            "uniform_accuracy": curve.at(entry["eval_frames_read"]).mean().item(),
+        }
+        for entry in logs
+    ]
+
+
+def beside_uniform(
+    asked: Asked, labels: Tensor, curves: Sequence[UniformCurve], parts: Sequence[Sequence[int]]
+) -> dict[str, Any]:
+    """A policy beside uniform frames at equal cost, over all held-out parts.
+
+    Args:
+        asked: what its readers say of all clips of the parts.
+        labels: of all clips.
+        curves: of each part.
+        parts: rows of each, as positions in `asked`.
+    """
+    right_N = how_right(asked.logits_NK, labels)
+    uniform_N = torch.zeros(len(right_N))
+    for curve, part in zip(curves, parts, strict=True):
+        rows = torch.tensor(list(part))
+        uniform_N[rows] = curve.at(asked.frames_N[rows].mean().item())
+    found = compare(right_N, uniform_N, asked.frames_N.double().mean().item())
+    counts = sorted({count for curve in curves for count in curve.counts})
+    whole = {}
+    for count in counts:
+        values = torch.cat([curve.at(count) for curve in curves])
+        whole[str(count)] = values.mean().item()
+    return {**found.to_dict(), "uniform_curve": whole}
+
+
+def said_of(verdict: dict[str, Any], model: str) -> str:
+    """A sentence for a person."""
+    low, high = verdict["difference_interval"]
+    return (
+        f"{model}: {verdict['accuracy']:.3f} with {verdict['frames']:.2f} frames; uniform frames "
+        f"at equal cost {verdict['uniform_accuracy']:.3f}: the policy is {verdict['verdict']} than "
+        f"uniform order (95 % interval of the difference {low:+.3f} to {high:+.3f})."
+    )

@@ -1,0 +1,138 @@
+"""Readers of frames trained by gradients: what they learn from, what is judged, what is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from temporal.data import Video
+from temporal.models import FrameExit
+
+from .small_clips import CLASSES, save_config, write_clip
+
+GATE = ("--reader_options", json.dumps({"gate": True}), "--num_frames", 4, "--order", "uniform")
+QUICK = (
+    "--use_cpu",
+    "--disable_tqdm",
+    "true",
+    "--learning_rate",
+    2e-2,
+    "--save_only_model",
+    "true",
+)
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of classes below splits, with the configuration of a backbone beside it."""
+    top = tmp_path_factory.mktemp("data")
+    save_config(top)
+    for split, count, first in (("train", 16, 0), ("validation", 6, 100), ("test", 6, 200)):
+        for k in range(count):
+            place = top / "clips" / split / CLASSES[k % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            write_clip(place / f"{k}.mp4", rising=k % 2 == 1, seed=first + k)
+    return top
+
+
+def options(folder: Path, out: Path) -> tuple[object, ...]:
+    backbone = ("--backbone", folder / "config.json", "--output_dir", out)
+    return ("--data_dir", folder / "clips", *backbone, *QUICK, "--num_train_epochs", 12)
+
+
+def test_a_gate_is_trained_on_kept_features_and_held_against_uniform_frames(
+    folder: Path, tmp_path: Path, run_script: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = folder / "clips" / "train" / "rising" / "broken.mp4"
+    broken.write_bytes(b"no video")
+    result = run_script("finetune_video", *options(folder, tmp_path), *GATE)
+    assert list(result["left_out"]) == [str(broken)]
+    assert (result["validation"]["clips"], result["test"]["clips"]) == (6, 6)
+    test = result["test"]
+    assert test["accuracy"] >= 5 / 6
+    assert 2 <= test["mean_frames_read"] <= 4  # min_frames are 2
+    policy = test["policy"]
+    assert policy["verdict"] in ("better", "no better", "worse")
+    assert policy["accuracy"] == pytest.approx(test["accuracy"])
+    assert policy["uniform_curve"].keys() == {"1", "2", "4"}
+    curve = json.loads((tmp_path / "learning_curve.json").read_text())["validation"]
+    assert [row["epoch"] for row in curve] == list(range(1, 13))
+    assert curve[-1].keys() == {"epoch", "frames_read", "accuracy", "uniform_accuracy"}
+
+    # What the training says is what the saved reader says of the files.
+    reader = FrameExit.from_pretrained(tmp_path / "final").eval()
+    read, right = 0, 0
+    for k in range(6):
+        label = CLASSES[k % 2]
+        outcome = reader(Video(folder / "clips" / "test" / label / f"{k}.mp4"))
+        read += outcome.trace.units_read
+        right += reader.config.id2label[int(outcome.value.argmax())] == label
+    assert (right / 6, read / 6) == pytest.approx((test["accuracy"], test["mean_frames_read"]))
+    shown = reader.rows_seen
+    assert shown and len(shown.of("training").rows) == 16
+    assert len(shown.of("selection").rows) == 6
+
+    # Nothing is decoded again: not even the files need to be videos that can be opened.
+    monkeypatch.setattr(Video, "read", lambda *_, **__: pytest.fail("a frame was decoded"))
+    again = run_script("finetune_video", *options(folder, tmp_path), *GATE)
+    assert again["test"] == test
+    broken.unlink()
+
+
+def test_the_last_blocks_are_trained_on_varied_pixels(
+    folder: Path, tmp_path: Path, run_script: Run
+) -> None:
+    common = (*options(folder, tmp_path)[:-1], 1, "--unfreeze", "last:1", "--eval_split", "test")
+    result = run_script("finetune_video", *common, "--num_frames", 3)
+    assert result.keys() >= {"test"} and "validation" not in result
+    trained = load_file(tmp_path / "final" / "model.safetensors")
+    start = FrameExit.from_pretrained(tmp_path / "final").backbone.model
+    assert start.config.num_hidden_layers == 2
+    moments = [name for name in trained if name.startswith("backbone")]
+    (checkpoint,) = (tmp_path / "final").glob("checkpoint-*")
+    assert moments and checkpoint.is_dir()
+
+
+def test_clips_may_have_several_labels_and_be_parts_of_a_file(
+    folder: Path, tmp_path: Path, run_script: Run
+) -> None:
+    rows = []
+    for k in range(12):
+        path = folder / "clips" / "train" / CLASSES[k % 2] / f"{k}.mp4"
+        labels = [CLASSES[k % 2], *(["half"] if k % 3 == 0 else [])]
+        part = {"start": 0.0, "end": 0.6} if k % 3 == 0 else {}
+        rows.append({"path": str(path), "label": labels, **part})
+    table = tmp_path / "clips.jsonl"
+    table.write_text("\n".join(map(json.dumps, rows)))
+    common = ("--data_dir", table, "--num_folds", 2, "--num_frames", 2)
+    out = tmp_path / "out"
+    result = run_script("finetune_video", *options(folder, out)[2:], *common)
+    found = result["by_group"]
+    assert found["clips"] == 12 and 0 < found["mean_average_precision"] <= 1
+    config = FrameExit.from_pretrained(out / "final").config
+    assert config.problem_type == "multi_label_classification"
+    assert sorted(config.label2id) == ["falling", "half", "rising"]
+
+
+def test_what_cannot_be_is_said_before_any_work(folder: Path, run_script: Run) -> None:
+    base = ("--data_dir", folder / "clips", "--output_dir", folder / "out")
+    for more, told in (
+        (("--model", "frame_exits"), "did you mean 'frame_exit'"),
+        (("--reader_options", '{"min_frame": 2}'), "did you mean 'min_frames'"),
+        (("--reader_options", "{gate}"), "must be a JSON object"),
+        (("--backbone", folder / "nowhere"), "must be efficientnet_lite0, a folder"),
+        (("--backbone", folder / "config.json", "--unfreeze", "first"), "none, last:K or all"),
+        (("--backbone", folder / "config.json", "--unfreeze", "last:9"), "has 2 blocks"),
+        (("--backbone", folder / "config.json", "--eval_split", "last"), "'test', 'train', 'vali"),
+    ):
+        with pytest.raises(ValueError, match=told.replace("(", r"\(")):
+            run_script("finetune_video", *base, *more)
+    for flag in ("--load_best_model_at_end", "--push_to_hub"):
+        with pytest.raises(SystemExit, match="does nothing here"):
+            run_script("finetune_video", *base, *GATE, flag)
