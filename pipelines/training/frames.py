@@ -21,7 +21,7 @@ from ...training.exits import PooledClips, balanced_weights, fit_exits
 from ..held_out.unseen import rows_of
 from .video_arguments import VideoArguments as VideoArguments
 from .video_backbones import LITE0, freeze, load_backbone
-from .video_data import Augmentation, KeptClips, PixelClips, targets
+from .video_data import Augmentation, KeptClips, PixelClips, targets, wanted
 from .video_features import FeatureFiles, unreadable
 from .video_fit import Asked, ask, fit, trained_before
 
@@ -52,13 +52,14 @@ class Protocol:
         self.convex = args.fits_convexly(several=several)
         self.backbone, self.sizes = load_backbone(args.backbone)
         shifts = [args.view_shift * k for k in (0, 1, -1, 2, -2)[: args.views]]
-        self.frozen = args.unfreeze == "none"
+        self.keeps = args.unfreeze == "none" and "features" in wanted(self.new_reader())
+        """Whether trainings are on features that were made before, and not on pixels."""
         self.curves: dict[str, list[dict[str, float]]] = {}
         """What each training by gradients said of itself as it went on."""
-        if self.frozen:
+        if self.keeps:
             place = args.cache_dir or str(Path(training.output_dir, "features"))
             with training.main_process_first(desc="features of all clips"):
-                self.files = FeatureFiles(place, self.new_reader(), shifts)
+                self.files = FeatureFiles(place, self.new_reader().to(training.device), shifts)
                 faults = self.files.extract(clips)
         else:
             faults = unreadable(self.new_reader(), clips)
@@ -164,7 +165,7 @@ class Protocol:
     ) -> KeptClips | PixelClips:
         """Clips as the reader's `forward` takes them; `varied` for training."""
         clips, labels = [self.clips[row] for row in rows], self.labels[torch.tensor(list(rows))]
-        if self.frozen:
+        if self.keeps:
             return KeptClips(self.files, clips, labels, draws=varied is not None)
         return PixelClips(reader, clips, labels, varied)
 
@@ -192,7 +193,7 @@ class Protocol:
         """What a reader says of these rows."""
         if not self.convex:
             return ask(reader, self.dataset(reader, rows), self.training)
-        output = reader(states=self.views[0][torch.tensor(list(rows))])
+        output = reader.cpu()(states=self.views[0][torch.tensor(list(rows))])
         logits, frames = reader.settled(output)
         return Asked(logits_NK=logits, exits_NEK=output.exit_logits, frames_N=frames)
 

@@ -95,7 +95,7 @@ def trained_before(folder: Path, args: TrainingArguments, model: str) -> Any:
     return READERS[model].from_pretrained(folder).eval()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def ask(reader: Any, clips: Dataset[Any], args: TrainingArguments) -> Asked:
     """What a reader says of clips, in eval mode."""
     reader.eval().to(args.device)
@@ -113,7 +113,7 @@ def ask(reader: Any, clips: Dataset[Any], args: TrainingArguments) -> Asked:
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def features_of(
     reader: Any, clips: Dataset[Any], args: TrainingArguments, most: int | None = None
 ) -> tuple[Tensor, Tensor | None]:

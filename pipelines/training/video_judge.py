@@ -76,7 +76,7 @@ class UniformRival:
     def curve(self, reader: Any, train: Sequence[int], held: Sequence[int]) -> UniformCurve:
         """Classifiers of uniform frames that learned from some rows, on others."""
         protocol = self.protocol
-        if protocol.frozen:
+        if protocol.keeps:
             files = protocol.files
         else:
             files = FeatureFiles(self.folder, reader)

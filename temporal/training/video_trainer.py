@@ -40,6 +40,23 @@ class VideoTrainer(Trainer):
             inputs = {**inputs, "class_weights": self._class_weights.to(self.args.device)}
         return super().compute_loss(model, inputs, *args, **kwargs)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self._take_weights(resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        assert self.state.best_model_checkpoint is not None
+        self._take_weights(self.state.best_model_checkpoint)
+
+    def _take_weights(self, folder: str) -> None:
+        """Load a checkpoint as the reader itself is loaded.
+
+        transformers saves some families under names of old (ViT), which `from_pretrained` turns
+        back and a `Trainer` passes over, with their weights.
+        """
+        reader: Any = self.model
+        saved = type(reader).from_pretrained(folder)
+        reader.load_state_dict(saved.state_dict())
+
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, *args: Any, **kw: Any
     ) -> tuple[Any, Any, Any]:

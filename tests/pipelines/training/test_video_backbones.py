@@ -96,3 +96,18 @@ def test_a_checkpoint_says_how_its_pixels_are_made(tmp_path: Path) -> None:
     torch.testing.assert_close(dict(again), dict(model.state_dict()))
     other = load_backbone(str(tmp_path / "config.json"))[0]
     assert not torch.equal(next(other.parameters()), next(model.parameters()))
+
+
+def test_a_checkpoint_brings_back_the_backbone_too(tmp_path: Path) -> None:
+    """transformers saves a ViT under other names than its modules have."""
+    reader = vit()
+    trainer = VideoTrainer(model=reader)
+    reader.save_pretrained(tmp_path)
+    saved = {name: value.clone() for name, value in reader.state_dict().items()}
+    for take in (trainer._load_best_model, lambda: trainer._load_from_checkpoint(str(tmp_path))):
+        with torch.no_grad():
+            for weight in reader.parameters():
+                weight.add_(1.0)
+        trainer.state.best_model_checkpoint = str(tmp_path)
+        take()
+        torch.testing.assert_close(dict(reader.state_dict()), saved)
