@@ -50,7 +50,14 @@ class Protocol:
     ) -> None:
         self.args, self.training, self.names, self.several = args, training, names, several
         self.convex = args.fits_convexly(several=several)
-        self.backbone, self.sizes = load_backbone(args.backbone)
+        kind: Any = READERS[args.model]
+        self.classes = {
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: k for k, name in enumerate(names)},
+        }
+        self.backbone, sizes = load_backbone(args.backbone, kind.backbone_class, **self.classes)
+        known = kind.config_class().to_dict()
+        self.sizes = {name: value for name, value in sizes.items() if name in known}
         shifts = [args.view_shift * k for k in (0, 1, -1, 2, -2)[: args.views]]
         self.keeps = args.unfreeze == "none" and "features" in wanted(self.new_reader())
         """Whether trainings are on features that were made before, and not on pixels."""
@@ -88,12 +95,7 @@ class Protocol:
         if self.several:
             options["problem_type"] = "multi_label_classification"
         set_seed(self.training.seed)
-        reader = reader_class.from_backbone(
-            self.backbone,
-            id2label=dict(enumerate(self.names)),
-            label2id={name: k for k, name in enumerate(self.names)},
-            **options,
-        ).eval()
+        reader = reader_class.from_backbone(self.backbone, **self.classes, **options).eval()
         freeze(reader, args.unfreeze)
         return reader
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...models import READERS
-from ...models.video.frame_reader import FrameReader
+from ...models.video.frame_training import FrameTraining
 from .video_backbones import LITE0
 
-FRAME_READERS = sorted(name for name, reader in READERS.items() if issubclass(reader, FrameReader))
+FRAME_READERS = sorted(
+    name for name, reader in READERS.items() if issubclass(reader, FrameTraining)
+)
 _FIT_DEFAULTS: dict[str, Any] = {
     "num_frames": 3,
     "order": "end_first",
@@ -56,8 +58,8 @@ class VideoArguments:
     backbone: str = field(
         default=LITE0,
         metadata={
-            "help": f"{LITE0}; a folder or hub id of an image model of transformers; or its "
-            "config.json, for random weights."
+            "help": f"{LITE0}; a folder or hub id of an image model of transformers (of a video "
+            "classifier for clip_reader); or its config.json, for random weights."
         },
     )
     reader_options: str = field(
@@ -162,7 +164,7 @@ class VideoArguments:
         reader: Any = READERS[self.model]
         known = reader.config_class().to_dict().keys()
         for name in given:
-            if name not in known or name == "backbone":
+            if name not in known or name in ("backbone", "classifier"):
                 close = difflib.get_close_matches(name, known, 1)
                 hint = f"did you mean {close[0]!r}?" if close else "leave it out"
                 raise ValueError(

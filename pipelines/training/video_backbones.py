@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import transformers
 from torch import nn
-from transformers import AutoConfig, AutoImageProcessor, AutoModel
+from transformers import AutoConfig, AutoImageProcessor
 
 from ...backbones.efficientnet_lite import load_imagenet_weights
 from ...models import EfficientNetLite0
@@ -15,12 +16,16 @@ from ...models import EfficientNetLite0
 LITE0 = "efficientnet_lite0"
 
 
-def load_backbone(name: str) -> tuple[nn.Module, dict[str, Any]]:
+def load_backbone(
+    name: str, loader: str = "AutoModel", **classes: Any
+) -> tuple[nn.Module, dict[str, Any]]:
     """A backbone, and what its checkpoint says of the frames that it takes.
 
     Args:
         name: `efficientnet_lite0`; or a folder or hub id of an image model of transformers; or a
             `config.json` (or a folder that has no weights beside it), for random weights.
+        loader: name of the class of transformers that loads it.
+        **classes: `id2label` and `label2id` of its head, where that class loads one.
 
     Returns:
         The model, and fields of the reader's configuration.
@@ -28,18 +33,27 @@ def load_backbone(name: str) -> tuple[nn.Module, dict[str, Any]]:
     Raises:
         ValueError: it is no image model.
     """
+    auto: Any = getattr(transformers, loader)
+    head = {} if loader == "AutoModel" else classes
+    kinds = f"{LITE0}, a folder or hub id of an image model"
+    if head:
+        kinds = f"a folder or hub id of a model of {loader}"
+        if name == LITE0:
+            raise ValueError(f"--backbone ({name}) must be {kinds}, or its config.json")
     if name == LITE0:
         return load_imagenet_weights(EfficientNetLite0()).eval(), {}
     place = Path(name)
     if place.suffix == ".json" or (place.is_dir() and not _has_weights(place)):
-        config = AutoConfig.from_pretrained(name)
-        return AutoModel.from_config(config).eval(), _sizes(config)
+        config = AutoConfig.from_pretrained(name, **head)
+        return auto.from_config(config).eval(), _sizes(config)
     try:
-        model = AutoModel.from_pretrained(name, use_safetensors=True)
+        model = auto.from_pretrained(
+            name, use_safetensors=True, ignore_mismatched_sizes=bool(head), **head
+        )
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"--backbone ({name}) must be {LITE0}, a folder or hub id of an image model of "
-            f"transformers with safetensors, or its config.json: {error}"
+            f"--backbone ({name}) must be {kinds} of transformers with safetensors, or its "
+            f"config.json: {error}"
         ) from error
     return model.eval(), {**_sizes(model.config), **_pixels(name)}
 

@@ -27,6 +27,7 @@ from ...data import Video
 from ...data.labelled.clips import Clip
 from ...engine import Engine
 from ...models.video.frame_reader import FrameReader
+from ...models.video.frame_training import FrameTraining
 from ...stage import Stage
 
 _ROWS = 64  # frames that one clip holds decoded at a time
@@ -247,7 +248,7 @@ def _name_of(reader: Any) -> str:
     """What its features depend on, as a folder's name."""
     kind, config = type(reader), reader.config.to_dict()
     own = kind.training_features is not FrameReader.training_features
-    told = kind.feature_fields is not FrameReader.feature_fields
+    told = kind.feature_fields is not FrameTraining.feature_fields
     names = list(kind.feature_fields)
     if own and not told:  # it did not say what they depend on
         passing = {*_OF_NO_FEATURE, *kind.config_class.policy_fields}

@@ -71,7 +71,7 @@ def fit(
         eval_strategy=args.eval_strategy if evaluated is not None else "no",
     )
     own.label_names = ["labels"]
-    if checkpoint is None:  # a checkpoint has them
+    if checkpoint is None and reader.has_frame_features:  # a checkpoint has been prepared
         _prepare(reader, train, own)
     trainer = VideoTrainer(
         model=reader,

@@ -72,7 +72,7 @@ def run_splits(protocol: Protocol, output: Path) -> dict[str, Any]:
         asked = protocol.ask(reader, held)
         labels = protocol.labels[held]
         result[name] = judge(asked, labels)
-        if not protocol.convex:
+        if not protocol.convex and reader.has_frame_features:
             curve = rival.curve(reader, by_split["train"], held)
             places = [range(len(held))]
             result[name]["policy"] = beside_uniform(asked, labels, [curve], places)
@@ -98,7 +98,7 @@ def run_folds(protocol: Protocol, output: Path) -> dict[str, Any]:
     folds = grouped_folds(labels, groups, args.num_folds, protocol.training.seed)
     readers, asked = protocol.cross_validate(folds, output)
     result = {"by_group": judge(asked, protocol.labels)}
-    if not protocol.convex:
+    if not protocol.convex and readers[0].has_frame_features:
         rival = UniformRival(protocol, output / "features")
         curves, told = [], {}
         for k, (reader, held) in enumerate(zip(readers, folds, strict=True)):

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
+from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 from temporal.data import Video
-from temporal.models import FrameExit
+from temporal.models import ClipReader, FrameExit
 
 from .small_clips import CLASSES, save_config, write_clip
 
@@ -136,3 +138,36 @@ def test_what_cannot_be_is_said_before_any_work(folder: Path, run_script: Run) -
     for flag in ("--load_best_model_at_end", "--push_to_hub"):
         with pytest.raises(SystemExit, match="does nothing here"):
             run_script("finetune_video", *base, *GATE, flag)
+
+
+def test_a_video_classifier_is_trained_clip_by_clip(
+    folder: Path, tmp_path: Path, run_script: Run
+) -> None:
+    """The head of a VideoMAE of random weights learns; its encoder stays as it is."""
+    config = VideoMAEConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=16,
+        num_frames=2,
+    )
+    VideoMAEForVideoClassification(config).save_pretrained(tmp_path / "videomae")
+    result = run_script(
+        "finetune_video",
+        *("--data_dir", folder / "clips", "--model", "clip_reader", *QUICK),
+        *("--backbone", tmp_path / "videomae", "--output_dir", tmp_path / "out"),
+        *("--reader_options", '{"num_clips": 2, "sampling_rate": 2}', "--num_train_epochs", 2),
+    )
+    assert (result["test"]["clips"], result["test"]["mean_frames_read"]) == (6, 4)
+    reader = ClipReader.from_pretrained(tmp_path / "out" / "final")
+    assert reader.config.id2label == dict(enumerate(CLASSES))
+    before = VideoMAEForVideoClassification.from_pretrained(tmp_path / "videomae")
+    encoder, own = before.base_model.state_dict(), reader.classifier.base_model.state_dict()
+    torch.testing.assert_close(dict(own), dict(encoder))
+    with pytest.raises(ValueError, match="a model of AutoModelForVideoClassification"):
+        run_script(
+            "finetune_video",
+            *("--data_dir", folder / "clips", "--output_dir", tmp_path, "--model", "clip_reader"),
+        )

@@ -34,6 +34,7 @@ from ..exit_reader import ExitsOutput, exits_output
 from ..halting import certainty_reached, set_criterion
 from ..policy_space import PolicySpace
 from ..saved_reader import SavedReader
+from .clip_training import ClipTraining
 from .configuration_clip_reader import ClipReaderConfig
 from .dense_videos import ask_videos
 from .reading import Groups
@@ -60,7 +61,7 @@ ClipReaderOutput = ExitsOutput
 """What `ClipReader.forward` returns, with an exit after each clip."""
 
 
-class ClipReader(SavedReader, PreTrainedModel):
+class ClipReader(ClipTraining, SavedReader, PreTrainedModel):
     """A video classifier (VideoMAE, ViViT, TimeSformer, V-JEPA 2 ...) read clip by clip.
 
     `ClipReader.from_classifier(classifier, num_clips=4)` needs no training.
@@ -138,20 +139,33 @@ class ClipReader(SavedReader, PreTrainedModel):
         pixels = (frames_BFCHW - mean_C11) / std_C11
         return self.classifier(pixels, return_dict=True).logits
 
-    def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ExitsOutput:
+    def forward(
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        class_weights: Tensor | None = None,
+    ) -> ExitsOutput:
         """Answer after every clip (training, and the dense reference for `read`).
 
         Args:
-            pixel_values: `[B, A, F, 3, H, W]`, clips in reading order, 0 to 255, any dtype.
-            labels: int64 `[B]`.
+            pixel_values: `[B, A, F, 3, H, W]`, clips in reading order, 0 to 255, any dtype; or
+                `[B, A F, 3, H, W]`.
+            labels: int64 `[B]`; or float `[B, K]`, see `answer_losses`.
+            class_weights: `[K]`, for unbalanced classes.
         """
+        if pixel_values.dim() == 5:
+            pixel_values = pixel_values.unflatten(1, (-1, self.config.num_frames))
         state, answers = None, []
         for frames_BFCHW in pixel_values.unbind(1):
             inputs = (frames_BFCHW,) if self.pixels is None else self._prepare(frames_BFCHW)
             logits_BK = self._classify(*inputs).float()
             state, answer_BK = self._vote(state, logits_BK)
             answers.append(answer_BK)
-        return exits_output(answers, labels)
+        output = exits_output(answers)
+        if labels is not None:
+            losses = [self.answer_losses(logits_BK, labels, class_weights) for logits_BK in answers]
+            output.loss = torch.stack(losses).mean()
+        return output
 
     def _vote(self, state: Tensor | None, logits_BK: Tensor) -> tuple[Tensor, Tensor]:
         """The running mean with one more clip: its state, and the answer `[B, K]`."""
