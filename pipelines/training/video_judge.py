@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...models.every_exit import EveryExit
 from ...models.video.pooling import mean_pool
+from ...policies.halt import CRITERIA
 from ...training.accuracy import interval
 from ...training.calibration import frontier, measure
 from ...training.policy_grids import replayed_grid
@@ -46,7 +47,7 @@ def store_points(reader: Any, asked: Asked, labels: Tensor) -> None:
     exits = asked.exits_NEK.shape[1]
     if labels.ndim > 1 or space.closed_because is not None or "thresholds" not in space.full:
         return
-    if exits != config.num_exits or exits < 2:
+    if exits != config.num_exits or exits < 2 or config.criterion not in CRITERIA:
         return
     answers = EveryExit(
         config=config,
