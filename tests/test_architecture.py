@@ -22,6 +22,7 @@ FLOORS = {
     "rows": 1,
     "stopping": 1,
     "checks": 1,
+    "watched": 1,
     "lazy": 1,
     "moved": 1,
     "policies": 1,

@@ -6,6 +6,7 @@ classifier, `classify(features_BD) -> logits_BK`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
 
 from .efficientnet_lite import EfficientNetLite0
+from .inference import InferenceForm
 
 _LITE0 = "efficientnet_lite0"
 
@@ -35,6 +37,7 @@ class ImageBackbone(nn.Module):
         fields = dict(description)
         model_type = fields.pop("model_type")
         self.with_classes = with_classes
+        self.for_inference = InferenceForm()
         self.model: Any
         self.num_features: int
         if model_type == _LITE0:
@@ -62,11 +65,15 @@ class ImageBackbone(nn.Module):
         """Normalised pixels to one vector an image."""
         # Depthwise convolutions run a fifth faster on this layout; the numbers are the same.
         pixels_BCHW = pixels_BCHW.contiguous(memory_format=torch.channels_last)
-        if isinstance(self.model, EfficientNetLite0):
-            return self.model(pixels_BCHW)
+        return self.for_inference.run(self._features_of, self.model, [pixels_BCHW])
+
+    def _features_of(self, model: Any, inputs: Sequence[Tensor]) -> Tensor:
+        (pixels_BCHW,) = inputs
+        if isinstance(model, EfficientNetLite0):
+            return model(pixels_BCHW)
         if self.with_classes:
-            return self.model(pixel_values=pixels_BCHW).logits
-        output = self.model(pixel_values=pixels_BCHW)
+            return model(pixel_values=pixels_BCHW).logits
+        output = model(pixel_values=pixels_BCHW)
         pooled = getattr(output, "pooler_output", None)
         if pooled is not None:
             return pooled.flatten(1)

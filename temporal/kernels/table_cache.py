@@ -6,30 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+
+from ..watched import Watched, places_of
 
 _KEPT = 3
 """Sets of weights whose tables are kept: a model's, and those of copies that went their own way."""
-_SMALL = 1024
-"""Weights with no more entries are watched in full."""
-_SAMPLES = 64
-"""Entries of a larger weight that are watched."""
-_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes of an entry
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
     """What was made of some weights."""
 
-    places: tuple[int, ...]
-    """Where the weights lie."""
-    versions: tuple[int, ...]
-    """How often they had changed, as far as torch counts."""
-    watched: tuple[Any, ...]
-    """Views of some of their entries. They keep the memory from being used for other weights."""
-    entries: tuple[bytes, ...]
-    """What these entries were."""
+    watched: Watched
     tables: Any
 
 
@@ -54,20 +43,16 @@ class TableCache:
     def get(self, module: nn.Module, make: Callable[[], Any]) -> Any:
         """What `make()` returned for these weights."""
         weights = _weights(module)
-        places = tuple([weight.data_ptr() for weight in weights])
-        versions = tuple([0 if w.is_inference() else w._version for w in weights])
+        places = places_of(weights)
         kept = self._made
         for made in kept:
-            if made.places != places:
-                continue
-            if made.versions == versions and made.entries == _read(made.watched):
+            if made.watched.places == places and made.watched.unchanged(weights):
                 if made is not kept[0]:
                     self._made = (made, *(other for other in kept if other is not made))
                 return made.tables
-        watched = tuple([_watch(weight) for weight in weights])
-        # Read before the tables are made: what changes meanwhile is then seen next time.
-        made = _Made(places, versions, watched, _read(watched), make())
-        others = [other for other in self._made if other.places != places]
+        # Watched before the tables are made: what changes meanwhile is then seen next time.
+        made = _Made(Watched.of(weights), make())
+        others = [other for other in self._made if other.watched.places != places]
         self._made = (made, *others[: _KEPT - 1])
         return made.tables
 
@@ -89,19 +74,3 @@ def _weights(module: nn.Module) -> list[Tensor]:
         if child is not None:
             found += _weights(child)
     return found
-
-
-def _watch(weight: Tensor) -> Any:
-    """A view of some of a weight's entries, as an array of whole numbers."""
-    bits = weight.detach()
-    if not bits.is_contiguous():  # its entries in a row would be a copy; the first row is not
-        bits = bits[(0,) * (bits.ndim - 1)]
-    bits = bits.view(-1) if bits.is_contiguous() else bits
-    count = len(bits)
-    # Odd, so that the entries are of all columns, of which the number is mostly even.
-    step = 1 if count <= _SMALL else count // _SAMPLES | 1
-    return bits[::step].view(_BITS[bits.element_size()]).numpy()
-
-
-def _read(watched: tuple[Any, ...]) -> tuple[bytes, ...]:
-    return tuple([view.tobytes() for view in watched])

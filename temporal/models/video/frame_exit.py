@@ -230,7 +230,9 @@ class FrameExit(FrameKnobs, PreTrainedModel):
     def _features(self, *inputs: Tensor) -> Tensor:
         """0-255 frames, or what the processor made of them, to features or a classifier's votes."""
         if self.pixels is not None:
-            return votes(self.config, self.pixels.call(self.backbone.model, inputs))
+            backbone = self.backbone
+            logits_BK = backbone.for_inference.run(self.pixels.call, backbone.model, inputs)
+            return votes(self.config, logits_BK)
         features_BD = super()._features(*inputs)
         if self.config.head == "classifier":
             return votes(self.config, self.backbone.classify(features_BD))
