@@ -142,7 +142,7 @@ class _Watch(TorchDispatchMode):
             weight, bias = self.convolved.get(id(taken), (None, None))
             is_plain = weight is convolution.weight and bias is convolution.bias
             alone = self.uses[id(taken)] == 1 and self.uses[id(weight)] == 1
-            if is_plain and alone and norm.running_mean is not None and not norm.training:  # type: ignore[union-attr]
+            if is_plain and alone and norm.running_mean is not None and not norm.training:
                 found.append((self.names[id(convolution)][0], self.names[id(norm)][0]))
         return found
 

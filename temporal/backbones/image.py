@@ -65,9 +65,10 @@ class ImageBackbone(nn.Module):
         """Normalised pixels to one vector an image."""
         # Depthwise convolutions run a fifth faster on this layout; the numbers are the same.
         pixels_BCHW = pixels_BCHW.contiguous(memory_format=torch.channels_last)
-        return self.for_inference.run(self._features_of, self.model, [pixels_BCHW])
+        return self.for_inference.run(self.features_of, self.model, [pixels_BCHW])
 
-    def _features_of(self, model: Any, inputs: Sequence[Tensor]) -> Tensor:
+    def features_of(self, model: Any, inputs: Sequence[Tensor]) -> Tensor:
+        """What `features` gives, by a model of the same form as this one's; of `[pixels_BCHW]`."""
         (pixels_BCHW,) = inputs
         if isinstance(model, EfficientNetLite0):
             return model(pixels_BCHW)
