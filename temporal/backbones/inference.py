@@ -17,9 +17,9 @@ from ..watched import Watched, places_of
 from .folding import Call, fold
 
 _PIECE_PIXELS = 4 * 224 * 224
-"""Images of so many pixels in all are run at a time. What a layer of a mobile network makes of 16
-images is 80 MB, which is taken from the system and given back at each layer: 4 at a time take 0.75
-of the time."""
+"""Images of so many pixels in all are run at a time, for each thread. What a layer of a mobile
+network makes of 16 images is 80 MB, which is taken from the system and given back at each layer: by
+4 at a time, a thread alone takes 0.8 of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ class InferenceForm:
         if len(inputs) > 1 or inputs[0].dim() != 4:
             return call(folded, inputs)
         height, width = inputs[0].shape[-2:]
-        at_once = max(1, _PIECE_PIXELS // max(1, height * width))
+        room = _PIECE_PIXELS * torch.get_num_threads()
+        at_once = max(1, room // max(1, height * width))
         pieces = inputs[0].split(at_once)
         results = [call(folded, [piece]) for piece in pieces]
         return results[0] if len(results) == 1 else torch.cat(results)
