@@ -23,12 +23,6 @@ _PIXELS = ("pixel_values", "pixel_values_videos", "input_ids")
 """Names under which processors return what a classifier sees."""
 _PROBE = (64, 96)
 """Height and width of the frames on which a processor is tried."""
-_KEPT_BYTES = 64 * 2**20
-
-
-def whole_frames_fit(index: Any, num_frames: int) -> bool:
-    """Whether so many whole frames of a video may wait in memory: ten of 1080p, not of 4K."""
-    return 3 * index.height * index.width * num_frames <= _KEPT_BYTES
 
 
 class ProcessorPixels:

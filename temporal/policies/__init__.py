@@ -5,4 +5,5 @@ from . import halt as halt
 from . import keep as keep
 from . import read as read
 from . import reinforce as reinforce
+from . import select as select
 from . import skip as skip

@@ -158,6 +158,33 @@ def near_cheap(num_units: int, k: int, cheap: Sequence[int], costs_N: Sequence[i
     return found
 
 
+def cheaper(
+    units: Sequence[int], costs_N: Sequence[int], places_N: Sequence[float], reach: float
+) -> list[int]:
+    """Move each unit to the one that costs least within reach; among equals the nearest.
+
+    Unlike `temporal.policies.read.snap` it loses none: a unit moves no farther than to the
+    neighbours of those beside it.
+
+    Args:
+        units: in increasing order, each once.
+        costs_N: what having each unit alone costs.
+        places_N: where each unit is (its time, say), in increasing order.
+        reach: the farthest move, in what `places_N` is in.
+
+    Returns:
+        As many units, in increasing order, each once.
+    """
+    costs, places = np.asarray(costs_N), np.asarray(places_N)
+    moved: list[int] = []
+    for unit, after in zip(units, [*units[1:], len(costs)], strict=True):
+        before = moved[-1] + 1 if moved else 0
+        away = np.abs(places[before:after] - places[unit])
+        near = before + np.flatnonzero(away <= reach * (1 + 1e-9))
+        moved.append(int(near[np.lexsort((away[near - before], costs[near]))[0]]))
+    return moved
+
+
 def _checked(scores_N: Scores, k: int) -> NDArray[np.float64]:
     """The scores as an array of doubles."""
     if isinstance(scores_N, Tensor):

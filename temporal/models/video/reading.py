@@ -19,11 +19,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...backbones.pixels import whole_frames_fit
 from ...handle import Handle
 
 MAX_FAULTS = 3
 """Frames of a video that may fail before a reader gives up on the rest of it."""
+_KEPT_BYTES = 64 * 2**20
+
+
+def whole_frames_fit(index: Any, num_frames: int) -> bool:
+    """Whether so many whole frames of a video may wait in memory: ten of 1080p, not of 4K."""
+    return 3 * index.height * index.width * num_frames <= _KEPT_BYTES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -143,6 +148,29 @@ async def glance(
     if pixels is None:
         raise video.faults[0]
     return seen, pixels
+
+
+async def read_each(
+    video: Handle, frames: Sequence[int], *, size: tuple[int, int] | None = None
+) -> tuple[list[int], Tensor]:
+    """Read frames at once or, where that fails, each that can be had, however many cannot.
+
+    Args:
+        video: the engine's handle on a source of frames, which is open.
+        frames: frame indices, at least one.
+        size: (height, width) of the pixels; None: the video's own.
+
+    Returns:
+        The frames that could be read, in their order, and their pixels, uint8 `[G, C, H, W]`.
+
+    Raises:
+        Exception: the last fault, where no frame can be read.
+    """
+    most = len(video.faults) + len(frames)
+    had, pixels = await _have(video, list(frames), partial(video.read, size=size), most)
+    if pixels is None:
+        raise video.faults[-1]
+    return had, pixels
 
 
 async def _have(
