@@ -19,7 +19,9 @@ class FrameExitConfig(FrameConfig):
     """Settings of the image processor that makes pixels of whole frames, its class among them,
     instead of size, mean and deviation; only with `head="classifier"`."""
     order: str = "coarse_to_fine"
-    """One of `temporal.policies.read.ORDERS`."""
+    """One of `temporal.policies.read.ORDERS`; or `"motion"`: frames between which about as much
+    happens (MGSampler, told from packets: nothing is decoded for it), coarse to fine. A training
+    does not know how much moves, and takes the frames of `"coarse_to_fine"` for it."""
     snap_share: float = 0.0
     """Take the nearest keyframe where there is one within this share of the video's length: a
     keyframe is decoded alone, any other frame after all those since its keyframe."""
@@ -44,7 +46,7 @@ class FrameExitConfig(FrameConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        check_in("order", self.order, read_policies.ORDERS)
+        check_in("order", self.order, (*read_policies.ORDERS, "motion"))
         check_in("pooling", self.pooling, POOLINGS)
         check_in("head", self.head, ("exits", "classifier"))
         if self.processor is not None and self.head != "classifier":

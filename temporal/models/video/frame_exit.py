@@ -288,9 +288,10 @@ class FrameExit(FrameKnobs, PreTrainedModel):
             num_frames: frames in the video, at least 1.
             keyframes: frame indices that decode alone, for snapping.
         """
-        frames = read_policies.order(self.config.order)(num_frames, self.config.num_frames)
-        reach = self.config.snap_share * num_frames
-        return read_policies.snap(frames, keyframes, reach)
+        by_motion = self.config.order == "motion"
+        order = read_policies.order("coarse_to_fine" if by_motion else self.config.order)
+        frames = order(num_frames, self.config.num_frames)
+        return read_policies.snap(frames, keyframes, self.config.snap_share * num_frames)
 
     plan = reading_order  # its name before
     training_frames = reading_order
@@ -299,7 +300,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         """Read frames of one video until an exit is certain. Returns its logits `[K]`."""
         num_frames = await video.open()
         size = self.frame_size if self.pixels is None else None  # None: whole
-        order = self.reading_order(num_frames, video.index.keyframes)
+        order = await self.order_of(video)
         features: list[Tensor] = []
         times: list[float] = []
         past: list[Tensor] = []

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from ...handle import Handle
+from ...policies.read import coarse_to_fine, snap
+from ...policies.select import quantile_frames
 from ...source import Source
 from ..every_exit import EveryExit, exit_space
 from ..policy_space import PolicySpace
 from .dense_videos import ask_videos
 from .frame_reader import FrameReader
+from .motion import frame_motion
 from .reading import Groups
 
 
@@ -33,6 +36,21 @@ class FrameKnobs(FrameReader):
             )
         return exit_space(config, min_exit=config.min_frames - 1, closed_because=closed)
 
+    async def order_of(self, video: Handle) -> list[int]:
+        """Frames to read of a video, in reading order.
+
+        Args:
+            video: the engine's handle on a source of frames, which is open.
+        """
+        model: Any = self
+        config, keyframes = model.config, video.index.keyframes
+        if config.order != "motion":
+            order: list[int] = model.reading_order(len(video), keyframes)
+            return order
+        frames = quantile_frames(await frame_motion(video), config.num_frames)
+        frames = [frames[place] for place in coarse_to_fine(len(frames), len(frames))]
+        return snap(frames, keyframes, config.snap_share * len(video))
+
     @torch.inference_mode()
     def answers(self, sources: Iterable[Source], *, batch_size: int = 32) -> EveryExit:
         """What all exits say of videos, one after another; all cost alike."""
@@ -42,7 +60,7 @@ class FrameKnobs(FrameReader):
 
         async def gather(video: Handle) -> dict[str, Tensor]:
             count = await video.open()
-            order = model.reading_order(count, video.index.keyframes)
+            order = await model.order_of(video)
             async for group in Groups(video, [order], size=size):
                 times = torch.tensor([[frame / count for frame in group.frames]])
                 break  # it is the only one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -20,6 +21,7 @@ from temporal.data import Video
 from temporal.engine import Engine
 from temporal.models import FrameExit, FrameExitConfig
 from temporal.models.video.pooling import POOLINGS
+from temporal.policies.read import coarse_to_fine, uniform
 from temporal.training.exit_policies import certainties, exits_taken
 
 VIT = ViTConfig(
@@ -175,6 +177,27 @@ def test_any_number_in_flight_and_any_order_equals_one_by_one(
         torch.testing.assert_close(outcome.value, alone[n].value, atol=1e-4, rtol=1e-5)
         assert outcome.trace.read == alone[n].trace.read
     assert len({outcome.trace.units_read for outcome in alone.values()}) > 1
+
+
+def test_the_order_of_motion_reads_where_something_happens(frames) -> None:
+    def moving(length: int) -> Any:
+        video = frames(length, keyframes=range(0, length, 8))
+        video.motion = lambda: np.array([0.0] * (length - 10) + [4.0] * 10, dtype=np.float32)
+        return video
+
+    reader = training_free(order="motion")
+    trace = reader(moving(40)).trace
+    assert trace.read == (35, 31, 39, 33, 37)  # the quantiles of the last ten, coarse to fine
+    video = moving(40)
+    assert reader(video).trace.read == tuple(video.asked) and not video.glanced
+    told = reader.answers([moving(40)]).logits_NEK[0, -1]
+    torch.testing.assert_close(told, reader(moving(40)).value)
+    assert training_free(order="motion", snap_share=0.05)(moving(40)).trace.read[1] == 32
+    # Without motion it is uniform; training, which is not told of it, takes the usual order.
+    video = frames(40)
+    video.motion = lambda: np.zeros(40, dtype=np.float32)
+    assert sorted(reader(video).trace.read) == uniform(40, 5)
+    assert reader.reading_order(40, []) == coarse_to_fine(40, 5)
 
 
 def test_the_same_inputs_twice_give_the_same_bits(frames, read_all) -> None:
