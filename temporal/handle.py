@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
 
 from .source import Source
-from .trace import Cost, Trace
+from .trace import Cost, Trace, View
 
 
 class ReadRequest:
@@ -28,6 +28,8 @@ class ReadRequest:
         """Read from the source and note what was read."""
         result = self.handle.source.read(self.units, **self.options)
         self.handle.note(read=self.units)
+        if self.options:
+            self.handle.see(self.units, self.options)
         return result
 
 
@@ -38,7 +40,10 @@ class PeekRequest(ReadRequest):
 
     def run(self) -> Any:
         """Read from the source."""
-        return self.handle.source.read(self.units, **self.options)
+        result = self.handle.source.read(self.units, **self.options)
+        if self.options:
+            self.handle.see(self.units, self.options)
+        return result
 
 
 class LookRequest(ReadRequest):
@@ -63,6 +68,8 @@ class LookRequest(ReadRequest):
         """Ask the source, and note at which units it looked."""
         result = self.look(**self.options)
         self.handle.glanced.extend(int(unit) for unit in self.units)
+        if self.options:
+            self.handle.see(self.units, self.options, is_glance=True)
         return result
 
 
@@ -76,7 +83,13 @@ class OpenRequest(ReadRequest):
         return len(self.handle.source)
 
 
-_FACTS = {field.name for field in fields(Trace)} - {"unit", "units_total", "cost"}
+_FACTS = {field.name for field in fields(Trace)} - {
+    "unit",
+    "units_total",
+    "views",
+    "confidences",
+    "cost",
+}
 """What a reader may write down."""
 
 
@@ -95,6 +108,9 @@ class Handle:
         self.glanced: list[int] = []
         self._notes: dict[str, Any] = {}
         self.faults: list[Exception] = []
+        self._views: dict[tuple[Any, ...], list[int]] = {}
+        self.confidences: list[float] = []
+        """The likeliest class's probability at the exits so far."""
         self.said: list[Any] = []
         """Logits `[1, K]` of the exits so far; see `temporal.models.exit_reader`."""
         self._macs = 0.0
@@ -125,7 +141,7 @@ class Handle:
         uint8 `[K, 3, height, width]`, `size=(64, 64)`; see `FrameSource.glance`. Units that are
         glanced at and not read are skimmed ones of the trace.
         """
-        return LookRequest(self, "glance", units, options)
+        return LookRequest(self, "glance", units, {"size": (64, 64), **options})
 
     def vectors(self, units: Sequence[int]) -> LookRequest:
         """Await this for the motion vectors of frames; they count as glanced at, too."""
@@ -165,6 +181,24 @@ class Handle:
         self._skimmed.extend(skimmed)
         self._notes.update(facts)
 
+    def see(
+        self, units: Iterable[int], options: Mapping[str, Any], *, is_glance: bool = False
+    ) -> None:
+        """Write down at which size, and which part of them, frames were seen.
+
+        Reads and glances that say so note their own.
+
+        Args:
+            units: frame indices.
+            options: `size` and `region`, as `FrameSource.read` takes them; others do not matter.
+            is_glance: they were glanced at, and not read.
+        """
+        size, region = (
+            None if box is None else tuple(int(side) for side in box)
+            for box in (options.get("size"), options.get("region"))
+        )
+        self._views.setdefault((is_glance, size, region), []).extend(int(unit) for unit in units)
+
     def fail(self, fault: Exception) -> None:
         """Write down that some units could not be read, though the reader can answer without."""
         self.faults.append(fault)
@@ -196,12 +230,18 @@ class Handle:
         if self.glanced:
             known = {*self._read, *skimmed}
             skimmed = [*skimmed, *(u for u in dict.fromkeys(self.glanced) if u not in known)]
+        views = tuple(
+            View(units=tuple(units), is_glance=is_glance, size=size, region=region)
+            for (is_glance, size, region), units in self._views.items()
+        )
         facts = {"truncated": bool(getattr(self.source, "truncated", False)), **self._notes}
         return Trace(
             unit=self.source.unit,
             units_total=units_total,
             read=tuple(self._read),
             skimmed=tuple(skimmed),
+            views=views,
+            confidences=tuple(self.confidences),
             cost=cost,
             **facts,
         )

@@ -45,6 +45,24 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """How frames were seen: which, at which size, and which part of them."""
+
+    units: tuple[int, ...]
+    """The frames, in the order in which they were seen."""
+
+    is_glance: bool = False
+    """They were glanced at, and not read."""
+
+    size: tuple[int, int] | None = None
+    """(height, width) to which they were scaled; None: the region's or the video's own."""
+
+    region: tuple[int, int, int, int] | None = None
+    """The part that was seen, (top, left, height, width) in pixels of the upright frame; None: the
+    whole frame."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Trace:
     """The record of one reading, in order.
 
@@ -86,6 +104,13 @@ class Trace:
 
     truncated: bool = False
     """The source was longer than the reader's limit, and the rest was never offered to it."""
+
+    views: tuple[View, ...] = ()
+    """At which sizes and where frames were seen, in order; empty for texts."""
+
+    confidences: tuple[float, ...] = ()
+    """The likeliest class's probability at each exit that was computed, in order; empty where the
+    reader does not tell it."""
 
     cost: Cost = Cost()
     """What the reading cost, as counted."""

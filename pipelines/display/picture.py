@@ -14,6 +14,7 @@ from .canvas import FAINT, QUIET, READ, SKIPPED, UNREACHED, Canvas
 from .picture_text import draw_text
 from .picture_video import draw_video
 from .report import cost_line, title_of
+from .seen import seen_lines
 from .states import STATE_NAMES, State, unit_states
 from .strip import STATE_COLORS
 
@@ -66,6 +67,12 @@ def save_picture(
         line = cost_line(trace, with_exit=False, dense_macs=dense_macs_of(row))
         cost = _fit(canvas, line, width, 9.0)
         canvas.text(MARGIN, y, cost, points=9, color=QUIET)
+        lines = seen_lines(trace)
+        if canvas.width_of(together := " · ".join(lines), points=9) <= width:
+            lines = [together] if lines else []
+        for line in lines:
+            y += 22
+            canvas.text(MARGIN, y, _fit(canvas, line, width, 9.0), points=9, color=QUIET)
         y += 22
         fitting = draw_video if KIND_OF_UNIT.get(trace.unit) == "video" else draw_text
         y = (draw or fitting)(canvas, row, trace, MARGIN, y, width) + 34
@@ -73,7 +80,10 @@ def save_picture(
 
 
 def _draw_exits(canvas: Canvas, trace: Trace, baseline: float) -> float:
-    """Draw one cell per exit, filled up to the one that answered; return the width used."""
+    """Draw one cell per exit, filled up to the one that answered; return the width used.
+
+    Where the trace tells how confident each exit was, a cell is filled so high.
+    """
     if trace.exit is None or trace.num_exits is None or trace.num_exits > _MOST_EXITS:
         return 0.0
     text = f"exit {trace.exit + 1} of {trace.num_exits}"
@@ -82,7 +92,13 @@ def _draw_exits(canvas: Canvas, trace: Trace, baseline: float) -> float:
     left = right - canvas.width_of(text, points=9) - 16 - _CELL * trace.num_exits
     for number in range(trace.num_exits):
         color = READ if number <= trace.exit else UNREACHED
-        canvas.box(left + _CELL * number, baseline - 17, _CELL - 3, 18, color=color, edge=FAINT)
+        at, size = left + _CELL * number, _CELL - 3
+        if number < len(trace.confidences):  # a bar as high as the exit was confident
+            canvas.box(at, baseline - 17, size, 18, color=UNREACHED, edge=FAINT)
+            high = 18 * trace.confidences[number]
+            canvas.box(at, baseline + 1 - high, size, high, color=color)
+        else:
+            canvas.box(at, baseline - 17, size, 18, color=color, edge=FAINT)
     return right - left + 24
 
 

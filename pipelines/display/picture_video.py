@@ -12,6 +12,7 @@ from temporal.trace import Trace
 
 from ...data import Video, VideoError
 from .canvas import FAINT, HALT, INK, QUIET, SKIPPED, Canvas
+from .seen import focus_of
 from .states import reads_forward, unit_states
 from .strip import draw_strip
 
@@ -39,7 +40,7 @@ def draw_video(
     """
     order = {unit: number for number, unit in enumerate(trace.read, start=1)}
     shown = _spread(sorted(order), _MOST_THUMBNAILS)
-    pixels = _thumbnails(row["source"], shown, width)
+    pixels, scale = _thumbnails(row["source"], shown, width)
     if isinstance(pixels, str):
         canvas.text(x, y + _NOTE_HEIGHT, pixels, points=9, color=HALT)
         strip_y = y + _NOTE_HEIGHT + 20
@@ -51,7 +52,7 @@ def draw_video(
             canvas.text(x, y + 14, note, points=8, color=QUIET)
             y += _NOTE_HEIGHT
         strip_y = y + pixels[0].shape[0] + _CONNECTOR_HEIGHT
-        _draw_thumbnails(canvas, pixels, shown, order, trace, x, y, strip_y, width)
+        _draw_thumbnails(canvas, pixels, scale, shown, order, trace, x, y, strip_y, width)
     draw_strip(canvas, unit_states(trace), x, strip_y, width, _STRIP_HEIGHT)
     _draw_halt(canvas, trace, x, strip_y, width)
     return _draw_clock(canvas, trace, x, strip_y + _STRIP_HEIGHT, width)
@@ -60,6 +61,7 @@ def draw_video(
 def _draw_thumbnails(
     canvas: Canvas,
     pixels: Sequence[np.ndarray[Any, Any]],
+    scale: float,
     frames: Sequence[int],
     order: Mapping[int, int],
     trace: Trace,
@@ -74,6 +76,11 @@ def _draw_thumbnails(
         height, size = image.shape[:2]
         canvas.image(left, y, image)
         canvas.box(left - 1, y - 1, size + 2, height + 2, color="none", edge=FAINT)
+        if (part := focus_of(trace, frame)) is not None:
+            top, side, tall, wide = (scale * length for length in part)
+            xs, ys = (left + side, left + side + wide), (y + top, y + top + tall)
+            corners = (xs[0], xs[1], xs[1], xs[0], xs[0]), (ys[0], ys[0], ys[1], ys[1], ys[0])
+            canvas.line(*corners, color=HALT, points=2.0)
         bottom, middle = y + height, left + size / 2
         canvas.line((middle, middle, center), (bottom, bottom + 10, strip_y), color=QUIET)
         number = str(order[frame])
@@ -115,12 +122,12 @@ def _draw_clock(canvas: Canvas, trace: Trace, x: float, y: float, width: float) 
 
 def _thumbnails(
     source: str | None, frames: Sequence[int], width: float
-) -> list[np.ndarray[Any, Any]] | str:
-    """Decode small frames, uint8 `[H, W, 3]`; a sentence where they cannot be had."""
+) -> tuple[list[np.ndarray[Any, Any]] | str, float]:
+    """Decode small frames, uint8 `[H, W, 3]`, and by what they were scaled; or say why not."""
     if source is None:
-        return "no thumbnails: the video was not read from a file"
+        return "no thumbnails: the video was not read from a file", 1.0
     if not Path(source).is_file():
-        return f"no thumbnails: {Path(source).name} is not where it was"
+        return f"no thumbnails: {Path(source).name} is not where it was", 1.0
     try:
         with Video(source) as video:
             index = video.index
@@ -128,9 +135,10 @@ def _thumbnails(
             widest = (width - _GAP * (count - 1)) / count
             scale = min(_TALLEST_THUMBNAIL / index.height, widest / index.width)
             size = (max(2, round(index.height * scale)), max(2, int(index.width * scale)))
-            return list(video.read(list(frames), size=size).permute(0, 2, 3, 1).numpy())
+            images = video.read(list(frames), size=size).permute(0, 2, 3, 1)
+            return list(images.numpy()), scale
     except VideoError as error:
-        return f"no thumbnails: {error.reason}"
+        return f"no thumbnails: {error.reason}", 1.0
 
 
 def _place(trace: Trace, unit: int, x: float, width: float) -> float:

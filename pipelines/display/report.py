@@ -19,6 +19,7 @@ from ..jobs.row import spans_of
 from ..jobs.summary import Summary
 from ..jobs.trace_column import dense_macs_of, trace_of
 from ..tasks.columns import CLASSES, OF_EVERY_ROW
+from .seen import seen_lines
 from .states import STATE_NAMES, State, bins, unit_states, words
 
 _STYLES = {
@@ -125,6 +126,8 @@ def reading_panel(row: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [_strip(trace)]
     if row.get("text") is not None and (spans := spans_of(row)) is not None:
         parts.append(_words(row["text"], spans, trace))
+    if seen := seen_lines(trace):
+        parts.append(Text(" · ".join(seen)))
     parts.append(Text(cost_line(trace, dense_macs=dense_macs_of(row)), style="bright_black"))
     return Panel(Group(*parts), title=Text(title_of(row)), title_align="left")
 

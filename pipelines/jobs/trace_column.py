@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from temporal.trace import Cost, Trace
+from temporal.trace import Cost, Trace, View
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 # What a clock measured has columns of its own: a trace is the same whenever its source is read.
 _MEASURED = ("decode_seconds", "model_seconds")
 _COUNTED = tuple(f.name for f in fields(Cost) if f.name not in _MEASURED)
-_TRACE_FIELDS = tuple(f.name for f in fields(Trace) if f.name != "cost")
+_BOXES = ("size", "region")
+_LISTS = ("read", "skimmed", "confidences")
+_TRACE_FIELDS = tuple(f.name for f in fields(Trace) if f.name not in ("views", "cost"))
 
 
 def trace_type() -> pa.DataType:
@@ -29,6 +31,7 @@ def trace_type() -> pa.DataType:
     import pyarrow as pa
 
     units = pa.list_(pa.int64())
+    view = [("units", units), ("is_glance", pa.bool_()), *((name, units) for name in _BOXES)]
     return pa.struct(
         [
             ("unit", pa.string()),
@@ -45,6 +48,8 @@ def trace_type() -> pa.DataType:
             ("token_layers", pa.int64()),
             ("seconds_per_unit", pa.float64()),
             ("truncated", pa.bool_()),
+            ("views", pa.list_(pa.struct(view))),
+            ("confidences", pa.list_(pa.float64())),
             ("cost", pa.struct([(name, pa.int64()) for name in _COUNTED])),
             ("dense_macs", pa.int64()),
         ]
@@ -68,6 +73,8 @@ def trace_value(trace: Trace, *, dense_macs: int | None = None) -> dict[str, Any
         "token_layers": trace.token_layers,
         "seconds_per_unit": trace.seconds_per_unit,
         "truncated": trace.truncated,
+        "views": [_view_value(view) for view in trace.views],
+        "confidences": list(trace.confidences),
         "cost": {name: getattr(trace.cost, name) for name in _COUNTED},
         "dense_macs": dense_macs,
     }
@@ -94,8 +101,11 @@ def trace_of(row: Mapping[str, Any]) -> Trace | None:
     values = trace_values(row)
     if values is None:
         return None
-    found = {name: values[name] for name in _TRACE_FIELDS}
-    found |= {name: tuple(values[name]) for name in ("read", "skimmed")}
+    found: dict[str, Any] = {
+        name: values.get(name) for name in _TRACE_FIELDS
+    }  # older rows lack some
+    found |= {name: tuple(values.get(name) or ()) for name in _LISTS}
+    found["views"] = tuple(map(_view_of, values.get("views") or ()))
     cost = Cost(**values["cost"], **{name: row[name] for name in _MEASURED})
     return Trace(**found, cost=cost)
 
@@ -105,6 +115,22 @@ def dense_macs_of(row: Mapping[str, Any]) -> int | None:
     values = trace_values(row)
     macs: int | None = values["dense_macs"] if values is not None else None
     return macs
+
+
+def _view_value(view: View) -> dict[str, Any]:
+    boxes = {name: getattr(view, name) for name in _BOXES}
+    return {
+        "units": list(view.units),
+        "is_glance": view.is_glance,
+        **{name: None if box is None else list(box) for name, box in boxes.items()},
+    }
+
+
+def _view_of(value: Mapping[str, Any]) -> View:
+    boxes: dict[str, Any] = {
+        name: None if value[name] is None else tuple(value[name]) for name in _BOXES
+    }
+    return View(units=tuple(value["units"]), is_glance=value["is_glance"], **boxes)
 
 
 def _unpacked(units: Iterable[int | list[int]]) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from ..engine import run_alone
 from ..handle import Handle
 from ..source import Source
 from .every_exit import EveryExit, exit_space
-from .halting import certainty_reached
+from .halting import certainty_reached, confidences
 from .policy_space import PolicySpace
 from .saved_reader import SavedReader
 
@@ -73,6 +73,7 @@ class ExitReader(SavedReader):
         """
         config: Any = self.config  # type: ignore[attr-defined]  # the model has it
         source.said.append(check_finite(logits_1K).float())
+        source.confidences += confidences(config, source.said[-1:])
         source.note(exit=len(source.said) - 1)
         if is_last or not bool(certainty_reached(config, torch.stack(source.said))):
             return False

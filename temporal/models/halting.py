@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from ..checks import check_in, check_threshold, num_classes
+from ..checks import check_in, check_threshold, chooses_one_class, num_classes
 from ..policies.halt import CRITERIA, FOR_REGRESSION, criterion
 from .depth.learned_criteria import LEARNED_CRITERIA
 
@@ -97,6 +98,22 @@ def certainty_reached(config: PreTrainedConfig, logits_EBK: Tensor) -> Tensor:
         logits_EBK: the exits so far, E >= 1.
     """
     return certainty(config, logits_EBK) >= threshold_of(config.thresholds, len(logits_EBK) - 1)
+
+
+def confidences(config: PreTrainedConfig, logits: Sequence[Tensor]) -> list[float]:
+    """The likeliest class's probability at exits of one source, for its trace.
+
+    Args:
+        config: of the reader.
+        logits: `[1, K]` of each exit.
+
+    Returns:
+        One for each exit; none where no class is chosen (a regression, several labels).
+    """
+    if not chooses_one_class(config):
+        return []
+    told: list[float] = torch.cat(list(logits)).float().softmax(-1).amax(-1).tolist()
+    return told
 
 
 def set_criterion(config: PreTrainedConfig, name: str, threshold: float | None) -> None:

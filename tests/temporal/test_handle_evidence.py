@@ -16,7 +16,7 @@ from temporal.data import DecodePool, Video, VideoError
 from temporal.data.frames import Frames
 from temporal.engine import Engine, Outcome, run_alone
 from temporal.handle import Handle
-from temporal.trace import Cost
+from temporal.trace import Cost, View
 
 from .number_source import Numbers
 
@@ -167,3 +167,23 @@ def test_a_failed_glance_is_not_noted(video: Any) -> None:
     outcome = read_with(read, video)
     assert "0..29" in outcome.value
     assert outcome.trace is not None and outcome.trace.skimmed == ()
+
+
+def test_the_trace_tells_at_which_size_and_where_frames_were_seen(video: Any) -> None:
+    async def read(video: Handle) -> None:
+        await video.glance([0, 10])
+        await video.read([10], size=[8, 8], region=(16, 24, 16, 16))
+        await video.read([20, 3], size=(8, 12))
+        await video.read([4], size=(8, 12))
+        await video.peek([5], size=None)
+        await video.read([6])  # says nothing of it
+        with pytest.raises(IndexError):
+            await video.read([30], size=(8, 8))
+
+    trace = read_with(read, video).trace
+    assert trace is not None and trace.views == (
+        View(units=(0, 10), is_glance=True, size=(64, 64)),
+        View(units=(10,), size=(8, 8), region=(16, 24, 16, 16)),
+        View(units=(20, 3, 4), size=(8, 12)),
+        View(units=(5,)),
+    )

@@ -31,7 +31,7 @@ from ...stage import Stage
 from ..chunks.chunk_pooling import MeanPooling
 from ..every_exit import EveryExit, exit_space
 from ..exit_reader import ExitsOutput, exits_output
-from ..halting import certainty_reached, set_criterion
+from ..halting import certainty_reached, confidences, set_criterion
 from ..policy_space import PolicySpace
 from ..saved_reader import SavedReader
 from .clip_training import ClipTraining
@@ -272,6 +272,7 @@ class ClipReader(ClipTraining, SavedReader, PreTrainedModel):
                 break
         if halted:
             video.note(halted_at=centre)
+        video.confidences += confidences(self.config, past)
         video.note(exit=len(past) - 1, num_exits=len(clips))
         return past[-1][0]
 

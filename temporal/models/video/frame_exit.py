@@ -31,7 +31,7 @@ from ...policies.halt import LearnedGate
 from ...stage import Stage
 from ..depth.standardised_exit import StandardisedExit
 from ..exit_reader import ExitsOutput
-from ..halting import certainty_reached
+from ..halting import certainty_reached, confidences
 from .configuration_frame_exit import FrameExitConfig
 from .frame_knobs import FrameKnobs
 from .frame_votes import answer_of, votes
@@ -321,6 +321,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
             if self._halts(past, states):
                 video.note(halted_at=group.frames[-1])
                 break
+        video.confidences += confidences(self.config, past)
         video.note(exit=len(past) - 1, num_exits=len(order))
         return past[-1][0]
 

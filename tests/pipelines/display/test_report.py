@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from temporal.pipelines.command.inspect import reading_plans, uniform_frames
-from temporal.pipelines.display.canvas import READ, Canvas
+from temporal.pipelines.display.canvas import HALT, READ, Canvas
 from temporal.pipelines.display.picture import save_picture
 from temporal.pipelines.display.picture_video import _spaced, _spread
 from temporal.pipelines.display.report import (
@@ -23,12 +23,14 @@ from temporal.pipelines.display.report import (
     summary_table,
     title_of,
 )
+from temporal.pipelines.display.seen import focus_of, seen_lines
 from temporal.pipelines.display.states import State, bins, unit_states, words
 from temporal.pipelines.display.strip import draw_strip
 from temporal.pipelines.jobs.row import row_of
 from temporal.pipelines.jobs.summary import Summary, summarize
+from temporal.pipelines.jobs.trace_column import trace_of
 from temporal.pipelines.reading import Reading, ReadingError
-from temporal.trace import Cost, Trace
+from temporal.trace import Cost, Trace, View
 
 READ_, SKIM, SKIP, LATER = State.READ, State.SKIMMED, State.SKIPPED, State.UNREACHED
 
@@ -119,6 +121,44 @@ def test_a_line_of_cost_says_what_was_counted() -> None:
     )
     glanced = replace(trace, skimmed=(3, 9), cost=Cost(frames_decoded=5, frames_glanced=2))
     assert "skimmed 2 · halted at 1.5 s · 5 frames decoded (2 to glance) · " in cost_line(glanced)
+
+
+def test_the_terminal_tells_how_frames_were_seen() -> None:
+    views = (
+        View(units=(0, 10, 20), is_glance=True, size=(64, 64)),
+        View(units=(20,), size=(96, 80), region=(10, 20, 96, 80)),
+        View(units=(0,), size=(96, 80), region=(0, 4, 96, 80)),
+    )
+    row = video_row(views=views, confidences=(0.251, 0.98), skimmed=(10,))
+    lines = seen_lines(trace_of(row) or Trace(unit="frame", units_total=0))
+    assert lines == [
+        "glanced at 3 frames at 64 x 64",
+        "read 2 frames at 96 x 80, of a part (frame: height x width at top, left): "
+        "20: 96 x 80 at (10, 20); 0: 96 x 80 at (0, 4)",
+        "confidence 25 > 98 %",
+        "at least 37 frames were never decoded",
+    ]
+    assert "glanced at 3 frames at 64 x 64" in printed(reading_panel(row))
+    many = Trace(unit="frame", units_total=40, confidences=(0.5,) * 30 + (0.9,))
+    assert seen_lines(many) == ["confidence " + "50 > " * 11 + "... > 90 %"]
+    one = Trace(unit="frame", units_total=40, read=(3,), views=(View(units=(3, 3)),))
+    assert seen_lines(one) == ["read 1 frame at their own size"]
+    assert seen_lines(Trace(unit="token", units_total=9, read=(1,))) == []
+
+
+def test_a_picture_draws_the_part_that_was_read(clip: Path, tmp_path: Path) -> None:
+    def halt_coloured(**trace: Any) -> int:
+        row = video_row(str(clip), read=(30,), halted_at=None, halted_at_seconds=None, **trace)
+        save_picture([row], tmp_path / "picture.png")
+        pixels = matplotlib.image.imread(tmp_path / "picture.png")[..., :3]
+        wanted = np.array(matplotlib.colors.to_rgb(HALT))
+        return int((np.abs(pixels - wanted) < 0.02).all(-1).sum())
+
+    view = View(units=(30,), size=(24, 32), region=(12, 16, 24, 32))
+    assert halt_coloured() == 0
+    assert halt_coloured(views=(view,), confidences=(0.1, 0.9)) > 100
+    assert focus_of(Trace(unit="frame", units_total=40, views=(view,)), 30) == (12, 16, 24, 32)
+    assert focus_of(Trace(unit="frame", units_total=40, views=(view,)), 29) is None
 
 
 def printed(*things: Any) -> str:

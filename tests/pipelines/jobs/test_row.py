@@ -12,7 +12,7 @@ from temporal.pipelines.jobs.row import row_of, row_schema, spans_of
 from temporal.pipelines.jobs.summary import SUMMARY_COLUMNS, summarize
 from temporal.pipelines.jobs.trace_column import dense_macs_of, trace_of, trace_type
 from temporal.pipelines.reading import Reading, ReadingError
-from temporal.trace import Cost, Trace
+from temporal.trace import Cost, Trace, View
 
 
 def test_a_trace_survives_its_row() -> None:
@@ -30,6 +30,12 @@ def test_a_trace_survives_its_row() -> None:
         seconds_per_unit=0.04,
         halted_at_seconds=9.96,
         truncated=True,
+        views=(
+            View(units=(5, 6), is_glance=True, size=(64, 64)),
+            View(units=(0, 1), size=(96, 96), region=(10, 20, 96, 96)),
+            View(units=(125,)),
+        ),
+        confidences=(0.25, 0.5),
         cost=cost,
     )
     error = ReadingError(stage="decode", reason="truncated", message="x" * 900)
@@ -50,6 +56,14 @@ def test_every_field_of_a_trace_has_its_place() -> None:
     assert {field.name for field in fields(Trace)} <= names
     counted = {field.name for field in trace_type().field("cost").type}
     assert counted == {f.name for f in fields(Cost) if not f.name.endswith("_seconds")}
+
+
+def test_rows_that_tell_nothing_of_sizes_are_read() -> None:
+    trace = Trace(unit="frame", units_total=9, read=(4,), exit=0, num_exits=2)
+    row = row_of(Reading(id="a", predictions=({"label": "l", "score": 1.0},), trace=trace))
+    for name in ("views", "confidences"):
+        del row["trace"][name]
+    assert trace_of(row) == trace
 
 
 def old_row(**changes: Any) -> dict[str, Any]:
