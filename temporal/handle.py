@@ -230,10 +230,12 @@ class Handle:
         if self.glanced:
             known = {*self._read, *skimmed}
             skimmed = [*skimmed, *(u for u in dict.fromkeys(self.glanced) if u not in known)]
-        views = tuple(
-            View(units=tuple(units), is_glance=is_glance, size=size, region=region)
-            for (is_glance, size, region), units in self._views.items()
-        )
+        views: tuple[View, ...] = ()
+        if self._views:
+            views = tuple(
+                View(units=tuple(units), is_glance=is_glance, size=size, region=region)
+                for (is_glance, size, region), units in self._views.items()
+            )
         facts = {"truncated": bool(getattr(self.source, "truncated", False)), **self._notes}
         return Trace(
             unit=self.source.unit,

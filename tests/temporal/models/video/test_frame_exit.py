@@ -22,6 +22,7 @@ from temporal.engine import Engine
 from temporal.models import FrameExit, FrameExitConfig
 from temporal.models.video.pooling import POOLINGS
 from temporal.policies.read import coarse_to_fine, uniform
+from temporal.trace import View
 from temporal.training.exit_policies import certainties, exits_taken
 
 VIT = ViTConfig(
@@ -198,6 +199,16 @@ def test_the_order_of_motion_reads_where_something_happens(frames) -> None:
     video.motion = lambda: np.zeros(40, dtype=np.float32)
     assert sorted(reader(video).trace.read) == uniform(40, 5)
     assert reader.reading_order(40, []) == coarse_to_fine(40, 5)
+
+
+def test_the_trace_tells_the_size_of_frames_and_how_sure_each_exit_was(frames) -> None:
+    reader = training_free()
+    outcome = reader(frames(40))
+    assert outcome.trace.views == (View(units=outcome.trace.read, size=(32, 32)),)
+    assert len(outcome.trace.confidences) == 5
+    assert outcome.trace.confidences[-1] == pytest.approx(float(outcome.value.softmax(-1).max()))
+    reader.config.problem_type = "multi_label_classification"
+    assert reader(frames(40)).trace.confidences == ()
 
 
 def test_the_same_inputs_twice_give_the_same_bits(frames, read_all) -> None:
