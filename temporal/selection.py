@@ -186,7 +186,7 @@ def _scores(said: Any, num_frames: int) -> NDArray[np.float64]:
     if frames.min() < 0 or frames.max() >= num_frames:
         raise ValueError(f"by returned scores of frames that are not in 0..{num_frames - 1}")
     all_scores = np.full(num_frames, np.nan)
-    all_scores[frames] = scores
+    all_scores[frames.astype(np.int64)] = scores
     return all_scores
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 import temporal
 from temporal.data import DecodePool, Video, VideoError, evidence
 from temporal.data.frames import Frames
+from temporal.models.video.motion import _blocks
 from temporal.policies.read import uniform
 from temporal.policies.select import quantile_frames
 from temporal.source import FrameSource
@@ -178,7 +179,9 @@ def test_scores_of_ones_own(burst: Path) -> None:
 
     def bright_keyframes(video: FrameSource) -> Any:
         frames = video.index.keyframes
-        return frames, video.glance(frames, size=(8, 8)).float().mean((1, 2, 3))
+        return torch.tensor(frames).float(), video.glance(frames, size=(8, 8)).float().mean(
+            (1, 2, 3)
+        )
 
     chosen = temporal.select(Video(burst), 3, by=bright_keyframes)
     assert set(chosen.frames) <= set(range(0, 100, 10)) and len(chosen.frames) == 3
@@ -228,6 +231,13 @@ def test_a_moving_picture(tmp_path: Path) -> None:
     for by in ("uniform", "keyframes", "motion"):
         chosen = temporal.select(Video(file.getvalue()), 4, by=by)  # type: ignore[arg-type]
         assert len(chosen.frames) == 4 and chosen.pixels is not None
+
+
+def test_blocks_begin_at_keyframes_that_are_near() -> None:
+    assert list(_blocks(300, [0, 100, 200])) == [range(300)]
+    assert list(_blocks(700, range(0, 700, 100))) == [range(300), range(300, 600), range(600, 700)]
+    assert list(_blocks(2500, [0])) == [range(1024), range(1024, 2048), range(2048, 2500)]
+    assert list(_blocks(300, range(300))) == [range(256), range(256, 300)]
 
 
 class Scratched:

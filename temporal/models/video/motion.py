@@ -75,7 +75,7 @@ async def _vectors(video: Handle) -> Motion:
 
 async def _thumbnails(video: Handle) -> Motion:
     keyframes = [int(frame) for frame in video.index.keyframes]
-    if len(keyframes) == 1:  # there is nothing to compare it with
+    if len(keyframes) < 2:  # there is nothing to compare it with
         return np.ones(len(video))
     return await _seen(video, keyframes)
 
@@ -125,9 +125,10 @@ def _filled(motion_N: Motion) -> Motion:
 
 def _blocks(num_frames: int, keyframes: Sequence[int]) -> Iterator[range]:
     """Pieces that begin at keyframes, so that none is decoded twice, unless these are too far."""
+    cuts = np.append(np.asarray(keyframes, dtype=np.int64), num_frames)
     start = 0
     while start < num_frames:
-        cuts = [int(k) for k in keyframes if start + _BLOCK <= k <= start + _LONGEST]
-        stop = cuts[0] if cuts else min(start + _LONGEST, num_frames)
+        next_cut = int(cuts[np.searchsorted(cuts, min(start + _BLOCK, num_frames))])
+        stop = min(next_cut, start + _LONGEST)
         yield range(start, stop)
         start = stop
