@@ -54,7 +54,7 @@ class Comparison:
     """A policy beside uniform frames at its cost."""
 
     frames: float
-    """Mean number of frames that the policy used."""
+    """Mean number of frames that the policy read at full size; glances are not counted."""
     accuracy: float
     uniform_accuracy: float
     difference_interval: tuple[float, float]
