@@ -16,18 +16,36 @@ from .video import Video as Video
 if TYPE_CHECKING:
     from .decode.isolation.isolated import IsolatedVideo as IsolatedVideo
     from .decode.isolation.pool import DecodePool as DecodePool
+    from .loading import BadClip as BadClip
+    from .loading import ClipDataset as ClipDataset
+    from .loading import ClipList as ClipList
+    from .loading import ClipLoader as ClipLoader
+    from .loading import load_clips as load_clips
+    from .loading import read_bad_clips as read_bad_clips
 
 _OF_PROCESSES = ("DecodePool", "IsolatedVideo")
+_OF_TRAINING = (
+    "BadClip",
+    "ClipDataset",
+    "ClipList",
+    "ClipLoader",
+    "load_clips",
+    "read_bad_clips",
+)
 
 
 def __getattr__(name: str) -> Any:
-    """Import worker processes when they are asked for: not every reader needs their 4 MB."""
-    if name not in _OF_PROCESSES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .decode.isolation import pool
+    """Import worker processes and loaders when they are asked for: 4 MB, and torch."""
+    if name in _OF_PROCESSES:
+        from .decode.isolation import pool
 
-    return getattr(pool, name)
+        return getattr(pool, name)
+    if name in _OF_TRAINING:
+        from . import loading
+
+        return getattr(loading, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_OF_PROCESSES})
+    return sorted({*globals(), *_OF_PROCESSES, *_OF_TRAINING})

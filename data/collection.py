@@ -6,7 +6,8 @@ import glob
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -37,6 +38,7 @@ def collect(
     column: str | None = None,
     id_column: str | None = None,
     label_column: str = "label",
+    other_columns: Sequence[str] = (),
     limit: int | None = None,
     root: str | os.PathLike[str] | None = None,
     strings: Strings = "path",
@@ -66,6 +68,7 @@ def collect(
         column: The column of tables that holds the input; by default `text`, or `video` or `path`.
         id_column: The column that names the inputs; by default `id` where there is one.
         label_column: The column that holds the label, which is `extra["label"]` of the item.
+        other_columns: More columns whose cells come along as `extra`, where a row has them.
         limit: Stop after so many items.
         root: What relative paths are relative to; paths that lead outside it are refused.
         strings: What a plain string is: `"path"`, `"text"`, or `"auto"` (a path if there is such
@@ -94,7 +97,13 @@ def collect(
         raise ValueError(f"limit ({limit}) must be >= 0")
     containers.check_collection(inputs)
     finder = _Finder(
-        columns=Columns(kind=kind, value=column, id=id_column, label=label_column),
+        columns=Columns(
+            kind=kind,
+            value=column,
+            id=id_column,
+            label=label_column,
+            others=tuple(other_columns),
+        ),
         root=None if root is None else os.path.realpath(root),
         strings=strings,
         notify=notify,
@@ -276,13 +285,7 @@ class _Finder:
         return Entry(id=name, value=path)
 
     def _table(self, path: Path, suffix: str) -> Iterator[Entry]:
-        columns = Columns(
-            kind=self.columns.kind,
-            value=self.columns.value,
-            id=self.columns.id,
-            label=self.columns.label,
-            folder=self.root or str(path.parent),
-        )
+        columns = replace(self.columns, folder=self.root or str(path.parent))
         if suffix == ".parquet":
             yield from read_parquet(path, columns)
         elif suffix in (".jsonl", ".ndjson"):

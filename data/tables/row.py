@@ -35,6 +35,9 @@ class Columns:
     label: str = "label"
     """The column of the labels, which need not be there."""
 
+    others: tuple[str, ...] = ()
+    """More columns that come along where they are there."""
+
     folder: str | None = None
     """What relative video paths of the table are relative to."""
 
@@ -78,7 +81,7 @@ class Columns:
             beside = "bytes"  # a `datasets` video itself
         elif self.kind == "text" and self.value is None:
             beside = "text_pair"
-        wanted = (value, beside, self.id_in(names), self.label)
+        wanted = (value, beside, self.id_in(names), self.label, *self.others)
         return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
 
 
@@ -105,6 +108,9 @@ def entry_of_row(row: Any, columns: Columns) -> Entry:
     identifier = None if id_name is None else _present(row[id_name])
     label = _present(row.get(columns.label)) if name != columns.label else None
     extra = {} if label is None else {"label": label}
+    for other in columns.others:
+        if (cell := _present(row.get(other))) is not None:
+            extra[other] = cell
     if columns.kind == "video" and name == "path" and "bytes" in row:
         found = _video_value(row, columns.folder)  # a `datasets` video itself
     elif columns.kind == "video":
