@@ -40,7 +40,14 @@ def write_bad_clip(path: str | os.PathLike[str], clip: BadClip) -> None:
 
 
 def read_bad_clips(path: str | os.PathLike[str]) -> list[BadClip]:
-    """The rows that a file lists, each once: a resumed epoch meets some again."""
+    """Read the rows that a dataset listed in a file.
+
+    Args:
+        path: Its `bad_clips_file`; it need not be there.
+
+    Returns:
+        Each row once, though a resumed epoch met some again.
+    """
     file = Path(path)
     if not file.exists():
         return []
