@@ -1,4 +1,4 @@
-"""`ClipLoader`: a `DataLoader` that knows which rows its batches came from, and resumes there."""
+"""`ClipLoader`: a `DataLoader` of clips that knows how far it came, and resumes there."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class _Last(NamedTuple):
     """Comes after a share's last sample, so that what was passed over at its end is told."""
 
 
-class ClipLoader(DataLoader[Any]):
-    """Batches of a `ClipDataset`.
+class ClipLoader:
+    """Batches of a `ClipDataset`, made by a `DataLoader`.
 
     `state_dict()` after a batch, `load_state_dict` in another process and the same options: the
     batches that follow are those that would have followed, with the same rows. An epoch that was
@@ -33,6 +33,8 @@ class ClipLoader(DataLoader[Any]):
 
     Each worker makes batches of its own share, so an epoch may end with several smaller ones.
     `bad_clips` lists the rows that were passed over. Each rank saves a state of its own.
+    `accelerator.prepare` leaves it as it is: batches are not dealt out a second time, and stay on
+    the CPU.
 
     Args:
         dataset: The dataset; its `rank` and `num_ranks` say which share this loader reads.
@@ -65,12 +67,13 @@ class ClipLoader(DataLoader[Any]):
                 "shuffles and shards, collate= makes batches, and workers live for an epoch"
             )
         self.bad_clips: list[BadClip] = []
-        self._clips = dataset
+        self.dataset = dataset
+        self.batch_size, self.num_workers = batch_size, num_workers
         self._smallest = batch_size if drop_last else 1
         self._places: dict[str, Any] = {}
         self._next_worker = 0
         self._is_resumed = False
-        super().__init__(
+        self._loader: DataLoader[Any] = DataLoader(
             _WithEnd(dataset),
             batch_size=batch_size,
             num_workers=num_workers,
@@ -84,13 +87,12 @@ class ClipLoader(DataLoader[Any]):
 
     def __len__(self) -> int:
         """Batches of an epoch, if no row of it is bad; a stream has no length."""
-        count = len(self._clips.clips)  # type: ignore[arg-type]
-        if self._clips.repeat:
+        count = len(self.dataset.clips)  # type: ignore[arg-type]
+        if self.dataset.repeat:
             raise TypeError("a dataset that repeats has no length")
-        assert self.batch_size is not None
-        ranks, total = self._clips.num_ranks, 0
+        ranks, total = self.dataset.num_ranks, 0
         for worker in range(self._workers):
-            shard = worker * ranks + self._clips.rank
+            shard = worker * ranks + self.dataset.rank
             own = len(range(shard, count, self._workers * ranks))
             full, rest = divmod(own, self.batch_size)
             total += full + (rest >= self._smallest)
@@ -98,15 +100,15 @@ class ClipLoader(DataLoader[Any]):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; the place within another one is forgotten."""
-        if epoch != self._clips.epoch:
+        if epoch != self.dataset.epoch:
             self._places, self._next_worker, self._is_resumed = {}, 0, False
-        self._clips.set_epoch(epoch)
+        self.dataset.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Where reading stands, after the batch that came last."""
         return {
-            **self._clips.state_dict(),
-            "num_shards": self._workers * self._clips.num_ranks,
+            **self.dataset.state_dict(),
+            "num_shards": self._workers * self.dataset.num_ranks,
             "shards": dict(self._places),
             "next_worker": self._next_worker,
         }
@@ -120,25 +122,27 @@ class ClipLoader(DataLoader[Any]):
         Raises:
             ValueError: It was saved with other options, so that other rows would come.
         """
-        self._clips.load_state_dict(state)
-        self._clips.check_shares(self._workers * self._clips.num_ranks)
+        self.dataset.load_state_dict(state)
+        self.dataset.check_shares(self._workers * self.dataset.num_ranks)
+        if self.dataset.epoch != state["epoch"]:
+            return  # that epoch was over, and another was set
         self._places = dict(state["shards"])
         self._next_worker = int(state["next_worker"])
         self._is_resumed = True
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:
         first = self._next_worker if self._is_resumed else 0
         if not self._is_resumed:  # begun before and left: from the start
             self._places = {}
-        self._clips.resume(self.state_dict() if self._is_resumed else None, first)
+        self.dataset.resume(self.state_dict() if self._is_resumed else None, first)
         self._is_resumed, self._next_worker = False, first
-        for delivered in super().__iter__():
+        for delivered in self._loader:
             self._places = {**self._places, **delivered.shards}
             self._next_worker = (delivered.worker + first + 1) % self._workers
             self.bad_clips += delivered.bad_clips
             if delivered.batch is not None:
                 yield delivered.batch
-        self.set_epoch(self._clips.epoch + 1)
+        self.set_epoch(self.dataset.epoch + 1)
 
 
 class _WithEnd(IterableDataset[Any]):

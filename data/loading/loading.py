@@ -164,4 +164,8 @@ def _table_rows(source: Any, video_column: str | None, label_column: str) -> Ite
             yield make_row(item.id, item.value, cells)
         else:
             kind = type(item.value).__name__
-            yield bad_row(item.id, f"a video must be a path or URL, not {kind}")
+            message = (
+                f"a video must be a path or URL, not {kind}; give a table that holds the videos "
+            )
+            message += "themselves as a dataset of `datasets` (load_dataset)"
+            yield bad_row(item.id, message)

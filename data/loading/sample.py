@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..decode.decoders.backends import count_cores
 from ..decode.errors import VideoError
 from ..decode.remote.urls import AllowRemote
 from ..video import Video
@@ -106,8 +108,12 @@ def read_sample(
 
 
 def count_threads() -> int | None:
-    """Threads for one video: one in a worker, which has its own, all cores in the only process."""
-    return None if torch.utils.data.get_worker_info() is None else 1
+    """Threads for one video: the workers of all ranks on this machine share its cores."""
+    worker = torch.utils.data.get_worker_info()
+    if worker is None:
+        return None
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # torchrun says so
+    return max(1, count_cores() // (worker.num_workers * ranks))
 
 
 def failure_of(error: BaseException) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from temporal.data.loading import ClipDataset, ClipLoader, load_clips, read_bad_
 from temporal.data.loading.sample import part_of
 
 from ..conftest import number_of
+from ..zoo.web import WebServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 
@@ -314,6 +315,29 @@ def test_clips_of_archives_and_bytes_are_read(
         dataset = ClipDataset(load_clips(rows, class_names=["x", "y"]), ends, size=(48, 64))
         assert [numbers(sample["pixel_values"]) for sample in dataset] == [[23, 0, 12]]
         assert [clip.id for clip in dataset.take_bad_clips()] == ["b.mp4"]
+
+
+def test_clips_of_a_web_server_are_read_where_allowed(
+    tmp_path: Path, write_shard: Callable[..., Path], clip: Path
+) -> None:
+    server = WebServer()
+    try:
+        url = server.put("shard.tar", write_shard(tmp_path / "shard.tar", ["x", "y"]))
+        rows = [{"path": server.put("clip.mp4", clip), "label": "x"}]
+        for source, label in ((url, [0, 1]), (rows, [0])):
+            clips = load_clips(source, allow_remote=[server.origin])
+            samples = list(ClipDataset(clips, ends, size=(48, 64)))
+            assert [sample["labels"] for sample in samples] == label
+            assert numbers(samples[0]["pixel_values"]) == [23, 0, 12]
+        asked = len(server.asked)
+        with pytest.raises(ValueError, match="no labelled video: .* is not https"):
+            load_clips(url)
+        dataset = ClipDataset(load_clips(rows), ends)
+        assert list(dataset) == []
+        assert [clip.reason for clip in dataset.take_bad_clips()] == ["path_not_allowed"]
+        assert len(server.asked) == asked
+    finally:
+        server.close()
 
 
 def test_several_labels_become_ones_and_zeros(clip: Path) -> None:
