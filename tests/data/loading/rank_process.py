@@ -1,7 +1,5 @@
 """One rank of an epoch, to be killed: writes down what it read, and where it stood.
 
-    python rank_process.py TABLE FOLDER RANK RANKS WORKERS BATCHES_PER_STATE KILL_AFTER_BATCHES
-
 A state and the rows before it are written together, so after a kill they agree.
 """
 
@@ -10,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import psutil
@@ -30,10 +27,19 @@ def memory_bytes() -> int:
     return total
 
 
-def main() -> None:
-    """Read an epoch on from the state that lies in the folder, or from its start."""
-    table, folder = sys.argv[1], Path(sys.argv[2])
-    rank, ranks, workers, per_state, kill_after = map(int, sys.argv[3:])
+def read_rank(
+    table: Path, folder: Path, place: tuple[int, int, int], per_state: int, kill_after: int
+) -> None:
+    """Read an epoch on from the state that lies in the folder, or from its start.
+
+    Args:
+        table: the rows.
+        folder: where the state is.
+        place: rank, ranks, workers.
+        per_state: batches from one state to the next.
+        kill_after: batches after which this process and its workers are killed.
+    """
+    rank, ranks, workers = place
     state_file = folder / f"state-{rank}.json"
     dataset = ClipDataset(load_clips(table), None, shuffle=True, seed=5, rank=rank, num_ranks=ranks)
     loader = ClipLoader(dataset, 16, num_workers=workers)
@@ -50,11 +56,7 @@ def main() -> None:
         part.write_text(json.dumps(told))
         os.replace(part, state_file)
 
-    first = True
     for count, batch in enumerate(loader, 1):
-        if first:
-            print(batch["row"].tolist(), flush=True)
-            first = False
         seen += batch["row"].tolist()
         if count % per_state == 0:
             memory.append(memory_bytes())
@@ -64,7 +66,3 @@ def main() -> None:
                 child.kill()
             os.kill(os.getpid(), signal.SIGKILL)
     save(is_whole=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).with_name("rank_process.py")
+from .rank_process import read_rank
+
 RANKS, WORKERS = 2, 2
 
 
 def run_ranks(table: Path, folder: Path, per_state: int, kill_after: int) -> list[dict]:
     """Run all ranks until they end, or are killed after so many batches; what they wrote."""
+    context = multiprocessing.get_context("fork")  # as the workers of a DataLoader are
     started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(SCRIPT)]
-            + [str(word) for word in (table, folder, rank, RANKS, WORKERS, per_state, kill_after)],
-            stdout=subprocess.DEVNULL,
+        context.Process(
+            target=read_rank, args=(table, folder, (rank, RANKS, WORKERS), per_state, kill_after)
         )
         for rank in range(RANKS)
     ]
-    codes = [process.wait(600) for process in started]
-    assert set(codes) <= {0, -signal.SIGKILL}
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(600)
+    assert {process.exitcode for process in started} <= {0, -signal.SIGKILL}
     return [json.loads((folder / f"state-{rank}.json").read_text()) for rank in range(RANKS)]
 
 
