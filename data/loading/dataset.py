@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sized
 from typing import Any, Protocol
 
@@ -20,6 +21,8 @@ from .row import ClipRow
 from .sample import Sampler, Size, count_threads, failure_of, open_clip, read_sample
 
 _log = logging.getLogger(__name__)
+
+_MOST_KEPT = 10_000  # bad clips that nobody asks for; a file lists all
 
 
 class Clips(Protocol):
@@ -108,7 +111,7 @@ class ClipDataset(IterableDataset[dict[str, Any]]):
         self._num_shards = 0  # not known before it is read
         self._places: dict[str, Any] = {}  # of shares that were begun
         self._is_resumed = False
-        self._bad: list[BadClip] = []
+        self._bad: deque[BadClip] = deque(maxlen=_MOST_KEPT)
         names = clips.class_names or []
         self._numbers = {name: number for number, name in enumerate(names)}
 
@@ -182,7 +185,8 @@ class ClipDataset(IterableDataset[dict[str, Any]]):
 
     def take_bad_clips(self) -> list[BadClip]:
         """The rows that were passed over in this process since this was last asked."""
-        bad, self._bad = self._bad, []
+        bad = list(self._bad)
+        self._bad.clear()
         return bad
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -282,6 +286,8 @@ class ClipDataset(IterableDataset[dict[str, Any]]):
     def _fixed(self) -> dict[str, Any]:
         """What a saved state depends on."""
         return {
+            "rank": self.rank,
+            "num_ranks": self.num_ranks,
             "seed": self.seed,
             "shuffle": self.shuffle,
             "buffer_size": self.buffer_size,

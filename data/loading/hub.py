@@ -34,7 +34,9 @@ class _Columns:
                 "of them by video_column= or label_column="
             )
         kind = features.get(label)
-        self.names = list(kind.names) if isinstance(kind, datasets.ClassLabel) else None
+        one = getattr(kind, "feature", kind)  # of a list of labels
+        self.is_list = one is not kind
+        self.names = list(one.names) if isinstance(one, datasets.ClassLabel) else None
 
     def undecoded(self, table: Any) -> Any:
         """The same without decoding: its videos are paths or bytes."""
@@ -80,8 +82,6 @@ class DatasetClips:
         allow_remote: Which URLs may be read, as for `Video`.
     """
 
-    is_multilabel = False
-
     def __init__(
         self,
         table: datasets.Dataset,
@@ -94,6 +94,7 @@ class DatasetClips:
     ) -> None:
         table = table.with_format(None)
         self._columns = _Columns(table, video_column, label_column)
+        self.is_multilabel = self._columns.is_list
         self.allow_remote = allow_remote
         if "split" in table.column_names:
             table = _of_split(table, split)
@@ -103,6 +104,10 @@ class DatasetClips:
             self.class_names = self._occurring(label_column)
 
     def _occurring(self, column: str) -> list[str]:
+        if self.is_multilabel:
+            raise ValueError(
+                f"{column} holds lists: give the classes in their order by class_names="
+            )
         names = set()
         for value in self._table.unique(column):
             try:
@@ -166,8 +171,6 @@ class StreamedClips:
         allow_remote: Which URLs may be read, as for `Video`.
     """
 
-    is_multilabel = False
-
     def __init__(
         self,
         stream: datasets.IterableDataset,
@@ -179,6 +182,7 @@ class StreamedClips:
         allow_remote: AllowRemote = False,
     ) -> None:
         self._columns = _Columns(stream, video_column, label_column)
+        self.is_multilabel = self._columns.is_list
         self._stream = self._columns.undecoded(stream)
         self._split = split
         self.allow_remote = allow_remote

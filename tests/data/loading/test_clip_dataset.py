@@ -269,6 +269,9 @@ def test_a_state_of_other_rows_or_workers_is_refused(many_rows: Callable[[int], 
     other = ClipLoader(ClipDataset(clips, None, shuffle=True, seed=1), 2)
     with pytest.raises(ValueError, match="saved state has seed 0, and this is 1"):
         other.load_state_dict(saved)
+    other = ClipLoader(ClipDataset(clips, None, shuffle=True, rank=1, num_ranks=2), 2)
+    with pytest.raises(ValueError, match="saved state has rank 0, and this is 1"):
+        other.load_state_dict(saved)
     more = ClipLoader(ClipDataset(clips, None, shuffle=True), 2, num_workers=2)
     with pytest.raises(ValueError, match="is of 1 shares .* and there are 2"):
         more.load_state_dict(saved)

@@ -12,7 +12,7 @@ import datasets
 import pandas as pd
 import pytest
 
-from temporal.data.loading import ClipList, load_clips
+from temporal.data.loading import ClipDataset, ClipList, load_clips
 from temporal.data.loading.row import Member, class_order, label_names
 
 
@@ -179,6 +179,16 @@ def test_datasets(clip: Path) -> None:
     assert load_clips(table.to_iterable_dataset()).class_names == ["no", "yes"]
     with pytest.raises(ValueError, match="no 'kind': name one of them by video_column= or label_"):
         load_clips(table, label_column="kind")
+
+
+def test_a_dataset_of_clips_of_several_classes() -> None:
+    rows = {"path": ["a.mp4", "b.mp4"], "label": [["x", "y"], ["z"]]}
+    table = datasets.Dataset.from_dict(rows)
+    with pytest.raises(ValueError, match="give the classes in their order by class_names="):
+        load_clips(table)
+    clips = load_clips(table, class_names=["z", "y", "x"])
+    samples = list(ClipDataset(clips, None))
+    assert [sample["labels"].tolist() for sample in samples] == [[0, 1, 1], [1, 0, 0]]
 
 
 def test_a_stream_must_be_told_its_classes(clip: Path) -> None:
