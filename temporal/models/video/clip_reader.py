@@ -29,15 +29,17 @@ from ...policies.halt import criterion
 from ...source import Source
 from ...stage import Stage
 from ..chunks.chunk_pooling import MeanPooling
-from ..every_exit import EveryExit, exit_space
+from ..every_exit import EveryExit
 from ..exit_reader import ExitsOutput, exits_output
 from ..halting import certainty_reached, confidences, set_criterion
 from ..policy_space import PolicySpace
 from ..saved_reader import SavedReader
+from .clip_knobs import clip_space, token_knobs
 from .clip_training import ClipTraining
 from .configuration_clip_reader import ClipReaderConfig
 from .dense_videos import ask_videos
 from .reading import Groups
+from .reduced_clips import ReducedClips
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,10 +104,14 @@ class ClipReader(ClipTraining, SavedReader, PreTrainedModel):
         self.pixels = None
         if processor is not None:
             self.pixels = ProcessorPixels(processor, self.classifier, clips=True)
+        self.reduced = None if config.token_reduction is None else ReducedClips(self.classifier)
         one_answer = chooses_one_class(config)
         self.mean = MeanPooling(num_classes(config), one_answer=one_answer)
         self.prepare = Stage(self._prepare, name="pixels")
-        self.classify = Stage(self._classify, name="classify")
+        if self.reduced is None:
+            self.classify = Stage(self._classify, name="classify")
+        else:  # clips differ in their tokens
+            self.classify = Stage(self._classify_reduced, name="classify", counts_macs=True)
         self.post_init()
         self.eval()
 
@@ -131,13 +137,26 @@ class ClipReader(ClipTraining, SavedReader, PreTrainedModel):
         return tuple(torch.cat(column) for column in zip(*clips, strict=True))
 
     def _classify(self, *inputs: Tensor) -> Tensor:
+        if self.reduced is not None:
+            return self._classify_reduced(*inputs)[0]
         if self.pixels is not None:
             return self.pixels.call(self.classifier, inputs)
-        frames_BFCHW = inputs[0].to(self.classifier.device, self.classifier.dtype)
+        return self.classifier(self._normalised(inputs[0]), return_dict=True).logits
+
+    def _classify_reduced(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, the tokens that layers computed, and the MACs of clips with fewer tokens."""
+        assert self.reduced is not None
+        if self.pixels is None:
+            pixels = self._normalised(inputs[0])
+        else:
+            pixels = inputs[0].to(self.classifier.device, self.classifier.dtype)
+        return self.reduced(pixels, **token_knobs(self.config))
+
+    def _normalised(self, frames_BFCHW: Tensor) -> Tensor:
+        frames_BFCHW = frames_BFCHW.to(self.classifier.device, self.classifier.dtype)
         mean_C11 = frames_BFCHW.new_tensor(self.config.pixel_mean)[:, None, None]
         std_C11 = frames_BFCHW.new_tensor(self.config.pixel_std)[:, None, None]
-        pixels = (frames_BFCHW - mean_C11) / std_C11
-        return self.classifier(pixels, return_dict=True).logits
+        return (frames_BFCHW - mean_C11) / std_C11
 
     def forward(
         self,
@@ -197,18 +216,17 @@ class ClipReader(ClipTraining, SavedReader, PreTrainedModel):
         set_criterion(self.config, name, threshold)
 
     def policy_space(self) -> PolicySpace:
-        """One threshold for all clips."""
-        alone = None
-        if self.config.num_exits == 1:
-            alone = (
-                f"num_clips ({self.config.num_clips}) is one clip, after which nothing is left to "
-                "halt: there is nothing to calibrate; read the classifier in several clips"
-            )
-        return exit_space(self.config, closed_because=alone, max_share=1.0)
+        """Fewer tokens, where there is a way to that; then one threshold for all clips."""
+        return clip_space(self.config)
 
     @torch.inference_mode()
-    def answers(self, sources: Iterable[Source], *, batch_size: int = 32) -> EveryExit:
-        """The running mean after every clip of videos, one after another; all cost alike."""
+    def answers(self, sources: Iterable[Source], *, batch_size: int = 32) -> EveryExit | None:
+        """The running mean after every clip of videos, one after another; all cost alike.
+
+        None with `token_reduction`: what a clip says and costs then depends on the policy.
+        """
+        if self.reduced is not None:
+            return None
         return ask_videos(self, sources, self._gather)
 
     async def _gather(self, video: Handle) -> dict[str, Tensor]:
@@ -218,7 +236,9 @@ class ClipReader(ClipTraining, SavedReader, PreTrainedModel):
 
     def dense_macs(self, units_total: int) -> int | None:
         """MACs of reading all clips."""
-        per_clip = self.classify.macs_per_row
+        per_clip: float | None = self.classify.macs_per_row
+        if self.reduced is not None:
+            per_clip = self.reduced.dense_macs
         if per_clip is None:
             return None
         return round(per_clip * min(units_total, self.config.num_exits))
@@ -261,9 +281,10 @@ class ClipReader(ClipTraining, SavedReader, PreTrainedModel):
         allowed = clips[: read_policies.num_allowed(len(clips), self.config.max_share)]
         halted = len(allowed) < len(clips)
         past: list[Tensor] = []
-        state = None
+        state, token_layers = None, 0
         async for group in Groups(video, [frames for _, frames in allowed], size=self._size()):
-            logits_1K = check_finite((await self._logits(group.filled())).float())
+            logits_1K, computed = await self._ask(group.filled())
+            logits_1K, token_layers = check_finite(logits_1K.float()), token_layers + computed
             state, answer_1K = self._vote(state, logits_1K)
             past.append(answer_1K)
             centre = clips[group.number][0]
@@ -274,17 +295,23 @@ class ClipReader(ClipTraining, SavedReader, PreTrainedModel):
             video.note(halted_at=centre)
         video.confidences += confidences(self.config, past)
         video.note(exit=len(past) - 1, num_exits=len(clips))
+        if self.reduced is not None:
+            video.note(token_layers=token_layers)
         return past[-1][0]
 
     def _size(self) -> tuple[int, int] | None:
         """(height, width) at which frames are read; None: whole, for the processor."""
         return self.config.frame_size if self.pixels is None else None
 
-    async def _logits(self, frames_FCHW: Tensor) -> Tensor:
-        """The classifier's logits `[1, K]` for a clip."""
-        if self.pixels is None:
-            return await self.classify(frames_FCHW[None])
-        return await self.classify(*await self.prepare(frames_FCHW[None]))
+    async def _ask(self, frames_FCHW: Tensor) -> tuple[Tensor, int]:
+        """The classifier's logits `[1, K]` for a clip, and the tokens that its layers computed."""
+        inputs: tuple[Tensor, ...] = (frames_FCHW[None],)
+        if self.pixels is not None:
+            inputs = await self.prepare(*inputs)
+        if self.reduced is None:
+            return await self.classify(*inputs), 0
+        logits_1K, token_layers_1 = await self.classify(*inputs)
+        return logits_1K, int(token_layers_1)
 
 
 def _described(classifier: Any, processor: Any, options: dict[str, Any]) -> ClipReaderConfig:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from ...checks import check_count, check_range, num_classes
+from ...checks import check_count, check_in, check_range, num_classes
 from ..halting import check_halting
+from .reduced_clips import REDUCTIONS
 
 _LENGTHS = ("num_frames", "frames_per_clip")
 _SIZES = ("image_size", "crop_size")
@@ -18,7 +20,14 @@ class ClipReaderConfig(PreTrainedConfig):
     """The classifier's own configuration, which clips are read, and when reading halts."""
 
     model_type = "clip_reader"
-    policy_fields = ("criterion", "thresholds", "temperatures", "max_share")
+    policy_fields = (
+        "criterion",
+        "thresholds",
+        "temperatures",
+        "max_share",
+        "token_threshold",
+        "keep_share",
+    )
 
     classifier: dict | None = None
     """Configuration of a video classifier of transformers, with its `model_type`."""
@@ -48,6 +57,16 @@ class ClipReaderConfig(PreTrainedConfig):
     it; None: all are 1."""
     max_share: float = 1.0
     """Share of the clips that may be read, at least one."""
+    token_reduction: str | None = None
+    """How a clip has fewer tokens, of the families in `temporal.backbones.video`: `"run_length"`
+    drops patches that do not change, `"merge"` makes one of tokens that are alike; None: it has all
+    of them, and any video classifier will do."""
+    token_threshold: float | None = 0.1
+    """`"run_length"`: mean change of the normalised pixels of a patch up to which it is dropped;
+    None: nothing is dropped."""
+    keep_share: float = 0.5
+    """`"merge"`: share of a clip's tokens that are left after the last layer, about as many merged
+    in each; 1.0: nothing is merged."""
     operating_points: list[dict] | None = None
     """Calibrated ways to run; see `temporal.models.operating_points`."""
 
@@ -66,6 +85,11 @@ class ClipReaderConfig(PreTrainedConfig):
         check_count("num_frames", self.num_frames, 1)
         check_range("max_share", self.max_share, 0.0, 1.0)
         check_halting(self, self.num_exits)
+        if self.token_reduction is not None:
+            check_in("token_reduction", self.token_reduction, REDUCTIONS)
+        if self.token_threshold is not None:
+            check_range("token_threshold", self.token_threshold, 0.0, math.inf)
+        check_range("keep_share", self.keep_share, 0.0, 1.0)
 
     @property
     def num_exits(self) -> int:

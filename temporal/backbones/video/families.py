@@ -1,0 +1,200 @@
+"""Describe the families of `AutoModelForVideoClassification` whose tokens can be packed.
+
+Composed, the parts below compute exactly what a family's own `forward` does, on the tokens that are
+there: `temporal.models.video.reduced_clips` composes them. The library's own modules compute; the
+attention between them is a `Look`.
+
+B clips, N tokens of all of them, R rows of a view, T patches of a whole clip, D model width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .clip_tokens import ClipTokens
+from .patches import Patch
+
+Model = Any  # a transformers *ForVideoClassification; its attributes differ by family
+Looks = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
+"""A `Look`: `(module, query_RD, key_RD, value_RD) -> found_RD`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """An attention with what is around it."""
+
+    view: str
+    """Which rows see each other, see `ClipTokens.view`."""
+    residual: Callable[[Any, Tensor, Looks], Tensor]
+    """`(layer, rows_RD, look) -> residual_RD`, what is added to the rows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoFamily:
+    """How one family of video classifiers computes."""
+
+    patch: Callable[[Any], Patch]
+    """`(config) -> (frames, rows, columns)` of a patch."""
+    projection: Callable[[Model], Any]
+    """The convolution that makes tokens of patches."""
+    positions: Callable[[Model], Tensor]
+    """`(model) -> [T, D]`, what is added to the tokens of a whole clip, in (time, place) order."""
+    first: Callable[[Model], Tensor] | None = None
+    """`(model) -> [D]`: the first token of each clip, its position added; None: there is none."""
+    layers: Callable[[Model], Sequence[Any]]
+    """The model's layers, in order."""
+    steps: Callable[[Any], tuple[Step, ...]]
+    """`(config) -> ` the attentions of a layer. Tokens are merged within the groups of the last."""
+    feed: Callable[[Any, Tensor], Tensor]
+    """`(layer, hidden_ND) -> hidden_ND`: the rest of a layer, token by token."""
+    answer: Callable[[Model, Tensor, ClipTokens], Tensor]
+    """`(model, hidden_ND, tokens) -> logits_BK`."""
+
+
+def _side(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _mean(hidden_ND: Tensor, tokens: ClipTokens) -> Tensor:
+    """The mean over the patches that a clip's tokens stand for, `[B, D]`."""
+    if tokens.sizes_N is None:
+        weights_N = hidden_ND.new_ones(len(hidden_ND))
+    else:
+        weights_N = tokens.sizes_N.to(hidden_ND.dtype)
+    weighted = (hidden_ND * weights_N[:, None]).split(tokens.lengths)
+    totals = weights_N.split(tokens.lengths)
+    return torch.stack([x.sum(0) / n.sum() for x, n in zip(weighted, totals, strict=True)])
+
+
+# VideoMAE ----------------------------------------------------------------------------------------
+
+
+def _attend_videomae(layer: Any, rows_RD: Tensor, look: Looks) -> Tensor:
+    own, normed_RD = layer.attention.attention, layer.layernorm_before(rows_RD)
+    found_RD = look(own, own.query(normed_RD), own.key(normed_RD), own.value(normed_RD))
+    return layer.attention.output(found_RD, found_RD)
+
+
+def _answer_videomae(model: Model, hidden_ND: Tensor, tokens: ClipTokens) -> Tensor:
+    if model.fc_norm is None:
+        return model.classifier(model.videomae.layernorm(hidden_ND[tokens.starts_B]))
+    return model.classifier(model.fc_norm(_mean(hidden_ND, tokens)))
+
+
+_VIDEOMAE = VideoFamily(
+    patch=lambda config: (int(config.tubelet_size), *_side(config.patch_size)),
+    projection=lambda model: model.videomae.embeddings.patch_embeddings.projection,
+    positions=lambda model: model.videomae.embeddings.position_embeddings[0],
+    layers=lambda model: model.videomae.encoder.layer,
+    steps=lambda config: (Step(view="clip", residual=_attend_videomae),),
+    feed=lambda layer, hidden_ND: layer.output(
+        layer.intermediate(layer.layernorm_after(hidden_ND)), hidden_ND
+    ),
+    answer=_answer_videomae,
+)
+
+# ViViT -------------------------------------------------------------------------------------------
+
+
+def _attend_vivit(layer: Any, rows_RD: Tensor, look: Looks) -> Tensor:
+    own, normed_RD = layer.attention, layer.layernorm_before(rows_RD)
+    found_RD = look(own, own.q_proj(normed_RD), own.k_proj(normed_RD), own.v_proj(normed_RD))
+    return layer.dropout(own.o_proj(found_RD))
+
+
+_VIVIT = VideoFamily(
+    patch=lambda config: tuple(config.tubelet_size),
+    projection=lambda model: model.vivit.embeddings.patch_embeddings.projection,
+    positions=lambda model: model.vivit.embeddings.position_embeddings[0, 1:],
+    first=lambda model: (
+        model.vivit.embeddings.cls_token[0, 0] + model.vivit.embeddings.position_embeddings[0, 0]
+    ),
+    layers=lambda model: model.vivit.layers,
+    steps=lambda config: (Step(view="clip", residual=_attend_vivit),),
+    feed=lambda layer, hidden_ND: (
+        hidden_ND + layer.dropout(layer.mlp(layer.layernorm_after(hidden_ND)))
+    ),
+    answer=lambda model, hidden_ND, tokens: model.classifier(
+        model.vivit.layernorm(hidden_ND[tokens.starts_B])
+    ),
+)
+
+# TimeSformer -------------------------------------------------------------------------------------
+
+
+def _attend_timesformer(attention: Any, normed_RD: Tensor, look: Looks) -> Tensor:
+    query_RD, key_RD, value_RD = attention.attention.qkv(normed_RD).chunk(3, -1)
+    return attention.output(look(attention.attention, query_RD, key_RD, value_RD))
+
+
+def _over_time(layer: Any, rows_RD: Tensor, look: Looks) -> Tensor:
+    normed_RD = layer.temporal_layernorm(rows_RD)
+    found_RD = _attend_timesformer(layer.temporal_attention, normed_RD, look)
+    return layer.temporal_dense(layer.drop_path(found_RD))
+
+
+def _over_space(layer: Any, rows_RD: Tensor, look: Looks) -> Tensor:
+    normed_RD = layer.layernorm_before(rows_RD)
+    return layer.drop_path(_attend_timesformer(layer.attention, normed_RD, look))
+
+
+def _steps_timesformer(config: Any) -> tuple[Step, ...]:
+    if config.attention_type == "joint_space_time":
+        return (Step(view="clip", residual=_over_space),)
+    if config.attention_type == "divided_space_time":
+        return Step(view="place", residual=_over_time), Step(view="frame", residual=_over_space)
+    raise ValueError(
+        f"attention_type ({config.attention_type!r}) must be 'divided_space_time' or "
+        "'joint_space_time': frames that do not see each other are no clip"
+    )
+
+
+def _positions_timesformer(model: Model) -> Tensor:
+    own = model.timesformer.embeddings
+    return (own.time_embeddings[0, :, None] + own.position_embeddings[0, None, 1:]).flatten(0, 1)
+
+
+_TIMESFORMER = VideoFamily(
+    patch=lambda config: (1, *_side(config.patch_size)),
+    projection=lambda model: model.timesformer.embeddings.patch_embeddings.projection,
+    positions=_positions_timesformer,
+    first=lambda model: (
+        model.timesformer.embeddings.cls_token[0, 0]
+        + model.timesformer.embeddings.position_embeddings[0, 0]
+    ),
+    layers=lambda model: model.timesformer.encoder.layer,
+    steps=_steps_timesformer,
+    feed=lambda layer, hidden_ND: (
+        hidden_ND
+        + layer.drop_path(layer.output(layer.intermediate(layer.layernorm_after(hidden_ND))))
+    ),
+    answer=lambda model, hidden_ND, tokens: model.classifier(
+        model.timesformer.layernorm(hidden_ND[tokens.starts_B])
+    ),
+)
+
+FAMILIES: dict[str, VideoFamily] = {
+    "videomae": _VIDEOMAE,
+    "vivit": _VIVIT,
+    "timesformer": _TIMESFORMER,
+}
+
+
+def family_of(model: Model) -> VideoFamily:
+    """The family that a model or its configuration belongs to.
+
+    Raises:
+        ValueError: the family is not described here.
+    """
+    config: Any = getattr(model, "config", model)
+    if config.model_type not in FAMILIES:
+        raise ValueError(
+            f"token_reduction needs a classifier whose model_type is one of {sorted(FAMILIES)}, "
+            f"not {config.model_type!r}: read this one with token_reduction=None"
+        )
+    return FAMILIES[config.model_type]

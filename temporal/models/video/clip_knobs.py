@@ -1,0 +1,51 @@
+"""What may be turned on a `ClipReader`: the tokens of a clip, and when it halts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..every_exit import exit_space
+from ..policy_space import Policy, PolicySpace
+
+_LEVELS: dict[str, tuple[str, float | None, tuple[float, ...]]] = {
+    "run_length": ("token_threshold", None, (0.02, 0.05, 0.1)),
+    "merge": ("keep_share", 1.0, (0.9, 0.8, 0.7, 0.6, 0.5)),
+}
+"""By `token_reduction`: the field, its value with all tokens, and values with fewer and fewer."""
+
+
+def token_knobs(config: Any) -> dict[str, Any]:
+    """Arguments of `ReducedClips` by a configuration."""
+    if config.token_reduction == "merge":
+        return {"keep_share": config.keep_share}
+    return {"threshold": config.token_threshold}
+
+
+def clip_space(config: Any) -> PolicySpace:
+    """Fewer and fewer tokens, then fewer and fewer clips of the fewest tokens.
+
+    In this order each policy reads no more than the one before.
+    """
+    reduction, several = config.token_reduction, config.num_exits > 1
+    closed = None
+    if not several and reduction is None:
+        closed = (
+            f"num_clips ({config.num_clips}) is one clip, after which nothing is left to halt: "
+            "there is nothing to calibrate; read the classifier in several clips, or with "
+            "token_reduction="
+        )
+    exits = exit_space(config, closed_because=closed, max_share=1.0)
+    if reduction is None:
+        return exits
+    name, whole, levels = _LEVELS[reduction]
+    full = {**exits.full, name: whole}
+
+    def cheaper(count: int) -> list[Policy]:
+        few = levels if not several else levels[-max(1, min(len(levels), count // 2)) :]
+        policies = [{**full, name: level} for level in few][-count:]
+        if several and count > len(policies):
+            halts = exits.cheaper(count - len(policies))
+            policies += [{**policy, name: levels[-1]} for policy in halts]
+        return policies
+
+    return PolicySpace(full=full, cheaper=cheaper)

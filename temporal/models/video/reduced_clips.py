@@ -1,0 +1,226 @@
+"""A video classifier on the tokens of clips that are worth computing; the others are really gone.
+
+`"run_length"`: patches that do not change are dropped before they are embedded, which needs no
+training (`kept_by_run_length`). `"merge"`: tokens that are alike become one between a layer's
+attention and its feed-forward part; it then counts for all that it stands for (`policies.merge`).
+What is left of all clips of a batch is packed without padding.
+
+B clips, N tokens of all of them, T patches of a whole clip, D model width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...backbones.video.clip_tokens import ClipTokens, Look
+from ...backbones.video.families import family_of
+from ...backbones.video.patches import grid_of, kept_by_run_length, patches_of
+from ...macs import count_macs
+from ...policies.merge import merge_into, merged_in_layer, most_alike
+
+REDUCTIONS = ("run_length", "merge")
+"""Ways to have fewer tokens."""
+
+
+class ReducedClips:
+    """Runs a classifier of transformers.
+
+    Args:
+        classifier: of a family in `temporal.backbones.video.FAMILIES`.
+
+    Raises:
+        ValueError: it is of another.
+    """
+
+    def __init__(self, classifier: Any) -> None:
+        self.model = classifier
+        self.family = family_of(classifier)
+        self.patch = self.family.patch(classifier.config)
+        self.steps = self.family.steps(classifier.config)
+        self.layers = list(self.family.layers(classifier))
+        self._macs: dict[str, int] = {}
+        self._dense: int | None = None
+
+    def __call__(
+        self,
+        pixels_BFCHW: Tensor,
+        *,
+        threshold: float | None = None,
+        keep_share: float = 1.0,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Classify clips.
+
+        Args:
+            pixels_BFCHW: normalised, as the classifier takes them.
+            threshold: of `kept_by_run_length`; None: no patch is dropped.
+            keep_share: tokens that are left after the last layer when alike ones are merged; 1.0:
+                none is merged.
+
+        Returns:
+            Logits `[B, K]`; tokens that layers computed, added up over the layers, int64 `[B]`; and
+            the multiply-accumulates of each clip, int64 `[B]`.
+
+        Raises:
+            ValueError: the clips are not of the size that the classifier was made for.
+        """
+        hidden_ND, tokens = self._embed(pixels_BFCHW, threshold)
+        patches_B = torch.tensor(tokens.lengths) - int(tokens.has_first)
+        macs_B = patches_B * self._cost("embed", self._embed_one)
+        token_layers_B = torch.zeros_like(macs_B)
+        times, rows, columns = grid_of(pixels_BFCHW, self.patch)
+        of_group = rows * columns * (1 if self.steps[-1].view == "frame" else times)
+        for k, layer in enumerate(self.layers):
+            token_layers_B += torch.tensor(tokens.lengths)
+            for step in self.steps:
+                look = Look(
+                    tokens.view(step.view),
+                    self.model.config,
+                    watched=keep_share < 1 and step is self.steps[-1],
+                )
+                residual_RD = step.residual(layer, look.view.rows(hidden_ND), look)
+                hidden_ND = look.view.add(hidden_ND, residual_RD)
+                macs_B += self._step_macs(look.view)
+            if look.keys_Rd is not None:
+                hidden_ND, tokens, more_B = self._merge(
+                    k, hidden_ND, tokens, look, of_group, keep_share
+                )
+                macs_B += more_B
+            hidden_ND = self.family.feed(layer, hidden_ND)
+            macs_B += torch.tensor(tokens.lengths) * self._cost("feed", self._feed_one)
+        macs_B += self._cost("answer", self._answer_one)
+        return self.family.answer(self.model, hidden_ND, tokens), token_layers_B, macs_B
+
+    @property
+    def dense_macs(self) -> int | None:
+        """MACs of a clip of which nothing is dropped; None before the first clip was computed."""
+        if self._dense is None or not self._macs:
+            return None
+        return self._dense
+
+    def _embed(self, pixels_BFCHW: Tensor, threshold: float | None) -> tuple[Tensor, ClipTokens]:
+        """Tokens of the patches that stay, first tokens before them."""
+        positions_TD = self.family.positions(self.model).to(pixels_BFCHW)
+        times, rows, columns = grid_of(pixels_BFCHW, self.patch)
+        if times * rows * columns != len(positions_TD):
+            frames, _, height, width = pixels_BFCHW.shape[1:]
+            raise ValueError(
+                f"token_reduction needs clips of the size that the classifier was made for, "
+                f"{len(positions_TD)} patches: {frames} frames of {height} x {width} make "
+                f"{times} x {rows} x {columns}"
+            )
+        kept_BT = kept_by_run_length(pixels_BFCHW, self.patch, threshold)
+        projection = self.family.projection(self.model)
+        patches_NP = patches_of(pixels_BFCHW, self.patch)[kept_BT].flatten(1)
+        hidden_ND = F.linear(patches_NP, projection.weight.flatten(1), projection.bias)
+        clips_N, numbers_N = kept_BT.nonzero(as_tuple=True)
+        hidden_ND = hidden_ND + positions_TD[numbers_N]
+        times_N = torch.div(numbers_N, rows * columns, rounding_mode="floor")
+        places_N = numbers_N % (rows * columns)
+        counts = kept_BT.sum(1).tolist()
+        if self.family.first is not None:
+            first_1D = self.family.first(self.model).to(hidden_ND)[None]
+            none_1 = times_N.new_full((1,), -1)
+            hidden_ND = _each_begins(first_1D, hidden_ND, counts)
+            times_N, places_N = (_each_begins(none_1, x, counts) for x in (times_N, places_N))
+            counts = [count + 1 for count in counts]
+        tokens = ClipTokens(
+            lengths=tuple(counts),
+            times_N=times_N,
+            places_N=places_N,
+            has_first=self.family.first is not None,
+        )
+        if self._dense is None:
+            self._dense = self._macs_of_whole(tokens, (times, rows * columns))
+        return hidden_ND, tokens
+
+    def _merge(
+        self,
+        k: int,
+        hidden_ND: Tensor,
+        tokens: ClipTokens,
+        look: Look,
+        of_group: int,
+        keep_share: float,
+    ) -> tuple[Tensor, ClipTokens, int]:
+        """Merge tokens after the attention of layer k, within its groups, all of one size."""
+        assert look.keys_Rd is not None
+        numbers_GL = look.view.tokens_of_groups()
+        groups, left = numbers_GL.shape
+        count = merged_in_layer(k, len(self.layers), of_group, left, keep_share)
+        if not count:
+            return hidden_ND, tokens, 0
+        keys_GLd = look.keys_Rd.unflatten(0, (groups, -1))[:, int(tokens.has_first) :]
+        going_Gr, taking_Gr = most_alike(keys_GLd, count)
+        going = numbers_GL.gather(1, going_Gr).flatten()
+        taking = numbers_GL.gather(1, taking_Gr).flatten()
+        sizes_N = tokens.sizes_N
+        if sizes_N is None:
+            sizes_N = torch.ones(len(hidden_ND), device=hidden_ND.device)
+        hidden_ND, sizes_N = merge_into(hidden_ND, sizes_N, going, taking)
+        kept_N = torch.ones_like(sizes_N, dtype=torch.bool)
+        kept_N[going] = False
+        pairs = (left + 1) // 2 * (left // 2) * groups // len(tokens.lengths)
+        return hidden_ND[kept_N], tokens.keep(kept_N, sizes_N), pairs * keys_GLd.shape[-1]
+
+    # What it costs -------------------------------------------------------------------------------
+
+    def _step_macs(self, view: Any) -> Tensor:
+        """MACs of the attention steps whose rows a view has: int64 `[B]`."""
+        total_B = torch.zeros_like(view.rows_B)
+        for number, step in enumerate(self.steps):
+            if view is view.tokens.view(step.view):
+                total_B += view.rows_B * self._cost(f"step {number}", lambda: self._step_one(step))  # noqa: B023
+                total_B += view.pairs_B * 2 * self.model.config.hidden_size  # as SDPA is counted
+        return total_B
+
+    def _macs_of_whole(self, tokens: ClipTokens, grid: tuple[int, int]) -> int:
+        """MACs of one whole clip."""
+        times, places = grid
+        numbers_T = torch.arange(times * places)
+        first = numbers_T.new_full((int(tokens.has_first),), -1)
+        whole = ClipTokens(
+            lengths=(times * places + len(first),),
+            times_N=torch.cat([first, torch.div(numbers_T, places, rounding_mode="floor")]),
+            places_N=torch.cat([first, numbers_T % places]),
+            has_first=tokens.has_first,
+        )
+        of_layer = whole.lengths[0] * self._cost("feed", self._feed_one)
+        for step in self.steps:
+            of_layer += int(self._step_macs(whole.view(step.view)))
+        of_ends = len(numbers_T) * self._cost("embed", self._embed_one)
+        return len(self.layers) * of_layer + of_ends + self._cost("answer", self._answer_one)
+
+    def _cost(self, part: str, run: Callable[[], Any]) -> int:
+        """The MACs of a part for one token, measured once: all layers have one shape."""
+        if part not in self._macs:
+            self._macs[part] = count_macs(run)[1]
+        return self._macs[part]
+
+    def _token(self) -> Tensor:
+        weight = self.family.projection(self.model).weight
+        return weight.new_zeros(1, self.model.config.hidden_size)
+
+    def _embed_one(self) -> Tensor:
+        weight = self.family.projection(self.model).weight.flatten(1)
+        return F.linear(torch.zeros_like(weight[:1]), weight)
+
+    def _step_one(self, step: Any) -> Tensor:
+        return step.residual(self.layers[0], self._token(), lambda _, query, key, value: value)
+
+    def _feed_one(self) -> Tensor:
+        return self.family.feed(self.layers[0], self._token())
+
+    def _answer_one(self) -> Tensor:
+        none_1 = torch.full((1,), -1, device=self._token().device)
+        one = ClipTokens(lengths=(1,), times_N=none_1, places_N=none_1, has_first=True)
+        return self.family.answer(self.model, self._token(), one)
+
+
+def _each_begins(first: Tensor, values_N: Tensor, counts: list[int]) -> Tensor:
+    """The values of each clip, with one more before them."""
+    return torch.cat([part for values in values_N.split(counts) for part in (first, values)])
