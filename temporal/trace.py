@@ -93,8 +93,7 @@ class Trace:
     """How many exits the reader has for this source."""
 
     token_layers: int | None = None
-    """Tokens that layers computed, added up over the layers: 10 tokens through 6 layers are 60;
-    of clips whose tokens are reduced as well.
+    """Tokens that layers computed, added up over the layers: 10 tokens through 6 layers are 60.
     None where the reader has no layers to count."""
 
     seconds_per_unit: float | None = None

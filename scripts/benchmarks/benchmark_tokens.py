@@ -3,8 +3,8 @@
     python scripts/benchmarks/benchmark_tokens.py
     python scripts/benchmarks/benchmark_tokens.py --families videomae --hidden_size 768 --layers 12
 
-Random weights, since only time is measured: clips of which the right half stands still (`run_length`
-drops it in all tubelets but the first), or of noise (`merge`). The model of transformers as it is,
+Random weights, since only time is measured: clips whose right side stands still (`run_length` drops
+it in all tubelets but the first), or clips of noise (`merge`). The model of transformers as it is,
 the packed model with all tokens and the packed model with fewer take turns; medians over rounds.
 `realised` is the share of time saved over the share of tokens removed, both of all layers and
 against the packed model with all tokens. Prints JSON.
@@ -41,7 +41,7 @@ class BenchmarkArguments:
     image_size: int = field(default=160, metadata={"help": "Height and width of the frames."})
     num_frames: int = field(default=16, metadata={"help": "Frames of a clip."})
     clips: int = field(default=1, metadata={"help": "Clips of a batch."})
-    removed: float = field(default=0.5, metadata={"help": "Share of the clip that stands still."})
+    removed: float = field(default=0.5, metadata={"help": "Share of the tokens to remove, about."})
     rounds: int = field(default=7, metadata={"help": "Timed rounds."})
     device: str = field(default="cpu", metadata={"help": "Where to compute."})
 
@@ -66,13 +66,13 @@ def model_of(family: str, args: BenchmarkArguments) -> Any:
     return AutoModelForVideoClassification.from_config(config).eval().to(args.device)
 
 
-def clips_of(args: BenchmarkArguments, *, still: bool) -> torch.Tensor:
+def clips_of(args: BenchmarkArguments, tubelets: int, *, still: bool) -> torch.Tensor:
     """Normalised pixels of noise; a share of all patches repeats those of the first frame."""
     side = args.image_size
     pixels = torch.randn(args.clips, args.num_frames, 3, side, side)
     if still:  # the first tubelet stays, so more of the others goes
         columns = side // 16
-        moving = round(columns * (1 - args.removed))
+        moving = round(columns * (1 - args.removed * tubelets / (tubelets - 1)))
         pixels[..., 16 * moving :] = pixels[:, :1, :, :, 16 * moving :]
     return pixels.to(args.device)
 
@@ -96,7 +96,7 @@ def measured(family: str, reduction: str, args: BenchmarkArguments) -> dict[str,
     """One family under one reduction."""
     model = model_of(family, args)
     reduced = ReducedClips(model)
-    pixels = clips_of(args, still=reduction == "run_length")
+    pixels = clips_of(args, args.num_frames // reduced.patch[0], still=reduction == "run_length")
     knob: dict[str, Any] = {"threshold": 0.1}
     if reduction == "merge":  # as many in each layer: the mean over layers is about as asked
         knob = {"keep_share": max(0.05, 1 - 2 * args.removed)}

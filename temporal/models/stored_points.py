@@ -164,6 +164,11 @@ _FIELDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "stop_threshold": (_is_share, "a number between 0 and 1"),
     "halt_threshold": (_is_share, "a number between 0 and 1"),
     "max_share": (_is_share, "a number between 0 and 1"),
+    "keep_share": (_is_share, "a number between 0 and 1"),
+    "token_threshold": (
+        lambda _, value: value is None or _is_number(value, 0.0, math.inf),
+        "None or a number >= 0",
+    ),
     "tokens_between_jumps": (lambda _, value: _is_count(value, 1), "a whole number >= 1"),
     "max_jumps": (lambda _, value: _is_count(value, 0), "a whole number >= 0"),
     "tokens_between_decisions": (lambda _, value: _is_count(value, 0), "a whole number >= 0"),

@@ -26,9 +26,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "frame_exit": {"num_frames": 3},
     "clip_reader": {"num_clips": 3},
 }
-SHARES = ("read_threshold", "stop_threshold", "halt_threshold", "max_share")
+SHARES = ("read_threshold", "stop_threshold", "halt_threshold", "max_share", "keep_share")
 GOOD: dict[str, list[Any]] = {
     **{name: [0.0, 0.5, 1] for name in SHARES},
+    "token_threshold": [0.0, 0.1, 2, None],
     "tokens_between_jumps": [1, 20],
     "tokens_between_decisions": [0, 20],
     "max_jumps": [0, 5],
@@ -39,6 +40,7 @@ GOOD: dict[str, list[Any]] = {
 }
 BAD: dict[str, list[Any]] = {
     **{name: [5.0, -0.1, NAN, INF, "0.5", None, True, [0.5]] for name in SHARES},
+    "token_threshold": [-0.1, NAN, INF, "0.1", True, [0.1]],
     "tokens_between_jumps": [0, -1, 2.5, NAN, "20", None],
     "tokens_between_decisions": [-1, 2.5, NAN, None],
     "max_jumps": [-1, 0.5, NAN, 10**9],
