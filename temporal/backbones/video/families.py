@@ -16,12 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .clip_tokens import ClipTokens
+from .clip_tokens import ClipTokens, Look
 from .patches import Patch
 
 Model = Any  # a transformers *ForVideoClassification; its attributes differ by family
-Looks = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
-"""A `Look`: `(module, query_RD, key_RD, value_RD) -> found_RD`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +28,7 @@ class Step:
 
     view: str
     """Which rows see each other, see `ClipTokens.view`."""
-    residual: Callable[[Any, Tensor, Looks], Tensor]
+    residual: Callable[[Any, Tensor, Look], Tensor]
     """`(layer, rows_RD, look) -> residual_RD`, what is added to the rows."""
 
 
@@ -42,8 +40,9 @@ class VideoFamily:
     """`(config) -> (frames, rows, columns)` of a patch."""
     projection: Callable[[Model], Any]
     """The convolution that makes tokens of patches."""
-    positions: Callable[[Model], Tensor]
-    """`(model) -> [T, D]`, what is added to the tokens of a whole clip, in (time, place) order."""
+    positions: Callable[[Model], Tensor] | None
+    """`(model) -> [T, D]`, what is added to the tokens of a whole clip, in (time, place) order.
+    None: nothing; the attentions know the positions, and a clip may have any number of frames."""
     first: Callable[[Model], Tensor] | None = None
     """`(model) -> [D]`: the first token of each clip, its position added; None: there is none."""
     layers: Callable[[Model], Sequence[Any]]
@@ -74,7 +73,7 @@ def _mean(hidden_ND: Tensor, tokens: ClipTokens) -> Tensor:
 # VideoMAE ----------------------------------------------------------------------------------------
 
 
-def _attend_videomae(layer: Any, rows_RD: Tensor, look: Looks) -> Tensor:
+def _attend_videomae(layer: Any, rows_RD: Tensor, look: Look) -> Tensor:
     own, normed_RD = layer.attention.attention, layer.layernorm_before(rows_RD)
     found_RD = look(own, own.query(normed_RD), own.key(normed_RD), own.value(normed_RD))
     return layer.attention.output(found_RD, found_RD)
@@ -101,7 +100,7 @@ _VIDEOMAE = VideoFamily(
 # ViViT -------------------------------------------------------------------------------------------
 
 
-def _attend_vivit(layer: Any, rows_RD: Tensor, look: Looks) -> Tensor:
+def _attend_vivit(layer: Any, rows_RD: Tensor, look: Look) -> Tensor:
     own, normed_RD = layer.attention, layer.layernorm_before(rows_RD)
     found_RD = look(own, own.q_proj(normed_RD), own.k_proj(normed_RD), own.v_proj(normed_RD))
     return layer.dropout(own.o_proj(found_RD))
@@ -127,18 +126,18 @@ _VIVIT = VideoFamily(
 # TimeSformer -------------------------------------------------------------------------------------
 
 
-def _attend_timesformer(attention: Any, normed_RD: Tensor, look: Looks) -> Tensor:
+def _attend_timesformer(attention: Any, normed_RD: Tensor, look: Look) -> Tensor:
     query_RD, key_RD, value_RD = attention.attention.qkv(normed_RD).chunk(3, -1)
     return attention.output(look(attention.attention, query_RD, key_RD, value_RD))
 
 
-def _over_time(layer: Any, rows_RD: Tensor, look: Looks) -> Tensor:
+def _over_time(layer: Any, rows_RD: Tensor, look: Look) -> Tensor:
     normed_RD = layer.temporal_layernorm(rows_RD)
     found_RD = _attend_timesformer(layer.temporal_attention, normed_RD, look)
     return layer.temporal_dense(layer.drop_path(found_RD))
 
 
-def _over_space(layer: Any, rows_RD: Tensor, look: Looks) -> Tensor:
+def _over_space(layer: Any, rows_RD: Tensor, look: Look) -> Tensor:
     normed_RD = layer.layernorm_before(rows_RD)
     return layer.drop_path(_attend_timesformer(layer.attention, normed_RD, look))
 
@@ -178,10 +177,44 @@ _TIMESFORMER = VideoFamily(
     ),
 )
 
+# V-JEPA 2 ----------------------------------------------------------------------------------------
+
+
+def _attend_vjepa2(layer: Any, rows_RD: Tensor, look: Look) -> Tensor:
+    own, normed_RD = layer.attention, layer.norm1(rows_RD)
+    tokens = look.view.tokens  # the rows are the tokens
+    numbers_1R = (tokens.times_N * own.grid_size**2 + tokens.places_N)[None]
+    places = own.get_position_ids(normed_RD[None], masks=numbers_1R)
+
+    def rotated(x_RD: Tensor) -> Tensor:
+        x_1HRd = x_RD.unflatten(1, (own.num_attention_heads, -1)).transpose(0, 1)[None]
+        return own.apply_rotary_embeddings(x_1HRd, places)[0].transpose(0, 1).flatten(1)
+
+    query_RD, key_RD = rotated(own.query(normed_RD)), rotated(own.key(normed_RD))
+    return layer.drop_path(own.proj(look(own, query_RD, key_RD, own.value(normed_RD))))
+
+
+def _answer_vjepa2(model: Model, hidden_ND: Tensor, tokens: ClipTokens) -> Tensor:
+    """The pooler's own layers see the tokens of one clip at a time, each as one."""
+    clips = model.vjepa2.encoder.layernorm(hidden_ND).split(tokens.lengths)
+    return model.classifier(torch.cat([model.pooler(clip[None]) for clip in clips]))
+
+
+_VJEPA2 = VideoFamily(
+    patch=lambda config: (config.tubelet_size, *_side(config.patch_size)),
+    projection=lambda model: model.vjepa2.encoder.embeddings.patch_embeddings.proj,
+    positions=None,
+    layers=lambda model: model.vjepa2.encoder.layer,
+    steps=lambda config: (Step(view="clip", residual=_attend_vjepa2),),
+    feed=lambda layer, hidden_ND: hidden_ND + layer.drop_path(layer.mlp(layer.norm2(hidden_ND))),
+    answer=_answer_vjepa2,
+)
+
 FAMILIES: dict[str, VideoFamily] = {
     "videomae": _VIDEOMAE,
     "vivit": _VIVIT,
     "timesformer": _TIMESFORMER,
+    "vjepa2": _VJEPA2,
 }
 
 

@@ -11,6 +11,7 @@ B clips, N tokens of all of them, T patches of a whole clip, D model width.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 from ...backbones.video.clip_tokens import ClipTokens, Look
 from ...backbones.video.families import family_of
 from ...backbones.video.patches import grid_of, kept_by_run_length, patches_of
-from ...macs import count_macs
+from ...macs import count_macs, count_macs_by_length
 from ...policies.merge import merge_into, merged_in_layer, most_alike
 
 REDUCTIONS = ("run_length", "merge")
@@ -44,6 +45,7 @@ class ReducedClips:
         self.steps = self.family.steps(classifier.config)
         self.layers = list(self.family.layers(classifier))
         self._macs: dict[str, int] = {}
+        self._answer_macs_of: Callable[[int], int] | None = None
         self._dense: int | None = None
 
     def __call__(
@@ -92,7 +94,7 @@ class ReducedClips:
                 macs_B += more_B
             hidden_ND = self.family.feed(layer, hidden_ND)
             macs_B += torch.tensor(tokens.lengths) * self._cost("feed", self._feed_one)
-        macs_B += self._cost("answer", self._answer_one)
+        macs_B += torch.tensor([self._answer_macs(length) for length in tokens.lengths])
         return self.family.answer(self.model, hidden_ND, tokens), token_layers_B, macs_B
 
     @property
@@ -104,21 +106,15 @@ class ReducedClips:
 
     def _embed(self, pixels_BFCHW: Tensor, threshold: float | None) -> tuple[Tensor, ClipTokens]:
         """Tokens of the patches that stay, first tokens before them."""
-        positions_TD = self.family.positions(self.model).to(pixels_BFCHW)
         times, rows, columns = grid_of(pixels_BFCHW, self.patch)
-        if times * rows * columns != len(positions_TD):
-            frames, _, height, width = pixels_BFCHW.shape[1:]
-            raise ValueError(
-                f"token_reduction needs clips of the size that the classifier was made for, "
-                f"{len(positions_TD)} patches: {frames} frames of {height} x {width} make "
-                f"{times} x {rows} x {columns}"
-            )
+        positions_TD = self._positions((times, rows, columns), pixels_BFCHW)
         kept_BT = kept_by_run_length(pixels_BFCHW, self.patch, threshold)
         projection = self.family.projection(self.model)
         patches_NP = patches_of(pixels_BFCHW, self.patch)[kept_BT].flatten(1)
         hidden_ND = F.linear(patches_NP, projection.weight.flatten(1), projection.bias)
         clips_N, numbers_N = kept_BT.nonzero(as_tuple=True)
-        hidden_ND = hidden_ND + positions_TD[numbers_N]
+        if positions_TD is not None:
+            hidden_ND = hidden_ND + positions_TD[numbers_N]
         times_N = torch.div(numbers_N, rows * columns, rounding_mode="floor")
         places_N = numbers_N % (rows * columns)
         counts = kept_BT.sum(1).tolist()
@@ -137,6 +133,25 @@ class ReducedClips:
         if self._dense is None:
             self._dense = self._macs_of_whole(tokens, (times, rows * columns))
         return hidden_ND, tokens
+
+    def _positions(self, grid: tuple[int, int, int], pixels_BFCHW: Tensor) -> Tensor | None:
+        """What is added to the tokens of a whole clip, `[T, D]`; None: nothing."""
+        times, rows, columns = grid
+        if self.family.positions is None:
+            positions_TD, wanted = None, int(self.layers[0].attention.grid_size) ** 2
+            fits = times > 0 and rows * columns == wanted
+        else:
+            positions_TD = self.family.positions(self.model).to(pixels_BFCHW)
+            wanted = len(positions_TD)
+            fits = times * rows * columns == wanted
+        if not fits:
+            frames, _, height, width = pixels_BFCHW.shape[1:]
+            raise ValueError(
+                "token_reduction needs clips of the size that the classifier was made for, "
+                f"{wanted} patches{' of a tubelet' if positions_TD is None else ''}: {frames} "
+                f"frames of {height} x {width} make {times} x {rows} x {columns}"
+            )
+        return positions_TD
 
     def _merge(
         self,
@@ -174,8 +189,9 @@ class ReducedClips:
         total_B = torch.zeros_like(view.rows_B)
         for number, step in enumerate(self.steps):
             if view is view.tokens.view(step.view):
-                total_B += view.rows_B * self._cost(f"step {number}", lambda: self._step_one(step))  # noqa: B023
-                total_B += view.pairs_B * 2 * self.model.config.hidden_size  # as SDPA is counted
+                of_pair = 2 * self.model.config.hidden_size  # as attention is counted everywhere
+                of_row = self._cost(f"step {number}", partial(self._step_one, step)) - of_pair
+                total_B += view.rows_B * of_row + view.pairs_B * of_pair
         return total_B
 
     def _macs_of_whole(self, tokens: ClipTokens, grid: tuple[int, int]) -> int:
@@ -193,7 +209,7 @@ class ReducedClips:
         for step in self.steps:
             of_layer += int(self._step_macs(whole.view(step.view)))
         of_ends = len(numbers_T) * self._cost("embed", self._embed_one)
-        return len(self.layers) * of_layer + of_ends + self._cost("answer", self._answer_one)
+        return len(self.layers) * of_layer + of_ends + self._answer_macs(whole.lengths[0])
 
     def _cost(self, part: str, run: Callable[[], Any]) -> int:
         """The MACs of a part for one token, measured once: all layers have one shape."""
@@ -210,15 +226,24 @@ class ReducedClips:
         return F.linear(torch.zeros_like(weight[:1]), weight)
 
     def _step_one(self, step: Any) -> Tensor:
-        return step.residual(self.layers[0], self._token(), lambda _, query, key, value: value)
+        none_1 = torch.zeros(1, dtype=torch.long, device=self._token().device)
+        view = ClipTokens(lengths=(1,), times_N=none_1, places_N=none_1).view(step.view)
+        return step.residual(self.layers[0], self._token(), Look(view, self.model.config))
 
     def _feed_one(self) -> Tensor:
         return self.family.feed(self.layers[0], self._token())
 
-    def _answer_one(self) -> Tensor:
-        none_1 = torch.full((1,), -1, device=self._token().device)
-        one = ClipTokens(lengths=(1,), times_N=none_1, places_N=none_1, has_first=True)
-        return self.family.answer(self.model, self._token(), one)
+    def _answer_macs(self, length: int) -> int:
+        """MACs of the answer to a clip of so many tokens."""
+        if self._answer_macs_of is None:
+            self._answer_macs_of = count_macs_by_length(self._answer_to)
+        return self._answer_macs_of(length)
+
+    def _answer_to(self, length: int) -> Tensor:
+        hidden_ND = self._token().expand(length, -1)
+        numbers_N = torch.arange(length, device=hidden_ND.device)
+        tokens = ClipTokens(lengths=(length,), times_N=numbers_N, places_N=numbers_N)
+        return self.family.answer(self.model, hidden_ND, tokens)
 
 
 def _each_begins(first: Tensor, values_N: Tensor, counts: list[int]) -> Tensor:

@@ -13,6 +13,8 @@ from transformers import (
     ViTConfig,
     VivitConfig,
     VivitForVideoClassification,
+    VJEPA2Config,
+    VJEPA2ForVideoClassification,
 )
 
 from temporal.backbones.video import family_of
@@ -30,6 +32,13 @@ _SIZES = {
 _MAE = VideoMAEConfig, VideoMAEForVideoClassification
 _VIVIT = VivitConfig, VivitForVideoClassification
 _TIME = TimesformerConfig, TimesformerForVideoClassification
+_JEPA = VJEPA2Config, VJEPA2ForVideoClassification
+_POOLER = {
+    "num_pooler_layers": 1,
+    "pred_hidden_size": 8,
+    "pred_num_attention_heads": 1,
+    "pred_num_hidden_layers": 1,
+}
 MODELS = {
     "videomae": (*_MAE, {"image_size": 32, "patch_size": 16, "num_frames": 4}),
     "videomae odd": (
@@ -47,6 +56,11 @@ MODELS = {
     "vivit odd": (*_VIVIT, {"image_size": 43, "num_frames": 7, "tubelet_size": [3, 8, 8]}),
     "timesformer": (*_TIME, {"image_size": 32, "patch_size": 16, "num_frames": 4}),
     "timesformer odd": (*_TIME, {"image_size": 40, "patch_size": 8, "num_frames": 3}),
+    "vjepa2": (*_JEPA, {"crop_size": 32, "patch_size": 16, "frames_per_clip": 4, **_POOLER}),
+    "vjepa2 odd": (
+        *_JEPA,
+        {"crop_size": 43, "patch_size": 8, "frames_per_clip": 7, "tubelet_size": 3, **_POOLER},
+    ),
     "timesformer joint": (
         *_TIME,
         {
@@ -71,9 +85,11 @@ def classifier(name: str, **changes):
 
 def clips(config) -> Tensor:
     """A clip that changes everywhere, one that stands still, and one that does so at the top."""
-    pixels = torch.randn(3, config.num_frames, 3, config.image_size, config.image_size)
+    side = getattr(config, "image_size", None) or config.crop_size
+    frames = getattr(config, "num_frames", None) or config.frames_per_clip
+    pixels = torch.randn(3, frames, 3, side, side)
     pixels[1] = pixels[1, :1]
-    half = config.image_size // 2
+    half = side // 2
     pixels[2, 1:, :, :half] = pixels[2, :1, :, :half]
     return pixels
 
@@ -141,7 +157,8 @@ def test_layers_see_the_tokens_that_are_left(name) -> None:
     reduced = ReducedClips(model)
     reduced(clips(model.config))  # finds out what its parts cost
     for layer in family_of(model).layers(model):
-        layer.layernorm_after.register_forward_hook(lambda _, args, __: seen.append(len(args[0])))
+        norm = layer.norm2 if name.startswith("vjepa2") else layer.layernorm_after
+        norm.register_forward_hook(lambda _, args, __: seen.append(len(args[0])))
     with torch.inference_mode():
         token_layers = reduced(clips(model.config)[1:2], threshold=0.1)[1]
         assert seen == [token_layers.item() // LAYERS] * LAYERS
