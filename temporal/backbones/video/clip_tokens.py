@@ -134,12 +134,12 @@ class View:
         return hidden_ND if self.index_R is None else hidden_ND[self.index_R]
 
     def tokens_of_groups(self) -> Tensor:
-        """The tokens of groups of one size, `[G, L]`, first tokens left out."""
+        """The tokens of groups of one size, `[G, L]`."""
         ((count, length),) = self.runs
         index_R = self.index_R
         if index_R is None:
             index_R = torch.arange(count * length, device=self.tokens.times_N.device)
-        return index_R.view(count, length)[:, int(self.tokens.has_first) :]
+        return index_R.view(count, length)
 
     def add(self, hidden_ND: Tensor, residual_RD: Tensor) -> Tensor:
         """Hidden states plus what their rows found; copies of a first token give their mean."""

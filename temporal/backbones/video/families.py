@@ -51,6 +51,8 @@ class VideoFamily:
     """`(config) -> ` the attentions of a layer. Tokens are merged within the groups of the last."""
     feed: Callable[[Any, Tensor], Tensor]
     """`(layer, hidden_ND) -> hidden_ND`: the rest of a layer, token by token."""
+    answers_by_patch: Callable[[Any], bool] = lambda config: False
+    """Whether the answer looks at a clip's first patch alone, which then is never merged away."""
     answer: Callable[[Model, Tensor, ClipTokens], Tensor]
     """`(model, hidden_ND, tokens) -> logits_BK`."""
 
@@ -94,6 +96,7 @@ _VIDEOMAE = VideoFamily(
     feed=lambda layer, hidden_ND: layer.output(
         layer.intermediate(layer.layernorm_after(hidden_ND)), hidden_ND
     ),
+    answers_by_patch=lambda config: not config.use_mean_pooling,
     answer=_answer_videomae,
 )
 

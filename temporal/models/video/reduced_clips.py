@@ -68,8 +68,14 @@ class ReducedClips:
             the multiply-accumulates of each clip, int64 `[B]`.
 
         Raises:
-            ValueError: the clips are not of the size that the classifier was made for.
+            ValueError: the clips are not of the size that the classifier was made for, or tokens
+                are to be dropped and merged.
         """
+        if threshold is not None and keep_share < 1:
+            raise ValueError(
+                f"threshold ({threshold}) must be None to merge tokens (keep_share={keep_share}): "
+                "clips of different tokens are not merged"
+            )
         hidden_ND, tokens = self._embed(pixels_BFCHW, threshold)
         patches_B = torch.tensor(tokens.lengths) - int(tokens.has_first)
         macs_B = patches_B * self._cost("embed", self._embed_one)
@@ -100,8 +106,6 @@ class ReducedClips:
     @property
     def dense_macs(self) -> int | None:
         """MACs of a clip of which nothing is dropped; None before the first clip was computed."""
-        if self._dense is None or not self._macs:
-            return None
         return self._dense
 
     def _embed(self, pixels_BFCHW: Tensor, threshold: float | None) -> tuple[Tensor, ClipTokens]:
@@ -164,12 +168,13 @@ class ReducedClips:
     ) -> tuple[Tensor, ClipTokens, int]:
         """Merge tokens after the attention of layer k, within its groups, all of one size."""
         assert look.keys_Rd is not None
-        numbers_GL = look.view.tokens_of_groups()
+        spared = tokens.has_first or self.family.answers_by_patch(self.model.config)
+        numbers_GL = look.view.tokens_of_groups()[:, int(spared) :]
         groups, left = numbers_GL.shape
         count = merged_in_layer(k, len(self.layers), of_group, left, keep_share)
         if not count:
             return hidden_ND, tokens, 0
-        keys_GLd = look.keys_Rd.unflatten(0, (groups, -1))[:, int(tokens.has_first) :]
+        keys_GLd = look.keys_Rd.unflatten(0, (groups, -1))[:, int(spared) :]
         going_Gr, taking_Gr = most_alike(keys_GLd, count)
         going = numbers_GL.gather(1, going_Gr).flatten()
         taking = numbers_GL.gather(1, taking_Gr).flatten()

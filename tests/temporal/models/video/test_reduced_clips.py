@@ -179,6 +179,23 @@ def test_tokens_that_are_the_same_are_merged_without_a_trace() -> None:
     assert token_layers.item() < LAYERS * 8
 
 
+@torch.inference_mode()
+def test_the_patch_that_answers_is_never_merged_away() -> None:
+    model = classifier("videomae odd")  # its answer is the first patch's
+    model.classifier = torch.nn.Identity()
+    seen = []
+    model.videomae.layernorm.register_forward_hook(lambda _, args, __: seen.append(args[0]))
+    for layer in family_of(model).layers(model):
+        for parameter in layer.parameters():
+            parameter.zero_()  # tokens stay what they are
+    pixels = clips(model.config)
+    reduced = ReducedClips(model)
+    reduced(pixels)
+    want = seen[-1]
+    reduced(pixels, keep_share=0.3)
+    torch.testing.assert_close(seen[-1], want, atol=1e-6, rtol=0)
+
+
 def test_gradients_reach_every_weight() -> None:
     for name in ("videomae", "vivit", "timesformer"):
         model = classifier(name)
@@ -193,5 +210,7 @@ def test_what_cannot_be_packed_is_refused() -> None:
         family_of(ViTConfig())
     with pytest.raises(ValueError, match=r"attention_type \('space_only'\) must be"):
         ReducedClips(classifier("timesformer", attention_type="space_only"))
+    with pytest.raises(ValueError, match=r"threshold \(0.1\) must be None to merge"):
+        ReducedClips(classifier("vivit"))(torch.zeros(1), threshold=0.1, keep_share=0.5)
     with pytest.raises(ValueError, match="8 patches: 4 frames of 48 x 32 make 2 x 3 x 2"):
         ReducedClips(classifier("videomae"))(torch.zeros(1, 4, 3, 48, 32))

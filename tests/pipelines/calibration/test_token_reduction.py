@@ -1,0 +1,29 @@
+"""A reader of clips with fewer tokens is calibrated and run at a budget, like any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForVideoClassification
+
+from temporal.models import ClipReader
+from temporal.pipelines import CalibrationOptions, calibrate, pipeline
+
+
+@pytest.mark.parametrize("reduction", ["run_length", "merge"])
+def test_tokens_are_a_knob_of_the_calibration(
+    reduction: str, video_mae_path: Path, videos: list[Path], tmp_path: Path
+) -> None:
+    classifier = AutoModelForVideoClassification.from_pretrained(video_mae_path)
+    reader = ClipReader(classifier, num_clips=2, token_reduction=reduction)
+    reader.save_pretrained(tmp_path / "reader")
+    pipe = pipeline("video-classification", model=str(tmp_path / "reader"))
+    inputs = [str(video) for video in videos]
+    found = calibrate(pipe, inputs, None, CalibrationOptions(budget=0.9, num_points=4), seed=0)
+    field = {"run_length": "token_threshold", "merge": "keep_share"}[reduction]
+    assert all(field in point.policy for point in found.points)
+    assert found.points[0].cost_share == 1.0 and found.chosen.cost_share <= 0.905
+    pipe.model.config.update(found.chosen.policy)
+    trace = next(iter(pipe.read(inputs[:1]))).trace
+    assert trace.token_layers and trace.cost.macs < found.points[0].cost
