@@ -33,7 +33,7 @@ class BenchmarkArguments:
     """What to measure."""
 
     families: list[str] = field(
-        default_factory=lambda: ["videomae", "vivit", "timesformer"],
+        default_factory=lambda: ["videomae", "vivit", "timesformer", "vjepa2"],
         metadata={"help": "Model types of transformers."},
     )
     hidden_size: int = field(default=384, metadata={"help": "Width; heads are 64 wide."})
@@ -51,6 +51,8 @@ def model_of(family: str, args: BenchmarkArguments) -> Any:
     fields: dict[str, Any] = {"patch_size": 16}
     if family == "vivit":
         fields = {"tubelet_size": [2, 16, 16]}
+    if family == "vjepa2":
+        fields.update(crop_size=args.image_size, frames_per_clip=args.num_frames)
     config = AutoConfig.for_model(
         family,
         hidden_size=args.hidden_size,
