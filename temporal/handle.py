@@ -113,6 +113,8 @@ class Handle:
         """The likeliest class's probability at the exits so far."""
         self.said: list[Any] = []
         """Logits `[1, K]` of the exits so far; see `temporal.models.exit_reader`."""
+        self.told: list[float] = []
+        """How certain those of them are that were asked whether to halt."""
         self._macs = 0.0
         self._model_seconds = 0.0
         self._stages = 0

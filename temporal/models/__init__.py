@@ -44,11 +44,17 @@ if TYPE_CHECKING:
     from .recurrent.structural_jump_lstm import StructuralJumpLSTMConfig as StructuralJumpLSTMConfig
     from .recurrent.variable_rnn import VariableRNN as VariableRNN
     from .recurrent.variable_rnn import VariableRNNConfig as VariableRNNConfig
+    from .video.ada_frame import AdaFrame as AdaFrame
+    from .video.ada_frame import AdaFrameConfig as AdaFrameConfig
     from .video.clip_reader import ClipReader as ClipReader
     from .video.clip_reader import RunningMeanPolicy as RunningMeanPolicy
     from .video.configuration_clip_reader import ClipReaderConfig as ClipReaderConfig
     from .video.configuration_frame_exit import FrameExitConfig as FrameExitConfig
+    from .video.fast_forward import FastForward as FastForward
+    from .video.fast_forward import FastForwardConfig as FastForwardConfig
     from .video.frame_exit import FrameExit as FrameExit
+    from .video.frame_glimpse import FrameGlimpse as FrameGlimpse
+    from .video.frame_glimpse import FrameGlimpseConfig as FrameGlimpseConfig
 
 _OTHERS = {
     "EfficientNetLite0": "temporal.backbones.efficientnet_lite",

@@ -78,6 +78,9 @@ RECORDS: dict[str, ReaderRecord] = {
         ReaderRecord(".depth.early_exit", "EarlyExit", TEXT),
         ReaderRecord(".chunks.chunk_reader", "ChunkReader", TEXT),
         ReaderRecord(".video.frame_exit", "FrameExit", VIDEO),
+        ReaderRecord(".video.ada_frame", "AdaFrame", VIDEO),
+        ReaderRecord(".video.fast_forward", "FastForward", VIDEO),
+        ReaderRecord(".video.frame_glimpse", "FrameGlimpse", VIDEO),
         ReaderRecord(".video.clip_reader", "ClipReader", VIDEO),
     )
 }

@@ -96,6 +96,22 @@ def stability(logits_EBK: Tensor) -> Tensor:
     return 1 - (new_BK - old_BK).abs().sum(-1) / 2
 
 
+def utility_drop(utility_EB: Tensor, *, steps: int = 1) -> Tensor:
+    """How far what is expected of reading on has stayed below its best for so many exits, `[B]`.
+
+    AdaFrame (Wu et al., CVPR 2019, section 3.3) halts where the largest utility so far is above the
+    present one by more than mu, `steps` times in a row.
+
+    Args:
+        utility_EB: the reward that each exit so far expected of what comes after it, oldest first.
+        steps: exits in a row, p; before there are so many, nothing has dropped.
+    """
+    drop_EB = utility_EB.cummax(0).values - utility_EB
+    if len(drop_EB) < steps:
+        return torch.zeros_like(drop_EB[0])
+    return drop_EB[-steps:].amin(0)
+
+
 CRITERIA: dict[str, Criterion] = {
     "confidence": confidence,
     "margin": margin,

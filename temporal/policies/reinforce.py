@@ -71,6 +71,44 @@ def right_or_likely(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
     return torch.where(right_B, torch.ones_like(likely_B), likely_B)
 
 
+def right_margin(logits_BK: Tensor, labels: Tensor) -> Tensor:
+    """By how much the right class leads over the likeliest other one, in [-1, 1]: `[B]`.
+
+    AdaFrame (Wu et al., CVPR 2019), equation 5.
+
+    Args:
+        logits_BK: of an answer.
+        labels: int64 `[B]`; or float `[B, K]`, 1 where a class is right: of several labels, the mean
+            probability of the right ones leads over the likeliest of the others.
+    """
+    if labels.ndim == 1:
+        is_right_BK = F.one_hot(labels, logits_BK.shape[-1]).bool()
+        p_BK = logits_BK.softmax(-1)
+    else:
+        is_right_BK = labels > 0.5
+        p_BK = logits_BK.sigmoid()
+    right_B = (p_BK * is_right_BK).sum(-1) / is_right_BK.sum(-1).clamp(min=1)
+    others_BK = p_BK.masked_fill(is_right_BK, 0.0)
+    return right_B - others_BK.amax(-1)
+
+
+def record_gains(worth_BE: Tensor) -> Tensor:
+    """By how much each point but the first beats all before it, `[B, E - 1]`, at least 0.
+
+    The reward of AdaFrame (equation 6) for what was read between two answers.
+    """
+    best_BE = worth_BE.cummax(1).values
+    return (worth_BE[:, 1:] - best_BE[:, :-1]).clamp(min=0)
+
+
+def discounted_returns(rewards_BE: Tensor, discount: float) -> Tensor:
+    """What follows each decision: its reward, and those after it, each worth less. `[B, E]`."""
+    returns: list[Tensor] = []
+    for reward_B in reversed(rewards_BE.unbind(1)):
+        returns.append(reward_B + discount * returns[-1] if returns else reward_B)
+    return torch.stack(returns[::-1], 1) if returns else rewards_BE
+
+
 def stop_log_probabilities(stop_BE: Tensor, may_stop_BE: Tensor, last_B: Tensor) -> Tensor:
     """The log of the probability of stopping at each point, `[B, E]`; minus infinity for none.
 

@@ -173,6 +173,13 @@ async def read_each(
     return had, pixels
 
 
+async def one_frame(
+    video: Handle, frame: int, ask: Callable[[list[int]], Awaitable[Tensor]]
+) -> Tensor | None:
+    """Ask for a frame, `[1, C, H, W]`; None: it cannot be had, and the fault is written down."""
+    return (await _have(video, [frame], ask))[1]
+
+
 async def _have(
     video: Handle,
     wanted: list[int],

@@ -20,6 +20,7 @@ from temporal.policies.halt import (
     margin,
     patience,
     stability,
+    utility_drop,
     window,
 )
 
@@ -173,3 +174,11 @@ def test_the_gate_gives_one_logit_a_source_and_sees_both_states() -> None:
     logits.sum().backward()
     assert all(weight.grad is not None for weight in gate.parameters())
     torch.testing.assert_close(gate(state[2:3], previous[2:3]), logits[2:3])
+
+
+def test_the_utility_has_dropped_when_it_stays_below_its_best() -> None:
+    utility_EB = torch.tensor([[0.5, 0.1], [0.3, 0.4], [0.1, 0.2]])
+    assert utility_drop(utility_EB[:1]).tolist() == [0.0, 0.0]
+    assert utility_drop(utility_EB).tolist() == pytest.approx([0.4, 0.2])
+    assert utility_drop(utility_EB, steps=2).tolist() == pytest.approx([0.2, 0.0])
+    assert utility_drop(utility_EB, steps=4).tolist() == [0.0, 0.0]

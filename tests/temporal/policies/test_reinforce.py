@@ -10,8 +10,11 @@ import torch
 from temporal.policies.reinforce import (
     baseline_loss,
     contrastive_stop_loss,
+    discounted_returns,
     entropy,
     policy_loss,
+    record_gains,
+    right_margin,
     right_or_likely,
     right_or_wrong,
     sample,
@@ -99,3 +102,23 @@ def test_the_contrastive_loss_is_reinforce_over_all_endings() -> None:
     torch.testing.assert_close(got, want)
     nothing_right = contrastive_stop_loss(log_p, torch.zeros(2, 3))
     assert not torch.autograd.grad(nothing_right, stop)[0].any()
+
+
+def test_the_margin_is_the_lead_of_the_right_class() -> None:
+    logits = torch.tensor([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3]]).log()
+    assert right_margin(logits, torch.tensor([0, 2])).tolist() == pytest.approx([0.3, -0.2])
+    odds = torch.tensor([[0.9, 0.4, 0.7], [0.5, 0.5, 0.1]]).logit()
+    several = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    assert right_margin(odds, several).tolist() == pytest.approx([0.65 - 0.7, -0.5])
+
+
+def test_a_gain_is_what_beats_all_before() -> None:
+    worth = torch.tensor([[0.1, 0.4, 0.2, 0.5], [0.3, 0.3, 0.2, 0.1]])
+    assert record_gains(worth)[0].tolist() == pytest.approx([0.3, 0.0, 0.1])
+    assert record_gains(worth)[1].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_returns_are_what_follows_discounted() -> None:
+    rewards = torch.tensor([[1.0, 0.0, 2.0]])
+    assert discounted_returns(rewards, 0.5).tolist() == [[1.5, 1.0, 2.0]]
+    assert discounted_returns(torch.zeros(2, 0), 0.5).shape == (2, 0)

@@ -6,6 +6,7 @@ A new reader is made of its configuration with `SIZES`; one that needs more gets
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,17 @@ SIZES: dict[str, Any] = {
     "num_frames": 5,
     "num_labels": 4,
 }
-OPTIONS: dict[str, dict[str, Any]] = {"frame_exit": {"pooling": "change", "min_frames": 2}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "frame_exit": {"pooling": "change", "min_frames": 2},
+    "ada_frame": {
+        "num_candidates": 12,
+        "hidden_size": 16,
+        "memory_size": 8,
+        "glance_pixels": SIDE,  # then no scaling tells a file from frames in memory
+    },
+    "fast_forward": {"num_candidates": 5, "hidden_size": 16, "jumps": [1]},
+    "frame_glimpse": {"num_candidates": 12, "hidden_size": 16},
+}
 
 
 def _clip_reader() -> ClipReader:
@@ -83,9 +94,30 @@ def _dense_frames(reader: Any, video: Any) -> Tensor:
     return reader(video.read(frames, size=(SIDE, SIDE))[None], times).logits[0]
 
 
+def dense_candidates(reader: Any, video: Any) -> Any:
+    """What `forward` says of all that the reader may choose from."""
+    frames = reader.training_frames(len(video), video.index.keyframes)
+    given = {
+        "pixel_values": video.read(frames, size=(SIDE, SIDE))[None],
+        "times": torch.tensor([[frame / len(video) for frame in frames]]),
+    }
+    if reader.glance_size is not None:
+        given["glances"] = video.glance(frames, size=reader.glance_size)[None]
+    taken = inspect.signature(reader.forward).parameters
+    return reader(**{name: value for name, value in given.items() if name in taken})
+
+
+def _dense_chosen(reader: Any, video: Any) -> Tensor:
+    logits: Tensor = dense_candidates(reader, video).logits[0]
+    return logits
+
+
 DENSE: dict[str, Callable[[Any, Any], Tensor]] = {
     "clip_reader": _dense_clips,
     "frame_exit": _dense_frames,
+    "ada_frame": _dense_chosen,
+    "fast_forward": _dense_chosen,
+    "frame_glimpse": _dense_chosen,
 }
 """The answer `[K]` to a video with nothing skipped, without the engine: the dense model's."""
 
