@@ -55,6 +55,12 @@ if TYPE_CHECKING:
     from .video.frame_exit import FrameExit as FrameExit
     from .video.frame_glimpse import FrameGlimpse as FrameGlimpse
     from .video.frame_glimpse import FrameGlimpseConfig as FrameGlimpseConfig
+    from .video.frame_skim_rnn import FrameSkimRNN as FrameSkimRNN
+    from .video.frame_skim_rnn import FrameSkimRNNConfig as FrameSkimRNNConfig
+    from .video.frame_skip_rnn import FrameSkipRNN as FrameSkipRNN
+    from .video.frame_skip_rnn import FrameSkipRNNConfig as FrameSkipRNNConfig
+    from .video.lite_eval import LiteEval as LiteEval
+    from .video.lite_eval import LiteEvalConfig as LiteEvalConfig
 
 _OTHERS = {
     "EfficientNetLite0": "temporal.backbones.efficientnet_lite",

@@ -81,6 +81,9 @@ RECORDS: dict[str, ReaderRecord] = {
         ReaderRecord(".video.ada_frame", "AdaFrame", VIDEO),
         ReaderRecord(".video.fast_forward", "FastForward", VIDEO),
         ReaderRecord(".video.frame_glimpse", "FrameGlimpse", VIDEO),
+        ReaderRecord(".video.lite_eval", "LiteEval", VIDEO),
+        ReaderRecord(".video.frame_skip_rnn", "FrameSkipRNN", VIDEO),
+        ReaderRecord(".video.frame_skim_rnn", "FrameSkimRNN", VIDEO),
         ReaderRecord(".video.clip_reader", "ClipReader", VIDEO),
     )
 }

@@ -43,4 +43,3 @@ def nearest_free(wish_B: Tensor, places_BS: Tensor, free_BS: Tensor) -> Tensor:
     """
     distance_BS = (places_BS - wish_B[:, None]).abs().masked_fill(~free_BS, torch.inf)
     return distance_BS.argmin(1)
-

@@ -78,8 +78,8 @@ def right_margin(logits_BK: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         logits_BK: of an answer.
-        labels: int64 `[B]`; or float `[B, K]`, 1 where a class is right: of several labels, the mean
-            probability of the right ones leads over the likeliest of the others.
+        labels: int64 `[B]`; or float `[B, K]`, 1 where a class is right: of several labels, the
+            mean probability of the right ones leads over the likeliest of the others.
     """
     if labels.ndim == 1:
         is_right_BK = F.one_hot(labels, logits_BK.shape[-1]).bool()

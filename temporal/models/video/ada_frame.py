@@ -24,14 +24,10 @@ from ...policies.halt import utility_drop
 from ...policies.location import nearest_free, sample_place
 from ...policies.reinforce import discounted_returns, record_gains
 from ...stage import Stage
-from .glimpses import (
-    GlimpseConfig,
-    GlimpseReader,
-    GlimpsesOutput,
-    check_times,
-    decisions_loss,
-)
+from .glimpses import GlimpseConfig, GlimpseReader, GlimpsesOutput, decisions_loss
+from .looking import check_glances
 from .reading import glance
+from .recurrent_frames import check_times
 
 UTILITY = "utility"
 """The criterion of the reader's own: how far the utility has dropped, see `utility_drop`."""
@@ -44,7 +40,7 @@ class AdaFrameConfig(GlimpseConfig):
     learned_criteria = (UTILITY,)
 
     num_candidates: int = 16
-    """S: frames, evenly over a video, that are glanced at; at most `num_frames` of them are read."""
+    """S: frames, evenly over a video, that are glanced at; at most `num_frames` are read."""
     glance_pixels: int = 64
     """Height and width of a glance."""
     memory_size: int = 64
@@ -79,10 +75,11 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
 
     A small network's features of all glances are the memory. A recurrent cell sees a frame's
     features, its place, and what its last state attends to of the memory (equations 1 to 3). Its
-    state answers, says the place of the next frame, `sigmoid(w h)`, and the utility, the reward that
-    it expects of reading on. The nearest candidate is read that was not read before; the first is
-    chosen by what the memory alone tells. The criterion `"utility"` is by how much the utility has stayed
-    below its best for `utility_steps` exits: `set_policy("utility", mu)` is the paper's rule.
+    state answers, says the place of the next frame, `sigmoid(w h)`, and the utility, the reward
+    that it expects of reading on. The nearest candidate is read that was not read before; the first
+    is chosen by what the memory alone tells. The criterion `"utility"` is by how much the utility
+    has stayed below its best for `utility_steps` exits: `set_policy("utility", mu)` is the paper's
+    rule.
 
     `forward` trains it on places drawn about the policy's. The reward of a frame is by how much it
     lifts the lead of the right class above all before (equation 6); the utility is fitted to the
@@ -150,7 +147,7 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
     ) -> tuple[Tensor, ...]:
         """Read a frame: logits, the place of the next `[n]`, the utility `[n]`, and the state."""
         context_nM = self._attend(state[0], memory_nSM, exists_nS)
-        state = self._update(features_nD, shares_n, context_nM, state=state)
+        state = self.read_frame(features_nD, shares_n, context_nM, state=state)
         return self.classifier(state[0]), *self._heads(state)
 
     def forward(
@@ -174,9 +171,7 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
         """
         features_BSD = self.sequence_features(pixel_values, features)
         times_BS = check_times(times)
-        if glances is None:
-            raise ValueError("glances ([B, S, 3, h, w], the candidates at glance_size) are needed")
-        memory_NM = self._remember(glances.flatten(0, 1), times_BS.flatten())
+        memory_NM = self._remember(check_glances(glances).flatten(0, 1), times_BS.flatten())
         memory = self._memory_of(memory_NM.unflatten(0, times_BS.shape))
         rows_B = torch.arange(len(features_BSD), device=features_BSD.device)
         free_BS = torch.ones_like(times_BS, dtype=torch.bool)
@@ -242,4 +237,4 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
         reads = min(units_total, self.config.num_frames)
         glances = min(units_total, self.config.num_candidates)
         rows = [(self.features, reads), (self.step, reads), (self.start, 1)]
-        return self._macs_of([*rows, (self.remember, glances)])
+        return self.macs_of([*rows, (self.remember, glances)])

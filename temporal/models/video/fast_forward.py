@@ -20,13 +20,8 @@ from ...checks import check_range
 from ...handle import Handle
 from ...policies.location import nearest_free
 from ...policies.reinforce import action_entropy, sample
-from .glimpses import (
-    GlimpseConfig,
-    GlimpseReader,
-    GlimpsesOutput,
-    check_times,
-    decisions_loss,
-)
+from .glimpses import GlimpseConfig, GlimpseReader, GlimpsesOutput, decisions_loss
+from .recurrent_frames import check_times
 
 _JUMPS = (-2, -1, 1, 2, 4, 8, 16)
 STOP = "stop"
@@ -93,7 +88,7 @@ class FastForward(GlimpseReader, PreTrainedModel):
 
     def _step(self, features_nD: Tensor, shares_n: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Read a frame: logits, of the jumps `[n, A]`, of stopping `[n]`, and the state."""
-        state = self._update(features_nD, shares_n, state=state)
+        state = self.read_frame(features_nD, shares_n, state=state)
         h_nH = state[0]
         return self.classifier(h_nH), self.policy(h_nH), self.stop(h_nH).squeeze(-1), *state
 

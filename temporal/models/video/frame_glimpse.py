@@ -14,13 +14,8 @@ from transformers import PreTrainedModel
 
 from ...handle import Handle
 from ...policies.location import nearest_free, sample_place
-from .glimpses import (
-    GlimpseConfig,
-    GlimpseReader,
-    GlimpsesOutput,
-    check_times,
-    decisions_loss,
-)
+from .glimpses import GlimpseConfig, GlimpseReader, GlimpsesOutput, decisions_loss
+from .recurrent_frames import check_times
 
 
 class FrameGlimpseConfig(GlimpseConfig):
@@ -61,7 +56,7 @@ class FrameGlimpse(GlimpseReader, PreTrainedModel):
 
     def _step(self, features_nD: Tensor, shares_n: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Look at a frame: logits, the place of the next, `[n]`, and the state."""
-        state = self._update(features_nD, shares_n, state=state)
+        state = self.read_frame(features_nD, shares_n, state=state)
         return self.classifier(state[0]), self.policy(state[0]).squeeze(-1).sigmoid(), *state
 
     def forward(

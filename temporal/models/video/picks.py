@@ -1,4 +1,4 @@
-"""Frames read one at a time, as a policy asks for them: `Groups` for an order that nobody knows yet.
+"""Frames read one at a time, as a policy asks: `Groups` for an order that nobody knows yet.
 
 S candidates, C, H, W.
 """

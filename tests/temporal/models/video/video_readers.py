@@ -33,6 +33,7 @@ SIZES: dict[str, Any] = {
     "num_frames": 5,
     "num_labels": 4,
 }
+_ALL_READ = {"hidden_size": 16, "read_threshold": 0.0}
 OPTIONS: dict[str, dict[str, Any]] = {
     "frame_exit": {"pooling": "change", "min_frames": 2},
     "ada_frame": {
@@ -43,6 +44,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "fast_forward": {"num_candidates": 5, "hidden_size": 16, "jumps": [1]},
     "frame_glimpse": {"num_candidates": 12, "hidden_size": 16},
+    "frame_skim_rnn": {**_ALL_READ, "glance_pixels": SIDE, "glance_features": 8, "skim_size": 4},
+    "frame_skip_rnn": _ALL_READ,
+    "lite_eval": {**_ALL_READ, "glance_pixels": SIDE, "glance_features": 8, "coarse_size": 4},
 }
 
 
@@ -118,6 +122,9 @@ DENSE: dict[str, Callable[[Any, Any], Tensor]] = {
     "ada_frame": _dense_chosen,
     "fast_forward": _dense_chosen,
     "frame_glimpse": _dense_chosen,
+    "frame_skim_rnn": _dense_chosen,
+    "frame_skip_rnn": _dense_chosen,
+    "lite_eval": _dense_chosen,
 }
 """The answer `[K]` to a video with nothing skipped, without the engine: the dense model's."""
 
