@@ -236,5 +236,9 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
         """MACs of glancing at all candidates and reading `num_frames` of them."""
         reads = min(units_total, self.config.num_frames)
         glances = min(units_total, self.config.num_candidates)
-        rows = [(self.features, reads), (self.step, reads), (self.start, 1)]
+        rows: list[tuple[Stage, int]] = [
+            (self.features, reads),
+            (self.step, reads),
+            (self.start, 1),
+        ]
         return self.macs_of([*rows, (self.remember, glances)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import PreTrainedConfig
 
@@ -14,7 +14,7 @@ from ..halting import check_halting
 class FrameConfig(PreTrainedConfig):
     """Backbone, frames and halting of a reader with an exit after each frame."""
 
-    policy_fields = ("criterion", "thresholds", "temperatures")
+    policy_fields: ClassVar[tuple[str, ...]] = ("criterion", "thresholds", "temperatures")
 
     backbone: dict | None = None
     """`{"model_type": "efficientnet_lite0"}`, or a transformers image model's configuration."""

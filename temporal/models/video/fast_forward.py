@@ -8,6 +8,7 @@ B videos, S candidates, E exits, D feature width, A jumps, K classes, n rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -122,7 +123,8 @@ class FastForward(GlimpseReader, PreTrainedModel):
         free_BS = torch.ones_like(times_BS, dtype=torch.bool)
         on_B = torch.ones_like(rows_B, dtype=torch.bool)
         state, wish_B = self.first_state(size), ranks_BS[:, 0]
-        exits, picked, log_p, expected, undecided = [], [], [], [], []
+        exits: list[Tensor] = []
+        picked, log_p, expected, undecided = [], [], [], []
         most = min(self.config.num_frames, num_candidates)
         for step in range(most):
             pick_B = nearest_free(wish_B, ranks_BS, free_BS)
@@ -178,7 +180,7 @@ class FastForward(GlimpseReader, PreTrainedModel):
         count = await video.open()
         frames = self.training_frames(count, video.index.keyframes)
         picks = self.open_picks(video, frames)
-        state = self.first_state(1)
+        state: Sequence[Tensor] = self.first_state(1)
         wish_1 = torch.zeros(1)
         while (pick := await picks.nearest(wish_1)) is not None:
             features_1D = await self.features(pick.pixels)

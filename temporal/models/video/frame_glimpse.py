@@ -8,6 +8,8 @@ B videos, S candidates, E exits, D feature width, K classes, n rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -80,9 +82,10 @@ class FrameGlimpse(GlimpseReader, PreTrainedModel):
         times_BS = check_times(times)
         rows_B = torch.arange(len(features_BSD), device=features_BSD.device)
         free_BS = torch.ones_like(times_BS, dtype=torch.bool)
-        state = self.first_state(len(features_BSD))
+        state: Sequence[Tensor] = self.first_state(len(features_BSD))
         wish_B = torch.full_like(times_BS[:, 0], self.config.first_place)
-        exits, picked, log_p, expected = [], [], [], []
+        exits: list[Tensor] = []
+        picked, log_p, expected = [], [], []
         for _ in range(min(self.config.num_frames, times_BS.shape[1])):
             if exits and self.training:
                 wish_B, log_p_B = sample_place(wish_B, self.config.place_deviation)
@@ -116,7 +119,7 @@ class FrameGlimpse(GlimpseReader, PreTrainedModel):
         frames = self.training_frames(count, video.index.keyframes)
         places_S = torch.tensor([frame / count for frame in frames])
         picks = self.open_picks(video, frames, places_S)
-        state = self.first_state(1)
+        state: Sequence[Tensor] = self.first_state(1)
         wish_1 = torch.tensor([self.config.first_place])
         while (pick := await picks.nearest(wish_1)) is not None:
             features_1D = await self.features(pick.pixels)

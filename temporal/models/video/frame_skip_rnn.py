@@ -8,6 +8,8 @@ B videos, S frames, D feature width, H state size, n rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -46,6 +48,8 @@ class FrameSkipRNN(ReadThreshold, PreTrainedModel):
 
     config_class = FrameSkipRNNConfig
     base_model_prefix = "frame_skip_rnn"
+
+    step: Stage
 
     def __init__(self, config: FrameSkipRNNConfig) -> None:
         super().__init__(config)
@@ -108,7 +112,7 @@ class FrameSkipRNN(ReadThreshold, PreTrainedModel):
         frames = self.training_frames(count, video.index.keyframes)
         video.note(num_exits=len(frames))
         picks = Picks(video, frames, size=self.frame_size, most=len(frames))
-        state = self.first_state(1)
+        state: Sequence[Tensor] = self.first_state(1)
         wish_1 = torch.zeros(1)
         while (pick := await picks.nearest(wish_1)) is not None:
             features_1D = await self.features(pick.pixels)

@@ -55,6 +55,8 @@ class GlimpsesOutput(ExitsOutput):
 class GlimpseReader(RecurrentFrames):
     """Mixed into a reader that chooses one frame after another; see the head of this file."""
 
+    step: Stage
+
     def make_network(self, beside: int = 1) -> None:
         """As of `RecurrentFrames`, and the stage `step`."""
         super().make_network(beside)

@@ -141,6 +141,12 @@ class ReadThreshold(RecurrentFrames):
 class LookingReader(ReadThreshold):
     """Mixed into a reader that looks at every frame; see the head of this file."""
 
+    glance_net: GlanceNet
+    look: Stage
+    read_stage: Stage
+    skim_stage: Stage
+    answer: Stage
+
     @property
     def glance_size(self) -> tuple[int, int]:  # type: ignore[override]  # it glances
         """(height, width) of a glance."""

@@ -43,6 +43,13 @@ class RecurrentFrames(FrameReader):
     A reader that glances has a `glance_net`; every layer of its own is a direct part of it.
     """
 
+    backbone: ImageBackbone
+    norm: nn.LayerNorm
+    read_input: nn.Linear
+    read_hidden: nn.Linear
+    classifier: nn.Linear
+    features: Stage
+
     def make_network(self, beside: int = 1) -> None:
         """Make the backbone with its stage `features`, the cell and the answer.
 
