@@ -25,6 +25,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "chunk_reader": {"encoder": EARLY_EXIT},
     "frame_exit": {"num_frames": 3},
     "clip_reader": {"num_clips": 3},
+    "ada_frame": {"num_frames": 3},
+    "fast_forward": {"num_frames": 3},
+    "frame_glimpse": {"num_frames": 3},
+    "frame_skim_rnn": {"num_frames": 3},
+    "frame_skip_rnn": {"num_frames": 3},
+    "lite_eval": {"num_frames": 3},
 }
 SHARES = ("read_threshold", "stop_threshold", "halt_threshold", "max_share", "keep_share")
 GOOD: dict[str, list[Any]] = {

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConfig
 
 from temporal.models import READERS, ClipReader
+from temporal.models.video.looking import ReadThreshold
 
 SIDE = 32
 """Height and width at which these readers read frames."""
@@ -63,6 +64,12 @@ VIDEO_READERS = sorted(
     {name for name, reader in READERS.items() if reader.unit == "frame"} | set(_MAKERS)
 )
 """What is registered, and what reads any classifier."""
+
+
+READ_BY_THRESHOLD = [
+    name for name in VIDEO_READERS if name in READERS and issubclass(READERS[name], ReadThreshold)
+]
+"""Those that a calibration reads under each of their thresholds."""
 
 
 @torch.no_grad()
