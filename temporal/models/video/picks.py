@@ -71,6 +71,7 @@ class Picks:
         self._places_1S = (ranks_S if places is None else places)[None]
         self._free_1S = torch.ones_like(self._places_1S, dtype=torch.bool)
         self._any_read = False
+        self._faults_before = len(video.faults)  # those of glances
         video.expect(self._frames, size=size)
 
     async def nearest(self, wish_1: Tensor) -> Pick | None:
@@ -91,11 +92,11 @@ class Picks:
                 is_last = not self._left or self._gives_up or not bool(self._free_1S.any())
                 frame = self._frames[rank]
                 return Pick(rank=rank, frame=frame, pixels=pixels, is_last=is_last)
-        if not self._any_read and self._video.faults:
-            raise self._video.faults[0]
+        if not self._any_read and len(self._video.faults) > self._faults_before:
+            raise self._video.faults[self._faults_before]
         self._video.note(num_exits=len(self._video.said))  # there will be no others
         return None
 
     @property
     def _gives_up(self) -> bool:
-        return len(self._video.faults) >= MAX_FAULTS
+        return len(self._video.faults) - self._faults_before >= MAX_FAULTS

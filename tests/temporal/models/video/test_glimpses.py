@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from temporal.engine import Engine
 from temporal.models import (
     AdaFrame,
     AdaFrameConfig,
@@ -111,6 +112,23 @@ def test_the_utility_halts_ada_frame_where_it_has_dropped(world: World) -> None:
     assert reader(world.frames(30)).trace.exit == exit_taken
     told = reader.answers([world.frames(30)])
     assert told.told_NE[0].tolist() == pytest.approx(drops, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", CHOOSERS)
+def test_candidates_that_are_broken_are_passed_over_for_their_neighbours(
+    name: str, world: World
+) -> None:
+    """AdaFrame's glances meet three of them, which does not end its reading."""
+    reader = video_reader(name)
+    reader.config.num_candidates = 12
+    frames = reader.training_frames(40, [0])
+    bad = frames[-3:] if name == "ada_frame" else list(reader(world.frames(40)).trace.read[:2])
+    broken = world.frames(40, broken=bad)
+    outcome = next(iter(Engine(1, deterministic=True).run(reader.read, [broken])))
+    assert outcome.error is None and isinstance(outcome.fault, OSError)
+    trace = outcome.trace
+    assert trace is not None and trace.units_read == 5 and not {*trace.read} & {*bad}
+    assert {*trace.read} <= {*frames} and not trace.halted
 
 
 def right(reader: Any, batch: dict[str, Tensor]) -> float:
