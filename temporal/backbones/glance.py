@@ -13,7 +13,7 @@ _WIDTHS = (16, 32, 64)
 class GlanceNet(nn.Module):
     """Three convolutions with a step of two, and the mean over the image.
 
-    At 64 x 64 pixels it takes some 5 million multiply-accumulates a frame, which is an eightieth of an
+    At 64 x 64 pixels it takes some 5 million multiply-accumulates a frame, an eightieth of an
     EfficientNet-Lite0 at 224 x 224.
 
     Args:
