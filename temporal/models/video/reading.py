@@ -177,7 +177,11 @@ async def one_frame(
     video: Handle, frame: int, ask: Callable[[list[int]], Awaitable[Tensor]]
 ) -> Tensor | None:
     """Ask for a frame, `[1, C, H, W]`; None: it cannot be had, and the fault is written down."""
-    return (await _have(video, [frame], ask))[1]
+    try:
+        return await ask([frame])
+    except Exception as fault:  # other frames may still tell enough
+        video.fail(fault)
+        return None
 
 
 async def _have(
