@@ -6,6 +6,7 @@ classifier, `classify(features_BD) -> logits_BK`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,14 +73,23 @@ class ImageBackbone(nn.Module):
         (pixels_BCHW,) = inputs
         if isinstance(model, EfficientNetLite0):
             return model(pixels_BCHW)
+        options = self._size_options(tuple(pixels_BCHW.shape[2:]))
         if self.with_classes:
-            return model(pixel_values=pixels_BCHW).logits
-        output = model(pixel_values=pixels_BCHW)
+            return model(pixel_values=pixels_BCHW, **options).logits
+        output = model(pixel_values=pixels_BCHW, **options)
         pooled = getattr(output, "pooler_output", None)
         if pooled is not None:
             return pooled.flatten(1)
         hidden = output.last_hidden_state  # [B, D, H, W] of a CNN, or [B, tokens, D] of a ViT
         return hidden.mean(dim=(2, 3)) if hidden.dim() == 4 else hidden[:, 0]
+
+    def _size_options(self, size: tuple[int, ...]) -> dict[str, bool]:
+        """What a model with positions of a fixed number is told about frames of another size."""
+        own = getattr(self.model.config, "image_size", None)
+        if own is None or size == (tuple(own) if isinstance(own, (list, tuple)) else (own, own)):
+            return {}
+        takes = inspect.signature(self.model.forward).parameters
+        return {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in takes else {}
 
     def classify(self, features_BD: Tensor) -> Tensor:
         """The model's own classes from what `features` returned."""

@@ -44,8 +44,12 @@ if TYPE_CHECKING:
     from .recurrent.structural_jump_lstm import StructuralJumpLSTMConfig as StructuralJumpLSTMConfig
     from .recurrent.variable_rnn import VariableRNN as VariableRNN
     from .recurrent.variable_rnn import VariableRNNConfig as VariableRNNConfig
+    from .video.ada_focus import AdaFocus as AdaFocus
+    from .video.ada_focus import AdaFocusConfig as AdaFocusConfig
     from .video.ada_frame import AdaFrame as AdaFrame
     from .video.ada_frame import AdaFrameConfig as AdaFrameConfig
+    from .video.ar_net import ARNet as ARNet
+    from .video.ar_net import ARNetConfig as ARNetConfig
     from .video.clip_reader import ClipReader as ClipReader
     from .video.clip_reader import RunningMeanPolicy as RunningMeanPolicy
     from .video.configuration_clip_reader import ClipReaderConfig as ClipReaderConfig
@@ -61,6 +65,10 @@ if TYPE_CHECKING:
     from .video.frame_skip_rnn import FrameSkipRNNConfig as FrameSkipRNNConfig
     from .video.lite_eval import LiteEval as LiteEval
     from .video.lite_eval import LiteEvalConfig as LiteEvalConfig
+    from .video.oc_sampler import OCSampler as OCSampler
+    from .video.oc_sampler import OCSamplerConfig as OCSamplerConfig
+    from .video.sc_sampler import SCSampler as SCSampler
+    from .video.sc_sampler import SCSamplerConfig as SCSamplerConfig
 
 _OTHERS = {
     "EfficientNetLite0": "temporal.backbones.efficientnet_lite",

@@ -84,6 +84,10 @@ RECORDS: dict[str, ReaderRecord] = {
         ReaderRecord(".video.lite_eval", "LiteEval", VIDEO),
         ReaderRecord(".video.frame_skip_rnn", "FrameSkipRNN", VIDEO),
         ReaderRecord(".video.frame_skim_rnn", "FrameSkimRNN", VIDEO),
+        ReaderRecord(".video.sc_sampler", "SCSampler", VIDEO),
+        ReaderRecord(".video.oc_sampler", "OCSampler", VIDEO),
+        ReaderRecord(".video.ar_net", "ARNet", VIDEO),
+        ReaderRecord(".video.ada_focus", "AdaFocus", VIDEO),
         ReaderRecord(".video.clip_reader", "ClipReader", VIDEO),
     )
 }

@@ -8,6 +8,7 @@ S frames of each of B videos, C, H, W, D feature width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from ...backbones.image import describe
+from ...stage import Stage
 from ..exit_reader import ExitReader
 from .frame_training import FrameTraining
 
@@ -110,3 +112,11 @@ class FrameReader(FrameTraining, ExitReader):
         if per_frame is None:
             return None
         return round(per_frame * min(units_total, model.config.num_frames))
+
+    @staticmethod
+    def macs_of(rows: Sequence[tuple[Stage, int]]) -> int | None:
+        """MACs of so many rows of some stages; None before all of them have run."""
+        macs = [(stage.macs_per_row, count) for stage, count in rows]
+        if any(each is None for each, _ in macs):
+            return None
+        return round(sum(each * count for each, count in macs if each is not None))

@@ -80,6 +80,7 @@ class Groups:
         groups: frame indices, in reading order.
         size: (height, width) of the pixels; None: the region's or the video's own.
         region: the part to read, see `FrameSource.read`.
+        regions: one for each group, of frames that were glanced at: these are kept already.
     """
 
     def __init__(
@@ -89,18 +90,20 @@ class Groups:
         *,
         size: tuple[int, int] | None = None,
         region: tuple[int, int, int, int] | None = None,
+        regions: Sequence[tuple[int, int, int, int]] | None = None,
     ) -> None:
         self._video = video
         self._options: dict[str, Any] = {"size": size}
         if region is not None:
             self._options["region"] = region
+        self._regions = regions
         self._left = deque(enumerate(map(list, groups)))
         self._any_read = False
         # Those of a glance do not count: what it saw may still be read.
         self._most = len(video.faults) + MAX_FAULTS
         frames = [frame for _, group in self._left for frame in group]
         # Whole frames of a large video would fill the memory.
-        if size or region or whole_frames_fit(video.index, len(set(frames))):
+        if regions is None and (size or region or whole_frames_fit(video.index, len(set(frames)))):
             video.expect(frames, **self._options)
 
     def __aiter__(self) -> Groups:
@@ -111,6 +114,8 @@ class Groups:
         while self._left and not self._gives_up:
             number, wanted = self._left.popleft()
             ask = partial(self._video.read, **self._options)
+            if self._regions is not None:
+                ask = partial(ask, region=self._regions[number])
             frames, pixels = await _have(self._video, wanted, ask, self._most)
             if pixels is not None:
                 self._any_read = True

@@ -145,14 +145,6 @@ class RecurrentFrames(FrameReader):
         losses_BE = torch.stack(losses, 1)
         return losses_BE.mean() if reached_BE is None else losses_BE[reached_BE].mean()
 
-    @staticmethod
-    def macs_of(rows: Sequence[tuple[Stage, int]]) -> int | None:
-        """MACs of so many rows of some stages; None before all of them have run."""
-        macs = [(stage.macs_per_row, count) for stage, count in rows]
-        if any(each is None for each, _ in macs):
-            return None
-        return round(sum(each * count for each, count in macs if each is not None))
-
 
 def check_times(times: Tensor | None) -> Tensor:
     """Raise ValueError unless it is told where frames are."""

@@ -78,14 +78,23 @@ class Frames:
         return colour + torch.randint(0, 64, (3, *size), dtype=torch.uint8, generator=seed)
 
     def read(
-        self, units: Sequence[int], *, size: tuple[int, int] = (32, 32), **options: Any
+        self,
+        units: Sequence[int],
+        *,
+        size: tuple[int, int] = (32, 32),
+        region: tuple[int, int, int, int] | None = None,
     ) -> Tensor:
         self.sizes.add(size)
         for unit in units:
             if unit in self.broken:
                 raise OSError(f"frame {unit} is broken")
             self.asked.append(unit)
-        return torch.stack([self.pixels(unit, size) for unit in units])
+        if region is None:
+            return torch.stack([self.pixels(unit, size) for unit in units])
+        top, left, height, width = region
+        assert size == (height, width), "nothing is scaled here"
+        whole = torch.stack([self.pixels(unit, (32, 32)) for unit in units])
+        return whole[:, :, top : top + height, left : left + width]
 
     def glance(self, units: Sequence[int], *, size: tuple[int, int] = (64, 64)) -> Tensor:
         for unit in units:

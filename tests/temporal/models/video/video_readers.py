@@ -48,7 +48,23 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "frame_skim_rnn": {**_ALL_READ, "glance_pixels": SIDE, "glance_features": 8, "skim_size": 4},
     "frame_skip_rnn": _ALL_READ,
     "lite_eval": {**_ALL_READ, "glance_pixels": SIDE, "glance_features": 8, "coarse_size": 4},
+    # Glances of the films' own size: then no scaling tells a file from frames in memory.
+    "sc_sampler": {"num_candidates": 12, "glance_features": 8, "glance_pixels": SIDE},
+    "oc_sampler": {"num_candidates": 12, "glance_features": 8, "glance_pixels": SIDE},
+    "ar_net": {
+        "image_sizes": [SIDE, SIDE // 2],
+        "skips": [1],
+        "glance_features": 8,
+        "glance_pixels": SIDE,
+        "hidden_size": 8,
+    },
+    "ada_focus": {"crop_pixels": SIDE // 2, "glance_features": 8, "glance_pixels": SIDE},
 }
+SIZES_READ: dict[str, set[tuple[int, int]]] = {
+    "ada_focus": {(SIDE // 2, SIDE // 2)},
+    "ar_net": {(SIDE, SIDE), (SIDE // 2, SIDE // 2)},
+}
+"""At which sizes a reader reads, where it is not `SIDE` x `SIDE`."""
 
 
 def _clip_reader() -> ClipReader:
@@ -88,6 +104,9 @@ def video_reader(name: str) -> Any:
     settings = {**SIZES, **OPTIONS.get(name, {})}
     reader = reader_class(reader_class.config_class(**settings)).eval()
     _stir(reader)
+    if name == "ar_net":  # a file's frame is scaled as it is converted, one in memory afterwards
+        with torch.no_grad():
+            reader.policy.bias.copy_(torch.tensor([1.0, -9.0, 0.0]))
     return reader
 
 
@@ -111,6 +130,7 @@ def dense_candidates(reader: Any, video: Any) -> Any:
     given = {
         "pixel_values": video.read(frames, size=(SIDE, SIDE))[None],
         "times": torch.tensor([[frame / len(video) for frame in frames]]),
+        "motion": torch.as_tensor(video.motion())[frames][None],
     }
     if reader.glance_size is not None:
         given["glances"] = video.glance(frames, size=reader.glance_size)[None]
@@ -123,6 +143,22 @@ def _dense_chosen(reader: Any, video: Any) -> Tensor:
     return logits
 
 
+def _dense_sizes(reader: Any, video: Any) -> Tensor:
+    """Of features of frames that were read at each of the sizes."""
+    frames = reader.training_frames(len(video), video.index.keyframes)
+    parts = [reader._features(video.read(frames, size=(s, s))) for s in reader.sizes]
+    small = video.glance(frames, size=reader.glance_size)
+    logits: Tensor = reader(features=torch.cat(parts, -1)[None], glances=small[None]).logits[0]
+    return logits
+
+
+def read_everything(name: str, reader: Any) -> Any:
+    """Let a reader that skips by its policy skip nothing."""
+    if name == "ar_net":
+        torch.nn.init.constant_(reader.policy.bias[:1], 1e4)  # the largest size
+    return reader
+
+
 DENSE: dict[str, Callable[[Any, Any], Tensor]] = {
     "clip_reader": _dense_clips,
     "frame_exit": _dense_frames,
@@ -132,6 +168,10 @@ DENSE: dict[str, Callable[[Any, Any], Tensor]] = {
     "frame_skim_rnn": _dense_chosen,
     "frame_skip_rnn": _dense_chosen,
     "lite_eval": _dense_chosen,
+    "sc_sampler": _dense_chosen,
+    "oc_sampler": _dense_chosen,
+    "ada_focus": _dense_chosen,
+    "ar_net": _dense_sizes,
 }
 """The answer `[K]` to a video with nothing skipped, without the engine: the dense model's."""
 
