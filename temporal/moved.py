@@ -16,8 +16,10 @@ from typing import Any
 # (old room, new room): modules, those that changed their names as `old=new`.
 _MOVED = {
     ("temporal.models", "temporal.models.video"): (
-        "frame_exit configuration_frame_exit clip_reader frame_votes pooling"
+        "frame_exit configuration_frame_exit frame_votes pooling"
     ),
+    ("temporal.models", "temporal.models.clips"): "clip_reader",
+    ("temporal.models.video", "temporal.models.clips"): "clip_reader configuration_clip_reader",
     ("temporal.models", "temporal.models.recurrent"): (
         "skim_rnn skip_rnn leap_lstm lstm_jump lstm_shuttle jumper structural_jump_lstm "
         "variable_rnn hm_rnn adaptive_computation_time kernel_runs walks punctuation "

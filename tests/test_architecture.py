@@ -319,3 +319,13 @@ def test_what_uses_readers_asks_none_which_one_it_is() -> None:
 )
 def test_the_check_sees_who_asks(line: str, asks: bool) -> None:
     assert bool(list(asks_which_reader(ast.parse(line)))) == asks
+
+
+def test_no_room_holds_more_than_twenty_modules() -> None:
+    rooms = [
+        path.parent
+        for package in ("temporal", "data", "pipelines", "scripts")
+        for path in (ROOT / package).rglob("*.py")
+        if path.name != "__init__.py"
+    ]
+    assert {str(room): rooms.count(room) for room in rooms if rooms.count(room) > 20} == {}

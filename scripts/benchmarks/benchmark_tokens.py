@@ -25,7 +25,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForVideoClassification, HfArgumentParser
 from transformers.utils import logging
 
-from temporal.models.video.reduced_clips import ReducedClips
+from temporal.models.clips.reduced_clips import ReducedClips
 
 
 @dataclass

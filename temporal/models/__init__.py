@@ -18,8 +18,23 @@ if TYPE_CHECKING:
     from ..backbones.efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
     from .chunks.chunk_reader import ChunkReader as ChunkReader
     from .chunks.configuration_chunk_reader import ChunkReaderConfig as ChunkReaderConfig
+    from .clips.clip_reader import ClipReader as ClipReader
+    from .clips.clip_reader import RunningMeanPolicy as RunningMeanPolicy
+    from .clips.configuration_clip_reader import ClipReaderConfig as ClipReaderConfig
     from .depth.configuration_early_exit import EarlyExitConfig as EarlyExitConfig
     from .depth.early_exit import EarlyExit as EarlyExit
+    from .glimpses.ada_frame import AdaFrame as AdaFrame
+    from .glimpses.ada_frame import AdaFrameConfig as AdaFrameConfig
+    from .glimpses.fast_forward import FastForward as FastForward
+    from .glimpses.fast_forward import FastForwardConfig as FastForwardConfig
+    from .glimpses.frame_glimpse import FrameGlimpse as FrameGlimpse
+    from .glimpses.frame_glimpse import FrameGlimpseConfig as FrameGlimpseConfig
+    from .glimpses.frame_skim_rnn import FrameSkimRNN as FrameSkimRNN
+    from .glimpses.frame_skim_rnn import FrameSkimRNNConfig as FrameSkimRNNConfig
+    from .glimpses.frame_skip_rnn import FrameSkipRNN as FrameSkipRNN
+    from .glimpses.frame_skip_rnn import FrameSkipRNNConfig as FrameSkipRNNConfig
+    from .glimpses.lite_eval import LiteEval as LiteEval
+    from .glimpses.lite_eval import LiteEvalConfig as LiteEvalConfig
     from .recurrent.adaptive_computation_time import (
         AdaptiveComputationTime as AdaptiveComputationTime,
     )
@@ -46,25 +61,10 @@ if TYPE_CHECKING:
     from .recurrent.variable_rnn import VariableRNNConfig as VariableRNNConfig
     from .video.ada_focus import AdaFocus as AdaFocus
     from .video.ada_focus import AdaFocusConfig as AdaFocusConfig
-    from .video.ada_frame import AdaFrame as AdaFrame
-    from .video.ada_frame import AdaFrameConfig as AdaFrameConfig
     from .video.ar_net import ARNet as ARNet
     from .video.ar_net import ARNetConfig as ARNetConfig
-    from .video.clip_reader import ClipReader as ClipReader
-    from .video.clip_reader import RunningMeanPolicy as RunningMeanPolicy
-    from .video.configuration_clip_reader import ClipReaderConfig as ClipReaderConfig
     from .video.configuration_frame_exit import FrameExitConfig as FrameExitConfig
-    from .video.fast_forward import FastForward as FastForward
-    from .video.fast_forward import FastForwardConfig as FastForwardConfig
     from .video.frame_exit import FrameExit as FrameExit
-    from .video.frame_glimpse import FrameGlimpse as FrameGlimpse
-    from .video.frame_glimpse import FrameGlimpseConfig as FrameGlimpseConfig
-    from .video.frame_skim_rnn import FrameSkimRNN as FrameSkimRNN
-    from .video.frame_skim_rnn import FrameSkimRNNConfig as FrameSkimRNNConfig
-    from .video.frame_skip_rnn import FrameSkipRNN as FrameSkipRNN
-    from .video.frame_skip_rnn import FrameSkipRNNConfig as FrameSkipRNNConfig
-    from .video.lite_eval import LiteEval as LiteEval
-    from .video.lite_eval import LiteEvalConfig as LiteEvalConfig
     from .video.oc_sampler import OCSampler as OCSampler
     from .video.oc_sampler import OCSamplerConfig as OCSamplerConfig
     from .video.sc_sampler import SCSampler as SCSampler
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 
 _OTHERS = {
     "EfficientNetLite0": "temporal.backbones.efficientnet_lite",
-    "RunningMeanPolicy": ".video.clip_reader",
+    "RunningMeanPolicy": ".clips.clip_reader",
 }
 _NAMES = {
     name: record.module for record in RECORDS.values() for name in (record.reader, record.config)

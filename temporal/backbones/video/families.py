@@ -1,7 +1,7 @@
 """Describe the families of `AutoModelForVideoClassification` whose tokens can be packed.
 
 Composed, the parts below compute exactly what a family's own `forward` does, on the tokens that are
-there: `temporal.models.video.reduced_clips` composes them. The library's own modules compute; the
+there: `temporal.models.clips.reduced_clips` composes them. The library's own modules compute; the
 attention between them is a `Look`.
 
 B clips, N tokens of all of them, R rows of a view, T patches of a whole clip, D model width.

@@ -19,7 +19,7 @@ from transformers import (
 
 from temporal.backbones.video import family_of
 from temporal.macs import count_macs
-from temporal.models.video.reduced_clips import ReducedClips
+from temporal.models.clips.reduced_clips import ReducedClips
 
 LAYERS = 3
 _SIZES = {

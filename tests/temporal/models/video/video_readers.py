@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConfig
 
 from temporal.models import READERS, ClipReader
-from temporal.models.video.looking import ReadThreshold
+from temporal.models.glimpses.looking import ReadThreshold
 
 SIDE = 32
 """Height and width at which these readers read frames."""

@@ -34,11 +34,11 @@ from ..exit_reader import ExitsOutput, exits_output
 from ..halting import certainty_reached, confidences, set_criterion
 from ..policy_space import PolicySpace
 from ..saved_reader import SavedReader
+from ..video.dense_videos import ask_videos
+from ..video.reading import Groups
 from .clip_knobs import clip_space, token_knobs
 from .clip_training import ClipTraining
 from .configuration_clip_reader import ClipReaderConfig
-from .dense_videos import ask_videos
-from .reading import Groups
 from .reduced_clips import ReducedClips
 
 

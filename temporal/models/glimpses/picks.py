@@ -15,7 +15,7 @@ from torch import Tensor
 from ...checks import check_finite
 from ...handle import Handle
 from ...policies.location import nearest_free
-from .reading import MAX_FAULTS, one_frame
+from ..video.reading import MAX_FAULTS, one_frame
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

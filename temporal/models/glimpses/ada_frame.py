@@ -24,9 +24,9 @@ from ...policies.halt import utility_drop
 from ...policies.location import nearest_free, sample_place
 from ...policies.reinforce import discounted_returns, record_gains
 from ...stage import Stage
+from ..video.reading import glance
 from .glimpses import GlimpseConfig, GlimpseReader, GlimpsesOutput, decisions_loss
 from .looking import check_glances
-from .reading import glance
 from .recurrent_frames import check_times
 
 UTILITY = "utility"

@@ -18,8 +18,8 @@ from ...handle import Handle
 from ...kernels import NUM_GATES, State, read_cell
 from ...stage import Stage
 from ..recurrent.readers import first_state, init_recurrent_weights
-from .configuration import FrameConfig
-from .frame_reader import FrameReader
+from ..video.configuration import FrameConfig
+from ..video.frame_reader import FrameReader
 from .picks import Pick
 
 

@@ -27,8 +27,8 @@ from ...stage import Stage
 from ..exit_reader import ExitsOutput
 from ..policy_space import PolicySpace
 from ..recurrent.readers import READ_LEVELS
-from .configuration import FrameConfig
-from .reading import MAX_FAULTS, one_frame
+from ..video.configuration import FrameConfig
+from ..video.reading import MAX_FAULTS, one_frame
 from .recurrent_frames import RecurrentFrames, RecurrentFramesConfig
 
 

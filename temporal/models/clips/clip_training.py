@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from .frame_training import FrameTraining
+from ..video.frame_training import FrameTraining
 
 
 class ClipTraining(FrameTraining):

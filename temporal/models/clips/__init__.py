@@ -1,0 +1,1 @@
+"""The reader of clips: any video classifier, read clip by clip."""
