@@ -74,8 +74,13 @@ def test_flags_that_would_do_nothing_are_refused_for_texts(
 def test_flags_that_would_do_nothing_are_refused_for_clips(
     options: tuple[str, ...], message: str, flags: Any, run_script: Any, tmp_path: Path
 ) -> None:
+    # What is refused depends on what is trained, and that on the labels: there must be some.
+    for label in ("up", "down"):
+        (tmp_path / f"{label}.mp4").write_bytes(label.encode())
+    rows = "path,label,group\nup.mp4,up,a\ndown.mp4,down,b\n"
+    (tmp_path / "groups.csv").write_text(rows)
     with pytest.raises(SystemExit, match=message):
-        run_script("finetune_video", "--data_dir", "-", "--output_dir", tmp_path, *options)
+        run_script("finetune_video", "--data_dir", tmp_path, "--output_dir", tmp_path, *options)
 
 
 def test_flags_of_the_examples_that_say_what_is_done_are_taken(flags: Any, tmp_path: Path) -> None:

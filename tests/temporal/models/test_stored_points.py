@@ -31,6 +31,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "frame_skim_rnn": {"num_frames": 3},
     "frame_skip_rnn": {"num_frames": 3},
     "lite_eval": {"num_frames": 3},
+    "sc_sampler": {"num_frames": 3},
+    "oc_sampler": {"num_frames": 3},
+    "ar_net": {"num_frames": 3},
+    "ada_focus": {"num_frames": 3},
 }
 SHARES = ("read_threshold", "stop_threshold", "halt_threshold", "max_share", "keep_share")
 GOOD: dict[str, list[Any]] = {
