@@ -53,6 +53,8 @@ def pipeline(
         device: as in transformers; default: an accelerator where there is one.
         batch_size: rows that a stage computes at once.
         **options: of the task; see `TextClassificationPipeline` and `VideoClassificationPipeline`.
+            `token_reduction="merge"` (or `"merge:0.7"`, the share that is left) and `"run_length"`
+            let a video transformer compute fewer tokens of each clip, without training.
             And those of `transformers.pipeline` about the model: `tokenizer`, `config`, `dtype`
             (default: float32) or `torch_dtype`, `device_map`, `model_kwargs`, `token`, `revision`,
             `trust_remote_code`, and processors of images or videos. `num_workers`, `framework`,

@@ -68,6 +68,13 @@ class CalibrationOptions:
         default=None,
         metadata={"help": "Tokens of a chunk, where --model is a text classifier of transformers."},
     )
+    token_reduction: str | None = field(
+        default=None,
+        metadata={
+            "help": "Fewer tokens of each clip, where --model is a video classifier of "
+            "transformers: merge or run_length; how many is then calibrated, too."
+        },
+    )
 
     def __post_init__(self) -> None:
         if not 0 < self.choose_share < 1:

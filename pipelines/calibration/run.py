@@ -43,7 +43,12 @@ class HeldOutRows(Protocol):
 
 
 def open_reader(
-    task: str, model: Any, *, batch_size: int | None = None, chunk_size: int | None = None
+    task: str,
+    model: Any,
+    *,
+    batch_size: int | None = None,
+    chunk_size: int | None = None,
+    token_reduction: str | None = None,
 ) -> Any:
     """A pipeline around a reader, or around one made of an ordinary classifier of transformers.
 
@@ -52,9 +57,10 @@ def open_reader(
     Args:
         task: a pipeline's.
         model: as for `pipeline()`.
-        batch_size, chunk_size: as for `pipeline()`.
+        batch_size, chunk_size, token_reduction: as for `pipeline()`.
     """
-    loaded = load_model(task, model, needs_pieces=True, chunk_size=chunk_size)
+    how: dict[str, Any] = {"chunk_size": chunk_size, "token_reduction": token_reduction}
+    loaded = load_model(task, model, needs_pieces=True, **how)
     more = {} if loaded.tokenizer is None else {"tokenizer": loaded.tokenizer}
     return pipeline(task, loaded.reader, batch_size=batch_size, **more)
 
@@ -91,7 +97,13 @@ def run_calibration(
             f"--model ({model}) is no folder with a saved reader, which could be calibrated in its "
             "place: name a folder for the reader that is made of it by --output_dir"
         )
-    pipe = open_reader(task, model, batch_size=batch_size, chunk_size=options.chunk_size)
+    pipe = open_reader(
+        task,
+        model,
+        batch_size=batch_size,
+        chunk_size=options.chunk_size,
+        token_reduction=options.token_reduction,
+    )
     check_answers(pipe.model.config)
     if not hasattr(pipe.model, "save_pretrained"):
         raise CannotCalibrate(

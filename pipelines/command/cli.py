@@ -77,6 +77,13 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Column = Annotated[str | None, typer.Option(help="Column of a table to read.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Read only the first inputs.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+TokenReduction = Annotated[
+    str | None,
+    typer.Option(
+        help="Fewer tokens of each clip of a video transformer: merge or run_length, perhaps with "
+        "how many: merge:0.7."
+    ),
+]
 MaxPixels = Annotated[
     int | None, typer.Option(min=1, help="Largest frames that are decoded; 4096 x 2304 without it.")
 ]
@@ -94,6 +101,7 @@ def run(
     budget: Budget = None,
     max_drop: MaxDrop = None,
     policy: Policy = None,
+    token_reduction: TokenReduction = None,
     batch_size: BatchSize = None,
     device: Device = None,
     on_error: Annotated[
@@ -148,6 +156,7 @@ def run(
             budget=budget,
             max_drop=max_drop,
             policy=policy,
+            token_reduction=token_reduction,
             batch_size=batch_size,
             device=device,
             on_error=on_error,

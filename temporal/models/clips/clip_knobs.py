@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...checks import check_in
 from ..every_exit import exit_space
 from ..policy_space import Policy, PolicySpace
 
@@ -12,6 +13,29 @@ _LEVELS: dict[str, tuple[str, float | None, tuple[float, ...]]] = {
     "merge": ("keep_share", 1.0, (0.9, 0.8, 0.7, 0.6, 0.5)),
 }
 """By `token_reduction`: the field, its value with all tokens, and values with fewer and fewer."""
+
+
+def token_fields(text: str) -> dict[str, Any]:
+    """Fields of a `ClipReaderConfig` from a word: `"merge"`, `"merge:0.7"`, `"run_length:0.05"`.
+
+    Args:
+        text: a way to have fewer tokens; behind a colon its `keep_share` or `token_threshold`.
+
+    Raises:
+        ValueError: there is no such way, or what is behind the colon is no number.
+    """
+    name, colon, level = text.partition(":")
+    check_in("token_reduction", name, _LEVELS)
+    if not colon:
+        return {"token_reduction": name}
+    field = _LEVELS[name][0]
+    try:
+        return {"token_reduction": name, field: float(level)}
+    except ValueError:
+        raise ValueError(
+            f"token_reduction ({text!r}) must be {name!r}, or {name + ':'!r} and a number, its "
+            f"{field}"
+        ) from None
 
 
 def token_knobs(config: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from transformers import AutoModelForVideoClassification
 
 from temporal.models import ClipReader
 from temporal.pipelines import CalibrationOptions, calibrate, pipeline
+from temporal.pipelines.calibration.run import open_reader
 
 
 @pytest.mark.parametrize("reduction", ["run_length", "merge"])
@@ -27,3 +28,12 @@ def test_tokens_are_a_knob_of_the_calibration(
     pipe.model.config.update(found.chosen.policy)
     trace = next(iter(pipe.read(inputs[:1]))).trace
     assert trace.token_layers and trace.cost.macs < found.points[0].cost
+
+
+def test_a_classifier_of_transformers_is_calibrated_with_fewer_tokens(
+    video_mae_path: Path, bert_path: Path
+) -> None:
+    pipe = open_reader("video-classification", str(video_mae_path), token_reduction="merge")
+    assert pipe.model.config.token_reduction == "merge" and pipe.model.config.num_clips == 4
+    with pytest.raises(ValueError, match=r"token_reduction \('merge'\) is for video classifiers"):
+        open_reader("text-classification", str(bert_path), token_reduction="merge")
