@@ -17,9 +17,8 @@ from transformers import PreTrainedModel
 
 from ...checks import check_range
 from ...kernels import NUM_GATES, State, skim_cell
-from ...policies.skip import hard_decision, read_weight, skim_loss
-from .looking import LookConfig, LookingReader, ReadsOutput, check_glances
-from .recurrent_frames import check_times
+from ...policies.skip import skim_loss
+from .looking import LookConfig, LookingReader
 
 
 class FrameSkimRNNConfig(LookConfig):
@@ -74,14 +73,14 @@ class FrameSkimRNN(LookingReader, PreTrainedModel):
         """The state before the first frame, zeros."""
         return self.first_state(num_rows)
 
-    def _decide(self, said_nM: Tensor, h_nH: Tensor) -> Tensor:
-        """Logits of reading and of skimming, `[n, 2]`."""
-        return self.policy(torch.cat([said_nM, h_nH], -1))
+    @property
+    def trains_on_hard_decisions(self) -> bool:
+        """As the configuration has it; the paper mixes both cells."""
+        return self.config.straight_through
 
-    def _look(self, glances_nChw: Tensor, shares_n: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        said_nM = self.glance_net(glances_nChw).relu()
-        logits_n2 = self._decide(said_nM, state[0])
-        return said_nM, hard_decision(logits_n2, self.config.read_threshold), *state
+    def _decide(self, said_nM: Tensor, shares_n: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Equation 1."""
+        return self.policy(torch.cat([said_nM, state[0]], -1)), *state
 
     def _read(
         self, features_nD: Tensor, shares_n: Tensor, said_nM: Tensor, *state: Tensor
@@ -95,48 +94,6 @@ class FrameSkimRNN(LookingReader, PreTrainedModel):
     def _answer(self, *state: Tensor) -> Tensor:
         return self.classifier(state[0])
 
-    def forward(
-        self,
-        pixel_values: Tensor | None = None,
-        glances: Tensor | None = None,
-        times: Tensor | None = None,
-        features: Tensor | None = None,
-        labels: Tensor | None = None,
-        class_weights: Tensor | None = None,
-    ) -> ReadsOutput:
-        """Take in all frames, each with the cell that was decided on, and answer after each.
-
-        Args:
-            pixel_values: `[B, S, 3, H, W]` in the order of time, 0 to 255; or
-            glances: `[B, S, 3, h, w]`, the same frames at `glance_size`, 0 to 255.
-            times: `[B, S]`, where they are, as shares of the video's length.
-            features: `[B, S, D]`, what `training_features` made of them before.
-            labels: int64 `[B]`; or float `[B, K]`, see `answer_losses`.
-            class_weights: `[K]`, for unbalanced classes.
-        """
-        config = self.config
-        features_BSD = self.sequence_features(pixel_values, features)
-        times_BS = check_times(times)
-        said = self.said_of(check_glances(glances))
-        state = self.first_looks(len(features_BSD))
-        exits, reads, decisions = [], [], []
-        steps = zip(features_BSD.unbind(1), said.unbind(1), times_BS.unbind(1), strict=True)
-        for features_BD, said_BM, shares_B in steps:
-            logits_B2 = self._decide(said_BM, state[0])
-            reads_B = read_weight(
-                logits_B2,
-                config.read_threshold,
-                sampled=self.training,
-                temperature=config.temperature,
-                straight_through=config.straight_through,
-            )
-            read = self._read(features_BD, shares_B, said_BM, *state)
-            skimmed = self._skim(said_BM, *state)
-            state = self.mixed(skimmed, read, reads_B)
-            exits.append(self._answer(*state))
-            reads.append(reads_B)
-            decisions.append(logits_B2)
-        reads_BS = torch.stack(reads, 1)
-        cost = skim_loss(torch.stack(decisions, 1), torch.ones_like(reads_BS))
-        weight = config.skim_loss_weight
-        return self.reads_output(exits, reads_BS, weight * cost, labels, class_weights)
+    def _cost(self, decided_BS2: Tensor, reads_BS: Tensor) -> Tensor:
+        """Equation 5."""
+        return self.config.skim_loss_weight * skim_loss(decided_BS2, torch.ones_like(reads_BS))

@@ -17,9 +17,7 @@ from transformers import PreTrainedModel
 from ...checks import check_range
 from ...kernels import NUM_GATES, State, read_cell
 from ...policies.estimators import target_loss
-from ...policies.skip import hard_decision, read_weight
-from .looking import LookConfig, LookingReader, ReadsOutput, check_glances
-from .recurrent_frames import check_times
+from .looking import LookConfig, LookingReader
 
 
 class LiteEvalConfig(LookConfig):
@@ -82,19 +80,13 @@ class LiteEval(LookingReader, PreTrainedModel):
         """The coarse state and the fine one."""
         return state[: len(state) // 2], state[len(state) // 2 :]
 
-    def _coarse(self, said_nM: Tensor, shares_n: Tensor, state: State) -> tuple[Tensor, State]:
-        """Take in a glance: the gate's logits `[n, 2]`, and the coarse state."""
+    def _decide(self, said_nM: Tensor, shares_n: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Take in a glance by the coarse cell, and let the gate see both states."""
         coarse, fine = self._parts(state)
         known_nM = torch.cat([said_nM, shares_n[:, None].to(said_nM)], -1)
         gates = self.coarse_input(known_nM)
         coarse = read_cell(self.config.cell, gates, coarse, self.coarse_hidden.weight)
-        return self.gate(torch.cat([coarse[0], fine[0]], -1)), coarse
-
-    def _look(self, glances_nChw: Tensor, shares_n: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        said_nM = self.glance_net(glances_nChw).relu()
-        logits_n2, coarse = self._coarse(said_nM, shares_n, state)
-        reads_n = hard_decision(logits_n2, self.config.read_threshold)
-        return said_nM, reads_n, *coarse, *self._parts(state)[1]
+        return self.gate(torch.cat([coarse[0], fine[0]], -1)), *coarse, *fine
 
     def _read(
         self, features_nD: Tensor, shares_n: Tensor, said_nM: Tensor, *state: Tensor
@@ -111,46 +103,7 @@ class LiteEval(LookingReader, PreTrainedModel):
     def _answer(self, *state: Tensor) -> Tensor:
         return self.classifier(self._parts(state)[1][0])
 
-    def forward(
-        self,
-        pixel_values: Tensor | None = None,
-        glances: Tensor | None = None,
-        times: Tensor | None = None,
-        features: Tensor | None = None,
-        labels: Tensor | None = None,
-        class_weights: Tensor | None = None,
-    ) -> ReadsOutput:
-        """Look at all frames, read those whose gate opens, and answer after each.
-
-        Args:
-            pixel_values: `[B, S, 3, H, W]` in the order of time, 0 to 255; or
-            glances: `[B, S, 3, h, w]`, the same frames at `glance_size`, 0 to 255.
-            times: `[B, S]`, where they are, as shares of the video's length.
-            features: `[B, S, D]`, what `training_features` made of them before.
-            labels: int64 `[B]`; or float `[B, K]`, see `answer_losses`.
-            class_weights: `[K]`, for unbalanced classes.
-        """
-        config = self.config
-        features_BSD = self.sequence_features(pixel_values, features)
-        times_BS = check_times(times)
-        said = self.said_of(check_glances(glances))
-        state = self.first_looks(len(features_BSD))
-        exits, reads = [], []
-        steps = zip(features_BSD.unbind(1), said.unbind(1), times_BS.unbind(1), strict=True)
-        for features_BD, said_BM, shares_B in steps:
-            logits_B2, coarse = self._coarse(said_BM, shares_B, state)
-            state = *coarse, *self._parts(state)[1]
-            reads_B = read_weight(
-                logits_B2,
-                config.read_threshold,
-                sampled=self.training,
-                temperature=config.temperature,
-            )
-            read = self._read(features_BD, shares_B, said_BM, *state)
-            skimmed = self._skim(said_BM, *state)
-            state = self.mixed(skimmed, read, reads_B)
-            exits.append(self._answer(*state))
-            reads.append(reads_B)
-        reads_BS = torch.stack(reads, 1)
-        cost = target_loss(reads_BS, torch.ones_like(reads_BS), config.target_share)
-        return self.reads_output(exits, reads_BS, config.share_weight * cost, labels, class_weights)
+    def _cost(self, decided_BS2: Tensor, reads_BS: Tensor) -> Tensor:
+        """Equation 8."""
+        cost = target_loss(reads_BS, torch.ones_like(reads_BS), self.config.target_share)
+        return self.config.share_weight * cost

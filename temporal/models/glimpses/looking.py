@@ -1,12 +1,19 @@
 """What readers share that look at every frame, small, and read few of them.
 
-Such a reader looks at a frame with its stage `look`, from the glance `[n, 3, h, w]`, its share of
-the video's length `[n]` and the state, to what the glance said `[n, M]`, whether to read `[n]` and
-the state. A frame that is worth it is read (stage `read_stage`, from its features, what else was
-said of it, and the state); any other is passed over (stage `skim_stage`). Then the stage `answer`
-answers of the state. The configuration is a `LookConfig`.
+Such a reader glances at a frame. From what the glance says `[n, M]`, the frame's share of the
+video's length `[n]` and the state it decides whether to read the frame. One that is worth it is
+read, any other is skimmed or passed over, and then the state answers. `LookingReader` has both
+faces of that loop, `forward` and `read`; a reader has the parts:
 
-B videos, S frames, M width of a glance, n rows.
+- `first_looks(num_rows)`: the state before the first frame;
+- `_decide(said_nM, shares_n, *state)`: logits of reading and of skimming `[n, 2]`, then the state;
+- `_read(features_nD, shares_n, said_nM, *state)` and `_skim(said_nM, *state)`: the state after it;
+- `_answer(*state)`: logits `[n, K]`;
+- `_cost(decided_BS2, reads_BS)`: what the decisions and the reading add to the loss, a scalar.
+
+The configuration is a `LookConfig`.
+
+B videos, S frames, M width of a glance, D feature width, K classes, n rows.
 """
 
 from __future__ import annotations
@@ -23,13 +30,14 @@ from ...backbones.glance import GlanceNet
 from ...checks import check_count, check_range
 from ...handle import Handle
 from ...kernels import State
+from ...policies.skip import hard_decision, read_weight
 from ...stage import Stage
 from ..exit_reader import ExitsOutput
 from ..policy_space import PolicySpace
 from ..recurrent.readers import READ_LEVELS
 from ..video.configuration import FrameConfig
 from ..video.reading import MAX_FAULTS, one_frame
-from .recurrent_frames import RecurrentFrames, RecurrentFramesConfig
+from .recurrent_frames import RecurrentFrames, RecurrentFramesConfig, check_times
 
 
 class ReadThresholdConfig(RecurrentFramesConfig):
@@ -153,6 +161,11 @@ class LookingReader(ReadThreshold):
         side = self.config.glance_pixels  # type: ignore[attr-defined]  # the model has it
         return side, side
 
+    @property
+    def trains_on_hard_decisions(self) -> bool:
+        """Whether training takes them, with the soft ones' gradients, or mixtures."""
+        return True
+
     def make_looks(self) -> None:
         """Make `glance_net` and the stages `look`, `read_stage`, `skim_stage` and `answer`."""
         model: Any = self
@@ -162,11 +175,61 @@ class LookingReader(ReadThreshold):
         model.skim_stage = Stage(model._skim, name="skim")
         model.answer = Stage(model._answer, name="answer")
 
-    def said_of(self, glances_BSChw: Tensor) -> Tensor:
-        """What all glances say, `[B, S, M]`."""
+    def _look(self, glances_nChw: Tensor, shares_n: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Look at a frame: what the glance says `[n, M]`, whether to read `[n]`, and the state."""
         model: Any = self
+        said_nM = model.glance_net(glances_nChw).relu()
+        logits_n2, *state_after = model._decide(said_nM, shares_n, *state)
+        return said_nM, hard_decision(logits_n2, model.config.read_threshold), *state_after
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        glances: Tensor | None = None,
+        times: Tensor | None = None,
+        features: Tensor | None = None,
+        labels: Tensor | None = None,
+        class_weights: Tensor | None = None,
+    ) -> ReadsOutput:
+        """Look at all frames, read those that are worth it, and answer after each.
+
+        In training both are computed of each frame, and a Gumbel-softmax sample says how far the
+        state is that of the one or the other.
+
+        Args:
+            pixel_values: `[B, S, 3, H, W]` in the order of time, 0 to 255; or
+            glances: `[B, S, 3, h, w]`, the same frames at `glance_size`, 0 to 255.
+            times: `[B, S]`, where they are, as shares of the video's length.
+            features: `[B, S, D]`, what `training_features` made of them before.
+            labels: int64 `[B]`; or float `[B, K]`, see `answer_losses`.
+            class_weights: `[K]`, for unbalanced classes.
+        """
+        model: Any = self
+        features_BSD = self.sequence_features(pixel_values, features)
+        times_BS = check_times(times)
+        glances_BSChw = check_glances(glances)
         said_NM = model.glance_net(glances_BSChw.flatten(0, 1)).relu()
-        return said_NM.unflatten(0, glances_BSChw.shape[:2])
+        said_BSM = said_NM.unflatten(0, glances_BSChw.shape[:2])
+        state = model.first_looks(len(features_BSD))
+        exits, reads, decided = [], [], []
+        steps = zip(features_BSD.unbind(1), said_BSM.unbind(1), times_BS.unbind(1), strict=True)
+        for features_BD, said_BM, shares_B in steps:
+            logits_B2, *state = model._decide(said_BM, shares_B, *state)
+            reads_B = read_weight(
+                logits_B2,
+                model.config.read_threshold,
+                sampled=model.training,
+                temperature=model.config.temperature,
+                straight_through=self.trains_on_hard_decisions,
+            )
+            read = model._read(features_BD, shares_B, said_BM, *state)
+            state = self.mixed(model._skim(said_BM, *state), read, reads_B)
+            exits.append(model._answer(*state))
+            reads.append(reads_B)
+            decided.append(logits_B2)
+        reads_BS = torch.stack(reads, 1)
+        cost = model._cost(torch.stack(decided, 1), reads_BS)
+        return self.reads_output(exits, reads_BS, cost, labels, class_weights)
 
     async def read(self, video: Handle) -> Tensor:
         """Look at the frames of one video, and read those that are worth it. Returns `[K]`."""
