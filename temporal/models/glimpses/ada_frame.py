@@ -21,12 +21,13 @@ from ...backbones.glance import GlanceNet
 from ...checks import check_count
 from ...handle import Handle
 from ...policies.halt import utility_drop
-from ...policies.location import nearest_free, sample_place
+from ...policies.location import sample_place
 from ...policies.reinforce import discounted_returns, record_gains
 from ...stage import Stage
 from ..video.reading import glance
-from .glimpses import GlimpseConfig, GlimpseReader, GlimpsesOutput, decisions_loss
+from .glimpses import GlimpseConfig, GlimpseReader, GlimpsesOutput, decisions_loss, picked_fields
 from .looking import check_glances
+from .picks import BatchPicks
 from .recurrent_frames import check_times
 
 UTILITY = "utility"
@@ -173,8 +174,7 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
         times_BS = check_times(times)
         memory_NM = self._remember(check_glances(glances).flatten(0, 1), times_BS.flatten())
         memory = self._memory_of(memory_NM.unflatten(0, times_BS.shape))
-        rows_B = torch.arange(len(features_BSD), device=features_BSD.device)
-        free_BS = torch.ones_like(times_BS, dtype=torch.bool)
+        picks = BatchPicks(features_BSD, times_BS)
         wish_B, utility_B, *state = self._start(*memory)
         exits, picked, log_p, expected, utilities = [], [], [], [], []
         for _ in range(min(self.config.num_frames, times_BS.shape[1])):
@@ -182,9 +182,7 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
                 wish_B, log_p_B = sample_place(wish_B, self.config.place_deviation)
                 log_p.append(log_p_B)
                 expected.append(utility_B)
-            pick_B = nearest_free(wish_B, times_BS, free_BS)
-            free_BS = free_BS.scatter(1, pick_B[:, None], False)
-            seen = features_BSD[rows_B, pick_B], times_BS[rows_B, pick_B]
+            pick_B, *seen = picks.nearest(wish_B)
             logits_BK, wish_B, utility_B, *state = self._step(*seen, *memory, *state)
             exits.append(logits_BK)
             picked.append(pick_B)
@@ -198,14 +196,8 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
                 returns_BE = discounted_returns(record_gains(worth_BE), self.config.discount)
                 weight = self.config.policy_weight
                 loss = loss + decisions_loss(log_p, expected, returns_BE, policy_weight=weight)
-        picked_BE = torch.stack(picked, 1)
         return AdaFrameOutput(
-            loss=loss,
-            logits=exits[-1],
-            exit_logits=torch.stack(exits, 1),
-            units_read=(picked_BE >= 0).sum(1),
-            picked=picked_BE,
-            utilities=torch.stack(utilities, 1),
+            loss=loss, utilities=torch.stack(utilities, 1), **picked_fields(exits, picked)
         )
 
     async def read(self, video: Handle) -> Tensor:

@@ -19,9 +19,9 @@ from transformers import initialization as init
 
 from ...checks import check_range
 from ...handle import Handle
-from ...policies.location import nearest_free
 from ...policies.reinforce import action_entropy, sample
-from .glimpses import GlimpseConfig, GlimpseReader, GlimpsesOutput, decisions_loss
+from .glimpses import GlimpseConfig, GlimpseReader, GlimpsesOutput, decisions_loss, picked_fields
+from .picks import BatchPicks
 from .recurrent_frames import check_times
 
 _JUMPS = (-2, -1, 1, 2, 4, 8, 16)
@@ -118,18 +118,16 @@ class FastForward(GlimpseReader, PreTrainedModel):
         features_BSD = self.sequence_features(pixel_values, features)
         times_BS = check_times(times)
         size, num_candidates = times_BS.shape
-        rows_B = torch.arange(size, device=features_BSD.device)
-        ranks_BS = torch.arange(num_candidates, device=rows_B.device).float().expand(size, -1)
-        free_BS = torch.ones_like(times_BS, dtype=torch.bool)
-        on_B = torch.ones_like(rows_B, dtype=torch.bool)
+        ranks_S = torch.arange(num_candidates, device=features_BSD.device).float()
+        ranks_BS = ranks_S.expand(size, -1)
+        picks = BatchPicks(features_BSD, times_BS, ranks_BS)
+        on_B = torch.ones_like(ranks_BS[:, 0], dtype=torch.bool)
         state, wish_B = self.first_state(size), ranks_BS[:, 0]
         exits: list[Tensor] = []
         picked, log_p, expected, undecided = [], [], [], []
         most = min(self.config.num_frames, num_candidates)
         for step in range(most):
-            pick_B = nearest_free(wish_B, ranks_BS, free_BS)
-            free_BS = free_BS.scatter(1, pick_B[:, None], False)
-            seen = features_BSD[rows_B, pick_B], times_BS[rows_B, pick_B]
+            pick_B, *seen = picks.nearest(wish_B)
             said_BK, jumps_BA, stop_B, *new = self._step(*seen, *state)
             # What has ended says the same on.
             said_BK = torch.where(on_B[:, None], said_BK, exits[-1]) if exits else said_BK
@@ -152,8 +150,7 @@ class FastForward(GlimpseReader, PreTrainedModel):
                 action_B, stops_B = jumps_BA.argmax(-1), torch.zeros_like(on_B)
             wish_B = self._land(pick_B, action_B).float()
             on_B = on_B & ~stops_B & (wish_B < num_candidates)
-        picked_BE = torch.stack(picked, 1)
-        reached_BE = picked_BE >= 0
+        reached_BE = torch.stack(picked, 1) >= 0
         loss = None
         if labels is not None:
             loss = self.exits_loss(exits, labels, class_weights, reached_BE)
@@ -167,13 +164,7 @@ class FastForward(GlimpseReader, PreTrainedModel):
                 )
                 entropy_BE = torch.stack(undecided, 1)
                 loss = loss - config.entropy_weight * entropy_BE[made_BE].mean()
-        return GlimpsesOutput(
-            loss=loss,
-            logits=exits[-1],
-            exit_logits=torch.stack(exits, 1),
-            units_read=reached_BE.sum(1),
-            picked=picked_BE,
-        )
+        return GlimpsesOutput(loss=loss, **picked_fields(exits, picked))
 
     async def read(self, video: Handle) -> Tensor:
         """Read frames of one video until it stops or jumps past the end. Returns logits `[K]`."""

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ...handle import Handle
-from ...policies.location import nearest_free, sample_place
-from .glimpses import GlimpseConfig, GlimpseReader, GlimpsesOutput, decisions_loss
+from ...policies.location import sample_place
+from .glimpses import GlimpseConfig, GlimpseReader, GlimpsesOutput, decisions_loss, picked_fields
+from .picks import BatchPicks
 from .recurrent_frames import check_times
 
 
@@ -80,8 +81,7 @@ class FrameGlimpse(GlimpseReader, PreTrainedModel):
         """
         features_BSD = self.sequence_features(pixel_values, features)
         times_BS = check_times(times)
-        rows_B = torch.arange(len(features_BSD), device=features_BSD.device)
-        free_BS = torch.ones_like(times_BS, dtype=torch.bool)
+        picks = BatchPicks(features_BSD, times_BS)
         state: Sequence[Tensor] = self.first_state(len(features_BSD))
         wish_B = torch.full_like(times_BS[:, 0], self.config.first_place)
         exits: list[Tensor] = []
@@ -91,9 +91,7 @@ class FrameGlimpse(GlimpseReader, PreTrainedModel):
                 wish_B, log_p_B = sample_place(wish_B, self.config.place_deviation)
                 log_p.append(log_p_B)
                 expected.append(self.baseline(state[0].detach()).squeeze(-1))
-            pick_B = nearest_free(wish_B, times_BS, free_BS)
-            free_BS = free_BS.scatter(1, pick_B[:, None], False)
-            seen = features_BSD[rows_B, pick_B], times_BS[rows_B, pick_B]
+            pick_B, *seen = picks.nearest(wish_B)
             logits_BK, wish_B, *state = self._step(*seen, *state)
             exits.append(logits_BK)
             picked.append(pick_B)
@@ -104,14 +102,7 @@ class FrameGlimpse(GlimpseReader, PreTrainedModel):
                 worth_BE = self.worth(exits[-1:], labels).expand(-1, len(log_p))
                 weight = self.config.policy_weight
                 loss = loss + decisions_loss(log_p, expected, worth_BE, policy_weight=weight)
-        picked_BE = torch.stack(picked, 1)
-        return GlimpsesOutput(
-            loss=loss,
-            logits=exits[-1],
-            exit_logits=torch.stack(exits, 1),
-            units_read=(picked_BE >= 0).sum(1),
-            picked=picked_BE,
-        )
+        return GlimpsesOutput(loss=loss, **picked_fields(exits, picked))
 
     async def read(self, video: Handle) -> Tensor:
         """Look at frames of one video until an exit is certain. Returns its logits `[K]`."""

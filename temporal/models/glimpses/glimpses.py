@@ -95,6 +95,22 @@ class GlimpseReader(RecurrentFrames):
         return self.macs_of([(model.features, reads), (model.step, reads)])
 
 
+def picked_fields(exits: Sequence[Tensor], picked: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The fields of a `GlimpsesOutput` but its loss.
+
+    Args:
+        exits: logits `[B, K]` after each pick.
+        picked: ranks `[B]`, -1 where the reading had ended.
+    """
+    picked_BE = torch.stack(list(picked), 1)
+    return {
+        "logits": exits[-1],
+        "exit_logits": torch.stack(list(exits), 1),
+        "units_read": (picked_BE >= 0).sum(1),
+        "picked": picked_BE,
+    }
+
+
 def decisions_loss(
     log_p: Sequence[Tensor],
     expected: Sequence[Tensor],

@@ -1,6 +1,8 @@
-"""Frames read one at a time, as a policy asks: `Groups` for an order that nobody knows yet.
+"""Frames picked one at a time, as a policy asks: `Groups` for an order that nobody knows yet.
 
-S candidates, C, H, W.
+`Picks` reads them of one video; `BatchPicks` takes them of a batch that `forward` is given.
+
+B videos, S candidates, E exits, D feature width, C, H, W.
 """
 
 from __future__ import annotations
@@ -100,3 +102,32 @@ class Picks:
     @property
     def _gives_up(self) -> bool:
         return len(self._video.faults) - self._faults_before >= MAX_FAULTS
+
+
+class BatchPicks:
+    """Picks candidates of a batch of videos, each once at most, by the rule of `Picks`.
+
+    Args:
+        features_BSD: of the candidates.
+        times_BS: where they are, as shares of the video's length.
+        places_BS: what wishes are about; default: `times_BS`.
+    """
+
+    def __init__(
+        self, features_BSD: Tensor, times_BS: Tensor, places_BS: Tensor | None = None
+    ) -> None:
+        self._features_BSD = features_BSD
+        self._times_BS = times_BS
+        self._places_BS = times_BS if places_BS is None else places_BS
+        self._free_BS = torch.ones_like(times_BS, dtype=torch.bool)
+        self._rows_B = torch.arange(len(features_BSD), device=features_BSD.device)
+
+    def nearest(self, wish_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pick the candidates nearest to places: ranks `[B]`, features `[B, D]`, times `[B]`."""
+        pick_B = nearest_free(wish_B, self._places_BS, self._free_BS)
+        self._free_BS = self._free_BS.scatter(1, pick_B[:, None], False)
+        return (
+            pick_B,
+            self._features_BSD[self._rows_B, pick_B],
+            self._times_BS[self._rows_B, pick_B],
+        )
