@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from ...checks import check_range, count_tokens
+from ...checks import check_range
 from ...handle import Handle
 from ...kernels import NUM_GATES, read_block
 from ...kernels.jumper import jumper_sequences
@@ -115,30 +115,16 @@ class Jumper(RecurrentReader, PreTrainedModel):
         if module is self.wait_policy:
             init.constant_(module.bias, 3.0)  # at first, it waits unless a class is far ahead
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
+    def _classified(
+        self, ids_BT: Tensor, lengths_B: Tensor, labels: Tensor | None
     ) -> RecurrentOutput:
-        """Classify a batch.
-
-        Args:
-            input_ids: int64 `[B, T]`, padded at the end.
-            attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
-            labels: int64 `[B]`, or class probabilities `[B, K]`, of which rewards take the
-                likeliest.
-
-        Returns:
-            In training, the logits at the end of the text and the expected share.
-        """
-        lengths_B = count_tokens(input_ids, attention_mask)
+        """`forward`; in training, the logits at the end of the text and the expected share."""
         if self.training:
-            return self._all_points(input_ids, lengths_B, labels)
+            return self._all_points(ids_BT, lengths_B, labels)
         if torch.is_grad_enabled():
-            pooled_BH, num_read_B, _ = self._halt(input_ids, lengths_B, input_ids.shape[1])
+            pooled_BH, num_read_B, _ = self._halt(ids_BT, lengths_B, ids_BT.shape[1])
         else:
-            pooled_BH, marks_BT, _ = self.run.fn(input_ids, lengths_B)
+            pooled_BH, marks_BT, _ = self.run.fn(ids_BT, lengths_B)
             num_read_B = count_read(marks_BT).to(lengths_B.device)
         logits_BK = self.classifier(pooled_BH)
         loss = None if labels is None else F.cross_entropy(logits_BK, labels)

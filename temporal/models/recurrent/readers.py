@@ -3,7 +3,8 @@
 A reader has the parts of `make_network`, `uses_kernels`, and the stage `run` (its kernel, if it has
 one, which returns pooled states, a mark for each token, and MACs). One that walks through every
 token has `_dense`, too: from embeddings `[B, T, D]` and the mask `[B, T]` to the states
-`[B, T, H]`, the weight of reading each token `[B, T]` and what its policy adds to the loss.
+`[B, T, H]`, the weight of reading each token `[B, T]` and what its policy adds to the loss. Any
+other has its own `_classified`, which is its `forward` of ids and lengths.
 
 B sources, T tokens, D embedding width, H state size, K classes, N tokens of all sources.
 """
@@ -120,29 +121,35 @@ class RecurrentReader(SavedReader):
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> RecurrentOutput:
-        """Classify a batch: by the kernel where nothing is to be learned, or else by `_dense`.
+        """Classify a batch.
 
         Args:
             input_ids: int64 `[B, T]`, padded at the end.
             attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
-            labels: int64 `[B]`, or class probabilities `[B, K]`.
+            labels: int64 `[B]`, or class probabilities `[B, K]`, of which rewards take the
+                likeliest.
 
         Raises:
             ValueError: see `count_tokens`.
         """
+        return self._classified(input_ids, count_tokens(input_ids, attention_mask), labels)
+
+    def _classified(
+        self, ids_BT: Tensor, lengths_B: Tensor, labels: Tensor | None
+    ) -> RecurrentOutput:
+        """`forward`: by the kernel where nothing is to be learned, or else by `_dense`."""
         reader: Any = self
-        lengths_B = count_tokens(input_ids, attention_mask)
         penalty: Tensor | float = 0.0
         if reader.training or torch.is_grad_enabled() or not kernels_apply(reader):
             if reader.run is not None:
                 reader.tables.forget()
-            mask_BT = mask_of(lengths_B, input_ids.shape[1])
-            x_BTD = reader.dropout(reader.embedding(input_ids))
+            mask_BT = mask_of(lengths_B, ids_BT.shape[1])
+            x_BTD = reader.dropout(reader.embedding(ids_BT))
             states_BTH, weight_BT, penalty = reader._dense(x_BTD, mask_BT)
             pooled_BH = reader.dropout(pool_states(states_BTH, mask_BT, reader.config.pooling))
             share_B = (weight_BT * mask_BT).sum(1) / lengths_B
         else:
-            pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)
+            pooled_BH, marks_BT, _ = reader.run.fn(ids_BT, lengths_B)
             share_B = torch.from_numpy(marks_BT.numpy().sum(1)) / lengths_B
         logits_BK = reader.classifier(pooled_BH)
         loss = None if labels is None else F.cross_entropy(logits_BK, labels)

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...checks import count_tokens
 from ...handle import Handle
 from ...policies.reinforce import action_entropy, baseline_loss, policy_loss, sample
 from .kernel_runs import count_read, kernels_apply
@@ -104,21 +103,32 @@ class Walk:
 class WalkReader(RecurrentReader):
     """Mixed into a reader that walks; see the head of this file."""
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
+    def _classified(
+        self, ids_BT: Tensor, lengths_B: Tensor, labels: Tensor | None
     ) -> RecurrentOutput:
-        """Classify a batch.
-
-        Args:
-            input_ids: int64 `[B, T]`, padded at the end.
-            attention_mask: `[B, T]`, 1 where a token exists; default: all exist.
-            labels: int64 `[B]`, or class probabilities `[B, K]`, of which rewards take the
-                likeliest.
-        """
-        return classify_walk(self, input_ids, attention_mask, labels)
+        reader: Any = self
+        loss = None
+        if not reader.training and not torch.is_grad_enabled():
+            pooled_BH, marks_BT, _ = reader.run.fn(ids_BT, lengths_B)
+            num_read_B = count_read(marks_BT).to(lengths_B.device)
+            logits_BK = reader.classifier(pooled_BH)
+            if labels is not None:
+                loss = F.cross_entropy(logits_BK, labels)
+        else:
+            reader.tables.forget()
+            walk = reader.walk(ids_BT, lengths_B)
+            num_read_B = (walk.marks_BT > 0).sum(1)
+            logits_BK = reader.classifier(reader.dropout(walk.pooled_BH))
+            if labels is not None:
+                worth_B = reader.reward(logits_BK.detach(), likeliest(labels))
+                worth_B = worth_B if walk.cost_B is None else worth_B - walk.cost_B
+                config = reader.config
+                loss = F.cross_entropy(logits_BK, labels) + walk.decisions.loss(
+                    worth_B,
+                    policy_weight=config.policy_weight,
+                    entropy_weight=config.entropy_weight,
+                )
+        return RecurrentOutput(loss=loss, logits=logits_BK, read_share=num_read_B / lengths_B)
 
     async def read(self, documents: list[Handle]) -> list[Tensor]:
         """Read a cohort of documents, each on its own way.
@@ -135,43 +145,6 @@ class WalkReader(RecurrentReader):
             return reader._run_kernel(ids_BT, lengths_B)
         walk = reader.walk(ids_BT.to(reader.device), lengths_B.to(reader.device))
         return walk.pooled_BH, walk.marks_BT.cpu(), walk.macs_B
-
-
-def classify_walk(
-    reader: Any, input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor | None
-) -> RecurrentOutput:
-    """The `forward` of a reader that walks.
-
-    Args:
-        reader: see the head of this file.
-        input_ids: int64 `[B, T]`, padded at the end.
-        attention_mask: `[B, T]`, 1 where a token exists; None: all exist.
-        labels: int64 `[B]`, or class probabilities `[B, K]`; rewards are for the likeliest.
-
-    Raises:
-        ValueError: see `count_tokens`.
-    """
-    lengths_B = count_tokens(input_ids, attention_mask)
-    loss = None
-    if not reader.training and not torch.is_grad_enabled():
-        pooled_BH, marks_BT, _ = reader.run.fn(input_ids, lengths_B)
-        num_read_B = count_read(marks_BT).to(lengths_B.device)
-        logits_BK = reader.classifier(pooled_BH)
-        if labels is not None:
-            loss = F.cross_entropy(logits_BK, labels)
-    else:
-        reader.tables.forget()
-        walk = reader.walk(input_ids, lengths_B)
-        num_read_B = (walk.marks_BT > 0).sum(1)
-        logits_BK = reader.classifier(reader.dropout(walk.pooled_BH))
-        if labels is not None:
-            worth_B = reader.reward(logits_BK.detach(), likeliest(labels))
-            worth_B = worth_B if walk.cost_B is None else worth_B - walk.cost_B
-            config = reader.config
-            loss = F.cross_entropy(logits_BK, labels) + walk.decisions.loss(
-                worth_B, policy_weight=config.policy_weight, entropy_weight=config.entropy_weight
-            )
-    return RecurrentOutput(loss=loss, logits=logits_BK, read_share=num_read_B / lengths_B)
 
 
 def note_walk(document: Handle, marks_T: Tensor) -> None:
