@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 WIDTH = 16
-"""Of the features of the small backbone of `video_readers`."""
+"""Of the features of the small backbone of `video.video_readers`."""
 
 
 def cue_and_answer(num_videos: int, num_candidates: int, *, cue: int, places: list[int]) -> Any:

@@ -12,9 +12,9 @@ from temporal.data import Video
 from temporal.engine import Engine
 from temporal.models import READERS, FrameSkipRNN, FrameSkipRNNConfig, LiteEval, LiteEvalConfig
 
+from ..video.video_laws import World, outcomes_of
+from ..video.video_readers import SIZES, dense_candidates, video_reader
 from .tasks import cue_and_answer, train
-from .video_laws import World, outcomes_of
-from .video_readers import SIZES, dense_candidates, video_reader
 
 READERS_HERE = ("frame_skim_rnn", "frame_skip_rnn", "lite_eval")
 SMALL = {**SIZES, "num_labels": 2, "num_frames": 8, "hidden_size": 32}

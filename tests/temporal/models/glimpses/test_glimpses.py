@@ -19,9 +19,9 @@ from temporal.models import (
 )
 from temporal.policies.halt import utility_drop
 
+from ..video.video_laws import World, outcomes_of
+from ..video.video_readers import SIZES, dense_candidates, video_reader
 from .tasks import cue_and_answer, train
-from .video_laws import World, outcomes_of
-from .video_readers import SIZES, dense_candidates, video_reader
 
 CHOOSERS = ("ada_frame", "fast_forward", "frame_glimpse")
 SMALL = {**SIZES, "num_labels": 2, "num_candidates": 8, "hidden_size": 32}
