@@ -41,6 +41,7 @@ _MOVED = {
         "bert_layers families padding tokens"
     ),
     ("temporal.models", "temporal"): ("checks"),
+    ("temporal", "temporal.models.video"): "selection",
     ("temporal.data", "temporal.data.tables"): (
         "delimited dialect lines json_lines parquet containers broken row"
     ),

@@ -36,7 +36,6 @@ FLOORS = {
     "engine": 2,
     "backbones": 3,
     "models": 4,
-    "selection": 5,
     "training": 5,
 }
 # `data` knows what a source is and what a cost is, and nothing else of `temporal`.

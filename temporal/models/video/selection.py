@@ -17,15 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .checks import check_count, check_in
-from .engine import Engine
-from .handle import Handle
-from .models.video.motion import EVIDENCE, frame_motion
-from .models.video.reading import read_each
-from .policies.read import uniform
-from .policies.select import cheaper, near_cheap, quantile_frames, segments, top_k
-from .source import FrameSource
-from .trace import Cost
+from ...checks import check_count, check_in
+from ...engine import Engine
+from ...handle import Handle
+from ...policies.read import uniform
+from ...policies.select import cheaper, near_cheap, quantile_frames, segments, top_k
+from ...source import FrameSource
+from ...trace import Cost
+from .motion import EVIDENCE, frame_motion
+from .reading import read_each
 
 Scorer = Callable[[Any], Any]
 """A video to the scores of its frames, `[N]`, or to a pair of frames and their scores."""
