@@ -55,6 +55,8 @@ def pipeline(
         **options: of the task; see `TextClassificationPipeline` and `VideoClassificationPipeline`.
             `token_reduction="merge"` (or `"merge:0.7"`, the share that is left) and `"run_length"`
             let a video transformer compute fewer tokens of each clip, without training.
+            `sampling="motion"` reads a classifier's frames or clips where the video moves, told
+            from packets; or one of `temporal.policies.read.ORDERS`.
             And those of `transformers.pipeline` about the model: `tokenizer`, `config`, `dtype`
             (default: float32) or `torch_dtype`, `device_map`, `model_kwargs`, `token`, `revision`,
             `trust_remote_code`, and processors of images or videos. `num_workers`, `framework`,

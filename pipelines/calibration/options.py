@@ -75,6 +75,13 @@ class CalibrationOptions:
             "transformers: merge or run_length; how many is then calibrated, too."
         },
     )
+    sampling: str | None = field(
+        default=None,
+        metadata={
+            "help": "Which frames or clips are read first, where --model is a classifier of images "
+            "or videos: coarse_to_fine, end_first, uniform, sequential or motion."
+        },
+    )
 
     def __post_init__(self) -> None:
         if not 0 < self.choose_share < 1:

@@ -49,6 +49,7 @@ def open_reader(
     batch_size: int | None = None,
     chunk_size: int | None = None,
     token_reduction: str | None = None,
+    sampling: str | None = None,
 ) -> Any:
     """A pipeline around a reader, or around one made of an ordinary classifier of transformers.
 
@@ -57,10 +58,10 @@ def open_reader(
     Args:
         task: a pipeline's.
         model: as for `pipeline()`.
-        batch_size, chunk_size, token_reduction: as for `pipeline()`.
+        batch_size, chunk_size, token_reduction, sampling: as for `pipeline()`.
     """
-    how: dict[str, Any] = {"chunk_size": chunk_size, "token_reduction": token_reduction}
-    loaded = load_model(task, model, needs_pieces=True, **how)
+    how: dict[str, Any] = {"token_reduction": token_reduction, "sampling": sampling}
+    loaded = load_model(task, model, needs_pieces=True, chunk_size=chunk_size, **how)
     more = {} if loaded.tokenizer is None else {"tokenizer": loaded.tokenizer}
     return pipeline(task, loaded.reader, batch_size=batch_size, **more)
 
@@ -103,6 +104,7 @@ def run_calibration(
         batch_size=batch_size,
         chunk_size=options.chunk_size,
         token_reduction=options.token_reduction,
+        sampling=options.sampling,
     )
     check_answers(pipe.model.config)
     if not hasattr(pipe.model, "save_pretrained"):

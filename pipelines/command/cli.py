@@ -24,6 +24,20 @@ from ..jobs.stop import exit_on_signal
 from ..jobs.streams import forgive_closed_streams
 from ..tasks.registry import RECORDS
 from .faults import UsageFault, faults, plugins
+from .shared_options import (
+    BatchSize,
+    Budget,
+    Column,
+    Debug,
+    Device,
+    Limit,
+    MaxDrop,
+    MaxPixels,
+    Model,
+    Policy,
+    Sampling,
+    TokenReduction,
+)
 
 
 def _task(name: str) -> str:
@@ -63,30 +77,6 @@ def about(
 Task = Annotated[
     str, typer.Argument(metavar="TASK", help=f"{' or '.join(RECORDS)}.", callback=_task)
 ]
-Model = Annotated[
-    str | None, typer.Option(help="Name, path or hub id; the bundled model without it.")
-]
-Budget = Annotated[float | None, typer.Option(help="Share of the full cost to spend, 0 to 1.")]
-MaxDrop = Annotated[
-    float | None,
-    typer.Option(help="Accuracy that may be lost, 0 to 1, as certified by the calibration."),
-]
-Policy = Annotated[str | None, typer.Option(help="Reading policy, instead of the model's.")]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows that the model computes at once.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")]
-Column = Annotated[str | None, typer.Option(help="Column of a table to read.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Read only the first inputs.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
-TokenReduction = Annotated[
-    str | None,
-    typer.Option(
-        help="Fewer tokens of each clip of a video transformer: merge or run_length, perhaps with "
-        "how many: merge:0.7."
-    ),
-]
-MaxPixels = Annotated[
-    int | None, typer.Option(min=1, help="Largest frames that are decoded; 4096 x 2304 without it.")
-]
 
 
 @app.command()
@@ -102,6 +92,7 @@ def run(
     max_drop: MaxDrop = None,
     policy: Policy = None,
     token_reduction: TokenReduction = None,
+    sampling: Sampling = None,
     batch_size: BatchSize = None,
     device: Device = None,
     on_error: Annotated[
@@ -157,6 +148,7 @@ def run(
             max_drop=max_drop,
             policy=policy,
             token_reduction=token_reduction,
+            sampling=sampling,
             batch_size=batch_size,
             device=device,
             on_error=on_error,

@@ -63,6 +63,7 @@ class RunRequest:
     keep_text: bool
     deadline_seconds: float
     token_reduction: str | None = None
+    sampling: str | None = None
     max_pixels: int | None = None
     allow_remote: bool | tuple[str, ...] = False
     quiet: bool
@@ -106,6 +107,7 @@ class RunRequest:
         }
         if self.kind == "video":
             options["token_reduction"] = self.token_reduction
+            options["sampling"] = self.sampling
             options["max_pixels"] = self.max_pixels
             options["allow_remote"] = self.remote
         return RunManifest(
@@ -253,11 +255,11 @@ def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
         options |= {"isolate": True, "deadline_seconds": request.deadline_seconds}
     if request.kind == "video":
         options |= {"max_pixels": request.max_pixels, "allow_remote": request.remote or None}
-        options["token_reduction"] = request.token_reduction
+        options |= {"token_reduction": request.token_reduction, "sampling": request.sampling}
     elif request.max_pixels is not None or request.allow_remote:
         raise UsageFault("--max-pixels, --allow-remote and --allow-origin are for videos")
-    elif request.token_reduction is not None:
-        raise UsageFault("--token-reduction is for videos")
+    elif request.token_reduction is not None or request.sampling is not None:
+        raise UsageFault("--token-reduction and --sampling are for videos")
     given = {name: value for name, value in options.items() if value is not None}
     try:
         return pipeline(request.task, model=request.model, budget=request.budget, **given)

@@ -80,9 +80,10 @@ def load_model(
             f"chunk_size ({chunk_size}) is for ordinary text classifiers; "
             f"{type(inner).__name__} reads as it was made to"
         )
-    of_clips = others.get("token_reduction")
-    if of_clips is not None and "token_reduction" not in taken:
-        raise ValueError(f"token_reduction ({of_clips!r}) is for video classifiers; not for {task}")
+    for option in ("token_reduction", "sampling"):
+        value = others.get(option)
+        if value is not None and option not in taken:
+            raise ValueError(f"{option} ({value!r}) is for video classifiers; not for {task}")
     others |= {"tokenizer": tokenizer, "chunk_size": chunk_size}
     loaded = record.find("load")(
         model,

@@ -10,7 +10,7 @@ from temporal.models.clips.clip_knobs import token_fields
 from temporal.models.reader import Reader
 from temporal.models.wrappers import unwrapped
 
-from ..loading.loaded_model import LoadedModel
+from ..loading.loaded_model import LoadedModel, with_own_policy
 from .image_processors import PROCESSOR_OPTIONS, find_processor, is_video_classifier
 
 
@@ -26,14 +26,15 @@ def load_video_model(
     feature_extractor: Any = None,
     processor: Any = None,
     token_reduction: str | None = None,
+    sampling: str | None = None,
 ) -> LoadedModel:
     """`load` of tasks that read videos by a video reader or a classifier: see `video_model`.
 
-    Its options but the last are `PROCESSOR_OPTIONS`.
+    Its options but the last two are `PROCESSOR_OPTIONS`.
     """
     given = (video_processor, image_processor, feature_extractor, processor)
     processors = dict(zip(PROCESSOR_OPTIONS, given, strict=True))
-    return video_model(
+    loaded = video_model(
         unwrapped(model),
         name,
         path,
@@ -42,6 +43,10 @@ def load_video_model(
         needs_pieces=needs_pieces,
         token_reduction=token_reduction,
     )
+    if sampling is not None:  # the caller's reader keeps its own
+        loaded = with_own_policy(loaded)
+        loaded.reader.set_sampling(sampling)
+    return loaded
 
 
 def video_model(

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from ...data import Video, VideoError
 from ...data.labelled.clips import Clip
+from ...models.video.motion import known_motion
 from .video_features import FeatureFiles, clip_frames
 
 
@@ -77,7 +78,8 @@ class KeptClips(Dataset):
     def view(self, k: int, number: int = 0) -> dict[str, Tensor]:
         """One view of a clip, without its label."""
         kept = self.files[self.clips[k]]
-        taken = kept.take(self.files.views(kept.num_frames, kept.keyframes)[number])
+        views = self.files.views(kept.num_frames, kept.keyframes, kept.clip_motion)
+        taken = kept.take(views[number])
         return {name: value for name, value in taken.items() if name in self.names}
 
     def _draw(self) -> int:
@@ -102,6 +104,7 @@ class PixelClips(Dataset):
         augmentation: Augmentation | None = None,
     ) -> None:
         self._frames, self._names = reader.training_frames, wanted(reader)
+        self._by_motion = reader.chooses_by_motion
         self._size, self._glance_size = reader.frame_size, reader.glance_size
         self.clips, self.labels, self.augmentation = list(clips), labels, augmentation
 
@@ -122,7 +125,10 @@ class PixelClips(Dataset):
             first, stop = clip_frames(video.index.timestamps_seconds, clip)
             count = stop - first
             keys = [int(key) - first for key in video.index.keyframes if first <= key < stop]
-            frames = list(self._frames(count, keys))
+            how = {}
+            if self._by_motion:
+                how["motion"] = known_motion(np.asarray(video.motion())[first:stop])
+            frames = list(self._frames(count, keys, **how))
             if varied is not None and varied.jitter:
                 shift = round(float(torch.empty(()).uniform_(-1, 1)) * varied.jitter * count)
                 frames = [min(max(frame + shift, 0), count - 1) for frame in frames]

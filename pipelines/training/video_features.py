@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from ...data.labelled.clips import Clip
 from ...engine import Engine
 from ...models.video.frame_reader import FrameReader
 from ...models.video.frame_training import FrameTraining
+from ...models.video.motion import known_motion
 from ...stage import Stage
 
 _ROWS = 64  # frames that one clip holds decoded at a time
@@ -51,6 +52,8 @@ class ClipFeatures:
     """uint8 `[n, 3, h, w]`, where the reader glances."""
     motion: Tensor | None = None
     """float32 `[n]`."""
+    clip_motion: Tensor | None = None
+    """float32 `[num_frames]`: the same of all frames of the clip, if a reader chose by it."""
 
     def take(self, frames: Sequence[int]) -> dict[str, Tensor]:
         """What `forward` takes of some frames, without a batch's dimension."""
@@ -79,9 +82,21 @@ class FeatureFiles:
         self.frames_decoded = 0
         """What all calls of `extract` had to decode."""
 
-    def views(self, count: int, keyframes: Sequence[int]) -> list[list[int]]:
-        """The frames of each view of a clip of so many frames."""
-        plan = self.reader.training_frames(count, keyframes)
+    def views(
+        self, count: int, keyframes: Sequence[int], clip_motion: Tensor | None = None
+    ) -> list[list[int]]:
+        """The frames of each view of a clip of so many frames.
+
+        Args:
+            count: frames in the clip.
+            keyframes: frame indices that decode alone.
+            clip_motion: see `ClipFeatures`; for readers that choose by it.
+        """
+        how = {}
+        if self.reader.chooses_by_motion:
+            assert clip_motion is not None
+            how["motion"] = known_motion(clip_motion)
+        plan = self.reader.training_frames(count, keyframes, **how)
         return [
             [min(max(frame + round(shift * count), 0), count - 1) for frame in plan]
             for shift in self.shifts
@@ -120,7 +135,7 @@ class FeatureFiles:
                 known = self.load(clip)
             except OSError:  # the reading will say why
                 known = None
-            if known is None or self._lacking(known):
+            if known is None or not self._has_motion(known) or self._lacking(known):
                 missing.append((number, clip, known))
         reader, faults = self.reader, dict[int, Exception]()
         stage = Stage(reader.training_features, name="training_features")
@@ -130,17 +145,20 @@ class FeatureFiles:
             count = await video.open()
             first, stop = clip_frames(video.index.timestamps_seconds, clip)
             keys = [int(k) - first for k in video.index.keyframes if first <= k < stop]
-            wanted = sorted({f for view in self.views(stop - first, keys) for f in view})
-            new = wanted if known is None else self._lacking(known)
+            moves = torch.from_numpy(np.asarray(await video.motion()).astype(np.float32))
+            views = self.views(stop - first, keys, moves[first:stop])
+            clip_motion = moves[first:stop] if reader.chooses_by_motion else None
+            wanted = sorted({f for view in views for f in view})
+            new = wanted if known is None else sorted({*wanted} - {*known.frames.tolist()})
             whole = [first + frame for frame in new]
-            parts, glances, motion = [], None, None
+            if known is not None and not new:  # all it lacked is how much frames move
+                return replace(known, clip_motion=clip_motion)
+            parts, glances = [], None
             if reader.glance_size is not None:
                 glances = (await video.glance(whole, size=reader.glance_size)).clone()
             for start in range(0, len(whole), _ROWS):
                 pixels = await video.read(whole[start : start + _ROWS], size=reader.frame_size)
                 parts.append((await stage(pixels)).cpu())
-            moves = np.asarray(await video.motion())
-            motion = torch.from_numpy(moves[whole].astype(np.float32))
             assert count >= stop
             made = ClipFeatures(
                 num_frames=stop - first,
@@ -148,7 +166,8 @@ class FeatureFiles:
                 frames=torch.tensor(new),
                 features=torch.cat(parts).clone(),
                 glances=glances,
-                motion=motion,
+                motion=moves[whole],
+                clip_motion=clip_motion,
             )
             return made if known is None else _joined(known, made)
 
@@ -168,8 +187,12 @@ class FeatureFiles:
 
     def _lacking(self, known: ClipFeatures) -> list[int]:
         """Frames of a clip that are wanted and not kept."""
-        views = self.views(known.num_frames, known.keyframes)
+        views = self.views(known.num_frames, known.keyframes, known.clip_motion)
         return sorted({f for view in views for f in view} - set(known.frames.tolist()))
+
+    def _has_motion(self, known: ClipFeatures) -> bool:
+        """Whether it is known how much the frames of a clip move, if that matters."""
+        return known.clip_motion is not None or not self.reader.chooses_by_motion
 
     def _file(self, clip: Clip) -> Path:
         name = f"{clip.digest:016x}"
@@ -185,6 +208,7 @@ class FeatureFiles:
             "features": made.features,
             "glances": made.glances,
             "motion": made.motion,
+            "clip_motion": made.clip_motion,
         }
         tensors = {name: t.contiguous() for name, t in named.items() if t is not None}
         told = json.dumps({"num_frames": made.num_frames, "keyframes": made.keyframes})
@@ -203,7 +227,10 @@ def unreadable(reader: Any, clips: Sequence[Clip]) -> dict[int, Exception]:
         await video.open()
         first, stop = clip_frames(video.index.timestamps_seconds, clips[int(video.source.id)])
         keys = [int(k) - first for k in video.index.keyframes if first <= k < stop]
-        frames = reader.training_frames(stop - first, keys)
+        how = {}
+        if reader.chooses_by_motion:
+            how["motion"] = known_motion(np.asarray(await video.motion())[first:stop])
+        frames = reader.training_frames(stop - first, keys, **how)
         await video.read([first + frame for frame in frames], size=(16, 16))
 
     engine = Engine(8, deterministic=True, count_macs=False)
@@ -240,7 +267,11 @@ def _joined(known: ClipFeatures, made: ClipFeatures) -> ClipFeatures:
         if getattr(made, name) is not None
     }
     return ClipFeatures(
-        num_frames=known.num_frames, keyframes=known.keyframes, frames=frames, **both
+        num_frames=known.num_frames,
+        keyframes=known.keyframes,
+        frames=frames,
+        clip_motion=known.clip_motion if made.clip_motion is None else made.clip_motion,
+        **both,
     )
 
 

@@ -118,6 +118,21 @@ class Reader:
         """
         set_criterion(self.config, name, threshold)  # type: ignore[attr-defined]
 
+    def set_sampling(self, order: str) -> None:
+        """Read frames or clips of a video in another order.
+
+        Args:
+            order: one of `temporal.policies.read.ORDERS`, or `"motion"`.
+
+        Raises:
+            ValueError: there is no such order; or the reader was trained or calibrated in its own.
+        """
+        name = self.config.model_type  # type: ignore[attr-defined]  # every reader has it
+        raise ValueError(
+            f"sampling ({order!r}) is for classifiers that are read without training; this reader "
+            f"({name}) reads in the order that it was trained or calibrated in: leave it out"
+        )
+
     @classmethod
     def from_installed_weights(cls, config: Any) -> Any:
         """The reader that a configuration saved without weights describes.

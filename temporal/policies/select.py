@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .read import uniform
+from .read import coarse_to_fine, uniform
 
 Scores = Tensor | NDArray[Any] | Sequence[float]
 
@@ -93,6 +93,20 @@ def quantile_frames(
     last = int(np.flatnonzero(weights)[-1])  # nothing lies behind the last share
     taken = dict.fromkeys(np.minimum(found, last).tolist())
     return _filled(list(taken), weights, count)
+
+
+def motion_order(motion_N: Scores, k: int) -> list[int]:
+    """Units between which about as much happens, in coarse-to-fine order (`quantile_frames`).
+
+    Args:
+        motion_N: how much happens in each, >= 0.
+        k: how many to take.
+
+    Returns:
+        `min(k, N)` indices: the middle one first, then those at the ends.
+    """
+    units = quantile_frames(motion_N, k)
+    return [units[place] for place in coarse_to_fine(len(units), len(units))]
 
 
 def segments(num_units: int, k: int, generator: torch.Generator | None = None) -> list[int]:

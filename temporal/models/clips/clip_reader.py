@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForVideoClassification, PreTrainedModel
@@ -37,6 +36,7 @@ from ..saved_reader import SavedReader
 from ..video.dense_videos import ask_videos
 from ..video.reading import Groups
 from .clip_knobs import clip_space, token_knobs
+from .clip_places import ClipPlaces
 from .clip_training import ClipTraining
 from .configuration_clip_reader import ClipReaderConfig
 from .reduced_clips import ReducedClips
@@ -63,7 +63,7 @@ ClipReaderOutput = ExitsOutput
 """What `ClipReader.forward` returns, with an exit after each clip."""
 
 
-class ClipReader(ClipTraining, SavedReader, PreTrainedModel):
+class ClipReader(ClipPlaces, ClipTraining, SavedReader, PreTrainedModel):
     """A video classifier (VideoMAE, ViViT, TimeSformer, V-JEPA 2 ...) read clip by clip.
 
     `ClipReader.from_classifier(classifier, num_clips=4)` needs no training.
@@ -230,7 +230,7 @@ class ClipReader(ClipTraining, SavedReader, PreTrainedModel):
         return ask_videos(self, sources, self._gather)
 
     async def _gather(self, video: Handle) -> dict[str, Tensor]:
-        clips = [frames for _, frames in self.clips(await video.open())]
+        clips = [frames for _, frames in await self.clips_of(video)]
         pixels = [group.filled() async for group in Groups(video, clips, size=self._size())]
         return {"pixel_values": torch.stack(pixels)[None]}
 
@@ -245,39 +245,12 @@ class ClipReader(ClipTraining, SavedReader, PreTrainedModel):
 
     # Inference -----------------------------------------------------------------------------------
 
-    def clip(self, centre: int, num_frames: int) -> list[int]:
-        """Frames of the clip around a frame, kept inside the video; a short video repeats its last.
-
-        9 frames, 4 of them 2 apart around 4:   . x . x . x . x .
-        """
-        length, rate = self.config.num_frames, self.config.sampling_rate
-        start = centre - (length - 1) * rate // 2
-        start = max(0, min(start, num_frames - 1 - (length - 1) * rate))
-        return [min(start + k * rate, num_frames - 1) for k in range(length)]
-
-    def whole(self, num_frames: int) -> list[int]:
-        """Frames that the pipeline of transformers takes; a short video repeats its last."""
-        length = self.config.num_frames
-        if self.pixels is not None and self.pixels.of_videos:
-            return self.pixels.sample(num_frames, length)
-        last = length * self.config.sampling_rate - 1
-        frames = np.linspace(0, last, num=length, dtype=np.int64)
-        return [min(int(frame), num_frames - 1) for frame in frames]
-
-    def clips(self, num_frames: int) -> list[tuple[int, list[int]]]:
-        """All clips of a video in reading order, each with the frame by which it is known."""
-        if self.config.num_clips is None:
-            whole = self.whole(num_frames)
-            return [(whole[-1], whole)]
-        centres = read_policies.coarse_to_fine(num_frames, self.config.num_clips)
-        return [(centre, self.clip(centre, num_frames)) for centre in centres]
-
     async def read(self, video: Handle) -> Tensor:
-        """Read clips of one video, coarse to fine. Returns logits `[K]`.
+        """Read clips of one video in their order. Returns logits `[K]`.
 
         A frame that cannot be read is seen as the nearest one of its clip, and reported.
         """
-        clips = self.clips(await video.open())
+        clips = await self.clips_of(video)
         allowed = clips[: read_policies.num_allowed(len(clips), self.config.max_share)]
         halted = len(allowed) < len(clips)
         past: list[Tensor] = []

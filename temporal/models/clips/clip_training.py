@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..video.frame_training import FrameTraining
+from ..video.motion import Motion
 
 
 class ClipTraining(FrameTraining):
@@ -46,7 +47,15 @@ class ClipTraining(FrameTraining):
         model: Any = self
         return model.config.num_frames
 
-    def training_frames(self, num_frames: int, keyframes: Sequence[int]) -> list[int]:
+    @property
+    def chooses_by_motion(self) -> bool:  # type: ignore[override]  # its configuration says it
+        """Whether the places of clips depend on how much the video's frames move."""
+        model: Any = self
+        return bool(model.config.order == "motion")
+
+    def training_frames(
+        self, num_frames: int, keyframes: Sequence[int], motion: Motion | None = None
+    ) -> list[int]:
         """The frames of all clips of a video of so many frames, in reading order."""
         model: Any = self
-        return [frame for _, clip in model.clips(num_frames) for frame in clip]
+        return [frame for _, clip in model.clips(num_frames, motion) for frame in clip]

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 from ...checks import check_count, check_in, check_range, num_classes
+from ...policies.read import ORDERS
 from ..halting import check_halting
 from .reduced_clips import REDUCTIONS
 
@@ -42,7 +43,12 @@ class ClipReaderConfig(PreTrainedConfig):
     num_clips: int | None = 4
     """Clips that cover a video when nothing halts; None: the one clip that the pipeline of
     transformers takes: the video's first frames, or frames from all over it where the processor is
-    one of videos."""
+    one of videos. `order` may spread it over the video."""
+    order: str = "coarse_to_fine"
+    """In which order clips are read, one of `temporal.policies.read.ORDERS`; or `"motion"`: clips
+    between which about as much happens (MGSampler, told from packets: nothing is decoded for it),
+    coarse to fine. Of the one clip of `num_clips=None` these are the frames: `"uniform"` takes them
+    from all over the video, `"motion"` where it moves, and the others as transformers does."""
     sampling_rate: int = 4
     """Frames from one frame of a clip to the next."""
     num_frames: int | None = None
@@ -81,6 +87,7 @@ class ClipReaderConfig(PreTrainedConfig):
             self.num_frames = _first_of(self.classifier_config(), _LENGTHS) or 16
         if self.num_clips is not None:
             check_count("num_clips", self.num_clips, 1)
+        check_in("order", self.order, (*ORDERS, "motion"))
         check_count("sampling_rate", self.sampling_rate, 1)
         check_count("num_frames", self.num_frames, 1)
         check_range("max_share", self.max_share, 0.0, 1.0)

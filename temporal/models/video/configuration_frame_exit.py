@@ -20,8 +20,7 @@ class FrameExitConfig(FrameConfig):
     instead of size, mean and deviation; only with `head="classifier"`."""
     order: str = "coarse_to_fine"
     """One of `temporal.policies.read.ORDERS`; or `"motion"`: frames between which about as much
-    happens (MGSampler, told from packets: nothing is decoded for it), coarse to fine. A training
-    does not know how much moves, and takes the frames of `"coarse_to_fine"` for it."""
+    happens (MGSampler, told from packets: nothing is decoded for it), coarse to fine."""
     snap_share: float = 0.0
     """Take the nearest keyframe where there is one within this share of the video's length: a
     keyframe is decoded alone, any other frame after all those since its keyframe."""

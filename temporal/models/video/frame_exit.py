@@ -28,6 +28,7 @@ from ...checks import check_finite, check_range, num_classes
 from ...handle import Handle
 from ...policies import read as read_policies
 from ...policies.halt import LearnedGate
+from ...policies.select import motion_order
 from ...stage import Stage
 from ..depth.standardised_exit import StandardisedExit
 from ..exit_reader import ExitsOutput
@@ -35,6 +36,7 @@ from ..halting import certainty_reached, confidences
 from .configuration_frame_exit import FrameExitConfig
 from .frame_knobs import FrameKnobs
 from .frame_votes import answer_of, votes
+from .motion import Motion
 from .pooling import POOLINGS, pooled_size
 from .reading import Groups
 
@@ -281,16 +283,23 @@ class FrameExit(FrameKnobs, PreTrainedModel):
 
     # Inference -----------------------------------------------------------------------------------
 
-    def reading_order(self, num_frames: int, keyframes: Sequence[int]) -> list[int]:
+    def reading_order(
+        self, num_frames: int, keyframes: Sequence[int], motion: Motion | None = None
+    ) -> list[int]:
         """Frames to read, in reading order, for a video of so many frames.
 
         Args:
             num_frames: frames in the video, at least 1.
             keyframes: frame indices that decode alone, for snapping.
+            motion: how much each frame moves, float `[N]`, where `chooses_by_motion`; without it
+                frames are taken coarse to fine.
         """
-        by_motion = self.config.order == "motion"
-        order = read_policies.order("coarse_to_fine" if by_motion else self.config.order)
-        frames = order(num_frames, self.config.num_frames)
+        by_motion = self.chooses_by_motion
+        if by_motion and motion is not None:
+            frames = motion_order(motion, self.config.num_frames)
+        else:
+            order = read_policies.order("coarse_to_fine" if by_motion else self.config.order)
+            frames = order(num_frames, self.config.num_frames)
         return read_policies.snap(frames, keyframes, self.config.snap_share * num_frames)
 
     plan = reading_order  # its name before

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...checks import check_in
 from ...handle import Handle
-from ...policies.read import coarse_to_fine, snap
-from ...policies.select import quantile_frames
+from ...policies.read import ORDERS
 from ...source import Source
 from ..every_exit import EveryExit, exit_space
 from ..policy_space import PolicySpace
@@ -36,6 +36,20 @@ class FrameKnobs(FrameReader):
             )
         return exit_space(config, min_exit=config.min_frames - 1, closed_because=closed)
 
+    @property
+    def chooses_by_motion(self) -> bool:  # type: ignore[override]  # its configuration says it
+        """Whether the reading order depends on how much the video's frames move."""
+        config: Any = self.config  # type: ignore[attr-defined]  # the model has it
+        return bool(config.order == "motion")
+
+    def set_sampling(self, order: str) -> None:
+        """As `Reader.set_sampling`; a classifier that is not calibrated takes any order."""
+        config: Any = self.config  # type: ignore[attr-defined]  # the model has it
+        if config.head != "classifier" or config.operating_points:
+            super().set_sampling(order)
+        check_in("sampling", order, (*ORDERS, "motion"))
+        config.order = order
+
     async def order_of(self, video: Handle) -> list[int]:
         """Frames to read of a video, in reading order.
 
@@ -43,13 +57,9 @@ class FrameKnobs(FrameReader):
             video: the engine's handle on a source of frames, which is open.
         """
         model: Any = self
-        config, keyframes = model.config, video.index.keyframes
-        if config.order != "motion":
-            order: list[int] = model.reading_order(len(video), keyframes)
-            return order
-        frames = quantile_frames(await frame_motion(video), config.num_frames)
-        frames = [frames[place] for place in coarse_to_fine(len(frames), len(frames))]
-        return snap(frames, keyframes, config.snap_share * len(video))
+        motion = await frame_motion(video) if self.chooses_by_motion else None
+        order: list[int] = model.reading_order(len(video), video.index.keyframes, motion)
+        return order
 
     @torch.inference_mode()
     def answers(self, sources: Iterable[Source], *, batch_size: int = 32) -> EveryExit:

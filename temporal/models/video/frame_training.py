@@ -38,6 +38,9 @@ class FrameTraining:
     feature_fields: tuple[str, ...] = ("image_size", "pixel_mean", "pixel_std")
     """Fields of the configuration, the backbone's aside, that `training_features` depends on."""
 
+    chooses_by_motion: bool = False
+    """Whether `training_frames` is to be told `motion=`, how much each frame of the video moves
+    (`known_motion` of `Handle.motion`), float `[N]`."""
     has_frame_features: bool = True
     """Whether single frames have features (`training_features`), which a training may keep."""
     backbone_class: str = "AutoModel"

@@ -53,7 +53,12 @@ async def frame_motion(video: Handle, evidence: str = "packets") -> Motion:
 
 
 async def _packets(video: Handle) -> Motion:
-    return _filled(np.asarray(await video.motion(), dtype=np.float64))
+    return known_motion(await video.motion())
+
+
+def known_motion(motion_N: Any) -> Motion:
+    """What `Handle.motion` or `FrameSource.motion` gives, as `frame_motion` gives it."""
+    return _filled(np.asarray(motion_N, dtype=np.float64))
 
 
 async def _vectors(video: Handle) -> Motion:

@@ -1,4 +1,4 @@
-"""Video transformers with fewer tokens, in one call of `pipeline()` and by the command line."""
+"""Fewer tokens and frames by motion, in one call of `pipeline()` and by the command line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from transformers import AutoModelForVideoClassification
 from typer.testing import CliRunner
 
+import temporal
 from temporal.data import Video
 from temporal.models import ClipReader
 from temporal.pipelines import pipeline
@@ -82,9 +83,39 @@ def test_models_without_tokens_of_clips_are_refused(
         pipeline(TASK, path, token_reduction="merge")
 
 
-def test_texts_have_no_such_option(bert_path: Path) -> None:
-    with pytest.raises(TypeError, match="option 'token_reduction' of text-classification"):
-        pipeline("text-classification", str(bert_path), token_reduction="merge")
+@pytest.mark.parametrize("option", ["token_reduction", "sampling"])
+def test_texts_have_no_such_option(option: str, bert_path: Path) -> None:
+    with pytest.raises(TypeError, match=f"option '{option}' of text-classification"):
+        pipeline("text-classification", str(bert_path), **{option: "motion"})
+
+
+@pytest.mark.parametrize(("model", "count"), [("video_mae_path", 4), ("vit_path", 10)])
+def test_a_classifier_reads_where_the_video_moves(
+    model: str, count: int, request: pytest.FixtureRequest, videos: list[Path]
+) -> None:
+    path = str(request.getfixturevalue(model))
+    (reading,) = pipeline(TASK, path, sampling="motion", device="cpu").read([videos[0]])
+    chosen = temporal.select(Video(videos[0]), count, by="motion", read=False).frames
+    assert reading.status == "ok" and sorted(reading.trace.read) == chosen
+    with_budget = pipeline(TASK, path, sampling="motion", budget=0.5, device="cpu")
+    (some,) = with_budget.read([videos[0]])
+    half = {4: 2 * 4, 10: 5}[count]  # two of four clips, five of ten frames
+    assert with_budget.model.config.order == "motion" and some.trace.units_read == half
+    with pytest.raises(ValueError, match=r"sampling \('hope'\) must be one of"):
+        pipeline(TASK, path, sampling="hope")
+
+
+def test_a_reader_that_is_not_trained_is_copied_and_a_trained_one_refused(
+    video_mae_path: Path, frame_exit_path: Path, videos: list[Path]
+) -> None:
+    classifier = AutoModelForVideoClassification.from_pretrained(video_mae_path)
+    reader = ClipReader(classifier, num_clips=2)
+    pipe = pipeline(TASK, reader, sampling="uniform", device="cpu")
+    (reading,) = pipe.read([videos[0]])
+    assert reader.config.order == "coarse_to_fine" and pipe.model.config.order == "uniform"
+    assert list(reading.trace.read) == [*reader.clip(7, 30), *reader.clip(22, 30)]
+    with pytest.raises(ValueError, match=r"sampling \('motion'\) is for classifiers"):
+        pipeline(TASK, str(frame_exit_path), sampling="motion")
 
 
 def test_the_command_line_passes_it_and_writes_it_down(fake_pipeline: None, tmp_path: Path) -> None:
@@ -95,10 +126,12 @@ def test_the_command_line_passes_it_and_writes_it_down(fake_pipeline: None, tmp_
         command = ["run", task, str(tmp_path / file), "--quiet", *more]
         return CliRunner().invoke(app, [*command, "--output", str(tmp_path / "out")])
 
-    assert run(TASK, "a.mp4", "--token-reduction", "merge:0.7").exit_code == 0
-    assert BUILT[-1]["token_reduction"] == "merge:0.7"
+    given = ("--token-reduction", "merge:0.7", "--sampling", "motion")
+    assert run(TASK, "a.mp4", *given).exit_code == 0
+    assert (BUILT[-1]["token_reduction"], BUILT[-1]["sampling"]) == ("merge:0.7", "motion")
     resumed = run(TASK, "a.mp4", "--resume")
-    assert resumed.exit_code == 2 and "token_reduction" in resumed.output
+    assert resumed.exit_code == 2 and "sampling" in resumed.output
+    assert "token_reduction" in resumed.output
     refused = CliRunner().invoke(
         app,
         ["run", "text-classification", str(tmp_path / "a.txt"), "--token-reduction", "merge"]

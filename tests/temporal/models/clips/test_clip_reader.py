@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -49,6 +50,48 @@ def test_clips_stay_inside_the_video() -> None:
     assert reader.clip(8, 9) == [2, 4, 6, 8]
     assert reader.clip(0, 1) == [0, 0, 0, 0]
     assert reader.clip(2, 4) == [0, 2, 3, 3]
+
+
+def in_the_last_ten(video):
+    """Nothing moves but the last ten frames."""
+    video.motion = lambda: np.array([0.0] * (len(video) - 10) + [4.0] * 10, dtype=np.float32)
+    return video
+
+
+def test_clips_are_placed_where_something_moves(frames) -> None:
+    reader = clip_reader(order="motion")
+    video = in_the_last_ten(frames(40))
+    trace = reader(video).trace
+    # Of the ten the quantiles 1/6, 1/2, 5/6, the middle one first: 35, 31 and 38.
+    assert list(trace.read) == [f for c in (35, 31, 38) for f in reader.clip(c, 40)]
+    assert tuple(video.asked) == trace.read and not video.glanced
+    assert reader.training_frames(40, [], video.motion()) == list(trace.read)
+    told = reader.answers([in_the_last_ten(frames(40))]).logits_NEK[0, -1]
+    torch.testing.assert_close(told, reader(in_the_last_ten(frames(40))).value)
+    reader.set_policy("confidence", 0.0)
+    assert reader(in_the_last_ten(frames(40))).trace.halted_at == 35
+
+
+@pytest.mark.parametrize(
+    ("order", "want", "short"),
+    [
+        ("motion", [31, 33, 36, 38], [0, 1, 2, 2]),
+        ("uniform", [5, 15, 25, 35], [0, 1, 2, 2]),
+        ("coarse_to_fine", [0, 2, 4, 7], [0, 2, 2, 2]),
+    ],
+)
+def test_one_clip_may_come_from_all_over_the_video(frames, order, want, short) -> None:
+    reader = clip_reader(num_clips=None, order=order)
+    assert list(reader(in_the_last_ten(frames(40))).trace.read) == want
+    still = frames(3)
+    still.motion = lambda: np.zeros(3, dtype=np.float32)
+    outcome = reader(still)
+    assert outcome.error is None and list(outcome.trace.read) == short
+
+
+def test_an_order_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"order \('hope'\) must be one of"):
+        clip_reader(order="hope")
 
 
 @torch.no_grad()
