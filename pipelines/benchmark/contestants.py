@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...data.item import Item
+from ...models.operating_points import set_to
 from ...training.exit_policies import NEVER
 from ..reading import Reading
-from .text_contestants import set_to
 from .truncated import CUTS, nearest_cut, said
 
 Run = Callable[[Sequence[Item]], list[Reading]]

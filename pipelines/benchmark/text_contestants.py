@@ -5,28 +5,17 @@ A contestant answers a list of texts with a label for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import transformers
 from transformers import AutoTokenizer
 
+from ...models.operating_points import set_to
 from ...training.exit_policies import NEVER
 from .. import pipeline
 
 Contestant = Callable[[list[str]], list[str]]
-
-
-@contextmanager
-def set_to(config: Any, **fields: Any) -> Iterator[None]:
-    """Fields of a configuration for a while."""
-    kept = {name: getattr(config, name) for name in fields}
-    vars(config).update(fields)
-    try:
-        yield
-    finally:
-        vars(config).update(kept)
 
 
 def adaptive(pipe: Any, **fields: Any) -> Contestant:

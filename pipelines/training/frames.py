@@ -5,7 +5,7 @@ N clips, S frames, P pooled width, E exits, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from transformers import set_seed
 
 from ...data.labelled.clips import Clip, hold_out_clips
 from ...models import READERS
+from ...models.operating_points import set_to
 from ...models.rows_seen import RowsSeen, Shown, start_of
 from ...training.exits import PooledClips, balanced_weights, fit_exits
 from ..held_out.unseen import rows_of
@@ -191,13 +192,31 @@ class Protocol:
         return start_of(self.args.backbone, self.args.backbone) | record
 
     @torch.inference_mode()
-    def ask(self, reader: Any, rows: Sequence[int]) -> Asked:
-        """What a reader says of these rows."""
-        if not self.convex:
-            return ask(reader, self.dataset(reader, rows), self.training)
-        output = reader.cpu()(states=self.views[0][torch.tensor(list(rows))])
-        logits, frames = reader.settled(output)
+    def ask(
+        self, reader: Any, rows: Sequence[int], policy: Mapping[str, Any] | None = None
+    ) -> Asked:
+        """What a reader says of these rows, under its own policy or another."""
+        with set_to(reader.config, **(policy or {})):
+            if not self.convex:
+                return ask(reader, self.dataset(reader, rows), self.training)
+            output = reader.cpu()(states=self.views[0][torch.tensor(list(rows))])
+            logits, frames = reader.settled(output)
         return Asked(logits_NK=logits, exits_NEK=output.exit_logits, frames_N=frames)
+
+    def ask_each(
+        self,
+        readers: Sequence[Any],
+        folds: Sequence[Sequence[int]],
+        policy: Mapping[str, Any] | None = None,
+    ) -> Asked:
+        """What each reader says of the rows of its fold, in the order of all their rows."""
+        said = [self.ask(reader, held, policy) for reader, held in zip(readers, folds, strict=True)]
+        order = torch.tensor([row for held in folds for row in held]).argsort()
+        return Asked(
+            logits_NK=torch.cat([part.logits_NK for part in said])[order],
+            exits_NEK=torch.cat([part.exits_NEK for part in said])[order],
+            frames_N=torch.cat([part.frames_N for part in said])[order],
+        )
 
     def cross_validate(
         self, folds: Sequence[Sequence[int]], folder: Path | None = None
@@ -211,22 +230,12 @@ class Protocol:
         Returns:
             The readers, and what they say of the clips of their folds, in the order of all clips.
         """
-        readers: list[Any] = []
-        said: list[Asked] = []
-        rows: list[int] = []
+        readers = []
         for k, held in enumerate(folds):
             others = [row for fold in folds if fold is not held for row in fold]
             place = None if folder is None else folder / f"fold{k}"
-            reader = self.train(others, folder=place, judged=held)
-            said.append(self.ask(reader, held))
-            rows += held
-            readers.append(reader)
-        order = torch.tensor(rows).argsort()
-        return readers, Asked(
-            logits_NK=torch.cat([part.logits_NK for part in said])[order],
-            exits_NEK=torch.cat([part.exits_NEK for part in said])[order],
-            frames_N=torch.cat([part.frames_N for part in said])[order],
-        )
+            readers.append(self.train(others, folder=place, judged=held))
+        return readers, self.ask_each(readers, folds)
 
     def _train_convexly(self, rows: Sequence[int]) -> Any:
         """A reader whose exits saw these rows, all views of them."""

@@ -118,6 +118,13 @@ class VideoArguments:
             "Data with a split `validation` needs none."
         },
     )
+    inner_folds: int = field(
+        default=0,
+        metadata={
+            "help": "Operating points of each fold's reader are measured by so many folds of its "
+            "own training clips. With --selection_share they are measured on what that holds out."
+        },
+    )
     calibration_share: float = field(
         default=0.0,
         metadata={
@@ -138,6 +145,8 @@ class VideoArguments:
             raise ValueError(f"--model ({self.model!r}) must be one of {FRAME_READERS}{hint}")
         if not 1 <= self.views <= 5:
             raise ValueError(f"--views ({self.views}) must be 1 to 5")
+        if self.inner_folds and self.inner_folds < 2:
+            raise ValueError(f"--inner_folds ({self.inner_folds}) must be 0 (none) or at least 2")
         options = self.own_options()
         reader: Any = READERS[self.model]
         if reader.exits_fit_convexly(reader.config_class(**options)):

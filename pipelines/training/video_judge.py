@@ -12,12 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...models.every_exit import EveryExit
 from ...models.video.pooling import mean_pool
-from ...policies.halt import CRITERIA
 from ...training.accuracy import interval
-from ...training.calibration import frontier, measure
-from ...training.policy_grids import replayed_grid
 from ...training.uniform_curve import UniformCurve, compare, how_right, uniform_curve
 from ...training.video_trainer import answer_scores
 from .frames import Protocol
@@ -34,33 +30,6 @@ def judge(asked: Asked, labels: Tensor) -> dict[str, Any]:
     if labels.ndim == 1:
         result["accuracy_interval"] = interval(scores["accuracy"], count)
     return {**result, "mean_frames_read": asked.frames_N.double().mean().item()}
-
-
-def store_points(reader: Any, asked: Asked, labels: Tensor) -> None:
-    """Store operating points for `budget=`, from answers to clips that were held out.
-
-    Balanced accuracy, without bounds: these clips were answered by other readers than this one, or
-    have no copy of each other. Of readers whose policy is another than when to halt, nothing is
-    stored: `temporal calibrate` reads clips under each of their policies.
-    """
-    config, space = reader.config, reader.policy_space()
-    exits = asked.exits_NEK.shape[1]
-    if labels.ndim > 1 or space.closed_because is not None or "thresholds" not in space.full:
-        return
-    if exits != config.num_exits or exits < 2 or config.criterion not in CRITERIA:
-        return
-    answers = EveryExit(
-        config=config,
-        logits_NEK=asked.exits_NEK,
-        sizes_N=torch.ones(len(labels)),
-        rows=range(len(labels)),
-        min_exit=getattr(config, "min_frames", 1) - 1,
-    )
-    grid = replayed_grid(answers, space.policies(num_points=21), labels, "frames")
-    counts = torch.bincount(labels).double()
-    shares = 1 / (counts[labels] * (counts > 0).sum())
-    points = measure(grid.take(frontier(grid, 12)), shares)
-    config.operating_points = [point.to_dict() for point in points]
 
 
 class UniformRival:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...data.labelled.groups import grouped_folds, joined
 from ...data.labelled.listed_clips import split_name
 from .frames import Protocol
-from .video_judge import UniformRival, beside_uniform, judge, learning_curve, store_points
+from .video_judge import UniformRival, beside_uniform, judge, learning_curve
+from .video_points import store_inner_points, store_points
 
 
 def training_defaults(*, convex: bool = True, frozen: bool = True) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def run_splits(protocol: Protocol, output: Path) -> dict[str, Any]:
                     protocol, output / "learning_curve.json", {name: learning_curve(logs, curve)}
                 )
         if name == first:
-            store_points(reader, asked, labels)
+            store_points(reader, partial(protocol.ask, reader, held), labels)
             protocol.save(reader, output / "final")
     return result
 
@@ -98,6 +100,9 @@ def run_folds(protocol: Protocol, output: Path) -> dict[str, Any]:
     folds = grouped_folds(labels, groups, args.num_folds, protocol.training.seed)
     readers, asked = protocol.cross_validate(folds, output)
     result = {"by_group": judge(asked, protocol.labels)}
+    for k, (reader, held) in enumerate(zip(readers, folds, strict=True)):
+        others = sorted(set(range(len(clips))) - set(held))
+        store_inner_points(protocol, reader, others, groups, output / f"fold{k}")
     if not protocol.convex and readers[0].has_frame_features:
         rival = UniformRival(protocol, output / "features")
         curves, told = [], {}
@@ -116,7 +121,7 @@ def run_folds(protocol: Protocol, output: Path) -> dict[str, Any]:
         said = protocol.cross_validate(held_out, place)[1]
         result["cameras_held_out"] = judge(said, protocol.labels)
     final = protocol.train(range(len(clips)), folder=output / "final")
-    store_points(final, asked, protocol.labels)
+    store_points(final, partial(protocol.ask_each, readers, folds), protocol.labels)
     protocol.save(final, output / "final")
     paths = [[clips[row].path for row in fold] for fold in folds]
     _write(protocol, output / "folds.json", paths)

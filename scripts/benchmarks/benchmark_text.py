@@ -37,6 +37,7 @@ from transformers import HfArgumentParser
 
 from temporal.data import Document
 from temporal.macs import count_macs_by_length
+from temporal.models.operating_points import set_to
 from temporal.pipelines import pipeline
 from temporal.pipelines.benchmark.interleaved import Clocked, clock, machine
 from temporal.pipelines.benchmark.text_contestants import (
@@ -45,7 +46,6 @@ from temporal.pipelines.benchmark.text_contestants import (
     all_of_it,
     dense_classifier,
     fixed_depth,
-    set_to,
     skim_alone,
     sorted_by_length,
     transformers_pipeline,

@@ -1,49 +1,58 @@
-"""Measure the adaptive frame reader against uniform sampling, end to end, on the same folds.
+"""Measure readers of frames against uniform frames, end to end, on the same folds.
 
-    python scripts/finetune_video.py --data_dir CLIPS --output_dir out/tank
-    python scripts/benchmarks/benchmark_video.py --data_dir CLIPS --model_dir out/tank \
-        --output_dir out/bench
+    python scripts/finetune_video.py --data_dir CLIPS --inner_folds 4 --output_dir out/frame_exit
+    python scripts/finetune_video.py --data_dir CLIPS --selection_share 0.2 \
+        --model oc_sampler --output_dir out/oc_sampler
+    python scripts/benchmarks/benchmark_video.py --data_dir CLIPS \
+        --model_dirs out/frame_exit out/oc_sampler --output_dir out/bench
 
-Every clip is read from its file by the reader of the fold that did not see its group. Baselines:
-K uniform frames through `decord.VideoReader.get_batch`, then the same backbone and the same kind of
-head, trained on the same folds. Clips are timed one after another, contestants interleaved, files
-in the page cache for all; medians over rounds. Prints JSON.
+Every clip is read from its file by the reader of the fold that did not see its group. Beside the
+readers: K uniform frames through `decord.VideoReader.get_batch` and through our own `Video.read`,
+and K frames that are chosen without training, snapped to keyframes or by motion; all with the same
+backbone, folded for all, and the same kind of head, trained on the same folds. Accuracy is of all
+clips. A part of them is timed, clip by clip, contestants in turn; medians over rounds.
+
+What a contestant answered is kept in `answers` in the output folder, and is not asked for again
+while the reader, the operating point and the clips are the same. Writes `results.json`,
+`results.md` and `results.png`, and prints the JSON.
 """
 
 from __future__ import annotations
 
 import json
-import platform
-import statistics
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from statistics import fmean
+from typing import Any
 
 import decord
 import torch
-import transformers
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.utils import logging
+from uniform_heads import choosers, uniform_readers
+from video_table import beside_uniform, save_plot, table
 
-from temporal.data import Video
+from temporal.backbones.image import describe
 from temporal.data.labelled.clips import Clip, hold_out_clips
 from temporal.data.labelled.listed_clips import list_clips
-from temporal.models import FrameExit
-from temporal.pipelines import pipeline
+from temporal.pipelines.benchmark.folds import FoldContestant, FoldReaders, Folds, same_folds
+from temporal.pipelines.benchmark.interleaved import clock_by_item, machine
+from temporal.pipelines.benchmark.video_seen import VideoSeen, means_of
 from temporal.pipelines.command.faults import ended_by
-from temporal.pipelines.held_out.unseen import NotNew, keep_unseen, rows_of
+from temporal.pipelines.held_out.unseen import NotNew
 from temporal.pipelines.training.flags import (
     IGNORED_FOR_CLIPS,
     check_flags,
     check_processes,
     given_options,
 )
-from temporal.pipelines.training.frames import Protocol, VideoArguments
+from temporal.pipelines.training.frames import VideoArguments
+from temporal.pipelines.training.video_backbones import load_backbone
 from temporal.pipelines.training.video_run import training_defaults
-from temporal.policies.read import uniform
+from temporal.trace import Cost
 from temporal.training.accuracy import balanced_accuracy, interval
 
 
@@ -51,157 +60,109 @@ from temporal.training.accuracy import balanced_accuracy, interval
 class BenchmarkArguments:
     """What to measure."""
 
-    model_dir: str = field(metadata={"help": "Output of finetune_video.py: folds and readers."})
-    uniform: list[int] = field(
-        default_factory=lambda: [1, 2, 4, 8, 16], metadata={"help": "Numbers of uniform frames."}
+    model_dirs: list[str] = field(
+        metadata={"help": "Outputs of finetune_video.py on the same folds, with the same seed."}
     )
-    rounds: int = field(default=3, metadata={"help": "Timed rounds over all clips."})
+    points: list[str] = field(
+        default_factory=lambda: ["own", "chosen"],
+        metadata={"help": "Operating points of each: own, chosen, full, or budgets such as 0.5."},
+    )
+    uniform: list[int] = field(
+        default_factory=lambda: [1, 2, 4, 8, 16, 32],
+        metadata={"help": "Numbers of uniform frames."},
+    )
+    chosen_frames: list[int] = field(
+        default_factory=lambda: [2, 4],
+        metadata={"help": "Numbers of frames by keyframes and by motion."},
+    )
+    dense: int = field(
+        default=16, metadata={"help": "Uniform frames that MACs and time are saved against."}
+    )
+    rounds: int = field(default=3, metadata={"help": "Timed rounds; 0: score only."})
     max_timed: int = field(default=80, metadata={"help": "Clips that are timed (all are scored)."})
 
 
-@dataclass
-class Tally:
-    """Sums over the calls of a reader."""
-
-    frames_read: float = 0.0
-    frames_decoded: float = 0.0
-    decode_seconds: float = 0.0
-    model_seconds: float = 0.0
-
-    def __add__(self, other: Tally) -> Tally:
-        sums = {name: value + getattr(other, name) for name, value in asdict(self).items()}
-        return Tally(**sums)
-
-
-class UniformReader:
-    """K uniform frames by decord, the backbone in one batch, one answer."""
-
-    def __init__(self, reader: FrameExit) -> None:
-        self.reader = reader
-        self.tally = Tally()
-
-    @torch.inference_mode()
-    def __call__(self, path: str) -> int:
-        start = time.perf_counter()
-        size = self.reader.config.image_size
-        video = decord.VideoReader(path, width=size, height=size)
-        frames = uniform(len(video), self.reader.config.num_frames)
-        pixels = torch.from_numpy(video.get_batch(frames).asnumpy()).permute(0, 3, 1, 2)
-        decoded = time.perf_counter()
-        features = self.reader._features(pixels)[None]
-        state = self.reader.pool(features, torch.tensor([frames]) / len(video))
-        answer = int(self.reader._answer(len(frames) - 1, state).argmax())
-        spent = Tally(len(frames), 0, decoded - start, time.perf_counter() - decoded)
-        self.tally += spent
-        return answer
-
-    def count_decodes(self, path: str) -> None:
-        """Add the frames that exact reads of these frames have to decode; decord tells nothing."""
-        with Video(path) as video:
-            frames = uniform(len(video), self.reader.config.num_frames)
-            self.tally.frames_decoded += video.cost(frames).frames_decoded
+def score(
+    name: str, one: FoldContestant, work: Sequence[tuple[int, Clip]], folder: Path
+) -> list[VideoSeen]:
+    """What a contestant did with every clip, perhaps kept from before."""
+    key = [one.key, *(f"{clip.digest:016x}" for _, clip in work)]
+    file = folder / f"{name.replace('/', '@')}.json"
+    if file.is_file():
+        kept = json.loads(file.read_text())
+        if kept["key"] == key:
+            return [VideoSeen(**{**row, "cost": Cost(**row["cost"])}) for row in kept["seen"]]
+    seen = [one.run(fold, clip.path, True) for fold, clip in work]
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"key": key, "seen": [asdict(row) for row in seen]}))
+    return seen
 
 
-class AdaptiveReader:
-    """The pipeline on one file, and what its traces counted."""
-
-    def __init__(self, folder: Path) -> None:
-        self.pipe = pipeline("video-classification", model=str(folder), batch_size=1)
-        self.tally = Tally()
-
-    def __call__(self, path: str) -> int:
-        (reading,) = self.pipe.read(path, on_error="raise")
-        assert reading.trace is not None
-        cost = reading.trace.cost
-        self.tally += Tally(
-            reading.trace.units_read, cost.frames_decoded, cost.decode_seconds, cost.model_seconds
-        )
-        return reading.classes[0]
-
-    def count_decodes(self, path: str) -> None:
-        """The trace did."""
+def scored(seen: Sequence[VideoSeen], labels: Sequence[int]) -> dict[str, Any]:
+    """Accuracy, and what a clip took of frames and MACs."""
+    given = [one.answer for one in seen]
+    accuracy = fmean(a == b for a, b in zip(given, labels, strict=True))
+    return {
+        "accuracy": accuracy,
+        "accuracy_interval": interval(accuracy, len(labels)),
+        "balanced_accuracy": balanced_accuracy(given, labels),
+        **means_of(seen),
+    }
 
 
-Contestants: TypeAlias = dict[str, list[UniformReader] | list[AdaptiveReader]]
-"""For each name, the reader of each fold."""
-Work: TypeAlias = list[tuple[int, Clip]]
-"""Clips, each with the number of the fold that it is in."""
+def timed(
+    contestants: Mapping[str, FoldContestant], work: Sequence[tuple[int, Clip]], rounds: int
+) -> dict[str, dict[str, float]]:
+    """Milliseconds a clip: from the file to the answer, and of that decoding and the model."""
 
+    def run(one: FoldContestant, item: tuple[int, Clip]) -> VideoSeen:
+        return one.run(item[0], item[1].path, False)
 
-def train_uniform(
-    counts: Sequence[int],
-    args: VideoArguments,
-    training: Any,
-    clips: Sequence[Clip],
-    names: Sequence[str],
-    folds: Sequence[Sequence[int]],
-) -> dict[int, list[FrameExit]]:
-    """For each K, a reader per fold that answers after K uniform frames."""
-    readers: dict[int, list[FrameExit]] = {}
-    for count in counts:
-        # 8 and 16 uniform frames lie so close that shifted views would repeat their neighbours.
-        views = args.views if count <= 4 else 1
-        fields = replace(
-            args, num_frames=count, order="uniform", snap_share=0.0, min_frames=count, views=views
-        )
-        protocol = Protocol(fields, training, clips, names)
-        kept = [[row for fold in folds if fold is not held for row in fold] for held in folds]
-        readers[count] = [protocol.train(rows) for rows in kept]
-    return readers
-
-
-def score(contestants: Contestants, work: Work) -> dict[str, dict[str, Any]]:
-    """Every contestant on every clip: accuracy, and frames per clip."""
-    labels = [clip.label for _, clip in work]
-    scores: dict[str, dict[str, Any]] = {}
-    for name, readers in contestants.items():
-        given = []
-        for fold, clip in work:
-            given.append(readers[fold](clip.path))
-            readers[fold].count_decodes(clip.path)
-        total = sum((reader.tally for reader in readers), Tally())
-        right = sum(a == b for a, b in zip(given, labels, strict=True))
-        scores[name] = {
-            "accuracy": right / len(labels),
-            "accuracy_interval": interval(right / len(labels), len(labels)),
-            "balanced_accuracy": balanced_accuracy(given, labels),
-            "frames_read": total.frames_read / len(work),
-            "frames_decoded": total.frames_decoded / len(work),
-        }
-    return scores
-
-
-def clock(contestants: Contestants, work: Work, rounds: int) -> dict[str, dict[str, float]]:
-    """Seconds per clip, contestants interleaved clip by clip; the median over rounds."""
-    for readers in contestants.values():
-        for reader in readers:
-            reader.tally = Tally()
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(rounds):
-        spent = dict.fromkeys(contestants, 0.0)
-        for fold, clip in work:
-            for name, readers in contestants.items():
-                start = time.perf_counter()
-                readers[fold](clip.path)
-                spent[name] += time.perf_counter() - start
-        for name, total in spent.items():
-            seconds[name].append(total / len(work))
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    runs = len(work) * rounds
+    runs: dict[str, Callable[[tuple[int, Clip]], VideoSeen]] = {
+        name: partial(run, one) for name, one in contestants.items()
+    }
     return {
         name: {
-            "seconds_per_clip": medians[name],
-            "decode_seconds": sum(reader.tally.decode_seconds for reader in readers) / runs,
-            "model_seconds": sum(reader.tally.model_seconds for reader in readers) / runs,
-            "adaptive_speedup": medians[name] / medians["adaptive"],
+            "ms": 1000 * seconds,
+            "decode_ms": 1000 * fmean(one.cost.decode_seconds for one in seen),
+            "model_ms": 1000 * fmean(one.cost.model_seconds for one in seen),
         }
-        for name, readers in contestants.items()
+        for name, (seconds, seen) in clock_by_item(runs, work, rounds).items()
     }
+
+
+def readers_of(
+    folders: Sequence[Path], folds: Folds, points: Sequence[str], backbone: str
+) -> dict[str, FoldContestant]:
+    """The trainings' readers at their operating points, by names.
+
+    Raises:
+        ValueError: two folders have one name, or readers have another backbone than uniform frames.
+    """
+    found: dict[str, FoldContestant] = {}
+    names = [folder.name for folder in folders]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--model_dirs ({names}) must have different names: they name the rows")
+    known = json.dumps(describe(load_backbone(backbone)[0]), sort_keys=True)
+    for folder in folders:
+        readers = FoldReaders(folder, len(folds.rows))
+        if json.dumps(readers.pipes[0].reader.config.backbone, sort_keys=True) != known:
+            raise ValueError(
+                f"--backbone ({backbone}) must be that of {folder}, so that uniform frames are "
+                "answered by the same one"
+            )
+        for point in points:
+            one = readers.contestant(point)
+            if one is None:
+                print(f"{folder} has no point {point!r}: left out", file=sys.stderr)
+            elif point != "full" or readers.halts_by_itself or "own" not in points:
+                found[folder.name if point == "own" else f"{folder.name}/{point}"] = one
+    return found
 
 
 @ended_by(NotNew)
 def main() -> None:
-    """Score every clip once, time a part of them, print."""
+    """Score every clip once, time a part of them, write and print."""
     kinds = (BenchmarkArguments, VideoArguments, TrainingArguments)
     parser = HfArgumentParser(kinds)
     parser.set_defaults(**training_defaults())
@@ -211,46 +172,44 @@ def main() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     listed = list_clips(video_args.data_dir, manifest=video_args.manifest)
-    clips, names = listed.clips, listed.names
+    clips = listed.clips
     if video_args.calibration_share:
         clips, _ = hold_out_clips(clips, video_args.calibration_share, training.seed)
-    rows = {clip.path: k for k, clip in enumerate(clips)}
-    model_dir = Path(args.model_dir)
-    folds = [
-        [rows[path] for path in paths]
-        for paths in json.loads((model_dir / "folds.json").read_text())
-    ]
-    for k, fold in enumerate(folds):
-        held = rows_of([clips[row] for row in fold], video_args.data_dir)
-        keep_unseen(str(model_dir / f"fold{k}"), held)
-    trained = train_uniform(args.uniform, video_args, training, clips, names, folds)
-    contestants: Contestants = {
-        "adaptive": [AdaptiveReader(model_dir / f"fold{k}") for k in range(len(folds))]
+    folders, output = [Path(folder) for folder in args.model_dirs], Path(training.output_dir)
+    folds = same_folds(folders, clips, video_args.data_dir)
+    readers = readers_of(folders, folds, args.points, video_args.backbone)
+    trained = (video_args, training, folds, listed.names)
+    uniform = uniform_readers([*args.uniform, args.dense], *trained)
+    contestants = {**readers, **choosers(args.chosen_frames, *trained), **uniform}
+    work, labels = folds.work, [clip.label for _, clip in folds.work]
+    results: dict[str, dict[str, Any]] = {}
+    for name, one in contestants.items():
+        print(f"{name}: {one.says}", file=sys.stderr)
+        found = scored(score(name, one, work, output / "answers"), labels)
+        results[name] = {"says": one.says, **found}
+    part = work[:: max(1, len(work) // args.max_timed)]
+    if args.rounds:
+        for name, times in timed(contestants, part, args.rounds).items():
+            results[name] |= times
+        beside_uniform(results, list(uniform), f"decord_{args.dense}")
+    found = machine()
+    report = {
+        "data": video_args.data_dir,
+        "clips": len(work),
+        "timed_clips": len(part),
+        "rounds": args.rounds,
+        "threads": torch.get_num_threads(),
+        "seed": folds.seed,
+        **found,
+        "versions": {**found["versions"], "decord": decord.__version__},
+        "results": results,
     }
-    for count, readers in trained.items():
-        contestants[f"uniform_{count}"] = [UniformReader(reader) for reader in readers]
-    work = [(k, clips[row]) for k, fold in enumerate(folds) for row in fold]
-    timed = work[:: max(1, len(work) // args.max_timed)]
-    scores = score(contestants, work)
-    times = clock(contestants, timed, args.rounds)
-    print(
-        json.dumps(
-            {
-                "clips": len(work),
-                "timed_clips": len(timed),
-                "rounds": args.rounds,
-                "threads": torch.get_num_threads(),
-                "machine": f"{platform.machine()}, Python {platform.python_version()}",
-                "versions": {
-                    "torch": torch.__version__,
-                    "transformers": transformers.__version__,
-                    "decord": decord.__version__,
-                },
-                "results": {name: {**scores[name], **times[name]} for name in contestants},
-            },
-            indent=2,
-        )
-    )
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "results.json").write_text(json.dumps(report, indent=2))
+    if args.rounds:
+        (output / "results.md").write_text(table(report))
+        save_plot(report, output / "results.png")
+    print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

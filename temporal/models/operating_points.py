@@ -9,7 +9,8 @@ says what the bounds promise; temporal calibrate stores them, the full reading f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from transformers import PreTrainedConfig
@@ -85,6 +86,17 @@ def apply_point(config: PreTrainedConfig, point: Point) -> None:
     """Set the policy fields of a configuration to those of an operating point."""
     for field, value in point["policy"].items():
         setattr(config, field, value)
+
+
+@contextmanager
+def set_to(config: Any, **fields: Any) -> Iterator[None]:
+    """Fields of a configuration for a while."""
+    kept = {name: getattr(config, name) for name in fields}
+    vars(config).update(fields)
+    try:
+        yield
+    finally:
+        vars(config).update(kept)
 
 
 def _stored(points: Sequence[Point] | None, asked: str) -> Sequence[Point]:

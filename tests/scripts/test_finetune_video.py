@@ -112,23 +112,6 @@ def test_clips_that_were_trained_on_certify_nothing(
 
 
 @pytest.mark.slow
-def test_the_benchmark_scores_what_the_training_scored(
-    clips: Path, tmp_path: Path, run_script: Callable[..., dict[str, Any]]
-) -> None:
-    options = ("--data_dir", clips, *QUICK)
-    trained = run_script("finetune_video", *options, "--output_dir", tmp_path)["by_group"]
-    options = (*options, "--model_dir", tmp_path, "--output_dir", tmp_path)
-    timed = run_script("benchmark_video", *options, "--uniform", 1, 3, "--rounds", 1)
-    adaptive, one, three = (timed["results"][k] for k in ("adaptive", "uniform_1", "uniform_3"))
-    assert adaptive["accuracy"] == trained["accuracy"]
-    assert adaptive["frames_read"] == trained["mean_frames_read"]
-    assert (one["frames_read"], three["frames_read"]) == (1, 3)
-    assert 1 <= one["frames_decoded"] <= three["frames_decoded"] <= 12
-    for scores in (adaptive, one, three):
-        assert scores["seconds_per_clip"] >= scores["decode_seconds"] + scores["model_seconds"] > 0
-
-
-@pytest.mark.slow
 def test_whole_cameras_are_held_out_where_the_manifest_names_them(
     clips: Path, tmp_path: Path, run_script: Callable[..., dict[str, Any]]
 ) -> None:
