@@ -8,8 +8,10 @@
 
 The data is a folder with a folder for each class (perhaps below train, validation and test), or a
 table of path, label and perhaps group, camera, split, start and end, or a folder with one
-(`groups.csv`). Where it names splits, they are trained on, picked and judged by; else every clip is
-answered by a reader that saw no clip of its group, and once more with whole cameras held out.
+(`groups.csv`); or WebDataset archives (`--data_dir 'clips-{000..009}.tar'`), or a dataset of
+`datasets` (`--dataset_name NAME --streaming`). Where it names splits, they are trained on, picked
+and judged by; else every clip is answered by a reader that saw no clip of its group, and once more
+with whole cameras held out.
 
 With a frozen backbone every frame is seen once, and what was seen is kept (`--cache_dir`): further
 trainings decode nothing. FrameExit's exits are then fitted by L-BFGS; all else is learned by
@@ -32,7 +34,6 @@ from transformers import HfArgumentParser, TrainingArguments, set_seed
 from transformers.utils import logging
 
 from temporal.data.labelled.clips import hold_out_clips
-from temporal.data.labelled.listed_clips import ClipColumns, list_clips
 from temporal.pipelines.training.flags import (
     IGNORED_FOR_CLIPS,
     IGNORED_FOR_FRAMES,
@@ -57,12 +58,7 @@ def main() -> None:
     asked = vars(parser.parse_known_args()[0]) if saved is None else saved
     own = {one.name for one in fields(VideoArguments)}
     args = VideoArguments(**{name: value for name, value in asked.items() if name in own})
-    listed = list_clips(
-        args.data_dir,
-        manifest=args.manifest,
-        columns=ClipColumns(path=args.path_column, label=args.label_column),
-        several=args.several_labels,
-    )
+    listed = args.listed()
     convex = args.fits_convexly(several=listed.several)
     defaults = training_defaults(convex=convex, frozen=args.unfreeze == "none")
     if not convex:
@@ -86,6 +82,7 @@ def main() -> None:
     output = Path(training.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     protocol = Protocol(args, training, clips, listed.names, several=listed.several)
+    protocol.left_out |= listed.left_out
     for path, why in protocol.left_out.items():
         print(f"left out {path}: {why}", file=sys.stderr)
     in_splits = any(clip.split not in ("", "train") for clip in protocol.clips)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import cache
 
-from .digests import digest_file
+from ..decode.errors import VideoError
+from ..decode.remote.file import open_remote
+from ..decode.remote.urls import check_permission, is_url
+from ..loading.row_places import Place, content_of
+from ..video import Video
+from .digests import digest_bytes, digest_file, digest_open, digest_text
 from .groups import joined
-from .tables import table_rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clip:
-    """One row of a manifest."""
+    """A labelled video, or a part of one."""
 
     path: str
-    """Absolute path of the file."""
+    """Absolute path of the file, or URL; of what lies elsewhere, its name there."""
     label: int
     """Class number."""
     group: str
@@ -30,54 +33,58 @@ class Clip:
     split: str = ""
     """`"train"`, `"validation"` or `"test"`, where the data says so."""
     start_seconds: float | None = None
-    """Where in the file it begins, from the first frame; None: there."""
+    """Where in the file it begins, on the clock of its index; None: there."""
     end_seconds: float | None = None
-    """Where it ends (that frame is not in it); None: at the file's end."""
+    """Where it ends (what is shown from then on is not in it); None: at the file's end."""
+    place: Place | None = None
+    """Where its bytes are; None: in a file at the path."""
+    known_digest: int | None = None
+    """The digest, where it was found with the clip, as in a stream."""
+    allow_remote: bool | tuple[str, ...] = False
+    """Which URLs may be read, as for `Video`."""
 
     @property
     def digest(self) -> int:
         """Of the file's bytes: copies are one clip."""
-        return _digest(self.path)
+        if self.known_digest is not None:
+            return self.known_digest
+        return _digest(self.place or self.path, self.allow_remote)
+
+    def open(self, *, id: str | None = None, num_threads: int | None = None) -> Video:
+        """Its video, which is opened when it is first read.
+
+        Raises:
+            OSError, VideoError: what holds its bytes cannot be read.
+        """
+        content = content_of(self.place or self.path, self.allow_remote)
+        name, remote = id or self.path, self.allow_remote
+        return Video(content, id=name, num_threads=num_threads, allow_remote=remote)
 
 
-_digest = lru_cache(maxsize=None)(digest_file)  # a file is read for it once
+def _digest_or_name(clip: Clip) -> int:
+    """Of a clip that cannot be read, which its reading will say, there are no copies."""
+    try:
+        return clip.digest
+    except (OSError, VideoError):
+        return digest_text(clip.path)
 
 
-def read_clips(
-    data_dir: str, manifest: str = "groups.csv", label_column: str = "label"
-) -> tuple[list[Clip], list[str]]:
-    """Read a manifest with the columns path, label, group and perhaps camera.
-
-    Args:
-        data_dir: what its paths are relative to.
-        manifest: a CSV file in there.
-        label_column: its column of labels.
-
-    Returns:
-        The clips, and the class names in the order of their numbers.
-
-    Raises:
-        ValueError: a column is missing, or a row is broken.
-    """
-    rows = table_rows(str(Path(data_dir, manifest)), "path", label_column, "group")
-    names = sorted({row[label_column] for row in rows})
-    clips = [
-        Clip(
-            path=str(Path(data_dir, row["path"]).resolve()),
-            label=names.index(row[label_column]),
-            group=row["group"],
-            camera=row.get("camera", ""),
-        )
-        for row in rows
-    ]
-    return clips, names
+@cache  # a file is read for it once
+def _digest(place: Place, allow_remote: bool | tuple[str, ...]) -> int:
+    content = content_of(place, allow_remote)
+    if isinstance(content, bytes):
+        return digest_bytes(content)
+    if is_url(content):
+        with open_remote(content, check_permission(allow_remote)) as file:
+            return digest_open(file)
+    return digest_file(content)
 
 
 def hold_out_clips(clips: Sequence[Clip], share: float, seed: int) -> tuple[list[Clip], list[Clip]]:
     """Split clips into the rest and a held-out share, whole groups and copies together."""
     if not 0 < share < 1:
         raise ValueError(f"share ({share}) must be between 0 and 1")
-    groups = joined([clip.group for clip in clips], [clip.digest for clip in clips])
+    groups = joined([clip.group for clip in clips], list(map(_digest_or_name, clips)))
     names = sorted(set(groups))
     random.Random(seed).shuffle(names)
     held = set(names[: int(share * len(names))])

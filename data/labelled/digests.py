@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from pathlib import Path
+from typing import BinaryIO
 
 _BLOCK_BYTES = 1 << 20
 
@@ -28,10 +29,15 @@ def digest_text(text: str) -> int:
 
 def digest_file(path: str | Path) -> int:
     """64 bits of a digest of a file's bytes: a copy under another name is the same row."""
-    digest = hashlib.blake2b(digest_size=8)
     with open(path, "rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
+        return digest_open(file)
+
+
+def digest_open(file: BinaryIO) -> int:
+    """The same of an open file, from its place on."""
+    digest = hashlib.blake2b(digest_size=8)
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
     return int.from_bytes(digest.digest(), "little")
 
 

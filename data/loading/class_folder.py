@@ -10,9 +10,7 @@ from ..folders import walk
 from ..item import InputError
 from ..media import is_media_name
 from .row import ClipRow, bad_row, make_row
-
-SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "eval"})
-"""Folders that are splits, rather than classes, where all are called so."""
+from .split_names import SPLITS
 
 
 def class_folder_rows(folder: Path) -> Iterator[ClipRow]:
@@ -21,7 +19,12 @@ def class_folder_rows(folder: Path) -> Iterator[ClipRow]:
     Files that are no videos by name are passed over. A class without any is a row with an error.
     """
     classes = _folders(folder)
-    if classes and {one.name.lower() for one in classes} <= SPLIT_NAMES:
+    if not classes:
+        raise ValueError(
+            f"{folder} holds no labelled video: it must have a folder of videos for each class, or "
+            "a table groups.csv with the columns path and label"
+        )
+    if {one.name.lower() for one in classes} <= SPLITS.keys():
         for split in classes:
             for one in _folders(split):
                 yield from _class_rows(folder, one, split.name)

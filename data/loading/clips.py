@@ -13,6 +13,7 @@ from ..decode.remote.urls import AllowRemote
 from ..item import InputError, InputReason
 from .order import Order
 from .row import ClipRow, Member, class_order
+from .split_names import ALL, is_wanted
 
 _BATCH_ROWS = 4096
 _SCHEMA = pa.schema(
@@ -24,6 +25,8 @@ _SCHEMA = pa.schema(
         ("labels", pa.list_(pa.string())),
         ("is_list", pa.bool_()),
         ("group", pa.string()),
+        ("camera", pa.string()),
+        ("split", pa.string()),
         ("start_seconds", pa.float64()),
         ("end_seconds", pa.float64()),
         ("reason", pa.string()),
@@ -66,7 +69,8 @@ class ClipList:
         Args:
             rows: The rows; they are not held as objects.
             name: What messages call the list.
-            split: Keep those of this split, and those that say none; None: all.
+            split: Keep those of this split, and those that say none; "all": those of any; None:
+                all, which must then be of one.
             class_names: The classes and their order; None: those that occur.
             allow_remote: Which URLs may be read.
 
@@ -82,7 +86,7 @@ class ClipList:
         for row in rows:
             if row.split is not None:
                 splits.add(row.split)
-            if split is not None and row.split not in (None, split):
+            if not is_wanted(row.split, split):
                 continue
             is_readable |= row.error is None
             problem = problem or (row.error.message if row.error else None)
@@ -93,7 +97,7 @@ class ClipList:
         batches.append(pa.RecordBatch.from_pylist(held, _SCHEMA))
         if split is None and len(splits) > 1:
             raise ValueError(f"{name} holds the splits {sorted(splits)}: choose one by split=")
-        if split is not None and splits and split not in splits:
+        if splits and split not in (None, ALL) and not any(is_wanted(s, split) for s in splits):
             raise ValueError(f"split ({split!r}) must be one that {name} holds: {sorted(splits)}")
         if not is_readable:
             why = f": {problem}" if problem else ""
@@ -116,7 +120,7 @@ class ClipList:
         if cells["message"] is not None:
             reason = cast(InputReason, cells["reason"])
             error = InputError(reason=reason, message=cells["message"])
-            return ClipRow(id=cells["id"], error=error)
+            return ClipRow(id=cells["id"], split=cells["split"], error=error)
         source: str | Member = cells["path"]
         if cells["offset"] is not None:
             source = Member(cells["path"], cells["offset"], cells["num_bytes"])
@@ -125,7 +129,9 @@ class ClipList:
             id=cells["id"],
             source=source,
             label=tuple(names) if cells["is_list"] else names[0],
+            split=cells["split"],
             group=cells["group"],
+            camera=cells["camera"],
             start_seconds=cells["start_seconds"],
             end_seconds=cells["end_seconds"],
         )
@@ -182,7 +188,7 @@ WalkStep = tuple[dict[str, Any], int, ClipRow]
 
 
 def _cells(row: ClipRow) -> dict[str, Any]:
-    cells: dict[str, Any] = {"id": row.id, "labels": [], "is_list": False}
+    cells: dict[str, Any] = {"id": row.id, "labels": [], "is_list": False, "split": row.split}
     if row.error is not None:
         return {**cells, "reason": row.error.reason, "message": row.error.message}
     if isinstance(row.source, Member):
@@ -195,6 +201,7 @@ def _cells(row: ClipRow) -> dict[str, Any]:
         "labels": row.label if is_list else [row.label],
         "is_list": is_list,
         "group": row.group,
+        "camera": row.camera,
         "start_seconds": row.start_seconds,
         "end_seconds": row.end_seconds,
     }

@@ -1,4 +1,7 @@
-"""Labelled videos in `datasets`: tables with a Video column, and streams of them."""
+"""Labelled videos in `datasets`: tables with a Video column, and streams of them.
+
+Both may have no `class_names`, where nobody told them: then rows say the names of their classes.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from ..item import InputError
 from .clips import WalkStep
 from .order import Order
 from .row import CELLS, ClipRow, bad_row, class_order, label_names, make_row
+from .split_names import ALL, is_wanted
 
 _LOST = (ConnectionError, TimeoutError)  # the row is not bad: it can be had another time
 
@@ -21,7 +25,7 @@ _LOST = (ConnectionError, TimeoutError)  # the row is not bad: it can be had ano
 class _Columns:
     """Which columns of a dataset hold the video and its label, without decoding."""
 
-    def __init__(self, table: Any, video: str | None, label: str) -> None:
+    def __init__(self, table: Any, video: str | None, label: str, several: bool) -> None:
         features = table.features or {}
         named = [name for name, kind in features.items() if isinstance(kind, datasets.Video)]
         usual = [name for name in ("video", "path", "file") if name in features]
@@ -35,7 +39,8 @@ class _Columns:
             )
         kind = features.get(label)
         one = getattr(kind, "feature", kind)  # of a list of labels
-        self.is_list = one is not kind
+        self.several = several
+        self.is_list = one is not kind or several
         self.names = list(one.names) if isinstance(one, datasets.ClassLabel) else None
 
     def undecoded(self, table: Any) -> Any:
@@ -67,7 +72,7 @@ class _Columns:
         elif self.names is not None and isinstance(label, Sequence) and not isinstance(label, str):
             label = [self.names[one] if isinstance(one, int) else one for one in label]
         told = {key: cells[key] for key in CELLS if cells.get(key) is not None}
-        return make_row(name, content, {**told, "label": label})
+        return make_row(name, content, {**told, "label": label}, several=self.several)
 
 
 class DatasetClips:
@@ -79,6 +84,7 @@ class DatasetClips:
         label_column: Column of the labels.
         class_names: The classes and their order; None: those of its `ClassLabel`, or that occur.
         split: Keep the rows whose column `split` says this.
+        several: Clips may have several labels; see `make_row`.
         allow_remote: Which URLs may be read, as for `Video`.
     """
 
@@ -90,10 +96,11 @@ class DatasetClips:
         label_column: str = "label",
         class_names: Sequence[str] | None = None,
         split: str | None = None,
+        several: bool = False,
         allow_remote: AllowRemote = False,
     ) -> None:
         table = table.with_format(None)
-        self._columns = _Columns(table, video_column, label_column)
+        self._columns = _Columns(table, video_column, label_column, several)
         self.is_multilabel = self._columns.is_list
         self.allow_remote = allow_remote
         if "split" in table.column_names:
@@ -103,11 +110,9 @@ class DatasetClips:
         if self.class_names is None:
             self.class_names = self._occurring(label_column)
 
-    def _occurring(self, column: str) -> list[str]:
+    def _occurring(self, column: str) -> list[str] | None:
         if self.is_multilabel:
-            raise ValueError(
-                f"{column} holds lists: give the classes in their order by class_names="
-            )
+            return None
         names = set()
         for value in self._table.unique(column):
             try:
@@ -146,13 +151,15 @@ class DatasetClips:
 def _of_split(table: datasets.Dataset, split: str | None) -> datasets.Dataset:
     told = table["split"]
     names = sorted({str(name) for name in told if name is not None})
+    if split == ALL:
+        return table
     if split is None:
         if len(names) > 1:
             raise ValueError(f"the dataset holds the splits {names}: choose one by split=")
         return table
-    if names and split not in names:
+    if names and not any(is_wanted(name, split) for name in names):
         raise ValueError(f"split ({split!r}) must be one that the dataset holds: {names}")
-    return table.select([k for k, name in enumerate(told) if name in (None, split)])
+    return table.select([k for k, name in enumerate(told) if is_wanted(name, split)])
 
 
 class StreamedClips:
@@ -165,9 +172,9 @@ class StreamedClips:
             evenly, else every so-many-th row.
         video_column: Column of the videos; None: the first of that feature.
         label_column: Column of the labels.
-        class_names: The classes and their order; None: those of its `ClassLabel`; without that,
-            labels must be given here.
+        class_names: The classes and their order; None: those of its `ClassLabel`, if it has one.
         split: Pass over rows whose column `split` says another.
+        several: Clips may have several labels; see `make_row`.
         allow_remote: Which URLs may be read, as for `Video`.
     """
 
@@ -179,18 +186,15 @@ class StreamedClips:
         label_column: str = "label",
         class_names: Sequence[str] | None = None,
         split: str | None = None,
+        several: bool = False,
         allow_remote: AllowRemote = False,
     ) -> None:
-        self._columns = _Columns(stream, video_column, label_column)
+        self._columns = _Columns(stream, video_column, label_column, several)
         self.is_multilabel = self._columns.is_list
         self._stream = self._columns.undecoded(stream)
         self._split = split
         self.allow_remote = allow_remote
         self.class_names = list(class_names) if class_names else self._columns.names
-        if self.class_names is None:
-            raise ValueError(
-                "a stream does not tell its classes: give them in their order by class_names="
-            )
 
     def walk(self, order: Order, state: dict[str, Any] | None) -> Iterator[WalkStep]:
         """Yield the rows of one share of an epoch, each with the place after it.
@@ -241,6 +245,6 @@ class StreamedClips:
                         "taken": 0,
                         "before": before + count,
                     }
-                if self._split is None or row.split in (None, self._split):
+                if is_wanted(row.split, self._split):
                     yield after, number * order.num_shards + order.shard, row
             before, block, taken = before + count, block + 1, 0

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from ..item import InputError
 
-CELLS = ("label", "group", "split", "start_seconds", "end_seconds")
-"""What a row may say of its video."""
+CELLS = ("label", "group", "camera", "split", "start_seconds", "end_seconds", "start", "end")
+"""What a row may say of its video; the last two are short for those before."""
 
 _WHOLE = re.compile(r"-?[0-9]+")
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+")
@@ -52,6 +52,9 @@ class ClipRow:
     group: str | None = None
     """Clips of one group resemble each other and stay on one side of a split."""
 
+    camera: str | None = None
+    """A coarser group, for holding whole cameras out."""
+
     start_seconds: float | None = None
     """Where the part begins, on the clock of `VideoIndex.timestamps_seconds`; None: at once."""
 
@@ -62,7 +65,9 @@ class ClipRow:
     """Why nothing can be read."""
 
 
-def make_row(id: str, source: str | bytes | Member, cells: Mapping[str, Any]) -> ClipRow:
+def make_row(
+    id: str, source: str | bytes | Member, cells: Mapping[str, Any], *, several: bool = False
+) -> ClipRow:
     """Make the row of a video from what a table says of it; one that is wrong becomes an error.
 
     Args:
@@ -70,17 +75,19 @@ def make_row(id: str, source: str | bytes | Member, cells: Mapping[str, Any]) ->
         source: Where it is.
         cells: Those of `CELLS` that there are, as they were written: labels are names or numbers,
             or lists of such where a clip may have several.
+        several: It may: a label of one string is `a|b`, or empty.
     """
     try:
-        start, end = (_seconds(name, cells.get(name)) for name in CELLS[3:])
+        start, end = (_seconds(name, cells) for name in ("start", "end"))
         if start is not None and end is not None and not start < end:
             raise ValueError(f"start_seconds ({start:g}) must be < end_seconds ({end:g})")
         return ClipRow(
             id=id,
             source=source,
-            label=label_names(cells.get("label")),
+            label=label_names(_parts(cells.get("label")) if several else cells.get("label")),
             split=_name(cells.get("split")),
             group=_name(cells.get("group")),
+            camera=_name(cells.get("camera")),
             start_seconds=start,
             end_seconds=end,
         )
@@ -105,6 +112,15 @@ def label_names(value: Any) -> Label:
     return _label(value)
 
 
+def _parts(value: Any) -> Any:
+    """The labels in one cell."""
+    if isinstance(value, str):
+        return [part for part in value.split("|") if part.strip()]
+    if value is None:
+        return []
+    return value if isinstance(value, Sequence) else [value]
+
+
 def _label(value: Any) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
@@ -125,7 +141,10 @@ def _name(value: Any) -> str | None:
     return name or None
 
 
-def _seconds(name: str, value: Any) -> float | None:
+def _seconds(name: str, cells: Mapping[str, Any]) -> float | None:
+    full = f"{name}_seconds"
+    name = full if cells.get(full) not in (None, "") else name
+    value = cells.get(name)
     if value is None or value == "":
         return None
     try:

@@ -48,25 +48,28 @@ def read_member(member: Member, allow_remote: AllowRemote) -> bytes:
     return content
 
 
-def shard_rows(paths: Iterable[str], allow_remote: AllowRemote = False) -> Iterator[ClipRow]:
+def shard_rows(
+    paths: Iterable[str], allow_remote: AllowRemote = False, *, several: bool = False
+) -> Iterator[ClipRow]:
     """Yield the clips of archives, in their order; what is broken becomes a row with an error.
 
     Args:
         paths: Uncompressed tar archives. Files that belong together have the same name up to the
             first dot and follow each other. The label is the content of `.cls` or `label` in
-            `.json`, which may also hold group, split, start_seconds and end_seconds.
+            `.json`, which may also hold group, camera, split, start_seconds and end_seconds.
         allow_remote: Which URLs may be read.
+        several: Clips may have several labels; see `make_row`.
     """
     for path in paths:
         try:
             with open_archive(path, allow_remote) as file:
-                yield from _archive_rows(path, file)
+                yield from _archive_rows(path, file, several)
         except (OSError, VideoError) as error:
             message = f"{path}: {getattr(error, 'strerror', None) or error}"
             yield ClipRow(id=path, error=InputError(reason="not_found", message=message))
 
 
-def _archive_rows(path: str, file: BinaryIO) -> Iterator[ClipRow]:
+def _archive_rows(path: str, file: BinaryIO, several: bool) -> Iterator[ClipRow]:
     file.seek(0, 2)
     size = file.tell()
     file.seek(0)
@@ -93,13 +96,13 @@ def _archive_rows(path: str, file: BinaryIO) -> Iterator[ClipRow]:
         is_empty = False
         own = str(name.parent / name.name.partition(".")[0])
         if own != key:
-            yield from _sample_row(path, key, sample)
+            yield from _sample_row(path, key, sample, several)
             key, sample = own, {}
         if info.offset_data + info.size > size:
             sample["problem"] = f"{info.name} is cut off where the archive ends"
             continue
         _take(sample, info, path, file)
-    yield from _sample_row(path, key, sample)
+    yield from _sample_row(path, key, sample, several)
     if end == 0 or is_empty:
         yield bad_row(path, f"{path} must be an uncompressed tar archive, and holds no file")
     elif end < size and not _is_blank(file, end, size):
@@ -162,11 +165,13 @@ def _cells(suffix: str, content: bytes) -> Mapping[str, Any]:
     return {name: told[name] for name in CELLS if told.get(name) is not None}
 
 
-def _sample_row(path: str, key: str | None, sample: dict[str, Any]) -> Iterator[ClipRow]:
+def _sample_row(
+    path: str, key: str | None, sample: dict[str, Any], several: bool
+) -> Iterator[ClipRow]:
     """The row of the files that share a name, if there is a video or a fault among them."""
     if "problem" in sample:
         with contextlib.suppress(KeyError):
             key = sample["name"]
         yield bad_row(f"{path}/{key}", f"{path}: {sample['problem']}")
     elif "member" in sample:
-        yield make_row(f"{path}/{sample['name']}", sample["member"], sample)
+        yield make_row(f"{path}/{sample['name']}", sample["member"], sample, several=several)

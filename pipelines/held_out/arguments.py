@@ -19,7 +19,8 @@ class RowsArguments:
     data_file: str = field(
         metadata={
             "help": "Labelled texts (temporal.data.labelled.files); or videos: a folder (with "
-            "--manifest, or a folder for each class in it), or a table with their paths and labels."
+            "--manifest, or a folder for each class in it), a table with their paths and labels, "
+            "or what else temporal.data.load_clips takes, archives say."
         }
     )
     calibration_share: float | None = field(
@@ -113,11 +114,6 @@ class HeldOutArguments(RowsArguments):
                     f"{self.record.kind}s: leave it out, or give --task video"
                 )
             return
-        if self.calibration_share and self.manifest is None:
-            raise ValueError(
-                f"--calibration_share ({self.calibration_share}) of videos needs the --manifest "
-                "that the training split"
-            )
         for name in ("validation_share", "block_column", "group_column", "train_phrases"):
             if getattr(self, name):
                 raise ValueError(

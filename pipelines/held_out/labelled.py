@@ -10,8 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ...data import collect
-from ...data.item import Item, Kind
+from ...data import VideoError, collect
+from ...data.item import InputError, Item, Kind
+from ...data.loading.dataset_files import is_dataset
+from ...data.loading.loading import find_clips, is_archive
+from ...data.loading.row_places import content_of
+from ...data.loading.split_names import ALL
 from ..jobs.targets import target_class, target_name
 
 
@@ -61,6 +65,7 @@ def labelled_inputs(
     Args:
         data: a table of texts, or of paths of videos; or a folder that has one for each class,
             named as the class (or its number), with files of it. A folder may hold tables, too.
+            Of videos also archives, and datasets on the disk.
         kind: what the inputs are.
         names: the reader's classes by number.
         column: of tables that holds the input; default: as `temporal.data.collect`.
@@ -108,6 +113,9 @@ def _items(
     column, label = columns
     options: Any = {"kind": kind, "column": column, "label_column": label, "notify": notify}
     options["paths_repeat"] = True  # a file that is named twice is a copy, and no fault
+    if kind == "video" and holds_clips(data):
+        yield from _clip_items(data, column, label)
+        return
     names = sorted(os.listdir(data)) if kind == "text" and os.path.isdir(data) else []
     if not any(os.path.isdir(os.path.join(data, name)) for name in names):
         yield from collect(data, **options)
@@ -118,6 +126,29 @@ def _items(
             is_folder = os.path.isdir(os.path.join(data, name))
             for item in inside:
                 yield replace(item, id=f"{name}/{item.id}") if is_folder else item
+
+
+def holds_clips(data: str) -> bool:
+    """Whether these are archives of labelled videos, or a dataset of them."""
+    if os.path.isdir(data):
+        return is_dataset(Path(data)) or any(map(is_archive, os.listdir(data)))
+    return is_archive(data) or is_dataset(Path(data))
+
+
+def _clip_items(data: str, column: str | None, label_column: str) -> Iterator[Item]:
+    """The videos of archives or of a dataset, as bytes."""
+    clips: Any = find_clips(data, split=ALL, video_column=column, label_column=label_column)
+    for row in map(clips.__getitem__, range(len(clips))):
+        if row.error is not None:
+            yield Item(id=row.id, error=row.error)
+            continue
+        try:
+            content = content_of(row.source)
+        except (OSError, VideoError) as error:
+            fault = InputError(reason="not_found", message=str(error))
+            yield Item(id=row.id, error=fault)
+            continue
+        yield Item(id=row.id, value=content, extra={"label": row.label})
 
 
 def class_of(label: Any, names: Mapping[int, str]) -> int | None:

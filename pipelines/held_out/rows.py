@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,17 @@ from datasets import Dataset
 from torch import Tensor
 
 from ...data import Document, collect
-from ...data.labelled.clips import hold_out_clips, read_clips
+from ...data.labelled.clips import hold_out_clips
 from ...data.labelled.digests import digest_text
 from ...data.labelled.files import LONE, read_labelled_texts
+from ...data.labelled.listed_clips import list_clips
 from ...data.labelled.splits import held_out_rows
+from ...data.loading.row_places import content_of
 from ...models.rows_seen import Shown, Use
 from ..jobs.targets import label_names
 from ..scores import class_numbers_by_name
 from .arguments import HeldOutArguments, RowsArguments
-from .labelled import class_of, labelled_inputs
+from .labelled import class_of, holds_clips, labelled_inputs
 from .unseen import Rows, digest_input, keep_unseen, rows_of
 
 _TOLD = 20
@@ -127,7 +129,7 @@ def read_held_out(
         NotNew: rows did, and --leave_out_seen was not given.
     """
     if args.record.kind == "video":
-        if args.manifest is None:
+        if args.manifest is None and not args.calibration_share:
             return _listed_videos(args, pipe, refuse)
         return _videos(args, class_numbers_by_name(pipe.model.config), refuse)
     rows = without_blanks(text_rows(args, phrases=args.train_phrases), args.data_file)
@@ -162,7 +164,7 @@ def documents_of(texts: list[str], pipe: Any) -> list[Any]:
 
 def _listed_videos(args: HeldOutArguments, pipe: Any, refuse: Sequence[Use]) -> HeldOut:
     """The videos of a folder or a table, with their labels where any has one of the reader's."""
-    if not Path(args.data_file).exists():
+    if not (Path(args.data_file).exists() or holds_clips(args.data_file)):
         raise ValueError(f"--data_file ({args.data_file}) must be a file or a folder that is there")
     found = labelled_inputs(
         args.data_file,
@@ -174,7 +176,9 @@ def _listed_videos(args: HeldOutArguments, pipe: Any, refuse: Sequence[Use]) -> 
     )
     labels = found.classes
     items, faults = found.items, found.left_out
-    if not items:  # without labels of its own, its full reading's answers stand in
+    if not items and not holds_clips(
+        args.data_file
+    ):  # without labels of its own, its full reading's answers stand in
         options: Any = {"kind": "video", "paths_repeat": True, "notify": lambda _: None}
         listed = list(collect(args.data_file, limit=args.max_samples, **options))
         items = [item for item in listed if item.error is None]
@@ -183,10 +187,7 @@ def _listed_videos(args: HeldOutArguments, pipe: Any, refuse: Sequence[Use]) -> 
         if items:
             why = f": of the first, {strange.id}, {strange.message}" if strange else ""
             _tell(f"No labels that can be used{why}. What counts is the full reading's answers.")
-    for fault in faults[:_TOLD]:
-        _tell(f"left out {fault.id[:300]}: {fault.reason}: {fault.message}")
-    if len(faults) > _TOLD:
-        _tell(f"left out {len(faults) - _TOLD} more")
+    _tell_left_out({fault.id: f"{fault.reason}: {fault.message}" for fault in faults})
     if not items:
         raise ValueError(f"--data_file ({args.data_file}) must hold a video, and none is there")
     values = [item.value for item in items]
@@ -204,9 +205,18 @@ def _tell(sentence: str) -> None:
     print(sentence, file=sys.stderr)
 
 
+def _tell_left_out(faults: Mapping[str, str]) -> None:
+    for name, fault in list(faults.items())[:_TOLD]:
+        _tell(f"left out {name[:300]}: {fault}")
+    if len(faults) > _TOLD:
+        _tell(f"left out {len(faults) - _TOLD} more")
+
+
 def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]) -> HeldOut:
-    assert args.manifest is not None
-    clips, labels = read_clips(args.data_file, args.manifest, args.label_column)
+    """The videos that a training listed, and of these the ones that it held out."""
+    listed = list_clips(args.data_file, manifest=args.manifest, label_column=args.label_column)
+    _tell_left_out(listed.left_out)
+    clips, labels = listed.clips, listed.names
     if args.calibration_share:
         clips = hold_out_clips(clips, args.calibration_share, args.split_seed())[1]
     clips = clips[: args.max_samples]
@@ -220,7 +230,8 @@ def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]
     clips = [clips[k] for k in unseen.kept]
     numbers = class_numbers([labels[clip.label] for clip in clips], names)
     shown = shown_by(args, rows_of(clips, args.data_file))
-    return HeldOut([clip.path for clip in clips], torch.tensor(numbers), unseen.report, shown)
+    videos = [content_of(clip.place or clip.path) for clip in clips]
+    return HeldOut(videos, torch.tensor(numbers), unseen.report, shown)
 
 
 def class_numbers(labels: Any, names: dict[str, int]) -> list[int]:

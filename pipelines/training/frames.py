@@ -23,8 +23,9 @@ from ..held_out.unseen import rows_of
 from .video_arguments import VideoArguments as VideoArguments
 from .video_backbones import LITE0, freeze, load_backbone
 from .video_data import Augmentation, KeptClips, PixelClips, targets, wanted
-from .video_features import FeatureFiles, unreadable
+from .video_features import FeatureFiles
 from .video_fit import Asked, ask, fit, trained_before
+from .video_reading import unreadable
 
 _NEVER = 1e9  # no confidence reaches it
 
@@ -263,14 +264,14 @@ class Protocol:
         return states
 
     def _shown(self, rows: Sequence[int], split: dict[str, Any]) -> Shown:
-        shown = rows_of([self.clips[row] for row in rows], self.args.data_dir)
+        shown = rows_of([self.clips[row] for row in rows], self.args.clip_source)
         groups = frozenset(group for group in shown.groups or () if group is not None)
         return Shown(rows=frozenset(shown.rows), groups=groups, splits=(split,))
 
     @property
     def _source(self) -> str:
         """What the clips are listed in, as calibrate takes it."""
-        place = Path(self.args.data_dir)
+        place = Path(self.args.clip_source)
         if place.is_file():
             return place.name
         own = self.args.manifest or "groups.csv"

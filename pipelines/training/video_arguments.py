@@ -10,6 +10,7 @@ from typing import Any
 from ...models import READERS
 from ...models.video.frame_training import FrameTraining
 from .video_backbones import LITE0
+from .video_source import ClipSource
 
 FRAME_READERS = sorted(
     name for name, reader in READERS.items() if issubclass(reader, FrameTraining)
@@ -28,29 +29,9 @@ _SHORT_FOR = ("num_frames", "order", "snap_share", "min_frames", "exit_decay", "
 
 
 @dataclass
-class VideoArguments:
+class VideoArguments(ClipSource):
     """Clips, reader and protocol."""
 
-    data_dir: str = field(
-        metadata={
-            "help": "Folder with a manifest, or with a folder for each class (perhaps below "
-            "train, validation and test); or a table (CSV, JSON lines, parquet) of paths."
-        }
-    )
-    manifest: str | None = field(
-        default=None,
-        metadata={"help": "Table in the folder. Default: groups.csv, or else the folders."},
-    )
-    path_column: str = field(
-        default="path", metadata={"help": "Of paths, from the table's folder."}
-    )
-    label_column: str = field(
-        default="label", metadata={"help": "Of labels; lists, or a|b with --several_labels."}
-    )
-    several_labels: bool | None = field(
-        default=None,
-        metadata={"help": "Clips may have several labels. Default: where a label is a list."},
-    )
     model: str = field(
         default="frame_exit",
         metadata={"help": f"The reader to train, one of {', '.join(FRAME_READERS)}."},
@@ -136,9 +117,9 @@ class VideoArguments:
         default=None,
         metadata={"help": "Where features are kept. Default: features in the output folder."},
     )
-    max_clips: int | None = field(default=None, metadata={"help": "Use so many, for a quick try."})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.model not in FRAME_READERS:
             close = difflib.get_close_matches(self.model, FRAME_READERS, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""

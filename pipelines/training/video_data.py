@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from ...data import Video, VideoError
+from ...data import VideoError
 from ...data.labelled.clips import Clip
 from ...models.video.motion import known_motion
-from .video_features import FeatureFiles, clip_frames
+from .video_features import FeatureFiles
+from .video_reading import clip_frames
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +122,7 @@ class PixelClips(Dataset):
 
     def _item(self, k: int, varied: Augmentation | None) -> dict[str, Tensor]:
         clip = self.clips[k]
-        with Video(clip.path, num_threads=1) as video:
+        with clip.open(num_threads=1) as video:
             first, stop = clip_frames(video.index.timestamps_seconds, clip)
             count = stop - first
             keys = [int(key) - first for key in video.index.keyframes if first <= key < stop]

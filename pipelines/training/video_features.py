@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...data import Video
+from ...data import VideoError
 from ...data.labelled.clips import Clip
-from ...engine import Engine
 from ...models.video.frame_reader import FrameReader
 from ...models.video.frame_training import FrameTraining
 from ...models.video.motion import known_motion
 from ...stage import Stage
+from .video_reading import clip_frames, read_all
 
 _ROWS = 64  # frames that one clip holds decoded at a time
 _OF_NO_FEATURE = (
@@ -126,23 +126,28 @@ class FeatureFiles:
     def extract(self, clips: Iterable[Clip]) -> dict[int, Exception]:
         """See to it that the files have all views of all clips; decodes what they lack.
 
+        Videos are had one after another, in the order of the clips: a stream is gone through once.
+
         Returns:
             Why clips could not be read, by their numbers.
         """
-        missing: list[tuple[int, Clip, ClipFeatures | None]] = []
-        for number, clip in enumerate(clips):
-            try:
-                known = self.load(clip)
-            except OSError:  # the reading will say why
-                known = None
-            if known is None or not self._has_motion(known) or self._lacking(known):
-                missing.append((number, clip, known))
-        reader, faults = self.reader, dict[int, Exception]()
+        reader = self.reader
+        begun: dict[int, tuple[Clip, ClipFeatures | None]] = {}
         stage = Stage(reader.training_features, name="training_features")
 
-        async def read(video: Any) -> ClipFeatures:
-            number, clip, known = missing[int(video.source.id)]
-            count = await video.open()
+        def lacks(number: int, clip: Clip) -> bool:
+            try:
+                known = self.load(clip)
+            except (OSError, VideoError):  # the reading will say why
+                known = None
+            if known is not None and self._has_motion(known) and not self._lacking(known):
+                return False
+            begun[number] = clip, known
+            return True
+
+        async def read(video: Any, number: int) -> ClipFeatures:
+            clip, known = begun[number]
+            await video.open()
             first, stop = clip_frames(video.index.timestamps_seconds, clip)
             keys = [int(k) - first for k in video.index.keyframes if first <= k < stop]
             moves = torch.from_numpy(np.asarray(await video.motion()).astype(np.float32))
@@ -159,7 +164,6 @@ class FeatureFiles:
             for start in range(0, len(whole), _ROWS):
                 pixels = await video.read(whole[start : start + _ROWS], size=reader.frame_size)
                 parts.append((await stage(pixels)).cpu())
-            assert count >= stop
             made = ClipFeatures(
                 num_frames=stop - first,
                 keyframes=keys,
@@ -171,11 +175,12 @@ class FeatureFiles:
             )
             return made if known is None else _joined(known, made)
 
-        engine = Engine(8, max_batch_size=32, deterministic=True, count_macs=False)
-        videos: Iterator[Any] = (
-            Video(clip.path, id=str(k)) for k, (_, clip, _) in enumerate(missing)
-        )
-        for (number, clip, _), outcome in zip(missing, engine.run(read, videos), strict=True):
+        faults: dict[int, Exception] = {}
+        for number, outcome in read_all(read, clips, lacks, max_batch_size=32):
+            clip = begun.pop(number)[0]
+            if isinstance(outcome, Exception):
+                faults[number] = outcome
+                continue
             if outcome.trace is not None:
                 cost = outcome.trace.cost
                 self.frames_decoded += cost.frames_decoded + cost.frames_glanced
@@ -215,47 +220,6 @@ class FeatureFiles:
         part = file.with_suffix(f".{os.getpid()}.part")
         save_file(tensors, part, metadata={"clip": told})
         part.replace(file)  # whole, or not there
-
-
-def unreadable(reader: Any, clips: Sequence[Clip]) -> dict[int, Exception]:
-    """Why clips cannot be read for a reader, by their numbers; decodes them once, keeps nothing.
-
-    For a training on pixels, which would fail at such a clip, hours later.
-    """
-
-    async def read(video: Any) -> None:
-        await video.open()
-        first, stop = clip_frames(video.index.timestamps_seconds, clips[int(video.source.id)])
-        keys = [int(k) - first for k in video.index.keyframes if first <= k < stop]
-        how = {}
-        if reader.chooses_by_motion:
-            how["motion"] = known_motion(np.asarray(await video.motion())[first:stop])
-        frames = reader.training_frames(stop - first, keys, **how)
-        await video.read([first + frame for frame in frames], size=(16, 16))
-
-    engine = Engine(8, deterministic=True, count_macs=False)
-    videos: Iterator[Any] = (Video(clip.path, id=str(k)) for k, clip in enumerate(clips))
-    outcomes = enumerate(engine.run(read, videos))
-    return {k: outcome.error for k, outcome in outcomes if outcome.error is not None}
-
-
-def clip_frames(timestamps_seconds: Any, clip: Clip) -> tuple[int, int]:
-    """The first frame of a clip in its file, and the first after it.
-
-    Raises:
-        ValueError: the file has none between the two times.
-    """
-    times = np.asarray(timestamps_seconds) - timestamps_seconds[0]
-    first = 0 if clip.start_seconds is None else int(np.searchsorted(times, clip.start_seconds))
-    stop = len(times)
-    if clip.end_seconds is not None:
-        stop = int(np.searchsorted(times, clip.end_seconds))
-    if first >= stop:
-        raise ValueError(
-            f"{clip.path}: start ({clip.start_seconds}) and end ({clip.end_seconds}) must have a "
-            f"frame between them, and the video lasts {times[-1]:.2f} seconds"
-        )
-    return first, stop
 
 
 def _joined(known: ClipFeatures, made: ClipFeatures) -> ClipFeatures:

@@ -37,7 +37,6 @@ from video_table import beside_uniform, save_plot, table
 
 from temporal.backbones.image import describe
 from temporal.data.labelled.clips import Clip, hold_out_clips
-from temporal.data.labelled.listed_clips import list_clips
 from temporal.pipelines.benchmark.folds import FoldContestant, FoldReaders, Folds, same_folds
 from temporal.pipelines.benchmark.interleaved import clock_by_item, machine
 from temporal.pipelines.benchmark.video_seen import VideoSeen, means_of
@@ -171,12 +170,12 @@ def main() -> None:
     check_processes(training, alone=True)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    listed = list_clips(video_args.data_dir, manifest=video_args.manifest)
+    listed = video_args.listed()
     clips = listed.clips
     if video_args.calibration_share:
         clips, _ = hold_out_clips(clips, video_args.calibration_share, training.seed)
     folders, output = [Path(folder) for folder in args.model_dirs], Path(training.output_dir)
-    folds = same_folds(folders, clips, video_args.data_dir)
+    folds = same_folds(folders, clips, video_args.clip_source)
     readers = readers_of(folders, folds, args.points, video_args.backbone)
     trained = (video_args, training, folds, listed.names)
     uniform = uniform_readers([*args.uniform, args.dense], *trained)
@@ -194,7 +193,7 @@ def main() -> None:
         beside_uniform(results, list(uniform), f"decord_{args.dense}")
     found = machine()
     report = {
-        "data": video_args.data_dir,
+        "data": video_args.clip_source,
         "clips": len(work),
         "timed_clips": len(part),
         "rounds": args.rounds,

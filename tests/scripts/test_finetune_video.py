@@ -14,7 +14,7 @@ import torch
 from transformers import ViTConfig, ViTForImageClassification
 
 from temporal.data import Video
-from temporal.data.labelled.clips import read_clips
+from temporal.data.labelled.listed_clips import list_clips
 from temporal.models import EfficientNetLite0, FrameExit
 from temporal.models.rows_seen import digest_file
 from temporal.pipelines import pipeline
@@ -122,7 +122,7 @@ def test_whole_cameras_are_held_out_where_the_manifest_names_them(
 
 def test_features_are_those_that_the_reader_itself_computes(clips: Path, tmp_path: Path) -> None:
     """The second view is shifted by a tenth of the clip, and kept inside it."""
-    chosen = read_clips(str(clips))[0][:2]
+    chosen = list_clips(clips).clips[:2]
     reader = FrameExit.from_backbone(
         EfficientNetLite0(), num_frames=3, pooling="change", image_size=32, num_labels=2
     ).eval()

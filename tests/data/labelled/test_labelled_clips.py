@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from temporal.data.labelled.clips import hold_out_clips, read_clips
+from temporal.data.labelled.clips import hold_out_clips
 from temporal.data.labelled.groups import grouped_folds, joined
+from temporal.data.labelled.listed_clips import list_clips
 from temporal.training.accuracy import balanced_accuracy, interval
 
 
@@ -15,28 +16,29 @@ def test_a_manifest(tmp_path: Path) -> None:
     (tmp_path / "groups.csv").write_text(
         "path,label,group,camera\nclips/a.mp4,open,s1,north\nclips/b.mp4,closed,s2,south\n"
     )
-    clips, names = read_clips(str(tmp_path))
+    found = list_clips(tmp_path)
+    clips, names = found.clips, found.names
     assert names == ["closed", "open"]
     assert [(c.label, c.group, c.camera) for c in clips] == [(1, "s1", "north"), (0, "s2", "south")]
     assert clips[0].path == str((tmp_path / "clips/a.mp4").resolve())
 
 
-def test_a_manifest_that_would_lose_rows_is_refused(tmp_path: Path) -> None:
+def test_a_row_of_a_manifest_that_is_broken_is_told_and_costs_no_other(tmp_path: Path) -> None:
     rows = [f"{k}.mp4,{'xy'[k % 2]},s{k}" for k in range(20)]
     (tmp_path / "groups.csv").write_text("\ufeffpath,label,group\n" + "\n".join(rows) + "\n")
-    assert len(read_clips(str(tmp_path))[0]) == 20
+    assert len(list_clips(tmp_path).clips) == 20
     rows[3], rows[9] = f'"{rows[3]}', f'{rows[9]}"'
     (tmp_path / "groups.csv").write_text("path,label,group\n" + "\n".join(rows) + "\n")
-    with pytest.raises(ValueError, match=r"groups.csv, line 5: a quote opens here"):
-        read_clips(str(tmp_path))
-    (tmp_path / "groups.csv").write_text("path,label\na.mp4,x\n")
-    with pytest.raises(ValueError, match=r"must have 'group'"):
-        read_clips(str(tmp_path))
+    found = list_clips(tmp_path)
+    lost = [k for k in range(20) if all(Path(c.path).name != f"{k}.mp4" for c in found.clips)]
+    assert lost == [3, 9]
+    told = list(found.left_out.values())
+    assert len(told) == 2 and "groups.csv, line 5: a quote opens here" in told[0]
 
 
 def test_a_manifest_without_cameras(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,label,group\na.mp4,x,1\n")
-    clips, _ = read_clips(str(tmp_path), "list.csv")
+    clips = list_clips(tmp_path, manifest="list.csv").clips
     assert clips[0].camera == ""
 
 
@@ -92,7 +94,7 @@ def test_copies_and_groups_of_clips_are_held_out_together(tmp_path: Path, seed: 
         (tmp_path / f"{k}.mp4").write_text("copy" if k % 5 == 0 else str(k))
         rows.append(f"{k}.mp4,x,g{k // 2}")
     (tmp_path / "groups.csv").write_text("\n".join(rows) + "\n")
-    clips, _ = read_clips(str(tmp_path))
+    clips = list_clips(tmp_path).clips
     rest, held = hold_out_clips(clips, 0.4, seed)
     assert sorted(clip.path for clip in (*rest, *held)) == sorted(clip.path for clip in clips)
     assert rest and held

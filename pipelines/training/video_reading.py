@@ -1,0 +1,100 @@
+"""Videos of labelled clips, read a few at a time, and which of their frames are a clip's."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...data import VideoError
+from ...data.labelled.clips import Clip
+from ...data.loading.sample import part_of
+from ...engine import Engine
+from ...models.video.motion import known_motion
+
+
+def read_all(
+    read: Callable[[Any, int], Any],
+    clips: Iterable[Clip],
+    is_wanted: Callable[[int, Clip], bool],
+    **options: Any,
+) -> Iterator[tuple[int, Any]]:
+    """Read videos of clips, a few at a time.
+
+    Args:
+        read: reads one, given its number.
+        clips: in their order.
+        is_wanted: whether a clip is read.
+        **options: of the engine.
+
+    Yields:
+        The number of a clip and its outcome, or why there is none to be read.
+    """
+    numbers: dict[int, int] = {}  # of the videos in flight
+    order: deque[tuple[int, Exception | None]] = deque()
+
+    def videos() -> Iterator[Any]:
+        for number, clip in enumerate(clips):
+            if not is_wanted(number, clip):
+                continue
+            try:
+                video = clip.open()
+            except (OSError, VideoError) as error:
+                order.append((number, error))
+                continue
+            numbers[id(video)] = number
+            order.append((number, None))
+            yield video
+
+    async def one(video: Any) -> Any:
+        return await read(video, numbers.pop(id(video.source)))
+
+    engine = Engine(8, deterministic=True, count_macs=False, **options)
+    for outcome in engine.run(one, videos()):
+        while order[0][1] is not None:
+            yield order.popleft()
+        yield order.popleft()[0], outcome
+    yield from order
+
+
+def unreadable(reader: Any, clips: Sequence[Clip]) -> dict[int, Exception]:
+    """Why clips cannot be read for a reader, by their numbers; decodes them once, keeps nothing.
+
+    For a training on pixels, which would fail at such a clip, hours later.
+    """
+
+    async def read(video: Any, number: int) -> None:
+        await video.open()
+        first, stop = clip_frames(video.index.timestamps_seconds, clips[number])
+        keys = [int(k) - first for k in video.index.keyframes if first <= k < stop]
+        how = {}
+        if reader.chooses_by_motion:
+            how["motion"] = known_motion(np.asarray(await video.motion())[first:stop])
+        frames = reader.training_frames(stop - first, keys, **how)
+        await video.read([first + frame for frame in frames], size=(16, 16))
+
+    faults: dict[int, Exception] = {}
+    for number, outcome in read_all(read, clips, lambda number, clip: True):
+        error = outcome if isinstance(outcome, Exception) else outcome.error
+        if error is not None:
+            faults[number] = error
+    return faults
+
+
+def clip_frames(timestamps_seconds: Any, clip: Clip) -> tuple[int, int]:
+    """The first frame of a clip in its file, and the first after it.
+
+    Raises:
+        ValueError: the file has none between the two times.
+    """
+    times = np.asarray(timestamps_seconds)
+    first, stop = part_of(times, clip.start_seconds, clip.end_seconds)
+    if first >= stop:
+        raise ValueError(
+            f"{clip.path}: start ({clip.start_seconds}) and end ({clip.end_seconds}) must have a "
+            f"frame between them, and those of the video are shown from {times[0]:.2f} to "
+            f"{times[-1]:.2f} seconds"
+        )
+    return first, stop
