@@ -7,6 +7,7 @@ from .collection import collect as collect
 from .decode.errors import VideoError as VideoError
 from .decode.packets.index import VideoIndex as VideoIndex
 from .decode.streaming.stream import StreamFrame as StreamFrame
+from .features import FrameFeatures as FrameFeatures
 from .item import InputError as InputError
 from .item import Item as Item
 from .text import Document as Document

@@ -74,7 +74,8 @@ class Frames:
         """
         if self._index is None:
             self._images = _images(self._given, self.id)
-            self._index = _index(self._images, self._rate)
+            height, width = self._images[0].shape[:2]
+            self._index = memory_index(len(self._images), height, width, self._rate)
         return self._index
 
     @property
@@ -269,8 +270,8 @@ def _refused(name: str, what: str) -> VideoError:
     return VideoError("not_video", f"{name}: frames {what}")
 
 
-def _index(images: Sequence[NDArray[np.uint8]], rate: float) -> VideoIndex:
-    count, (height, width) = len(images), images[0].shape[:2]
+def memory_index(count: int, height: int, width: int, rate: float) -> VideoIndex:
+    """The index of so many frames in memory, each a keyframe, shown at a rate."""
     time_base = 1 / Fraction(rate).limit_denominator(1_000_000)
     numbers = np.arange(count, dtype=np.int64)
     times = numbers / rate

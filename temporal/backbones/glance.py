@@ -5,7 +5,11 @@ N frames, C, h, w, D width of what it says.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
+
+from .features import are_given
 
 _WIDTHS = (16, 32, 64)
 
@@ -45,3 +49,37 @@ class GlanceNet(nn.Module):
     def describe(self, maps_NChw: Tensor) -> Tensor:
         """The features `[N, D]` of maps."""
         return self.project(maps_NChw.mean((2, 3)))
+
+
+class RowGlanceNet(nn.Module):
+    """The same for glances of features: two layers.
+
+    Args:
+        width: w, numbers of a row that are glanced at.
+        num_features: D.
+    """
+
+    def __init__(self, width: int, num_features: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)  # features differ in their size
+        self.layers = nn.Sequential(nn.Linear(width, _WIDTHS[-1]), nn.ReLU())
+        self.project = nn.Linear(_WIDTHS[-1], num_features)
+
+    def forward(self, rows_Nw: Tensor) -> Tensor:
+        """Rows of any dtype to features `[N, D]`."""
+        weight = self.project.weight
+        rows_Nw = rows_Nw.to(weight.device, weight.dtype)
+        said_ND: Tensor = self.project(self.layers(self.norm(rows_Nw)))
+        return said_ND
+
+
+def glance_net(config: Any, num_features: int) -> GlanceNet | RowGlanceNet:
+    """The network for glances at what a reader's backbone takes: pixels, or features.
+
+    Args:
+        config: with `backbone` and `glance_pixels`.
+        num_features: D.
+    """
+    if are_given(config.backbone):
+        return RowGlanceNet(config.glance_pixels, num_features)
+    return GlanceNet(num_features)

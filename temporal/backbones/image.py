@@ -1,5 +1,7 @@
 """Image backbones for frame readers: EfficientNet-Lite0, or any image model of transformers.
 
+Or none, where a source gives features (`GivenFeatures`).
+
 A backbone here is one module with `features(pixels_BCHW) -> features_BD` and, when it came from a
 classifier, `classify(features_BD) -> logits_BK`.
 """
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
 
 from .efficientnet_lite import EfficientNetLite0
+from .features import FEATURES, GivenFeatures, are_given
 from .inference import InferenceForm
 
 _LITE0 = "efficientnet_lite0"
@@ -26,7 +29,7 @@ class ImageBackbone(nn.Module):
     Args:
         description: `{"model_type": "efficientnet_lite0"}`, or a transformers configuration as a
             dict with its `model_type` and, where it has more than one, its class in
-            `architectures`.
+            `architectures`; or `{"model_type": "features", "num_features": 256}`.
         with_classes: keep the model's own classes (its classification head).
         model: the model itself, used as it is; default: a new one.
     """
@@ -41,6 +44,14 @@ class ImageBackbone(nn.Module):
         self.for_inference = InferenceForm()
         self.model: Any
         self.num_features: int
+        self.takes_features = are_given(description)
+        """Whether frames are rows of features, which are taken as they are."""
+        if self.takes_features:
+            if with_classes:
+                raise ValueError(f"backbone ({description}) has no classes of its own")
+            self.model = model or GivenFeatures(**fields)
+            self.num_features = self.model.num_features
+            return
         if model_type == _LITE0:
             self.model = model or EfficientNetLite0()
             if not with_classes:
@@ -64,6 +75,9 @@ class ImageBackbone(nn.Module):
 
     def features(self, pixels_BCHW: Tensor) -> Tensor:
         """Normalised pixels to one vector an image."""
+        if self.takes_features:
+            rows_BD: Tensor = self.model(pixels_BCHW)
+            return rows_BD
         # Depthwise convolutions run a fifth faster on this layout; the numbers are the same.
         pixels_BCHW = pixels_BCHW.contiguous(memory_format=torch.channels_last)
         return self.for_inference.run(self.features_of, self.model, [pixels_BCHW])
@@ -102,6 +116,8 @@ def describe(model: nn.Module) -> dict[str, Any]:
     """The description from which `ImageBackbone` builds such a model again."""
     if isinstance(model, EfficientNetLite0):
         return {"model_type": _LITE0}
+    if isinstance(model, GivenFeatures):
+        return {"model_type": FEATURES, "num_features": model.num_features}
     config: Any = model.config
     own_class = {"architectures": [type(model).__name__]}  # a family may have several
     return {**config.to_dict(), **own_class, "model_type": config.model_type}
@@ -111,8 +127,10 @@ def default_pixels(description: dict[str, Any]) -> tuple[list[float], list[float
     """Mean and standard deviation of the 0-255 pixels that a model was trained with.
 
     transformers keeps them in the image processor, not in the model; without one, the usual
-    mean and deviation of 0.5 (ViT) are taken.
+    mean and deviation of 0.5 (ViT) are taken. Features are taken as they are.
     """
+    if are_given(description):
+        return [0.0], [1.0]
     if description["model_type"] == _LITE0:
         return list(EfficientNetLite0.pixel_mean), list(EfficientNetLite0.pixel_std)
     return [127.5] * 3, [127.5] * 3

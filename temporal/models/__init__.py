@@ -16,6 +16,7 @@ from .registry import ReaderRecord as ReaderRecord
 
 if TYPE_CHECKING:
     from ..backbones.efficientnet_lite import EfficientNetLite0 as EfficientNetLite0
+    from ..backbones.features import GivenFeatures as GivenFeatures
     from .chunks.chunk_reader import ChunkReader as ChunkReader
     from .chunks.configuration_chunk_reader import ChunkReaderConfig as ChunkReaderConfig
     from .clips.clip_reader import ClipReader as ClipReader
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
 
 _OTHERS = {
     "EfficientNetLite0": "temporal.backbones.efficientnet_lite",
+    "GivenFeatures": "temporal.backbones.features",
     "RunningMeanPolicy": ".clips.clip_reader",
 }
 _NAMES = {

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from ...backbones.glance import GlanceNet
+from ...backbones.glance import glance_net
 from ...checks import check_count
 from ...handle import Handle
 from ...policies.halt import utility_drop
@@ -43,7 +43,7 @@ class AdaFrameConfig(GlimpseConfig):
     num_candidates: int = 16
     """S: frames, evenly over a video, that are glanced at; at most `num_frames` are read."""
     glance_pixels: int = 64
-    """Height and width of a glance."""
+    """Height and width of a glance; of one at features, how many of a row's numbers it sees."""
     memory_size: int = 64
     """M, what is remembered of each glance."""
     place_deviation: float = 0.2
@@ -94,7 +94,7 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
         super().__init__(config)
         size, width = config.hidden_size, config.memory_size
         self.make_network(beside=1 + width)
-        self.glance_net = GlanceNet(width)
+        self.glance_net = glance_net(config, width)
         self.memory = nn.Linear(width + 1, width)
         self.begin = nn.Linear(width, size)
         self.query = nn.Linear(size, width)
@@ -107,7 +107,7 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
     @property
     def glance_size(self) -> tuple[int, int]:  # type: ignore[override]  # it glances
         """(height, width) of a glance."""
-        return self.config.glance_pixels, self.config.glance_pixels
+        return self.glance_box(self.config.glance_pixels)
 
     def _remember(self, glances_nChw: Tensor, shares_n: Tensor) -> Tensor:
         """What is remembered of glances, `[n, M]`."""

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...backbones.glance import GlanceNet
+from ...backbones.glance import GlanceNet, RowGlanceNet, glance_net
 from ...checks import check_count, check_range
 from ...handle import Handle
 from ...kernels import State
@@ -59,7 +59,7 @@ class LookConfig(ReadThresholdConfig):
     """Backbone, glances, state and threshold of a reader that looks at every frame."""
 
     glance_pixels: int = 64
-    """Height and width of a glance."""
+    """Height and width of a glance; of one at features, how many of a row's numbers it sees."""
     glance_features: int = 64
     """M, the width of what a glance says."""
     temperature: float = 1.0
@@ -149,7 +149,7 @@ class ReadThreshold(RecurrentFrames):
 class LookingReader(ReadThreshold):
     """Mixed into a reader that looks at every frame; see the head of this file."""
 
-    glance_net: GlanceNet
+    glance_net: GlanceNet | RowGlanceNet
     look: Stage
     read_stage: Stage
     skim_stage: Stage
@@ -158,8 +158,7 @@ class LookingReader(ReadThreshold):
     @property
     def glance_size(self) -> tuple[int, int]:  # type: ignore[override]  # it glances
         """(height, width) of a glance."""
-        side = self.config.glance_pixels  # type: ignore[attr-defined]  # the model has it
-        return side, side
+        return self.glance_box(self.config.glance_pixels)  # type: ignore[attr-defined]
 
     @property
     def trains_on_hard_decisions(self) -> bool:
@@ -169,7 +168,7 @@ class LookingReader(ReadThreshold):
     def make_looks(self) -> None:
         """Make `glance_net` and the stages `look`, `read_stage`, `skim_stage` and `answer`."""
         model: Any = self
-        model.glance_net = GlanceNet(model.config.glance_features)
+        model.glance_net = glance_net(model.config, model.config.glance_features)
         model.look = Stage(model._look, name="look")
         model.read_stage = Stage(model._read, name="read")
         model.skim_stage = Stage(model._skim, name="skim")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from ...backbones.features import need_pixels
 from ...backbones.glance import GlanceNet
 from ...checks import check_count, check_finite, check_range, num_classes
 from ...handle import Handle
@@ -44,6 +45,7 @@ class AdaFocusConfig(GlancingConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
+        need_pixels(self.backbone or {}, "AdaFocus")
         check_range("crop_share", self.crop_share, 0.01, 1.0)
         check_count("crop_pixels", self.crop_pixels, 1)
         check_range("auxiliary_weight", self.auxiliary_weight, 0.0, float("inf"))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from ...backbones.features import need_pixels
 from ...backbones.glance import GlanceNet
 from ...checks import check_count, check_finite, check_range
 from ...handle import Handle
@@ -51,6 +52,7 @@ class ARNetConfig(GlancingConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
+        need_pixels(self.backbone or {}, "AR-Net")
         if self.image_sizes is None:
             sizes = (max(1, round(share * self.image_size)) for share in _SHARES)
             self.image_sizes = list(dict.fromkeys(sizes))

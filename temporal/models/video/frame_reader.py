@@ -32,7 +32,8 @@ class FrameReader(FrameTraining, ExitReader):
         """Put an untrained reader on an image backbone whose weights are kept.
 
         Args:
-            backbone: an image model of transformers without its classes, or an `EfficientNetLite0`.
+            backbone: an image model of transformers without its classes, an `EfficientNetLite0`,
+                or `GivenFeatures`.
             **config: fields of the configuration, `num_labels` among them.
         """
         reader: Any = cls
@@ -42,9 +43,15 @@ class FrameReader(FrameTraining, ExitReader):
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """(height, width) at which frames are read."""
-        side = self.config.image_size  # type: ignore[attr-defined]  # the model has it
-        return side, side
+        """(height, width) at which frames are read; of a row of D features, (1, D)."""
+        model: Any = self
+        backbone, side = model.backbone, model.config.image_size
+        return (1, backbone.num_features) if backbone.takes_features else (side, side)
+
+    def glance_box(self, side: int) -> tuple[int, int]:
+        """(height, width) of a glance that is `side` wide, at pixels or at a row of features."""
+        model: Any = self
+        return (1, side) if model.backbone.takes_features else (side, side)
 
     def normalised(self, frames_BCHW: Tensor) -> Tensor:
         """0-255 pixels of any dtype as the backbone takes them, where it is and of its dtype."""
@@ -55,9 +62,14 @@ class FrameReader(FrameTraining, ExitReader):
         return (frames_BCHW - mean_C11) / scale_C11
 
     def _features(self, frames_BCHW: Tensor) -> Tensor:
-        """0-255 frames to the backbone's features `[B, D]`."""
-        backbone: Any = self.backbone  # type: ignore[attr-defined]  # the model has it
-        return backbone.features(self.normalised(frames_BCHW))
+        """0-255 frames to the backbone's features `[B, D]`; given ones as they are."""
+        model: Any = self
+        if model.backbone.takes_features:
+            frames_BCHW = frames_BCHW.to(model.device, model.dtype)
+        else:
+            frames_BCHW = self.normalised(frames_BCHW)
+        features_BD: Tensor = model.backbone.features(frames_BCHW)
+        return features_BD
 
     # Training ------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 
-from ...backbones.glance import GlanceNet
+from ...backbones.glance import glance_net
 from ...backbones.image import ImageBackbone
 from ...checks import check_count, check_finite, check_in, check_range, num_classes
 from ...handle import Handle
@@ -36,7 +36,7 @@ class GlancingConfig(FrameConfig):
     """Backbone, glances and halting of a reader that looks before it reads."""
 
     glance_pixels: int = 64
-    """Height and width of a glance."""
+    """Height and width of a glance; of one at features, how many of a row's numbers it sees."""
     glance_features: int = 64
     """Width of what the small network says of a glance."""
 
@@ -75,7 +75,7 @@ class Scorer(nn.Module):
         self.context = context
         size = 2 * ("motion" in self.sees)
         if "glances" in self.sees:
-            self.net = GlanceNet(config.glance_features)
+            self.net = glance_net(config, config.glance_features)
             size += config.glance_features
         self.hidden = nn.Linear(size * (1 + context), config.glance_features)
         self.score = nn.Linear(config.glance_features, num_scores)
@@ -115,8 +115,7 @@ class GlancingReader(FrameReader):
     @property
     def glance_size(self) -> tuple[int, int]:  # type: ignore[override]  # it glances
         """(height, width) of a glance."""
-        side = self.config.glance_pixels  # type: ignore[attr-defined]  # the model has it
-        return side, side
+        return self.glance_box(self.config.glance_pixels)  # type: ignore[attr-defined]
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
