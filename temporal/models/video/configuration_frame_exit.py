@@ -32,6 +32,10 @@ class FrameExitConfig(FrameConfig):
     feature_power: float = 1.0
     """Features are raised to this power (keeping their sign) before pooling. 0.5 keeps a few
     strong features from drowning the others (Perronnin et al., ECCV 2010, section 3.1)."""
+    standardise_each: bool = True
+    """Every feature is brought to a deviation of 1 before an exit sees it. False: all by one
+    factor, for features whose size tells what matters (principal components): the smallest of
+    these are noise, which would otherwise count as much as the largest."""
     dropout: float = 0.0
     """On the pooled state, in training."""
     exit_decay: float = 0.0

@@ -215,8 +215,12 @@ class FrameExit(FrameKnobs, PreTrainedModel):
     def set_statistics(self, states_NSP: Tensor) -> None:
         """Standardise what each exit sees by these pooled states `[N, S, P]`."""
         for branch, state_NP in zip(self._exits(), states_NSP.unbind(1), strict=False):
+            scale_P = state_NP.std(0, unbiased=False)
+            if not self.config.standardise_each:  # but each kind of what was pooled by its own
+                scale_D = scale_P.unflatten(0, (-1, self.backbone.num_features))
+                scale_P = scale_D.square().mean(1, keepdim=True).sqrt().expand_as(scale_D).flatten()
             branch.mean.copy_(state_NP.mean(0))
-            branch.scale.copy_(state_NP.std(0, unbiased=False).clamp(min=1e-5))
+            branch.scale.copy_(scale_P.clamp(min=1e-5))
 
     def _exits(self) -> list[StandardisedExit]:
         """The exits, with their type."""
