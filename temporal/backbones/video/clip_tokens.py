@@ -209,6 +209,12 @@ class Look:
         """`[groups, length, heads, d]`."""
         scale = query.shape[-1] ** -0.5
         dropout = self.config.attention_probs_dropout_prob if module.training else 0.0
+        cap = getattr(self.config, "attn_logit_softcapping", None)
+        if cap is not None:
+            scores = cap * (query @ key.transpose(2, 3) * scale / cap).tanh()
+            scores = scores if bias is None else scores + bias
+            shares = F.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+            return (F.dropout(shares, dropout) @ value).transpose(1, 2)
         name = self.config._attn_implementation
         if bias is None and name not in ("eager", "sdpa", None):
             other = ALL_ATTENTION_FUNCTIONS[name]

@@ -30,6 +30,8 @@ class Step:
     """Which rows see each other, see `ClipTokens.view`."""
     residual: Callable[[Any, Tensor, Look], Tensor]
     """`(layer, rows_RD, look) -> residual_RD`, what is added to the rows."""
+    merges: bool = True
+    """Whether tokens may be merged within its groups, where it is the last one of its layer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +49,12 @@ class VideoFamily:
     """`(model) -> [D]`: the first token of each clip, its position added; None: there is none."""
     layers: Callable[[Model], Sequence[Any]]
     """The model's layers, in order."""
-    steps: Callable[[Any], tuple[Step, ...]]
-    """`(config) -> ` the attentions of a layer. Tokens are merged within the groups of the last."""
+    steps: Callable[[Any, int], tuple[Step, ...]]
+    """`(config, k) -> ` the attentions of layer k. Tokens are merged within the groups of the last;
+    if layers differ, the groups of the first layer are those of all that merge."""
+    before: Callable[[Model, int, Tensor, ClipTokens], Tensor] | None = None
+    """`(model, k, hidden_ND, tokens) -> hidden_ND`: what happens before layer k, token by token;
+    None: nothing."""
     feed: Callable[[Any, Tensor], Tensor]
     """`(layer, hidden_ND) -> hidden_ND`: the rest of a layer, token by token."""
     answers_by_patch: Callable[[Any], bool] = lambda config: False
@@ -92,7 +98,7 @@ _VIDEOMAE = VideoFamily(
     projection=lambda model: model.videomae.embeddings.patch_embeddings.projection,
     positions=lambda model: model.videomae.embeddings.position_embeddings[0],
     layers=lambda model: model.videomae.encoder.layer,
-    steps=lambda config: (Step(view="clip", residual=_attend_videomae),),
+    steps=lambda config, k: (Step(view="clip", residual=_attend_videomae),),
     feed=lambda layer, hidden_ND: layer.output(
         layer.intermediate(layer.layernorm_after(hidden_ND)), hidden_ND
     ),
@@ -117,7 +123,7 @@ _VIVIT = VideoFamily(
         model.vivit.embeddings.cls_token[0, 0] + model.vivit.embeddings.position_embeddings[0, 0]
     ),
     layers=lambda model: model.vivit.layers,
-    steps=lambda config: (Step(view="clip", residual=_attend_vivit),),
+    steps=lambda config, k: (Step(view="clip", residual=_attend_vivit),),
     feed=lambda layer, hidden_ND: (
         hidden_ND + layer.dropout(layer.mlp(layer.layernorm_after(hidden_ND)))
     ),
@@ -145,7 +151,7 @@ def _over_space(layer: Any, rows_RD: Tensor, look: Look) -> Tensor:
     return layer.drop_path(_attend_timesformer(layer.attention, normed_RD, look))
 
 
-def _steps_timesformer(config: Any) -> tuple[Step, ...]:
+def _steps_timesformer(config: Any, k: int) -> tuple[Step, ...]:
     if config.attention_type == "joint_space_time":
         return (Step(view="clip", residual=_over_space),)
     if config.attention_type == "divided_space_time":
@@ -208,9 +214,62 @@ _VJEPA2 = VideoFamily(
     projection=lambda model: model.vjepa2.encoder.embeddings.patch_embeddings.proj,
     positions=None,
     layers=lambda model: model.vjepa2.encoder.layer,
-    steps=lambda config: (Step(view="clip", residual=_attend_vjepa2),),
+    steps=lambda config, k: (Step(view="clip", residual=_attend_vjepa2),),
     feed=lambda layer, hidden_ND: hidden_ND + layer.drop_path(layer.mlp(layer.norm2(hidden_ND))),
     answer=_answer_vjepa2,
+)
+
+# VideoPrism --------------------------------------------------------------------------------------
+
+
+def _attend_videoprism(layer: Any, rows_RD: Tensor, look: Look) -> Tensor:
+    own, normed_RD = layer.attention, layer.layernorm_before(rows_RD)
+    found_RD = look(own, own.q_proj(normed_RD), own.k_proj(normed_RD), own.v_proj(normed_RD))
+    return layer.dropout(own.o_proj(found_RD))
+
+
+def _steps_videoprism(config: Any, k: int) -> tuple[Step, ...]:
+    """Its first layers see a frame at a time, the others a place over time.
+
+    Tokens of one place are of one frame each, and how many there are differs once some are merged.
+    """
+    if k < config.num_spatial_layers:
+        return (Step(view="frame", residual=_attend_videoprism),)
+    return (Step(view="place", residual=_attend_videoprism, merges=False),)
+
+
+def _before_videoprism(model: Model, k: int, hidden_ND: Tensor, tokens: ClipTokens) -> Tensor:
+    own = model.vision_model
+    if k != model.config.num_spatial_layers:
+        return hidden_ND
+    times_TD = own.temporal_embeddings.position_embeddings[0]
+    return own.temporal_embeddings.dropout(own.layernorm1(hidden_ND) + times_TD[tokens.times_N])
+
+
+def _positions_videoprism(model: Model) -> Tensor:
+    """Those of a frame, for each of the frames that the model was made for."""
+    own = model.vision_model.spatial_embeddings.position_embeddings[0]
+    return own.repeat(model.config.num_frames, 1)
+
+
+def _answer_videoprism(model: Model, hidden_ND: Tensor, tokens: ClipTokens) -> Tensor:
+    """The head sees the tokens of one clip at a time, each as one."""
+    clips = model.vision_model.layernorm2(hidden_ND).split(tokens.lengths)
+    seen_BD = torch.cat([model.head(clip[None])[0][:, 0] for clip in clips])
+    return model.classifier(model.head_layernorm(seen_BD))
+
+
+_VIDEOPRISM = VideoFamily(
+    patch=lambda config: tuple(config.tubelet_size),
+    projection=lambda model: model.vision_model.spatial_embeddings.patch_embeddings.projection,
+    positions=_positions_videoprism,
+    layers=lambda model: [*model.vision_model.spatial_layers, *model.vision_model.temporal_layers],
+    steps=_steps_videoprism,
+    before=_before_videoprism,
+    feed=lambda layer, hidden_ND: (
+        hidden_ND + layer.dropout(layer.mlp(layer.layernorm_after(hidden_ND)))
+    ),
+    answer=_answer_videoprism,
 )
 
 FAMILIES: dict[str, VideoFamily] = {
@@ -218,6 +277,7 @@ FAMILIES: dict[str, VideoFamily] = {
     "vivit": _VIVIT,
     "timesformer": _TIMESFORMER,
     "vjepa2": _VJEPA2,
+    "videoprism_vision_model": _VIDEOPRISM,
 }
 
 

@@ -140,8 +140,10 @@ class ClipReader(ClipPlaces, ClipTraining, SavedReader, PreTrainedModel):
         if self.reduced is not None:
             return self._classify_reduced(*inputs)[0]
         if self.pixels is not None:
-            return self.pixels.call(self.classifier, inputs)
-        return self.classifier(self._normalised(inputs[0]), return_dict=True).logits
+            logits = self.pixels.call(self.classifier, inputs)
+        else:
+            logits = self.classifier(self._normalised(inputs[0]), return_dict=True).logits
+        return logits.flatten(1)  # VideoPrism's are [B, 1, K]
 
     def _classify_reduced(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, the tokens that layers computed, and the MACs of clips with fewer tokens."""

@@ -5,6 +5,8 @@ training (`kept_by_run_length`). `"merge"`: tokens that are alike become one bet
 attention and its feed-forward part; it then counts for all that it stands for (`policies.merge`).
 What is left of all clips of a batch is packed without padding.
 
+Layers may be run some at a time (`start`, `through`, `answer`), for exits between them.
+
 B clips, N tokens of all of them, T patches of a whole clip, D model width.
 """
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +28,17 @@ from ...policies.merge import merge_into, merged_in_layer, most_alike
 
 REDUCTIONS = ("run_length", "merge")
 """Ways to have fewer tokens."""
+
+
+class ClipState(NamedTuple):
+    """Clips between two layers."""
+
+    hidden_ND: Tensor
+    """Hidden states of the tokens that are left."""
+    tokens: ClipTokens
+    """Which these are."""
+    of_group: int
+    """Patches of a whole group, within which tokens are merged."""
 
 
 class ReducedClips:
@@ -42,8 +55,10 @@ class ReducedClips:
         self.model = classifier
         self.family = family_of(classifier)
         self.patch = self.family.patch(classifier.config)
-        self.steps = self.family.steps(classifier.config)
         self.layers = list(self.family.layers(classifier))
+        self.steps = [self.family.steps(classifier.config, k) for k in range(len(self.layers))]
+        self.merging = [k for k, steps in enumerate(self.steps) if steps[-1].merges]
+        """Layers in which tokens may be merged."""
         self._macs: dict[str, int] = {}
         self._answer_macs_of: Callable[[int], int] | None = None
         self._dense: int | None = None
@@ -71,6 +86,20 @@ class ReducedClips:
             ValueError: the clips are not of the size that the classifier was made for, or tokens
                 are to be dropped and merged.
         """
+        state, macs_B = self.start(pixels_BFCHW, threshold=threshold, keep_share=keep_share)
+        layers = range(len(self.layers))
+        state, token_layers_B, more_B = self.through(layers, state, keep_share=keep_share)
+        logits_BK, last_B = self.answer(state)
+        return logits_BK, token_layers_B, macs_B + more_B + last_B
+
+    def start(
+        self,
+        pixels_BFCHW: Tensor,
+        *,
+        threshold: float | None = None,
+        keep_share: float = 1.0,
+    ) -> tuple[ClipState, Tensor]:
+        """The tokens before the first layer, and the MACs of each clip, int64 `[B]`; see above."""
         if threshold is not None and keep_share < 1:
             raise ValueError(
                 f"threshold ({threshold}) must be None to merge tokens (keep_share={keep_share}): "
@@ -78,21 +107,42 @@ class ReducedClips:
             )
         hidden_ND, tokens = self._embed(pixels_BFCHW, threshold)
         patches_B = torch.tensor(tokens.lengths) - int(tokens.has_first)
-        macs_B = patches_B * self._cost("embed", self._embed_one)
-        token_layers_B = torch.zeros_like(macs_B)
         times, rows, columns = grid_of(pixels_BFCHW, self.patch)
-        of_group = rows * columns * (1 if self.steps[-1].view == "frame" else times)
-        for k, layer in enumerate(self.layers):
+        of_frame = self.steps[0][-1].view == "frame"
+        state = ClipState(hidden_ND, tokens, rows * columns * (1 if of_frame else times))
+        return state, patches_B * self._cost("embed", self._embed_one)
+
+    def through(
+        self, layers: range, state: ClipState, *, keep_share: float = 1.0
+    ) -> tuple[ClipState, Tensor, Tensor]:
+        """Compute consecutive layers.
+
+        Args:
+            layers: their numbers.
+            state: of clips before them; with `keep_share` below 1 all of as many tokens.
+            keep_share: see above.
+
+        Returns:
+            The state after them; the tokens that they computed and the multiply-accumulates of each
+            clip, int64 `[B]`.
+        """
+        hidden_ND, tokens, of_group = state
+        token_layers_B = torch.zeros(len(tokens.lengths), dtype=torch.long)
+        macs_B = torch.zeros_like(token_layers_B)
+        for k in layers:
+            layer = self.layers[k]
+            if self.family.before is not None:
+                hidden_ND = self.family.before(self.model, k, hidden_ND, tokens)
             token_layers_B += torch.tensor(tokens.lengths)
-            for step in self.steps:
+            for step in self.steps[k]:
                 look = Look(
                     tokens.view(step.view),
                     self.model.config,
-                    watched=keep_share < 1 and step is self.steps[-1],
+                    watched=keep_share < 1 and step.merges and step is self.steps[k][-1],
                 )
                 residual_RD = step.residual(layer, look.view.rows(hidden_ND), look)
                 hidden_ND = look.view.add(hidden_ND, residual_RD)
-                macs_B += self._step_macs(look.view)
+                macs_B += self._step_macs(k, look.view)
             if look.keys_Rd is not None:
                 hidden_ND, tokens, more_B = self._merge(
                     k, hidden_ND, tokens, look, of_group, keep_share
@@ -100,8 +150,12 @@ class ReducedClips:
                 macs_B += more_B
             hidden_ND = self.family.feed(layer, hidden_ND)
             macs_B += torch.tensor(tokens.lengths) * self._cost("feed", self._feed_one)
-        macs_B += torch.tensor([self._answer_macs(length) for length in tokens.lengths])
-        return self.family.answer(self.model, hidden_ND, tokens), token_layers_B, macs_B
+        return ClipState(hidden_ND, tokens, of_group), token_layers_B, macs_B
+
+    def answer(self, state: ClipState) -> tuple[Tensor, Tensor]:
+        """The classifier's logits `[B, K]` after its last layer, and their MACs, int64 `[B]`."""
+        macs_B = torch.tensor([self._answer_macs(length) for length in state.tokens.lengths])
+        return self.family.answer(self.model, state.hidden_ND, state.tokens), macs_B
 
     @property
     def dense_macs(self) -> int | None:
@@ -171,7 +225,8 @@ class ReducedClips:
         spared = tokens.has_first or self.family.answers_by_patch(self.model.config)
         numbers_GL = look.view.tokens_of_groups()[:, int(spared) :]
         groups, left = numbers_GL.shape
-        count = merged_in_layer(k, len(self.layers), of_group, left, keep_share)
+        number = self.merging.index(k)
+        count = merged_in_layer(number, len(self.merging), of_group, left, keep_share)
         if not count:
             return hidden_ND, tokens, 0
         keys_GLd = look.keys_Rd.unflatten(0, (groups, -1))[:, int(spared) :]
@@ -189,13 +244,13 @@ class ReducedClips:
 
     # What it costs -------------------------------------------------------------------------------
 
-    def _step_macs(self, view: Any) -> Tensor:
-        """MACs of the attention steps whose rows a view has: int64 `[B]`."""
+    def _step_macs(self, k: int, view: Any) -> Tensor:
+        """MACs of the attention steps of layer k whose rows a view has: int64 `[B]`."""
         total_B = torch.zeros_like(view.rows_B)
-        for number, step in enumerate(self.steps):
+        for step in self.steps[k]:
             if view is view.tokens.view(step.view):
                 of_pair = 2 * self.model.config.hidden_size  # as attention is counted everywhere
-                of_row = self._cost(f"step {number}", partial(self._step_one, step)) - of_pair
+                of_row = self._cost(f"over {step.view}", partial(self._step_one, k, step)) - of_pair
                 total_B += view.rows_B * of_row + view.pairs_B * of_pair
         return total_B
 
@@ -210,11 +265,12 @@ class ReducedClips:
             places_N=torch.cat([first, numbers_T % places]),
             has_first=tokens.has_first,
         )
-        of_layer = whole.lengths[0] * self._cost("feed", self._feed_one)
-        for step in self.steps:
-            of_layer += int(self._step_macs(whole.view(step.view)))
-        of_ends = len(numbers_T) * self._cost("embed", self._embed_one)
-        return len(self.layers) * of_layer + of_ends + self._answer_macs(whole.lengths[0])
+        total = len(numbers_T) * self._cost("embed", self._embed_one)
+        for k, steps in enumerate(self.steps):
+            total += whole.lengths[0] * self._cost("feed", self._feed_one)
+            for step in steps:
+                total += int(self._step_macs(k, whole.view(step.view)))
+        return total + self._answer_macs(whole.lengths[0])
 
     def _cost(self, part: str, run: Callable[[], Any]) -> int:
         """The MACs of a part for one token, measured once: all layers have one shape."""
@@ -230,10 +286,10 @@ class ReducedClips:
         weight = self.family.projection(self.model).weight.flatten(1)
         return F.linear(torch.zeros_like(weight[:1]), weight)
 
-    def _step_one(self, step: Any) -> Tensor:
+    def _step_one(self, k: int, step: Any) -> Tensor:
         none_1 = torch.zeros(1, dtype=torch.long, device=self._token().device)
         view = ClipTokens(lengths=(1,), times_N=none_1, places_N=none_1).view(step.view)
-        return step.residual(self.layers[0], self._token(), Look(view, self.model.config))
+        return step.residual(self.layers[k], self._token(), Look(view, self.model.config))
 
     def _feed_one(self) -> Tensor:
         return self.family.feed(self.layers[0], self._token())

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import VideoMAEConfig, VideoMAEForVideoClassification, VideoMAEImageProcessor
+from transformers import (
+    VideoMAEConfig,
+    VideoMAEForVideoClassification,
+    VideoMAEImageProcessor,
+    VideoPrismForVideoClassification,
+    VideoPrismVisionConfig,
+)
 
 from temporal.models import ClipReader
 
@@ -114,3 +120,20 @@ def test_each_policy_reads_no_more_than_the_one_before(frames, reduction, num_cl
 def test_a_wrong_option_is_refused(fields, message) -> None:
     with pytest.raises(ValueError, match=message):
         clip_reader(**fields)
+
+
+@pytest.mark.parametrize("reduction", [None, *NOTHING])
+def test_videoprism_is_read_in_clips_with_and_without_packed_tokens(frames, reduction) -> None:
+    torch.manual_seed(5)
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
+    layers = {"num_spatial_layers": 2, "num_temporal_layers": 1}
+    shape = {"image_size": 32, "tubelet_size": (1, 16, 16), "num_frames": 4, "num_labels": 3}
+    config = VideoPrismVisionConfig(**sizes, **layers, **shape)
+    model = VideoPrismForVideoClassification(config).eval()
+    reader = ClipReader(model, num_clips=2, token_reduction=reduction, **NOTHING.get(reduction, {}))
+    outcome = reader(frames(40))
+    pixels = torch.stack([frames(40).read(clip, size=(32, 32)) for _, clip in reader.clips(40)])
+    with torch.no_grad():
+        logits = model((pixels.float() - 127.5) / 127.5).logits[:, 0]  # [B, 1, K]
+    want = logits.softmax(-1).mean(0)
+    torch.testing.assert_close(outcome.value.exp(), want, atol=1e-5, rtol=0)

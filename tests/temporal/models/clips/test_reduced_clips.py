@@ -10,6 +10,8 @@ from transformers import (
     TimesformerForVideoClassification,
     VideoMAEConfig,
     VideoMAEForVideoClassification,
+    VideoPrismForVideoClassification,
+    VideoPrismVisionConfig,
     ViTConfig,
     VivitConfig,
     VivitForVideoClassification,
@@ -33,6 +35,8 @@ _MAE = VideoMAEConfig, VideoMAEForVideoClassification
 _VIVIT = VivitConfig, VivitForVideoClassification
 _TIME = TimesformerConfig, TimesformerForVideoClassification
 _JEPA = VJEPA2Config, VJEPA2ForVideoClassification
+_PRISM = VideoPrismVisionConfig, VideoPrismForVideoClassification
+_PRISM_LAYERS = {"num_spatial_layers": 2, "num_temporal_layers": 1}
 _POOLER = {
     "num_pooler_layers": 1,
     "pred_hidden_size": 8,
@@ -60,6 +64,20 @@ MODELS = {
     "vjepa2 odd": (
         *_JEPA,
         {"crop_size": 43, "patch_size": 8, "frames_per_clip": 7, "tubelet_size": 3, **_POOLER},
+    ),
+    "videoprism": (
+        *_PRISM,
+        {"image_size": 32, "tubelet_size": (1, 16, 16), "num_frames": 4, **_PRISM_LAYERS},
+    ),
+    "videoprism odd": (
+        *_PRISM,
+        {
+            "image_size": 43,
+            "tubelet_size": (1, 8, 8),
+            "num_frames": 3,
+            "attn_logit_softcapping": 0.5,
+            **_PRISM_LAYERS,
+        },
     ),
     "timesformer joint": (
         *_TIME,
@@ -99,7 +117,7 @@ def clips(config) -> Tensor:
 def test_with_all_tokens_it_is_the_model(name) -> None:
     model = classifier(name)
     pixels = clips(model.config)
-    want, macs = count_macs(lambda: model(pixels).logits)
+    want, macs = count_macs(lambda: model(pixels).logits.view(3, -1))  # VideoPrism: [B, 1, K]
     reduced = ReducedClips(model)
     logits, token_layers, macs_B = reduced(pixels)
     torch.testing.assert_close(logits, want, atol=1e-5, rtol=0)
@@ -120,7 +138,9 @@ def test_clips_of_different_tokens_are_packed(name, knob) -> None:
     torch.testing.assert_close(logits, alone[0], atol=1e-5, rtol=0)
     assert token_layers.tolist() == alone[1].tolist()
     assert macs_B.tolist() == alone[2].tolist()
-    assert int(macs_B.sum()) == ran and (logits - model(pixels).logits).abs().max() > 1e-3
+    assert (
+        int(macs_B.sum()) == ran and (logits - model(pixels).logits.view(3, -1)).abs().max() > 1e-3
+    )
     if "threshold" in knob:
         whole, still, half = token_layers.tolist()
         assert still < half < whole == reduced(pixels)[1][0]
