@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
-from transformers import AutoConfig
 
-from temporal.models import READERS
 from temporal.models.rows_seen import Shown
 
+from ..loading.configurations import is_reader, open_configuration
 from ..loading.load import load_model
 from ..pipeline import pipeline
 from .calibrate import CannotCalibrate, calibrate, check_answers, save_calibration
@@ -155,4 +154,4 @@ def _is_saved_reader(model: str | Path) -> bool:
     folder = Path(model)
     if not (folder / "config.json").is_file():
         return False
-    return AutoConfig.from_pretrained(folder).model_type in READERS
+    return is_reader(open_configuration(folder))

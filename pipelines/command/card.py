@@ -6,11 +6,12 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import PreTrainedConfig
 
 from ...models import READERS
 from ...source import KIND_OF_UNIT
 from ...training.model_card import CardFacts, render_card
+from ..loading.configurations import is_reader, open_configuration
 from .faults import UsageFault
 
 
@@ -28,10 +29,10 @@ def card_command(folder: str, facts_file: str | None) -> Path:
     if not Path(folder, "config.json").is_file():
         raise UsageFault(f"model ({folder}) must be the folder of a saved reader")
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = open_configuration(folder)
     except (ValueError, OSError) as error:
         raise UsageFault(f"model ({folder}) cannot be loaded: {error}") from error
-    if config.model_type not in READERS:
+    if not is_reader(config):
         raise UsageFault(
             f"model ({folder}) must be a reader of this library, and its model_type is "
             f"{config.model_type!r}"

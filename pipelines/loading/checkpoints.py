@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, cached_file
 
 from temporal.models import READERS
@@ -15,6 +14,7 @@ from temporal.models.stored_points import check_points
 from temporal.models.weights import check_checkpoint, shard_names
 
 from ..tasks.registry import RECORDS, TaskRecord
+from .configurations import is_reader, open_configuration
 from .loaded_weights import check_loaded
 from .model_options import ModelOptions
 
@@ -36,10 +36,10 @@ def open_checkpoint(task: str, place: str, options: ModelOptions) -> Any:
     if folder.is_dir():
         check_checkpoint(folder)  # before a configuration is built that may be of any size
     if config is None or isinstance(config, str):
-        config = AutoConfig.from_pretrained(config or place, **hub)
+        config = open_configuration(config or place, hub)
     if not folder.is_dir():
         _check_index(place, hub)
-    if config.model_type in READERS:
+    if is_reader(config):
         return _open_reader(place, config, options)
     architecture = (config.architectures or [""])[0]
     kind = _auto_class(RECORDS[task], architecture)

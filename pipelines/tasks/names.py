@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
-
 from temporal.models import READERS
 from temporal.models import RECORDS as READER_RECORDS
 from temporal.models.reader import Reader
 from temporal.models.wrappers import unwrapped
 from temporal.source import KIND_OF_UNIT
 
+from ..loading.configurations import open_configuration
 from ..loading.model_options import ModelOptions
 from ..loading.places import find_place
 from .registry import RECORDS, auto_class_endings
@@ -46,7 +45,7 @@ def find_task(task: str | None, model: Any, options: ModelOptions) -> str:
         where = find_place("model", str(model), options.hub)
         config = options.config
         if config is None or isinstance(config, str):
-            config = AutoConfig.from_pretrained(config or where, **options.hub)
+            config = open_configuration(config or where, options.hub)
         reader = READERS.get(config.model_type)
         names = [reader.__name__] if reader else list(config.architectures or ())
     else:
