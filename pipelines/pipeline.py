@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .base import OnError as OnError
     from .base import Order as Order
     from .base import Pipeline as Pipeline
+    from .loading.loaded_model import LoadedModel
     from .reading import ReadingFailed as ReadingFailed
     from .tasks.names import TASKS as TASKS
 
@@ -77,10 +78,8 @@ def pipeline(
         >>> pipe("A film that earns every tear.")
         [{'label': 'positive', 'score': 0.98...}]
     """
-    from temporal.checks import check_count
-
     from .base import Pipeline
-    from .loading.load import load_model, loading_options, with_own_policy
+    from .loading.load import load_model, loading_options
     from .loading.model_options import check_names, take_model_options
     from .plugins import load_plugins
     from .tasks.image_processors import PROCESSOR_OPTIONS
@@ -92,14 +91,7 @@ def pipeline(
     task = find_task(task, model, how)
     if device is not None and how.device_map is not None:
         raise ValueError(f"device ({device!r}) and device_map ({how.device_map!r}): give one")
-    if budget is not None and not 0 <= budget <= 1:
-        raise ValueError(f"budget ({budget}) must be between 0 and 1: a share of the full cost")
-    if max_drop is not None and (budget is not None or policy is not None):
-        raise ValueError(
-            f"max_drop ({max_drop}) chooses the policy and its cost: give no budget and no policy"
-        )
-    if batch_size is not None:
-        check_count("batch_size", batch_size, 1)
+    _check_choice(budget, max_drop, policy, batch_size)
     kind = RECORDS[task].find("pipeline")
     # As in transformers, texts may come with a processor, and videos with a tokenizer.
     loading_names = {"tokenizer", "chunk_size", *PROCESSOR_OPTIONS}
@@ -110,12 +102,40 @@ def pipeline(
     loaded = load_model(
         task, model, needs_pieces=bool(policy) or budget is not None, options=how, **loading
     )
-    if (policy, budget, max_drop) != (None, None, None):  # the caller's model keeps its own
-        loaded = with_own_policy(loaded)
+    loaded, point = _with_choice(loaded, budget, max_drop, policy)
+    pipe = kind(loaded, device=device, batch_size=batch_size, **options)
+    pipe.operating_point = point
+    return pipe
+
+
+def _check_choice(
+    budget: float | None, max_drop: float | None, policy: str | None, batch_size: int | None
+) -> None:
+    """Refuse what says how much is read and cannot be, before seconds go into loading a model."""
+    from temporal.checks import check_count
+
+    if budget is not None and not 0 <= budget <= 1:
+        raise ValueError(f"budget ({budget}) must be between 0 and 1: a share of the full cost")
+    if max_drop is not None and (budget is not None or policy is not None):
+        raise ValueError(
+            f"max_drop ({max_drop}) chooses the policy and its cost: give no budget and no policy"
+        )
+    if batch_size is not None:
+        check_count("batch_size", batch_size, 1)
+
+
+def _with_choice(
+    loaded: LoadedModel, budget: float | None, max_drop: float | None, policy: str | None
+) -> tuple[LoadedModel, Any]:
+    """A model that reads as it was asked to, and the operating point that it was set to, if any."""
+    from .loading.load import with_own_policy
+
+    if (policy, budget, max_drop) == (None, None, None):
+        return loaded, None
+    loaded, point = with_own_policy(loaded), None  # the caller's model keeps its own
     if policy is not None:
         name, _, threshold = policy.partition(":")
         loaded.reader.set_policy(name, _number(policy, threshold) if threshold else None)
-    point = None
     if budget is not None:
         point = loaded.reader.set_budget(budget)
         if point is not None and policy is not None:
@@ -125,9 +145,7 @@ def pipeline(
             )
     if max_drop is not None:
         point = loaded.reader.set_max_drop(max_drop)
-    pipe = kind(loaded, device=device, batch_size=batch_size, **options)
-    pipe.operating_point = point
-    return pipe
+    return loaded, point
 
 
 def _number(policy: str, text: str) -> float:

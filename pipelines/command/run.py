@@ -4,130 +4,35 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import typer
 from rich.text import Text
 
-import temporal
-
 from ...data import collect
 from ..display.report import print_all, summary_table
 from ..jobs.job import known_targets, run
-from ..jobs.manifest import RunManifest, check_output
+from ..jobs.manifest import check_output
 from ..jobs.ranks import RankMissing, Ranks, WaitStopped
-from ..jobs.run_contents import as_before, contents, is_same_place
+from ..jobs.run_contents import as_before
 from ..jobs.shares import told
-from ..jobs.stop import end_at_once, stop_on_signal
+from ..jobs.stop import Stop, end_at_once, stop_on_signal
 from ..jobs.store.ledger import CommitError, read_rows
 from ..jobs.summary import Summary, summarize, summary_columns
-from ..reading import OnError, ReadingFailed
+from ..reading import ReadingFailed
 from ..tasks.registry import record_of
 from .checks import check_inputs, check_overwrite, remove_run
 from .faults import BAD_INPUTS, StoppedFault, UsageFault
+from .run_request import RunRequest as RunRequest
 
 # A bar with an end is worth this much counting before the work begins, and no more.
 _LONGEST_COUNT_SECONDS = 1.0
 
 # Ranks that are started together may come to their work this long after each other.
 _START_SECONDS = 20.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRequest:
-    """The arguments of `temporal run`; see its help."""
-
-    task: str
-    inputs: tuple[str, ...]
-    output: Path
-    model: str | None
-    budget: float | None
-    max_drop: float | None
-    policy: str | None
-    batch_size: int | None
-    device: str | None
-    on_error: OnError
-    top_k: int | None
-    resume: bool
-    resume_anyway: bool = False
-    overwrite: bool
-    format: Literal["parquet", "jsonl"]
-    column: str | None
-    id_column: str | None
-    limit: int | None
-    keep_text: bool
-    deadline_seconds: float
-    token_reduction: str | None = None
-    sampling: str | None = None
-    max_pixels: int | None = None
-    allow_remote: bool | tuple[str, ...] = False
-    quiet: bool
-
-    @property
-    def kind(self) -> Literal["video", "text"]:
-        """What the inputs are."""
-        return record_of(self.task).kind
-
-    @property
-    def remote(self) -> bool | list[str]:
-        """Which URLs are read, as it is written down."""
-        return self.allow_remote if isinstance(self.allow_remote, bool) else [*self.allow_remote]
-
-    def manifest(
-        self,
-        model_name: str,
-        *,
-        reads_files: bool = True,
-        weights: Mapping[Path, str] = MappingProxyType({}),
-    ) -> RunManifest:
-        """What a resumed run must equal: batch size and device change no row, `limit` may grow.
-
-        Args:
-            model_name: The pipeline's.
-            reads_files: False: leave out what the files hold, which costs reading them.
-            weights: See `contents`.
-        """
-        before = RunManifest.read(self.output) if self.output.is_dir() else None
-        if before is not None and is_same_place(before.model, model_name):
-            model_name = before.model
-        options: dict[str, Any] = {
-            "inputs": list(self.inputs),
-            "column": self.column,
-            "id_column": self.id_column,
-            "max_drop": self.max_drop,
-            "policy": self.policy,
-            "top_k": self.top_k,
-            "format": self.format,
-            "keep_text": self.keep_text,
-        }
-        if self.kind == "video":
-            options["token_reduction"] = self.token_reduction
-            options["sampling"] = self.sampling
-            options["max_pixels"] = self.max_pixels
-            options["allow_remote"] = self.remote
-        return RunManifest(
-            task=self.task,
-            model=model_name,
-            budget=self.budget,
-            options=options,
-            version=temporal.__version__,
-            contents=self._contents(before, weights) if reads_files else {},
-        )
-
-    def _contents(self, before: RunManifest | None, weights: Mapping[Path, str]) -> dict[str, str]:
-        return contents(
-            self.model,
-            self.inputs,
-            before,
-            kind=self.kind,
-            has_ids=self.id_column is not None,
-            weights=weights,
-        )
 
 
 def run_command(request: RunRequest) -> int:
@@ -144,47 +49,10 @@ def run_command(request: RunRequest) -> int:
         raise UsageFault(str(error)) from error
     _check_device(ranks.device(request.device))
     with stop_on_signal() as stop:
-        if request.overwrite:
-            _check_overwrite(request, ranks)
-        elif ranks.is_first:
-            check_output(request.output, resume=request.resume or request.resume_anyway)
-        if request.resume or request.resume_anyway:
-            request = replace(request, inputs=as_before(request.inputs, request.output))
-        check_inputs(_items(request, notify=_keep_quiet))
-        with _waiting():
-            ranks.join(stop.is_set)
-        with _quiet_loading() if request.quiet else nullcontext():
-            pipe = _pipeline(request, ranks)
-        if request.overwrite:  # nothing is lost for a model that cannot be loaded
-            if ranks.is_first:
-                remove_run(request.output)
-            with _waiting():
-                ranks.wait_for_all(stop.is_set)
+        request, pipe = _prepared(request, ranks, stop)
         shows = ranks.is_first and not request.quiet
         try:
-            summary = run(
-                pipe,
-                _items(request, notify=_tell if shows else _keep_quiet),
-                request.output,
-                manifest=request.manifest(
-                    pipe.model_name,
-                    reads_files=ranks.is_first,
-                    weights=getattr(pipe, "checked_weights", {}),
-                ),
-                format=request.format,
-                resume=request.resume,
-                on_error=request.on_error,
-                progress=shows,
-                total=_count(_items(request, notify=_keep_quiet)) if shows else None,
-                keep_text=request.keep_text,
-                rank=ranks.rank,
-                world_size=ranks.world_size,
-                stop=stop,
-                resume_anyway=request.resume_anyway,
-                patience_seconds=0 if ranks.are_connected else _START_SECONDS,
-            )
-        except CommitError as error:
-            raise StoppedFault(str(error)) from error
+            summary = _read(request, pipe, ranks, stop, shows)
         except ReadingFailed as error:
             typer.echo(f"error: {error}", err=True)
             return BAD_INPUTS
@@ -195,18 +63,7 @@ def run_command(request: RunRequest) -> int:
         with _waiting():
             ranks.wait_for_all(stop.is_set)
         if ranks.world_size > 1:
-            rows = read_rows(
-                request.output, columns=summary_columns(record_of(request.task).columns)
-            )
-            labels = known_targets(pipe)
-            apart = not ranks.are_connected  # the others have come here as well otherwise
-            summary = summarize(
-                rows,
-                skipped=summary.skipped,
-                unread=summary.unread if apart else {},
-                at_work=summary.at_work if apart else (),
-                labels=labels,
-            )
+            summary = _of_all_ranks(summary, request, pipe, ranks)
         for sentence in told(summary.unread, summary.at_work):
             typer.echo(sentence, err=True)
         _show(summary, request, shows)
@@ -214,6 +71,68 @@ def run_command(request: RunRequest) -> int:
             # The table is out before any rank leaves with the code of errors.
             ranks.wait_for_all()
     return BAD_INPUTS if summary.skipped and not summary.unread else summary.exit_code
+
+
+def _prepared(request: RunRequest, ranks: Ranks, stop: Stop) -> tuple[RunRequest, Any]:
+    """What is read, and by what: the output may be written to, and the ranks know each other."""
+    if request.overwrite:
+        _check_overwrite(request, ranks)
+    elif ranks.is_first:
+        check_output(request.output, resume=request.resume or request.resume_anyway)
+    if request.resume or request.resume_anyway:
+        request = replace(request, inputs=as_before(request.inputs, request.output))
+    check_inputs(_items(request, notify=_keep_quiet))
+    with _waiting():
+        ranks.join(stop.is_set)
+    with _quiet_loading() if request.quiet else nullcontext():
+        pipe = _pipeline(request, ranks)
+    if request.overwrite:  # nothing is lost for a model that cannot be loaded
+        if ranks.is_first:
+            remove_run(request.output)
+        with _waiting():
+            ranks.wait_for_all(stop.is_set)
+    return request, pipe
+
+
+def _read(request: RunRequest, pipe: Any, ranks: Ranks, stop: Stop, shows: bool) -> Summary:
+    """Read this rank's inputs, and commit their rows."""
+    manifest = request.manifest(
+        pipe.model_name,
+        reads_files=ranks.is_first,
+        weights=getattr(pipe, "checked_weights", {}),
+    )
+    try:
+        return run(
+            pipe,
+            _items(request, notify=_tell if shows else _keep_quiet),
+            request.output,
+            manifest=manifest,
+            format=request.format,
+            resume=request.resume,
+            on_error=request.on_error,
+            progress=shows,
+            total=_count(_items(request, notify=_keep_quiet)) if shows else None,
+            keep_text=request.keep_text,
+            rank=ranks.rank,
+            world_size=ranks.world_size,
+            stop=stop,
+            resume_anyway=request.resume_anyway,
+            patience_seconds=0 if ranks.are_connected else _START_SECONDS,
+        )
+    except CommitError as error:
+        raise StoppedFault(str(error)) from error
+
+
+def _of_all_ranks(own: Summary, request: RunRequest, pipe: Any, ranks: Ranks) -> Summary:
+    """The summary once the other ranks' rows are there, too."""
+    apart = not ranks.are_connected  # the others have come here as well otherwise
+    return summarize(
+        read_rows(request.output, columns=summary_columns(record_of(request.task).columns)),
+        skipped=own.skipped,
+        unread=own.unread if apart else {},
+        at_work=own.at_work if apart else (),
+        labels=known_targets(pipe),
+    )
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -102,41 +102,15 @@ def keep_unseen(
         NotNew: rows are unfit, or none is left.
     """
     seen = load_rows_seen(model) or RowsSeen(training_known=False)
-    not_known = [f"what {name} was trained on before {model} began" for name in seen.started_from]
-    if seen.unlisted:
-        not_known.append(
-            f"which of the {len(rows.rows)} rows of {rows.source} are others that {model} was "
-            f"trained on, whose digests are not kept: {'; '.join(seen.unlisted)}"
-        )
-    if not seen.training_known:
-        not_known.append(
-            f"whether {model} was trained on any of the {len(rows.rows)} rows of {rows.source}: "
-            "nothing was written down (rows_seen.json) when it was"
-        )
+    not_known = _not_known(model, rows, seen)
     for words in not_known:
         print(f"Not known: {words}.", file=sys.stderr)
     found = seen.which(rows.rows, rows.groups)
     unfit = set().union(*(found.get(use, ()) for use in refuse))
     if unfit and not leave_out:
         raise NotNew(refusal(model, rows, seen, refuse))
-    kept = [k for k in range(len(rows.rows)) if k not in unfit]
-    if unfit and not kept:
-        raise NotNew(
-            f"{model}: all {len(rows.rows)} rows of {rows.source} were seen by it, and with "
-            "--leave_out_seen none is left: give other data"
-        )
-    if unfit:
-        print(f"Left out {len(unfit)} of {len(rows.rows)} rows that were seen.", file=sys.stderr)
-    distinct, copies = len({rows.rows[k] for k in kept}), 0
-    if distinct < len(kept):
-        told = "each is taken once" if once else "each is counted as often as it is there"
-        print(
-            f"{len(kept)} rows of {rows.source} are {distinct} different ones: {told}.",
-            file=sys.stderr,
-        )
-    if once:
-        first = {rows.rows[k]: k for k in reversed(kept)}
-        copies, kept = len(kept) - distinct, sorted(first.values())
+    fit = _fit(model, rows, unfit)
+    kept, distinct = _distinct(rows, fit, once=once)
     counts = {use: len(set(found.get(use, ())).intersection(kept)) for use in USES}
     if counts["calibration"]:
         print(
@@ -147,7 +121,7 @@ def keep_unseen(
     report = {
         "used": len(kept),
         "distinct": distinct,
-        "copies": copies,
+        "copies": len(fit) - len(kept),
         "trained_on": counts["training"] if seen.training_known else None,
         "selected_by": counts["selection"] if seen.training_known else None,
         "calibrated_on": counts["calibration"],
@@ -155,6 +129,50 @@ def keep_unseen(
         "not_known": not_known,
     }
     return Unseen(kept=kept, report=report)
+
+
+def _not_known(model: str, rows: Rows, seen: RowsSeen) -> list[str]:
+    """What nobody wrote down of a reader's training, in words."""
+    told = [f"what {name} was trained on before {model} began" for name in seen.started_from]
+    if seen.unlisted:
+        told.append(
+            f"which of the {len(rows.rows)} rows of {rows.source} are others that {model} was "
+            f"trained on, whose digests are not kept: {'; '.join(seen.unlisted)}"
+        )
+    if not seen.training_known:
+        told.append(
+            f"whether {model} was trained on any of the {len(rows.rows)} rows of {rows.source}: "
+            "nothing was written down (rows_seen.json) when it was"
+        )
+    return told
+
+
+def _fit(model: str, rows: Rows, unfit: Collection[int]) -> list[int]:
+    """Numbers of the rows that were not seen, of which one must be left."""
+    kept = [k for k in range(len(rows.rows)) if k not in unfit]
+    if unfit and not kept:
+        raise NotNew(
+            f"{model}: all {len(rows.rows)} rows of {rows.source} were seen by it, and with "
+            "--leave_out_seen none is left: give other data"
+        )
+    if unfit:
+        print(f"Left out {len(unfit)} of {len(rows.rows)} rows that were seen.", file=sys.stderr)
+    return kept
+
+
+def _distinct(rows: Rows, kept: list[int], *, once: bool) -> tuple[list[int], int]:
+    """The rows that count, and how many different ones they are, which is said."""
+    distinct = len({rows.rows[k] for k in kept})
+    if distinct < len(kept):
+        told = "each is taken once" if once else "each is counted as often as it is there"
+        print(
+            f"{len(kept)} rows of {rows.source} are {distinct} different ones: {told}.",
+            file=sys.stderr,
+        )
+    if once:
+        first = {rows.rows[k]: k for k in reversed(kept)}
+        kept = sorted(first.values())
+    return kept, distinct
 
 
 def refusal(model: str, rows: Rows, seen: RowsSeen, uses: Sequence[Use]) -> str:

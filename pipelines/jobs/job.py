@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -106,62 +106,48 @@ def run(
     manifest = manifest or RunManifest(task=getattr(pipe, "task", ""), model=pipe.model_name)
     resume = resume or resume_anyway
     with stop_on_signal() as signalled:
-        stops: list[threading.Event | Stop] = [signalled]
-        if stop is not None:
-            stops.append(stop)
+        stops = [signalled] if stop is None else [signalled, stop]
+
+        def is_stopped() -> bool:
+            return any(event.is_set() for event in stops)
+
         is_ready = open_run(
-            output,
-            manifest,
-            resume=resume,
-            anyway=resume_anyway,
-            rank=rank,
-            is_stopped=lambda: any(event.is_set() for event in stops),
+            output, manifest, resume=resume, anyway=resume_anyway, rank=rank, is_stopped=is_stopped
         )
         if not is_ready:
             return Summary(stopped=True)
         record = record_of(manifest.task)
         schema = row_schema(record, keep_text=keep_text)
         check_stored_columns(output, schema, format=format)
-        is_video = record.kind == "video"
+        most = _VIDEO_ROWS_PER_PART if record.kind == "video" else _TEXT_ROWS_PER_PART
         with ResultWriter(
             output,
             schema=schema,
             format=format,
-            rows_per_part=rows_per_part
-            or (_VIDEO_ROWS_PER_PART if is_video else _TEXT_ROWS_PER_PART),
+            rows_per_part=rows_per_part or most,
             rank=rank,
             world_size=world_size,
         ) as writer:
             if rank == 0:
                 adopt_run(output, manifest)
-            job = _Job(pipe, writer, record, on_error=on_error, keep_text=keep_text)
-            job.stops = stops
+            job = _Job(
+                pipe,
+                writer,
+                record,
+                on_error=on_error,
+                keep_text=keep_text,
+                share=(rank, world_size),
+                is_told_to_stop=is_stopped,
+            )
             # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
             if resume or rank:
                 job.done = _done_before(output, rank, world_size)
-            job.share = (rank, world_size)
             mine = None if total is None else len(range(rank, total, world_size))
             with _bar(progress, mine) as bar:
                 job.work(items, bar)
             if not job.stopped:
                 writer.join()
-    unread: dict[int, int] = {}
-    at_work: list[int] = []
-    if not job.stopped:
-        unread, at_work = job.others.unread(
-            output,
-            rows_for_all=on_error != "skip",
-            patience_seconds=patience_seconds,
-            is_stopped=lambda: any(event.is_set() for event in stops),
-        )
-    return summarize(
-        read_rows(output, columns=summary_columns(record.columns)),
-        skipped=job.skipped,
-        stopped=job.stopped,
-        unread=unread,
-        at_work=at_work,
-        labels=known_targets(pipe),
-    )
+    return job.summary(output, patience_seconds=patience_seconds)
 
 
 def _done_before(output: str | os.PathLike[str], rank: int, world_size: int) -> set[str]:
@@ -185,16 +171,18 @@ class _Job:
         *,
         on_error: OnError,
         keep_text: bool,
+        share: tuple[int, int],
+        is_told_to_stop: Callable[[], bool],
     ) -> None:
         self.pipe = pipe
         self.writer = writer
         self.record = record
         self.on_error = on_error
         self.keep_text = keep_text
-        self.stops: list[threading.Event | Stop] = []
+        self.share = share
+        self.is_told_to_stop = is_told_to_stop
         self.done: set[str] = set()
         self._seen: set[str] = set()
-        self.share = (0, 1)
         self.others = OtherShares()
         self.skipped = 0
         self.stopped = False
@@ -203,6 +191,7 @@ class _Job:
         self._macs = self._dense_macs = 0
 
     def work(self, items: Iterable[Item], bar: tqdm[Any]) -> None:
+        """Read this rank's items, and write a row for each."""
         made = readings_and_rows(
             self.pipe,
             self._hand_out(items, bar),
@@ -215,9 +204,29 @@ class _Job:
             for reading, row in made:
                 self._take(reading, row, bar)
 
+    def summary(self, output: str | os.PathLike[str], *, patience_seconds: float) -> Summary:
+        """Of all rows in `output`, once this rank has done its share or was stopped."""
+        unread: dict[int, int] = {}
+        at_work: list[int] = []
+        if not self.stopped:
+            unread, at_work = self.others.unread(
+                output,
+                rows_for_all=self.on_error != "skip",
+                patience_seconds=patience_seconds,
+                is_stopped=self.is_told_to_stop,
+            )
+        return summarize(
+            read_rows(output, columns=summary_columns(self.record.columns)),
+            skipped=self.skipped,
+            stopped=self.stopped,
+            unread=unread,
+            at_work=at_work,
+            labels=known_targets(self.pipe),
+        )
+
     def _take(self, reading: Reading, row: dict[str, Any], bar: tqdm[Any]) -> None:
         reason, trace = row["error_reason"], row["trace"]
-        if reason == "worker_crashed" and self._is_told_to_stop:
+        if reason == "worker_crashed" and self.is_told_to_stop():
             # Ctrl-C reaches the decoders' processes too: this input is not bad, only left undone.
             self.stopped = True
             return
@@ -269,14 +278,10 @@ class _Job:
                 continue
             # Asked only when an item is left: a run that is signalled after its last input is
             # complete, not stopped.
-            if self._is_told_to_stop:
+            if self.is_told_to_stop():
                 self.stopped = True
                 return
             yield item
-
-    @property
-    def _is_told_to_stop(self) -> bool:
-        return any(event.is_set() for event in self.stops)
 
 
 def _bar(progress: bool, total: int | None) -> tqdm[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -163,34 +163,62 @@ def summarize(
         labels: The model's; an input's own label that is none of them tells nothing about the
             prediction. None or empty: not known, and every label may be one.
     """
-    known = None if not labels else set(labels)
-    statuses: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    first_errors: dict[str, str] = {}
-    foreign_labels: dict[str, None] = {}
-    kinds: set[str] = set()
-    sums: Counter[str] = Counter()
-    decode_seconds = model_seconds = 0.0
-    dense_macs: int | None = 0
+    tally = _Tally(labels or ())
     for row in rows:
-        statuses[row["status"]] += 1
+        tally.add(row)
+    return replace(
+        tally.summary(),
+        skipped=skipped,
+        stopped=stopped,
+        unread=dict(unread or {}),
+        at_work=tuple(at_work),
+    )
+
+
+class _Tally:
+    """What rows have added up to so far.
+
+    Args:
+        labels: the model's, in their order; empty: not known.
+    """
+
+    def __init__(self, labels: Collection[str]) -> None:
+        self._labels = labels
+        self._known = set(labels)
+        self._statuses: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._first_errors: dict[str, str] = {}
+        self._foreign_labels: dict[str, None] = {}
+        self._kinds: set[str] = set()
+        self._sums: Counter[str] = Counter()
+        self._decode_seconds = self._model_seconds = 0.0
+        self._dense_macs: int | None = 0
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take in one row."""
+        self._statuses[row["status"]] += 1
         if row["error_reason"] is not None:
-            reasons[row["error_reason"]] += 1
+            self._reasons[row["error_reason"]] += 1
             message = f"{row['id']}: {row['error_message']}"
-            first_errors.setdefault(row["error_reason"], message)
-        if row["target"] is None or row.get("label") is None:
-            pass
-        elif known is not None and row["target"] not in known:
-            sums["foreign"] += 1
-            if len(foreign_labels) < _FEW:
-                foreign_labels[row["target"]] = None
-        else:
-            sums["with_target"] += 1
-            sums["correct"] += row["target"] == row["label"]
+            self._first_errors.setdefault(row["error_reason"], message)
+        if row["target"] is not None and row.get("label") is not None:
+            self._add_target(row["target"], row["label"])
         trace = trace_values(row)
-        if trace is None:
-            continue
-        kinds.add(trace["unit"])
+        if trace is not None:
+            self._add_costs(row, trace)
+
+    def _add_target(self, target: str, label: str) -> None:
+        if self._known and target not in self._known:
+            self._sums["foreign"] += 1
+            if len(self._foreign_labels) < _FEW:
+                self._foreign_labels[target] = None
+        else:
+            self._sums["with_target"] += 1
+            self._sums["correct"] += target == label
+
+    def _add_costs(self, row: Mapping[str, Any], trace: Mapping[str, Any]) -> None:
+        sums = self._sums
+        self._kinds.add(trace["unit"])
         sums["traced"] += 1
         sums["halted"] += trace["halted"]
         for name in ("units_total", "units_read", "units_skimmed", "frames_decoded", "macs"):
@@ -198,27 +226,26 @@ def summarize(
         if trace["exit"] is not None and trace["num_exits"] is not None:
             sums["exits_computed"] += trace["exit"] + 1
             sums["exits_total"] += trace["num_exits"]
-        decode_seconds += row["decode_seconds"]
-        model_seconds += row["model_seconds"]
-        if dense_macs is not None:
+        self._decode_seconds += row["decode_seconds"]
+        self._model_seconds += row["model_seconds"]
+        if self._dense_macs is not None:
             macs = trace["dense_macs"]
-            dense_macs = None if macs is None else dense_macs + macs
-    return Summary(
-        inputs=sum(statuses.values()),
-        ok=statuses["ok"],
-        partial=statuses["partial"],
-        error=statuses["error"],
-        reasons=dict(reasons.most_common()),
-        first_errors=first_errors,
-        foreign_labels=tuple(foreign_labels),
-        model_labels=tuple(islice(labels or (), _FEW)) if foreign_labels else (),
-        skipped=skipped,
-        stopped=stopped,
-        unread=dict(unread or {}),
-        at_work=tuple(at_work),
-        units=f"{kinds.pop()}s" if len(kinds) == 1 else "units",
-        dense_macs=dense_macs if sums["traced"] else None,
-        decode_seconds=decode_seconds,
-        model_seconds=model_seconds,
-        **sums,
-    )
+            self._dense_macs = None if macs is None else self._dense_macs + macs
+
+    def summary(self) -> Summary:
+        """Of these rows alone."""
+        return Summary(
+            inputs=sum(self._statuses.values()),
+            ok=self._statuses["ok"],
+            partial=self._statuses["partial"],
+            error=self._statuses["error"],
+            reasons=dict(self._reasons.most_common()),
+            first_errors=self._first_errors,
+            foreign_labels=tuple(self._foreign_labels),
+            model_labels=tuple(islice(self._labels, _FEW)) if self._foreign_labels else (),
+            units=f"{next(iter(self._kinds))}s" if len(self._kinds) == 1 else "units",
+            dense_macs=self._dense_macs if self._sums["traced"] else None,
+            decode_seconds=self._decode_seconds,
+            model_seconds=self._model_seconds,
+            **dict[str, Any](self._sums),
+        )

@@ -1,0 +1,108 @@
+"""What `temporal run` was asked, and which of it a resumed run must equal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import temporal
+
+from ..jobs.manifest import RunManifest
+from ..jobs.run_contents import contents, is_same_place
+from ..reading import OnError
+from ..tasks.registry import record_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """The arguments of `temporal run`; see its help."""
+
+    task: str
+    inputs: tuple[str, ...]
+    output: Path
+    model: str | None
+    budget: float | None
+    max_drop: float | None
+    policy: str | None
+    batch_size: int | None
+    device: str | None
+    on_error: OnError
+    top_k: int | None
+    resume: bool
+    resume_anyway: bool = False
+    overwrite: bool
+    format: Literal["parquet", "jsonl"]
+    column: str | None
+    id_column: str | None
+    limit: int | None
+    keep_text: bool
+    deadline_seconds: float
+    token_reduction: str | None = None
+    sampling: str | None = None
+    max_pixels: int | None = None
+    allow_remote: bool | tuple[str, ...] = False
+    quiet: bool
+
+    @property
+    def kind(self) -> Literal["video", "text"]:
+        """What the inputs are."""
+        return record_of(self.task).kind
+
+    @property
+    def remote(self) -> bool | list[str]:
+        """Which URLs are read, as it is written down."""
+        return self.allow_remote if isinstance(self.allow_remote, bool) else [*self.allow_remote]
+
+    def manifest(
+        self,
+        model_name: str,
+        *,
+        reads_files: bool = True,
+        weights: Mapping[Path, str] = MappingProxyType({}),
+    ) -> RunManifest:
+        """What a resumed run must equal: batch size and device change no row, `limit` may grow.
+
+        Args:
+            model_name: The pipeline's.
+            reads_files: False: leave out what the files hold, which costs reading them.
+            weights: See `contents`.
+        """
+        before = RunManifest.read(self.output) if self.output.is_dir() else None
+        if before is not None and is_same_place(before.model, model_name):
+            model_name = before.model
+        options: dict[str, Any] = {
+            "inputs": list(self.inputs),
+            "column": self.column,
+            "id_column": self.id_column,
+            "max_drop": self.max_drop,
+            "policy": self.policy,
+            "top_k": self.top_k,
+            "format": self.format,
+            "keep_text": self.keep_text,
+        }
+        if self.kind == "video":
+            options["token_reduction"] = self.token_reduction
+            options["sampling"] = self.sampling
+            options["max_pixels"] = self.max_pixels
+            options["allow_remote"] = self.remote
+        return RunManifest(
+            task=self.task,
+            model=model_name,
+            budget=self.budget,
+            options=options,
+            version=temporal.__version__,
+            contents=self._contents(before, weights) if reads_files else {},
+        )
+
+    def _contents(self, before: RunManifest | None, weights: Mapping[Path, str]) -> dict[str, str]:
+        return contents(
+            self.model,
+            self.inputs,
+            before,
+            kind=self.kind,
+            has_ids=self.id_column is not None,
+            weights=weights,
+        )
