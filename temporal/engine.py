@@ -37,7 +37,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from .macs import load_counter
-from .scheduler import EngineSettings, Outcome, ReadFunction, Run
+from .scheduler import EngineRun, EngineSettings, Outcome, ReadFunction
 from .slots import Slots
 from .source import Source
 from .stage import Stage
@@ -106,7 +106,7 @@ class Engine:
         """
         if order not in ("input", "completed"):
             raise ValueError(f"order ({order!r}) must be 'input' or 'completed'")
-        run = Run(self.settings, read, iter(items), in_order=order == "input")
+        run = EngineRun(self.settings, read, iter(items), in_order=order == "input")
         try:
             yield from run.outcomes()
         finally:

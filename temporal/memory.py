@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .packed import Packed
-from .slabs import Part
+from .slabs import SlabPart
 from .slots import Slot, Slots
 
 
@@ -42,7 +42,7 @@ class Memory:
         self._index: dict[str, list[tuple[Tensor, Tensor | None]]] = {}
         self._put: dict[str, Tensor] = {}
         self._num_added = [0] * len(rows)  # pages
-        self._places: list[Part] = []  # of new units, counted over the pages of a slab
+        self._places: list[SlabPart] = []  # of new units, counted over the pages of a slab
         self._runs: dict[int, list[tuple[int, int, int]]] = {}
 
     def __len__(self) -> int:
@@ -101,7 +101,7 @@ class Memory:
                 f"counts ({counts}) must have a number >= 0 for each of {len(self)} rows"
             )
         size, pages = self.slots.page_size, self.slots.pages
-        found: dict[int, Part] = {}
+        found: dict[int, SlabPart] = {}
         asked = 0
         for k, (slot, count) in enumerate(zip(self.rows, counts, strict=True)):
             unit, end = slot.length, slot.length + count
@@ -113,7 +113,7 @@ class Memory:
                 slab, inside = pages.find(slot.pages[number])
                 offset = unit % size
                 taken = min(size - offset, end - unit)
-                part = found.setdefault(slab, Part(slab, [], []))
+                part = found.setdefault(slab, SlabPart(slab, [], []))
                 part.inside.extend(range(inside * size + offset, inside * size + offset + taken))
                 part.asked.extend(range(asked, asked + taken))
                 unit, asked = unit + taken, asked + taken

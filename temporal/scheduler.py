@@ -70,7 +70,7 @@ class _Reader:
         self.coroutine = read(self.handles if self.is_cohort else self.handles[0])
 
 
-class Run:
+class EngineRun:
     """The state of one `Engine.run`."""
 
     def __init__(

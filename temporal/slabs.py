@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 
-class Part(NamedTuple):
+class SlabPart(NamedTuple):
     """Where some of the cells that were asked for lie: all those in one slab."""
 
     slab: int
@@ -87,14 +87,14 @@ class Slabs:
             slab -= 1
         return slab, cell - self.starts[slab]
 
-    def parts(self, cells: Sequence[int]) -> list[Part]:
+    def parts(self, cells: Sequence[int]) -> list[SlabPart]:
         """Sort cells by slab."""
         if len(self.starts) == 1:
-            return [Part(0, list(cells), list(range(len(cells))))]
-        found: dict[int, Part] = {}
+            return [SlabPart(0, list(cells), list(range(len(cells))))]
+        found: dict[int, SlabPart] = {}
         for k, cell in enumerate(cells):
             slab, inside = self.find(cell)
-            part = found.setdefault(slab, Part(slab, [], []))
+            part = found.setdefault(slab, SlabPart(slab, [], []))
             part.inside.append(inside)
             part.asked.append(k)
         return list(found.values())

@@ -34,6 +34,7 @@ Form = Callable[[Tensor], Tensor]
 
 
 def main() -> None:
+    """Time each form of the backbone, and print or write what was seen."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", help="a configuration of transformers (JSON), random weights")
     parser.add_argument("--batch_size", type=int, default=16)

@@ -127,7 +127,7 @@ class Bench:
         return Texts(texts, labels, lengths, report)
 
     def dense(self, **options: Any) -> Contestant:
-        """transformers' pipeline around the classifier inside the reader."""
+        """The pipeline of transformers around the classifier inside the reader."""
         settings = {"batch_size": self.batch_size, "max_length": self.args.max_length, **options}
         return transformers_pipeline(self.classifier, self.args.model, **settings)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from ..errors import Reason
-from .boxes import walk
+from .boxes import walk_boxes
 
 MAX_TRACKS = 1000
 """Tracks in one file; the demuxer takes no more."""
@@ -64,7 +64,7 @@ def find_bomb(file: BinaryIO, *, holds_all: bool = True) -> Bomb | None:
     """
     end = file.seek(0, 2)
     most_frames = max(MAX_UNLISTED_SAMPLES, end if holds_all else 0)
-    for kind, start, stop in walk(file, 0, end):
+    for kind, start, stop in walk_boxes(file, 0, end):
         if kind == b"moov":
             found = _in_movie(file, start, min(stop, end), most_frames)
         elif kind == b"moof":
@@ -86,10 +86,10 @@ def _in_movie(file: BinaryIO, start: int, stop: int, most_frames: int) -> Bomb |
 
 def _in_header(file: BinaryIO, start: int, stop: int) -> Bomb | None:
     tracks = 0
-    for kind, inner, inner_stop in walk(file, start, stop):
+    for kind, inner, inner_stop in walk_boxes(file, start, stop):
         tracks += kind == b"trak"
         if kind == b"cmov":
-            for packed, place, _ in walk(file, inner, min(inner_stop, stop)):
+            for packed, place, _ in walk_boxes(file, inner, min(inner_stop, stop)):
                 size = _numbers(file, place, 1)
                 if packed == b"cmvd" and size and size[0] > MAX_PACKED_BYTES:
                     return Bomb("too_large", f"its header unpacks to {size[0]} bytes")
@@ -101,7 +101,7 @@ def _in_tables(
 ) -> Bomb | None:
     """Look for tables with more entries than their boxes have room for, at any depth."""
     is_video = False
-    for kind, inner, inner_stop in walk(file, start, stop):
+    for kind, inner, inner_stop in walk_boxes(file, start, stop):
         inner_stop = min(inner_stop, stop)
         found = None
         if kind == b"hdlr":
@@ -139,7 +139,7 @@ def _in_table(
 def largest_frame(fragment: BinaryIO) -> int:
     """Bytes of the largest frame that the tables of a fragment's head (`moof`) announce."""
     largest, end = 0, fragment.seek(0, 2)
-    for _, start, stop in walk(fragment, 0, end):
+    for _, start, stop in walk_boxes(fragment, 0, end):
         for flags, count, place, _ in _runs(fragment, start, min(stop, end)):
             fields = [field for field in _SAMPLE_FIELDS if flags & field]
             if _SAMPLE_SIZE in fields:
@@ -160,10 +160,10 @@ def _in_fragment(file: BinaryIO, start: int, stop: int) -> Bomb | None:
 
 def _runs(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield (flags, count, start of the table, stop) of the runs of frames of a fragment."""
-    for kind, inner, inner_stop in walk(file, start, stop):
+    for kind, inner, inner_stop in walk_boxes(file, start, stop):
         if kind != b"traf":
             continue
-        for leaf, place, leaf_stop in walk(file, inner, min(inner_stop, stop)):
+        for leaf, place, leaf_stop in walk_boxes(file, inner, min(inner_stop, stop)):
             numbers = _numbers(file, place, 2) if leaf == b"trun" else ()
             if numbers:
                 flags, count = numbers

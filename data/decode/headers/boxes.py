@@ -24,7 +24,7 @@ _MAX_BOXES = 100_000  # a header that lies must not keep us here
 def has_header(file: BinaryIO) -> bool:
     """Whether the file holds a whole `moov` box: without one nothing can be decoded."""
     end = file.seek(0, 2)
-    return any(kind == b"moov" and stop <= end for kind, _, stop in walk(file, 0, end))
+    return any(kind == b"moov" and stop <= end for kind, _, stop in walk_boxes(file, 0, end))
 
 
 def orientation(file: BinaryIO, track_id: int) -> Orientation:
@@ -37,16 +37,16 @@ def orientation(file: BinaryIO, track_id: int) -> Orientation:
         track_id: The track's id (`stream.id`).
     """
     end = file.seek(0, 2)
-    for kind, start, stop in walk(file, 0, end):
+    for kind, start, stop in walk_boxes(file, 0, end):
         if kind != b"moov":
             continue
         track, movie = _SAME, _SAME
-        for inner, inner_start, inner_stop in walk(file, start, stop):
+        for inner, inner_start, inner_stop in walk_boxes(file, start, stop):
             if inner == b"mvhd":
                 movie = _movie_matrix(file, inner_start) or movie
             if inner != b"trak":
                 continue
-            for leaf, leaf_start, _ in walk(file, inner_start, inner_stop):
+            for leaf, leaf_start, _ in walk_boxes(file, inner_start, inner_stop):
                 if leaf == b"tkhd":
                     found = _track_header(file, leaf_start)
                     if found is not None and found[0] == track_id:
@@ -56,7 +56,7 @@ def orientation(file: BinaryIO, track_id: int) -> Orientation:
     return UPRIGHT
 
 
-def walk(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+def walk_boxes(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield (kind, content start, content stop) of the boxes in the half-open byte range.
 
     The last one may stop after the range: a file that was cut.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO
 
-from .boxes import walk
+from .boxes import walk_boxes
 
 _PATH = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 _MOST_BYTES = 16 << 20
@@ -18,7 +18,7 @@ def timed_frames(file: BinaryIO) -> int:
 
 def _most(file: BinaryIO, start: int, stop: int, depth: int, *, is_video: bool) -> int:
     most = 0
-    for kind, inner, inner_stop in walk(file, start, stop):
+    for kind, inner, inner_stop in walk_boxes(file, start, stop):
         inner_stop = min(inner_stop, stop)
         if kind == b"hdlr":
             file.seek(inner + 8)

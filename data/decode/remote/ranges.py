@@ -9,7 +9,7 @@ import time
 
 from ..errors import VideoError
 from .connection import Connection
-from .urls import Permission, follow, permit
+from .urls import Permission, follow_redirect, permit
 
 RANGE_SECONDS = 30.0
 """Longest time for one range, with connecting and trying again."""
@@ -132,7 +132,7 @@ class RangeClient:
             location = response.headers.get("Location")
             if response.status in _REDIRECTS and location and redirects < _MAX_REDIRECTS:
                 redirects += 1
-                self._place = follow(self._place, location, self._permission)
+                self._place = follow_redirect(self._place, location, self._permission)
             elif response.status in _OUTDATED and self._place != self._first and not renewed:
                 # Where it redirected to may be valid for minutes only.
                 self._place, renewed = self._first, True

@@ -118,7 +118,7 @@ def permit(url: str, permission: Permission) -> Place:
     )
 
 
-def follow(place: Place, location: str, permission: Permission) -> Place:
+def follow_redirect(place: Place, location: str, permission: Permission) -> Place:
     """Decide whether a redirect may be followed, as `permit` decides about its target."""
     try:
         target = urljoin(place.url, location)

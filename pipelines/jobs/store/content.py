@@ -39,7 +39,7 @@ def read_content(path: Path, columns: Sequence[str] | None = None) -> Content:
         raise _damaged(path, error) from error
 
 
-def rows_of(content: Content, *, start: int = 0) -> Iterator[dict[str, Any]]:
+def rows_in(content: Content, *, start: int = 0) -> Iterator[dict[str, Any]]:
     """Yield the rows from `start` on."""
     if isinstance(content, list):
         yield from content[start:]

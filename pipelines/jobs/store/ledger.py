@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .content import read_content, rows_of
+from .content import read_content, rows_in
 from .join import join_parts
 from .lock import RankLock
 from .parts import Format, Part, list_parts, part_name, remove_torn
@@ -296,5 +296,5 @@ def _contents(
             continue
         yielded = [(other, count) for other, count in yielded if other.rank == part.rank]
         seen = sum(count for other, count in yielded if part.holds(other))
-        yield part, rows_of(content, start=seen)
+        yield part, rows_in(content, start=seen)
         yielded.append((part, len(content) - seen))
