@@ -21,6 +21,7 @@ from ...data.labelled.clips import Clip
 from ...models.video.motion import known_motion
 from .video_features import FeatureFiles
 from .video_reading import clip_frames
+from .video_stream import BlockShuffle
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +109,10 @@ class PixelClips(Dataset):
         self._by_motion = reader.chooses_by_motion
         self._size, self._glance_size = reader.frame_size, reader.glance_size
         self.clips, self.labels, self.augmentation = list(clips), labels, augmentation
+
+    def train_sampler(self, seed: int) -> BlockShuffle | None:
+        """Their order in a training; None: any, for all can be had at any time."""
+        return BlockShuffle.of(self.clips, seed)
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -31,6 +31,14 @@ class VideoTrainer(Trainer):
         self._class_weights = class_weights if "class_weights" in takes else None
         self._frozen = frozen_modules(reader)
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """The dataset's own order, where it has one."""
+        rows: Any = self.train_dataset if train_dataset is None else train_dataset
+        own = getattr(rows, "train_sampler", None)
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        order = None if own is None else own(seed)
+        return super()._get_train_sampler(train_dataset) if order is None else order
+
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """The reader's own loss."""
         if model.training:

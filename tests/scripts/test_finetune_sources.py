@@ -16,6 +16,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from temporal.data.loading.hub import StreamedClips
+from temporal.pipelines.training import video_stream
+from temporal.pipelines.training.video_data import PixelClips
+
 from .small_clips import CLASSES, save_config, write_clip
 
 Run = Callable[..., dict[str, Any]]
@@ -130,3 +134,46 @@ def test_any_source_gives_the_result_of_the_folder(
     files = [sorted(p.name for p in place.rglob("*.safetensors")) for place in
              (cache, tmp_path / "cache")]  # fmt: skip
     assert files[0] == files[1] and len(files[0]) == 20
+
+
+def test_pixels_of_a_stream_are_trained_on_in_one_pass_an_epoch(
+    folder: Path, tmp_path: Path, run_script: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each clip once an epoch, in another order, and no more than a block of them is held."""
+    monkeypatch.setattr(video_stream, "_HELD", 5)
+    begun, trained = [], []
+    walk, item = StreamedClips.walk, PixelClips._item
+
+    def watched_walk(clips: Any, *args: Any) -> Any:
+        begun.append(None)
+        return walk(clips, *args)
+
+    def watched_item(clips: Any, k: int, varied: Any) -> Any:
+        if varied is not None:
+            reel = clips.clips[k].place.rows
+            assert len(reel._held) <= 5
+            trained.append(clips.clips[k].place.number)
+        return item(clips, k, varied)
+
+    monkeypatch.setattr(StreamedClips, "walk", watched_walk)
+    monkeypatch.setattr(PixelClips, "_item", watched_item)
+    source = tmp_path / "source"
+    source.mkdir()
+    result = run_script(
+        "finetune_video",
+        *(*made("stream", folder, source), "--backbone", folder / "config.json", *QUICK),
+        *("--output_dir", tmp_path / "out", "--unfreeze", "last:1", "--num_frames", 2),
+        *("--per_device_train_batch_size", 4, "--eval_split", "test", "--eval_strategy", "no"),
+        *("--save_strategy", "no"),
+    )
+    assert result["test"]["clips"] == 4
+    order = [row["split"] for row in rows(folder)]
+    learned = [number for number, split in enumerate(order) if split == "train"]
+    learned.remove(10)  # it is broken
+    epochs = [trained[k : k + 12] for k in (12, 24)]  # after the reader's statistics
+    assert [sorted(one) for one in epochs] == [learned, learned] and len(trained) == 36
+    assert epochs[0] != epochs[1]
+    for one in epochs:  # block after block
+        assert [k // 5 for k in one] == sorted(k // 5 for k in one)
+    # Listed, tried, two epochs, and statistics, answers and uniform frames: none for each clip.
+    assert len(begun) <= 8
