@@ -8,6 +8,7 @@ formulas below close these holes.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -35,10 +36,19 @@ def _lstm_layer_flops(
     return 2 * steps * batch * gates * (width + hidden_weight_shape[-1])
 
 
+def _fused_convolution_flops(
+    input_shape: Any, weight_shape: Any, *args: Any, out_shape: Any, **kwargs: Any
+) -> int:
+    """One product with the kernel per value. Shapes: `[B, C, ...]`, `[D, C / groups, ...]`."""
+    return 2 * math.prod(out_shape) * math.prod(weight_shape[1:])
+
+
 _MISSING_FORMULAS = {
     _aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
     _aten.mkldnn_rnn_layer: _lstm_layer_flops,
 }
+if hasattr(torch.ops.mkldnn, "_convolution_pointwise"):  # not public, and not everywhere
+    _MISSING_FORMULAS[torch.ops.mkldnn._convolution_pointwise] = _fused_convolution_flops
 
 
 class _NoModules:

@@ -1,4 +1,4 @@
-"""Measure the image backbone that frames are read by: as it is, folded, in pieces, in bfloat16.
+"""Measure the image backbone that frames are read by: as it is, folded, fused, in bfloat16.
 
     python scripts/benchmarks/benchmark_backbone.py --output_dir out/backbone
     python scripts/benchmarks/benchmark_backbone.py --backbone resnet18.json --compile

@@ -27,15 +27,20 @@ _LITE0_GROUPS = (
 )
 
 
-class _SamePadConv(nn.Conv2d):
+class SamePadConv(nn.Conv2d):
     """A convolution padded as the weights were trained: the odd pixel goes right and below."""
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
+    def margins(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Zeros put left, right, above and below an image."""
         (kernel, _), (stride, _) = self.kernel_size, self.stride
-        pads = []
-        for size in (x_BCHW.shape[-1], x_BCHW.shape[-2]):
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            pads += [total // 2, total - total // 2]
+        both = [
+            max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in (width, height)
+        ]
+        return both[0] // 2, both[0] - both[0] // 2, both[1] // 2, both[1] - both[1] // 2
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Pad, and convolve."""
+        pads = self.margins(*x_BCHW.shape[-2:])
         if pads[0] == pads[1] == pads[2] == pads[3]:
             return F.conv2d(
                 x_BCHW, self.weight, self.bias, self.stride, pads[0], self.dilation, self.groups
@@ -47,7 +52,7 @@ def _conv_bn(
     channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
     return [
-        _SamePadConv(channels_in, channels_out, kernel, stride, groups=groups, bias=False),
+        SamePadConv(channels_in, channels_out, kernel, stride, groups=groups, bias=False),
         nn.BatchNorm2d(channels_out, eps=1e-3, momentum=0.01),
     ]
 

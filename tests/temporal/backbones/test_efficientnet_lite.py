@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from temporal.backbones.efficientnet_lite import (
     EfficientNetLite0,
+    SamePadConv,
     _rename,
-    _SamePadConv,
     load_imagenet_weights,
 )
 from temporal.macs import count_macs
@@ -32,7 +32,7 @@ def test_parameters_and_macs_are_the_published_ones() -> None:
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_the_odd_pixel_of_padding_goes_right_and_below(size, kernel, stride) -> None:
-    conv = _SamePadConv(2, 3, kernel, stride, bias=False)
+    conv = SamePadConv(2, 3, kernel, stride, bias=False)
     x = torch.randn(1, 2, size, size)
     y = conv(x)
     length = -(-size // stride)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,29 +17,11 @@ from temporal.backbones.folding import fold
 from temporal.backbones.image import ImageBackbone, describe
 from temporal.macs import count_macs
 
-SIDE = 64
+from .image_families import FAMILIES, SIDE, family, norms_of, trained
 
 
 def call(model: Any, inputs: Sequence[Tensor]) -> Any:
     return model(*inputs)
-
-
-def norms_of(model: nn.Module) -> int:
-    return sum(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
-
-
-@torch.no_grad()
-def trained(model: nn.Module) -> nn.Module:
-    """In evaluation, with norms whose statistics and weights are of no simple kind."""
-    torch.manual_seed(3)
-    for module in model.modules():
-        if getattr(module, "running_mean", None) is not None:
-            module.running_mean.normal_(0, 0.3)
-            module.running_var.uniform_(0.5, 2)
-            if module.affine:
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.normal_(0, 0.3)
-    return model.eval()
 
 
 def one(layers: Callable[[], dict[str, nn.Module]], forward: Callable[[Any, Tensor], Any]) -> Any:
@@ -140,46 +121,6 @@ def test_kinds_of_convolutions(options: dict[str, Any], dtype: torch.dtype) -> N
 
 _NO_NORM = {"ViT", "ConvNext", "ConvNextV2", "Swin", "PoolFormer", "Dinov2", "Bit"}
 _NO_NORM |= {"FocalNet", "PvtV2"}
-_STAGES: dict[str, Any] = {"embedding_size": 8, "hidden_sizes": [8, 16, 16, 24], "num_labels": 5}
-_VIT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-_VIT |= {"intermediate_size": 16, "image_size": SIDE, "patch_size": 16, "num_labels": 5}
-FAMILIES: dict[str, dict[str, Any]] = {
-    "ResNet": {**_STAGES, "depths": [1, 2, 1, 1]},
-    "RegNet": {**_STAGES, "depths": [1, 2, 1, 1], "groups_width": 8},
-    "MobileNetV1": {"depth_multiplier": 0.25, "image_size": SIDE, "num_labels": 5},
-    "MobileNetV2": {"depth_multiplier": 0.35, "image_size": SIDE, "num_labels": 5},
-    "EfficientNet": {
-        **{"width_coefficient": 0.25, "depth_coefficient": 0.3, "image_size": SIDE},
-        **{"hidden_dim": 320, "num_labels": 5},
-    },
-    "Levit": {
-        **{"image_size": SIDE, "hidden_sizes": [16, 24, 32], "num_attention_heads": [1, 2, 2]},
-        **{"depths": [1, 1, 1], "key_dim": [8, 8, 8], "num_labels": 5},
-    },
-    "MobileViT": {
-        **{"hidden_sizes": [16, 24, 32], "neck_hidden_sizes": [8, 8, 16, 16, 24, 24, 32]},
-        **{"image_size": SIDE, "num_attention_heads": 2, "num_labels": 5},
-    },
-    "Cvt": {"embed_dim": [8, 16, 16], "num_heads": [1, 2, 2], "depth": [1, 2, 3]},
-    "FocalNet": {"embed_dim": 8, "depths": [1, 1, 1, 1], "image_size": SIDE, "num_labels": 5},
-    "PvtV2": {
-        **{"hidden_sizes": [8, 16, 16, 24], "depths": [1, 1, 1, 1], "image_size": SIDE},
-        **{"num_attention_heads": [1, 2, 2, 2], "num_labels": 5},
-    },
-    "ViT": _VIT,
-    "Dinov2": _VIT,
-    "ConvNext": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "num_labels": 5},
-    "ConvNextV2": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "num_labels": 5},
-    "Swin": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "image_size": SIDE},
-    "PoolFormer": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "num_labels": 5},
-    "Bit": {**_STAGES, "depths": [1, 1, 1, 1], "num_groups": 4},
-}
-
-
-def family(name: str) -> Any:
-    torch.manual_seed(1)
-    config = getattr(transformers, f"{name}Config")(**FAMILIES[name])
-    return trained(getattr(transformers, f"{name}ForImageClassification")(config))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -192,14 +133,14 @@ def test_families_of_transformers(name: str) -> None:
     with torch.inference_mode():
         got, macs = count_macs(backbone.features, x)
         again, plain_macs = count_macs(backbone.features, x)
-        made = backbone.for_inference._made
     torch.testing.assert_close(got, want, atol=1e-4 * want.abs().max().item(), rtol=0)
     assert torch.equal(got, again) and macs == plain_macs == count_macs(model, x)[1]
-    assert made is not None
+    form = backbone.for_inference.form
+    assert form is not None
     if name in _NO_NORM:
-        assert made.folded is None
+        assert form.model is None or form.name == "fused"
     else:
-        assert made.folded is not None and norms_of(made.folded) < norms_of(model)
+        assert form.model is not None and norms_of(form.model) < norms_of(model)
     assert model.state_dict().keys() == state.keys()
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
 
@@ -218,8 +159,8 @@ def test_the_default_backbone_has_no_norm_left(backbone: ImageBackbone) -> None:
         with torch.inference_mode():
             got = backbone.features(x)
         torch.testing.assert_close(got, want, atol=1e-4 * want.abs().max().item(), rtol=0)
-    made = backbone.for_inference._made
-    assert made is not None and made.folded is not None and norms_of(made.folded) == 0
+    form = backbone.for_inference.form
+    assert form is not None and form.model is not None and norms_of(form.model) == 0
     assert norms_of(backbone.model) == 49
 
 
