@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from ...training.model_card import promise
 from ..held_out.labelled import Labelled, LeftOut
 from ..held_out.unseen import Rows, digest_input, keep_unseen
 from ..reading import Reading
-from .contestants import Contestant, contestants, reads
+from .contestant import Contestant, reads
+from .contestants import contestants
 from .interleaved import Clocked, clock, machine
+from .video_seen import VideoSeen, means_of
 
 
 def without_seen(
@@ -69,6 +71,7 @@ def compare(
     static: Any = None,
     static_classes: Mapping[int, int] | None = None,
     rounds: int = 3,
+    curve: bool = True,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Run the reader and its baselines on the inputs, interleaved, and say what each did.
@@ -79,6 +82,7 @@ def compare(
         static: a pipeline of a smaller model.
         static_classes: the reader's class for each of its own; None: they are the same.
         rounds: timed, after one to warm up; the median counts.
+        curve: for videos, also the curve of uniform frames and the reader's operating points.
         tell: is told in a sentence what takes its time.
 
     Returns:
@@ -86,6 +90,9 @@ def compare(
         contestant: `accuracy` with its 95 % interval, `ms_per_input`, `relative_speed` (the reader
         is 1), `share_read`, `macs` that were counted and `macs_share` of those of the dense
         reading; of the reader `certified` and `promise`, of the truncated dense model its `cut`.
+        Of videos, too: of an input in the mean `frames_decoded` (None where decord decoded),
+        `frames_glanced` (at `glance_size`), `frames_read`, `decode_ms` and `model_ms`; and
+        `realised_share`, the share of the dense reading's time that is saved over that of its MACs.
 
     Raises:
         ValueError: nothing can be read.
@@ -96,18 +103,23 @@ def compare(
         raise ValueError("no input with a label could be read")
     units = sum(reading.trace.units_total for reading in readings if reading.trace is not None)
     tell(f"finding the cut of {pipe.record.kind}s that takes the reader's time")
-    found = contestants(pipe, data.items, static, static_classes)
+    found = contestants(pipe, data.items, static, static_classes, curve=curve)
     tell(f"timing {', '.join(found)}: {rounds + 1} rounds")
     runs = {name: partial(one.run, data.items) for name, one in found.items()}
     clocked = clock(runs, rounds)
+    videos = pipe.record.kind == "video"
     results = {
-        name: _row(found[name], took, data, units if found[name].shares_units else 0)
+        name: _row(found[name], took, data, units if found[name].shares_units else 0, videos=videos)
         for name, took in clocked.items()
     }
     whole = results["dense"]["macs"]
     for row in results.values():
         row["relative_speed"] = results["reader"]["seconds"] / row["seconds"]
         row["macs_share"] = row["macs"] / whole if whole else None
+        if videos:
+            saved = 1 - row["macs"] / whole if whole and row["macs"] else 0.0
+            gained = 1 - row["seconds"] / results["dense"]["seconds"]
+            row["realised_share"] = gained / saved if saved > 1e-9 else None
     results["reader"].update(_certificate(pipe))
     return {
         "inputs": len(data.items),
@@ -122,7 +134,7 @@ def compare(
 
 
 def _row(
-    one: Contestant, took: Clocked[list[Reading]], data: Labelled, units: int
+    one: Contestant, took: Clocked[list[Reading]], data: Labelled, units: int, *, videos: bool
 ) -> dict[str, Any]:
     """What a contestant did; `units` are those of the inputs, 0: as it counts them itself."""
     answers = [reading.classes[0] if reading.classes else None for reading in took.answer]
@@ -139,7 +151,24 @@ def _row(
         "share_read": sum(trace.units_read for trace in traces) / units if units else None,
         "unread": sum(answer is None for answer in answers),
         "macs": sum(trace.cost.macs for trace in traces),
+        **(_of_videos(took.answer, count) if videos else {}),
         **(one.facts or {}),
+    }
+
+
+def _of_videos(readings: Sequence[Reading], count: int) -> dict[str, Any]:
+    """Frames and milliseconds of one of so many videos."""
+    read = [reading for reading in readings if reading.trace is not None and reading.classes]
+    if not read:
+        return {}
+    seen = [VideoSeen.of(reading) for reading in read]
+    means = means_of(seen)
+    del means["macs"]  # the row has their sum
+    costs = [one.cost for one in seen]
+    return {
+        **means,
+        "decode_ms": 1000 * sum(cost.decode_seconds for cost in costs) / count,
+        "model_ms": 1000 * sum(cost.model_seconds for cost in costs) / count,
     }
 
 

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ...data.item import Item
-from ...models.operating_points import set_to
 from ...training.exit_policies import NEVER
-from ..reading import Reading
+from .contestant import Contestant, Run, in_full, reads
 from .truncated import CUTS, nearest_cut, said
-
-Run = Callable[[Sequence[Item]], list[Reading]]
+from .video_contestants import video_contestants
 
 _SAMPLE = 128
 """Inputs at most by which a truncation is chosen."""
 _PAIR_SECONDS, _PAIRS = 0.6, 15
 """A cut and the reader are timed side by side until that much is spent, or that often."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Contestant:
-    """Something that answers inputs with classes."""
-
-    says: str
-    """What it is, in a few words."""
-    run: Run
-    facts: Mapping[str, Any] | None = None
-    """More of it, in plain values."""
-    shares_units: bool = True
-    """Whether it reads the same units as the reader: not those of another tokenizer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,23 +30,13 @@ class Measured:
     """By the full reading: in the mean, and at most, of an input."""
 
 
-def in_full(pipe: Any) -> dict[str, Any]:
-    """Policy fields with which a pipeline's reader skips nothing and never halts."""
-    return dict(pipe.reader.policy_space().full)
-
-
-def reads(pipe: Any, **fields: Any) -> Run:
-    """The readings of a pipeline, perhaps with other fields of its reader's configuration."""
-
-    def run(items: Sequence[Item]) -> list[Reading]:
-        with set_to(pipe.reader.config, **fields):
-            return list(pipe.read(items, top_k=1))
-
-    return run
-
-
 def contestants(
-    pipe: Any, items: Sequence[Item], static: Any, classes: Mapping[int, int] | None = None
+    pipe: Any,
+    items: Sequence[Item],
+    static: Any,
+    classes: Mapping[int, int] | None = None,
+    *,
+    curve: bool = True,
 ) -> dict[str, Contestant]:
     """The reader and its baselines, cut to what the reader costs on a sample of the inputs.
 
@@ -70,6 +45,7 @@ def contestants(
         items: inputs that it can read.
         static: a pipeline of a smaller model, which reads everything; None: there is none.
         classes: the reader's class for each of the smaller model's; None: they are the same.
+        curve: for videos also `video_contestants`.
     """
     full = in_full(pipe)
     reader = Contestant(says="reads what it needs", run=reads(pipe))
@@ -84,6 +60,8 @@ def contestants(
         says = f"always answers at exit {k + 1} of {exits}"
         found["fixed_exit"] = Contestant(says=says, run=reads(pipe, **fixed))
     found["truncated"] = truncated(pipe, full, reader, sample, measured)
+    if curve and pipe.record.kind == "video":
+        found |= video_contestants(pipe, items, full, measured.units_read[1])
     if static is not None:
         found["static"] = Contestant(
             says="the smaller static model, in full",

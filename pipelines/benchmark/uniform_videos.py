@@ -6,12 +6,17 @@ model behind is the same.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...data import Video
 from ...macs import count_macs
@@ -23,14 +28,42 @@ Fetch = Callable[[str, int, int], tuple[Tensor, list[int], int]]
 """Path, number of frames, side -> uint8 `[K, 3, side, side]`, their indices, frames in all."""
 
 
-def by_decord(path: str, count: int, side: int) -> tuple[Tensor, list[int], int]:
-    """Frames by decord."""
+def decord_frames(
+    value: str | Path | bytes, count: int, size: tuple[int, int] | None
+) -> tuple[NDArray[np.uint8], list[int], int]:
+    """Uniform frames by `decord.VideoReader.get_batch`, scaled while they are decoded.
+
+    Args:
+        value: a path, or a file's bytes.
+        count: frames; a shorter video gives all.
+        size: (height, width); None: the video's own.
+
+    Returns:
+        uint8 `[K, H, W, 3]`, the frames' indices, and how many there are in all.
+    """
     import decord
 
-    video = decord.VideoReader(path, width=side, height=side)
-    frames = uniform(len(video), count)
-    pixels = torch.from_numpy(video.get_batch(frames).asnumpy()).permute(0, 3, 1, 2)
-    return pixels, frames, len(video)
+    def taken(**scaled: int) -> tuple[NDArray[np.uint8], list[int], int]:
+        opened = io.BytesIO(value) if isinstance(value, bytes) else str(value)
+        video = decord.VideoReader(opened, **scaled)
+        frames = uniform(len(video), count)
+        return video.get_batch(frames).asnumpy(), frames, len(video)
+
+    if size is None:
+        return taken()
+    try:
+        return taken(height=size[0], width=size[1])
+    except decord.DECORDError:  # it scales to widths alone whose rows need no padding
+        pixels, frames, total = taken()
+    whole = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+    small = F.interpolate(whole, size, mode="bilinear", antialias=True).round().clamp(0, 255)
+    return small.to(torch.uint8).permute(0, 2, 3, 1).numpy(), frames, total
+
+
+def by_decord(path: str, count: int, side: int) -> tuple[Tensor, list[int], int]:
+    """Frames by decord."""
+    pixels, frames, total = decord_frames(path, count, (side, side))
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2), frames, total
 
 
 def by_video(path: str, count: int, side: int) -> tuple[Tensor, list[int], int]:

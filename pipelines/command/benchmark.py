@@ -39,6 +39,7 @@ class BenchmarkRequest:
     label_column: str
     limit: int | None
     rounds: int
+    curve: bool
     leave_out_seen: bool
     json: bool
     plot: Path | None
@@ -103,6 +104,7 @@ def benchmark_command(request: BenchmarkRequest) -> int:
             static=static,
             static_classes=static_classes,
             rounds=request.rounds,
+            curve=request.curve,
             tell=_tell,
         )
     except ValueError as error:

@@ -268,6 +268,13 @@ def benchmark(
     ] = "label",
     limit: Limit = None,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds; the median counts.")] = 3,
+    curve: Annotated[
+        bool,
+        typer.Option(
+            help="Videos: also uniform frames in several numbers, by our own reads and by decord, "
+            "the reader's operating points, and transformers' pipeline where it can run."
+        ),
+    ] = True,
     leave_out_seen: Annotated[
         bool,
         typer.Option(
@@ -302,6 +309,7 @@ def benchmark(
             label_column=label_column,
             limit=limit,
             rounds=rounds,
+            curve=curve,
             leave_out_seen=leave_out_seen,
             json=as_json,
             plot=plot,

@@ -197,6 +197,11 @@ class ClipReader(ClipPlaces, ClipTraining, SavedReader, PreTrainedModel):
     # What may be turned --------------------------------------------------------------------------
 
     @property
+    def plain_classifier(self) -> Any:
+        """As of `Reader`: the video classifier."""
+        return self.classifier
+
+    @property
     def policy(self) -> RunningMeanPolicy:
         """When it stops."""
         config = self.config

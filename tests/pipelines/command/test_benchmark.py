@@ -13,11 +13,16 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from transformers import AutoModelForSequenceClassification, BertForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertForSequenceClassification,
+    VideoMAEImageProcessor,
+)
 from typer.testing import CliRunner, Result
 
 import temporal.pipelines
 from temporal.data.labelled.digests import digest_text
+from temporal.models import LiteEval, LiteEvalConfig
 from temporal.models.rows_seen import RowsSeen, Shown
 from temporal.pipelines.command.cli import app
 from temporal.pipelines.held_out.labelled import classes_among
@@ -132,7 +137,8 @@ def test_a_folder_for_each_class_of_clips(tmp_path: Path) -> None:
     shutil.copy(folder / "tench" / "a.mp4", folder / "loose.mp4")
     (folder / "tench" / "broken.mp4").write_bytes(b"no video at all" * 20)
     (folder / "tench" / "notes.txt").write_text("rubbish")
-    report = report_of(temporal_benchmark("video-classification", folder, "--json"), 3)
+    told = ("video-classification", folder, "--no-curve", "--json")
+    report = report_of(temporal_benchmark(*told), 3)
     assert report["inputs"] == 2 and report["units"] == "frames"
     reasons = {one["id"]: one["reason"] for one in report["left_out"]}
     assert reasons.pop("loose.mp4") == "no_label"
@@ -147,6 +153,63 @@ def test_a_folder_for_each_class_of_clips(tmp_path: Path) -> None:
     assert truncated["macs_share"] == pytest.approx(truncated["cut"] / 10)
     assert results["dense"]["macs_share"] == 1.0
     assert results["fixed_exit"]["share_read"] <= results["dense"]["share_read"]
+
+
+def test_uniform_frames_and_all_operating_points_are_a_curve(
+    frame_exit_path: Path, tmp_path: Path
+) -> None:
+    for k, name in LABELS.items():
+        (tmp_path / "clips" / name).mkdir(parents=True)
+        encode(tmp_path / "clips" / name / "a.mp4", k)
+    folder = tmp_path / "reader"
+    shutil.copytree(frame_exit_path, folder)
+    config = json.loads((folder / "config.json").read_text())
+    policies = [{"criterion": "confidence", "thresholds": [level] * 4} for level in (1e9, 0.0)]
+    config["operating_points"] = [
+        {"policy": policy, "cost_share": share, "accuracy": 0.5}
+        for policy, share in zip(policies, (1.0, 0.2), strict=True)
+    ]
+    (folder / "config.json").write_text(json.dumps(config))
+    plot = tmp_path / "plot.svg"
+    told = ("video-classification", tmp_path / "clips", "--model", folder, "--plot", plot)
+    results = report_of(temporal_benchmark(*told, "--json"))["results"]
+    # It takes five frames: of eight it would read no others than of sixteen.
+    for count in (1, 2, 4, 8):
+        own, decord = results[f"video_{count}"], results[f"decord_{count}"]
+        read = min(count, 5)
+        assert own["frames_read"] == decord["frames_read"] == read
+        assert own["frames_decoded"] >= read and decord["frames_decoded"] is None
+        assert own["macs"] == decord["macs"] == read * results["video_1"]["macs"]
+        for row in (own, decord):
+            assert row["decode_ms"] > 0 and row["model_ms"] > 0
+    assert "video_16" not in results
+    one, dense = results["video_1"], results["dense"]
+    gained = 1 - one["seconds"] / dense["seconds"]
+    assert one["realised_share"] == pytest.approx(gained / (1 - 1 / 5))
+    assert dense["realised_share"] is None
+    assert (results["point_0"]["frames_read"], results["point_1"]["frames_read"]) == (5, 1)
+    assert "operating points" in plot.read_text()
+
+
+def test_what_is_glanced_at_counts(tmp_path: Path) -> None:
+    """A gate that never opens has looked at every frame, and decoded it."""
+    for name, level in (("dark", 30), ("bright", 160)):
+        (tmp_path / "clips" / name).mkdir(parents=True)
+        write_clip(tmp_path / "clips" / name / "a.mp4", level)
+    config = LiteEvalConfig(num_frames=4, glance_pixels=16, image_size=32, read_threshold=1.0)
+    config.id2label, config.label2id = {0: "dark", 1: "bright"}, {"dark": 0, "bright": 1}
+    reader = LiteEval(config)
+    with torch.no_grad():
+        reader.gate.bias.copy_(torch.tensor([-50.0, 50.0]))
+    reader.save_pretrained(tmp_path / "reader")
+    told = ("video-classification", tmp_path / "clips", "--model", tmp_path / "reader")
+    results = report_of(temporal_benchmark(*told, "--json"))["results"]
+    shut, dense = results["reader"], results["dense"]
+    assert (shut["frames_read"], shut["frames_glanced"], shut["glance_size"]) == (0, 4, [16, 16])
+    assert shut["frames_decoded"] == dense["frames_decoded"] > 4  # and those on the way
+    assert (dense["frames_read"], dense["frames_glanced"]) == (4, 4)
+    shown = temporal_benchmark(*told, "--no-curve").output
+    assert "4 at 16x16" in shown and "realised" in shown
 
 
 @pytest.mark.parametrize(
@@ -244,7 +307,7 @@ def test_a_stock_image_model_is_a_static_baseline_of_videos(
         encode(tmp_path / "clips" / name / "a.mp4", k)
     told = ("video-classification", tmp_path / "clips", "--model", frame_exit_path, "--json")
     for static in (vit_path, video_mae_path):
-        found = report_of(temporal_benchmark(*told, "--static", static))["results"]
+        found = report_of(temporal_benchmark(*told, "--no-curve", "--static", static))["results"]
         assert set(found) == {"reader", "dense", "fixed_exit", "truncated", "static"}
         assert found["static"]["accuracy"] in {k / 3 for k in range(4)}
         assert found["truncated"]["share_read"] == found["truncated"]["cut"] / 30
@@ -258,11 +321,20 @@ def test_a_clip_reader_is_cut_like_any_reader_of_videos(
     for k, name in LABELS.items():
         (tmp_path / "clips" / name).mkdir(parents=True)
         encode(tmp_path / "clips" / name / "a.mp4", k)
-    told = ("video-classification", tmp_path / "clips", "--model", video_mae_path)
+    model = tmp_path / "model"
+    shutil.copytree(video_mae_path, model)
+    VideoMAEImageProcessor(size={"shortest_edge": 32}, crop_size=32).save_pretrained(model)
+    told = ("video-classification", tmp_path / "clips", "--model", model)
     found = report_of(temporal_benchmark(*told, "--budget", 0.3, "--json"))["results"]
     assert found["reader"]["macs_share"] < found["dense"]["macs_share"] == 1.0
     assert {"truncated", "fixed_exit"} <= found.keys()
     assert found["truncated"]["cut"] >= 1
+    # The same classifier in transformers' own pipeline, which reads one clip.
+    stock = transformers.pipeline("video-classification", model=str(model), device="cpu")
+    clips = sorted((tmp_path / "clips").glob("*/a.mp4"))
+    right = [stock(str(clip), top_k=1)[0]["label"] == clip.parent.name for clip in clips]
+    assert found["transformers"]["accuracy"] == sum(right) / 3
+    assert found["transformers"]["macs"] == 0 and found["transformers"]["share_read"] is None
 
 
 def test_classes_of_another_model_are_found_by_name() -> None:
