@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..backbones.features import GivenFeatures as GivenFeatures
     from .chunks.chunk_reader import ChunkReader as ChunkReader
     from .chunks.configuration_chunk_reader import ChunkReaderConfig as ChunkReaderConfig
+    from .clips.clip_early_exit import ClipEarlyExit as ClipEarlyExit
+    from .clips.clip_early_exit import ClipEarlyExitConfig as ClipEarlyExitConfig
     from .clips.clip_reader import ClipReader as ClipReader
     from .clips.clip_reader import RunningMeanPolicy as RunningMeanPolicy
     from .clips.configuration_clip_reader import ClipReaderConfig as ClipReaderConfig

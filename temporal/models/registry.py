@@ -89,6 +89,7 @@ RECORDS: dict[str, ReaderRecord] = {
         ReaderRecord(".video.ar_net", "ARNet", VIDEO),
         ReaderRecord(".video.ada_focus", "AdaFocus", VIDEO),
         ReaderRecord(".clips.clip_reader", "ClipReader", VIDEO),
+        ReaderRecord(".clips.clip_early_exit", "ClipEarlyExit", VIDEO),
     )
 }
 """Records by the `model_type` of their configuration, in the order that users are shown."""

@@ -119,7 +119,8 @@ def _is_threshold(criterion: str, value: Any) -> bool:
 def _are_depth_thresholds(config: Any, values: Any) -> bool:
     if values is None:
         return True
-    encoder = config.encoder_config()
+    # Of what has an encoder with exits inside, that one's count.
+    encoder = config.encoder_config() if hasattr(config, "encoder_config") else config
     exits = getattr(encoder, "exit_layers", None) or [0]
     return (
         isinstance(values, list | tuple)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 from temporal.data import Video
-from temporal.models import ClipReader, FrameExit
+from temporal.models import ClipEarlyExit, ClipReader, FrameExit
 
 from .small_clips import CLASSES, save_config, write_clip
 
@@ -140,8 +140,9 @@ def test_what_cannot_be_is_said_before_any_work(folder: Path, run_script: Run) -
             run_script("finetune_video", *base, *GATE, flag)
 
 
+@pytest.mark.parametrize("model", [ClipReader, ClipEarlyExit])
 def test_a_video_classifier_is_trained_clip_by_clip(
-    folder: Path, tmp_path: Path, run_script: Run
+    model: Any, folder: Path, tmp_path: Path, run_script: Run
 ) -> None:
     """The head of a VideoMAE of random weights learns; its encoder stays as it is."""
     config = VideoMAEConfig(
@@ -154,14 +155,17 @@ def test_a_video_classifier_is_trained_clip_by_clip(
         num_frames=2,
     )
     VideoMAEForVideoClassification(config).save_pretrained(tmp_path / "videomae")
+    kind = model.config_class.model_type
     result = run_script(
         "finetune_video",
-        *("--data_dir", folder / "clips", "--model", "clip_reader", *QUICK),
+        *("--data_dir", folder / "clips", "--model", kind, *QUICK),
         *("--backbone", tmp_path / "videomae", "--output_dir", tmp_path / "out"),
         *("--reader_options", '{"num_clips": 2, "sampling_rate": 2}', "--num_train_epochs", 2),
     )
     assert (result["test"]["clips"], result["test"]["mean_frames_read"]) == (6, 4)
-    reader = ClipReader.from_pretrained(tmp_path / "out" / "final")
+    reader = model.from_pretrained(tmp_path / "out" / "final")
+    if kind == "clip_early_exit":
+        assert all(branch.linear.weight.abs().max() > 0 for branch in reader.exits)
     assert reader.config.id2label == dict(enumerate(CLASSES))
     before = VideoMAEForVideoClassification.from_pretrained(tmp_path / "videomae")
     encoder, own = before.base_model.state_dict(), reader.classifier.base_model.state_dict()

@@ -46,6 +46,16 @@ class ClipTokens:
         lengths_B = torch.tensor(self.lengths, device=self.times_N.device)
         return lengths_B.cumsum(0) - lengths_B
 
+    def mean(self, hidden_ND: Tensor) -> Tensor:
+        """The mean over the patches that each clip's tokens stand for, `[B, D]`."""
+        if self.sizes_N is None:
+            weights_N = hidden_ND.new_ones(len(hidden_ND))
+        else:
+            weights_N = self.sizes_N.to(hidden_ND.dtype)
+        weighted = (hidden_ND * weights_N[:, None]).split(self.lengths)
+        totals = weights_N.split(self.lengths)
+        return torch.stack([x.sum(0) / n.sum() for x, n in zip(weighted, totals, strict=True)])
+
     def keep(self, kept_N: Tensor, sizes_N: Tensor | None) -> ClipTokens:
         """Only some tokens, at least one of each clip, with new sizes of all that were there."""
         counts_B = self.clips_N[kept_N].bincount(minlength=len(self.lengths))

@@ -49,6 +49,8 @@ class VideoFamily:
     """`(model) -> [D]`: the first token of each clip, its position added; None: there is none."""
     layers: Callable[[Model], Sequence[Any]]
     """The model's layers, in order."""
+    num_layers: Callable[[Any], int] = lambda config: int(config.num_hidden_layers)
+    """How many there are, by the configuration."""
     steps: Callable[[Any, int], tuple[Step, ...]]
     """`(config, k) -> ` the attentions of layer k. Tokens are merged within the groups of the last;
     if layers differ, the groups of the first layer are those of all that merge."""
@@ -67,17 +69,6 @@ def _side(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
-def _mean(hidden_ND: Tensor, tokens: ClipTokens) -> Tensor:
-    """The mean over the patches that a clip's tokens stand for, `[B, D]`."""
-    if tokens.sizes_N is None:
-        weights_N = hidden_ND.new_ones(len(hidden_ND))
-    else:
-        weights_N = tokens.sizes_N.to(hidden_ND.dtype)
-    weighted = (hidden_ND * weights_N[:, None]).split(tokens.lengths)
-    totals = weights_N.split(tokens.lengths)
-    return torch.stack([x.sum(0) / n.sum() for x, n in zip(weighted, totals, strict=True)])
-
-
 # VideoMAE ----------------------------------------------------------------------------------------
 
 
@@ -90,7 +81,7 @@ def _attend_videomae(layer: Any, rows_RD: Tensor, look: Look) -> Tensor:
 def _answer_videomae(model: Model, hidden_ND: Tensor, tokens: ClipTokens) -> Tensor:
     if model.fc_norm is None:
         return model.classifier(model.videomae.layernorm(hidden_ND[tokens.starts_B]))
-    return model.classifier(model.fc_norm(_mean(hidden_ND, tokens)))
+    return model.classifier(model.fc_norm(tokens.mean(hidden_ND)))
 
 
 _VIDEOMAE = VideoFamily(
@@ -264,6 +255,7 @@ _VIDEOPRISM = VideoFamily(
     projection=lambda model: model.vision_model.spatial_embeddings.patch_embeddings.projection,
     positions=_positions_videoprism,
     layers=lambda model: [*model.vision_model.spatial_layers, *model.vision_model.temporal_layers],
+    num_layers=lambda config: config.num_spatial_layers + config.num_temporal_layers,
     steps=_steps_videoprism,
     before=_before_videoprism,
     feed=lambda layer, hidden_ND: (
@@ -281,8 +273,12 @@ FAMILIES: dict[str, VideoFamily] = {
 }
 
 
-def family_of(model: Model) -> VideoFamily:
+def family_of(model: Model, needs: str = "token_reduction") -> VideoFamily:
     """The family that a model or its configuration belongs to.
+
+    Args:
+        model: a classifier, or its configuration.
+        needs: what it is asked for, for the message.
 
     Raises:
         ValueError: the family is not described here.
@@ -290,7 +286,7 @@ def family_of(model: Model) -> VideoFamily:
     config: Any = getattr(model, "config", model)
     if config.model_type not in FAMILIES:
         raise ValueError(
-            f"token_reduction needs a classifier whose model_type is one of {sorted(FAMILIES)}, "
-            f"not {config.model_type!r}: read this one with token_reduction=None"
+            f"{needs} needs a classifier whose model_type is one of {sorted(FAMILIES)}, "
+            f"not {config.model_type!r}: read this one by ClipReader, without {needs}"
         )
     return FAMILIES[config.model_type]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...checks import check_in
-from ..every_exit import exit_space
+from ...checks import check_in, num_classes
+from ..every_exit import exit_space, shared_thresholds
 from ..policy_space import Policy, PolicySpace
+from ..stored_points import NEVER
 
 _LEVELS: dict[str, tuple[str, float | None, tuple[float, ...]]] = {
     "run_length": ("token_threshold", None, (0.02, 0.05, 0.1)),
@@ -39,10 +40,38 @@ def token_fields(text: str) -> dict[str, Any]:
 
 
 def token_knobs(config: Any) -> dict[str, Any]:
-    """Arguments of `ReducedClips` by a configuration."""
+    """Arguments of `ReducedClips` by a configuration; none where clips have all their tokens."""
+    if config.token_reduction is None:
+        return {}
     if config.token_reduction == "merge":
         return {"keep_share": config.keep_share}
     return {"threshold": config.token_threshold}
+
+
+def depth_space(config: Any, clips: PolicySpace) -> PolicySpace:
+    """Layers of a clip, and all that may be turned on its reader otherwise, each with each.
+
+    Args:
+        config: with `exit_layers`.
+        clips: all that may be turned otherwise.
+    """
+    count = len(config.exit_layers)
+    if count == 1:
+        return clips
+    full = {**clips.full, "depth_thresholds": [NEVER] * (count - 1)}
+    alone = clips.closed_because is not None
+
+    def cheaper(number: int) -> list[Policy]:
+        levels = shared_thresholds(config.criterion, count, num_classes(config), count=number)
+        if alone:
+            return [{**full, "depth_thresholds": level} for level in levels]
+        return [
+            {**policy, "depth_thresholds": level}
+            for level in [full["depth_thresholds"], *levels]
+            for policy in [clips.full, *clips.cheaper(number)]
+        ][1:]
+
+    return PolicySpace(full=full, cheaper=cheaper, ordered=alone)
 
 
 def clip_space(config: Any) -> PolicySpace:

@@ -91,7 +91,8 @@ class ClipReader(ClipPlaces, ClipTraining, SavedReader, PreTrainedModel):
         **options: Any,
     ) -> None:
         if not isinstance(config, ClipReaderConfig):
-            config, classifier = _described(config, processor, options), config
+            kind = self.config_class
+            config, classifier = _described(kind, config, processor, options), config
         super().__init__(config)
         if classifier is None:
             own = config.classifier_config()
@@ -126,7 +127,8 @@ class ClipReader(ClipPlaces, ClipTraining, SavedReader, PreTrainedModel):
             processor: the processor that came with it, which then sees whole frames.
             **config: fields of `ClipReaderConfig`, e.g. `num_clips=4`.
         """
-        return cls(_described(classifier, processor, config), classifier, processor)
+        kind = cls.config_class
+        return cls(_described(kind, classifier, processor, config), classifier, processor)
 
     def _init_weights(self, module: nn.Module) -> None:
         self.classifier._init_weights(module)  # all parts are its own
@@ -148,11 +150,13 @@ class ClipReader(ClipPlaces, ClipTraining, SavedReader, PreTrainedModel):
     def _classify_reduced(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, the tokens that layers computed, and the MACs of clips with fewer tokens."""
         assert self.reduced is not None
+        return self.reduced(self._pixels_of(*inputs), **token_knobs(self.config))
+
+    def _pixels_of(self, *inputs: Tensor) -> Tensor:
+        """Clips `[B, F, C, H, W]` as the classifier takes them."""
         if self.pixels is None:
-            pixels = self._normalised(inputs[0])
-        else:
-            pixels = inputs[0].to(self.classifier.device, self.classifier.dtype)
-        return self.reduced(pixels, **token_knobs(self.config))
+            return self._normalised(inputs[0])
+        return inputs[0].to(self.classifier.device, self.classifier.dtype)
 
     def _normalised(self, frames_BFCHW: Tensor) -> Tensor:
         frames_BFCHW = frames_BFCHW.to(self.classifier.device, self.classifier.dtype)
@@ -294,7 +298,9 @@ class ClipReader(ClipPlaces, ClipTraining, SavedReader, PreTrainedModel):
         return logits_1K, int(token_layers_1)
 
 
-def _described(classifier: Any, processor: Any, options: dict[str, Any]) -> ClipReaderConfig:
+def _described(
+    kind: Any, classifier: Any, processor: Any, options: dict[str, Any]
+) -> ClipReaderConfig:
     """The configuration of a reader around a classifier."""
     own = classifier.config
     named = ("id2label", "label2id") if own.id2label else ("num_labels",)
@@ -304,4 +310,4 @@ def _described(classifier: Any, processor: Any, options: dict[str, Any]) -> Clip
     for name in ("pixel_mean", "pixel_std"):
         if options.get(name) is not None:
             options = {**options, name: list(options[name])}
-    return ClipReaderConfig(classifier=describe(classifier), **fields | options)
+    return kind(classifier=describe(classifier), **fields | options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import AutoConfig, PreTrainedConfig
 
@@ -21,7 +21,7 @@ class ClipReaderConfig(PreTrainedConfig):
     """The classifier's own configuration, which clips are read, and when reading halts."""
 
     model_type = "clip_reader"
-    policy_fields = (
+    policy_fields: ClassVar[tuple[str, ...]] = (
         "criterion",
         "thresholds",
         "temperatures",

@@ -25,6 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "chunk_reader": {"encoder": EARLY_EXIT},
     "frame_exit": {"num_frames": 3},
     "clip_reader": {"num_clips": 3},
+    "clip_early_exit": {"num_clips": 3, "exit_layers": [1, 2, 3]},
     "ada_frame": {"num_frames": 3},
     "fast_forward": {"num_frames": 3},
     "frame_glimpse": {"num_frames": 3},

@@ -12,9 +12,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConfig
+from transformers import (
+    VideoMAEConfig,
+    VideoMAEForVideoClassification,
+    ViTConfig,
+    VivitConfig,
+    VivitForVideoClassification,
+)
 
-from temporal.models import READERS, ClipReader
+from temporal.models import READERS, ClipEarlyExit, ClipReader
 from temporal.models.glimpses.looking import ReadThreshold
 
 SIDE = 32
@@ -74,7 +80,20 @@ def _clip_reader() -> ClipReader:
     return ClipReader(classifier, num_clips=4, sampling_rate=2)
 
 
-_MAKERS: dict[str, Callable[[], Any]] = {"clip_reader": _clip_reader}
+def _clip_early_exit() -> ClipEarlyExit:
+    tiny = {**_TINY, "num_hidden_layers": 3}
+    classifier = VivitForVideoClassification(
+        VivitConfig(num_frames=4, tubelet_size=[2, 16, 16], num_labels=4, **tiny)
+    )
+    reader = ClipEarlyExit(classifier.eval(), exit_layers=[1, 2], num_clips=4, sampling_rate=2)
+    _stir(reader)
+    return reader
+
+
+_MAKERS: dict[str, Callable[[], Any]] = {
+    "clip_reader": _clip_reader,
+    "clip_early_exit": _clip_early_exit,
+}
 
 VIDEO_READERS = sorted(
     {name for name, reader in READERS.items() if reader.unit == "frame"} | set(_MAKERS)
@@ -161,6 +180,7 @@ def read_everything(name: str, reader: Any) -> Any:
 
 DENSE: dict[str, Callable[[Any, Any], Tensor]] = {
     "clip_reader": _dense_clips,
+    "clip_early_exit": _dense_clips,
     "frame_exit": _dense_frames,
     "ada_frame": _dense_chosen,
     "fast_forward": _dense_chosen,
