@@ -202,7 +202,8 @@ class Protocol:
                 return ask(reader, self.dataset(reader, rows), self.training)
             output = reader.cpu()(states=self.views[0][torch.tensor(list(rows))])
             logits, frames = reader.settled(output)
-        return Asked(logits_NK=logits, exits_NEK=output.exit_logits, frames_N=frames)
+            seen = reader.frames_seen(output, output.exit_logits.shape[1])
+        return Asked(logits_NK=logits, exits_NEK=output.exit_logits, frames_N=frames, seen_NS=seen)
 
     def ask_each(
         self,
@@ -213,11 +214,7 @@ class Protocol:
         """What each reader says of the rows of its fold, in the order of all their rows."""
         said = [self.ask(reader, held, policy) for reader, held in zip(readers, folds, strict=True)]
         order = torch.tensor([row for held in folds for row in held]).argsort()
-        return Asked(
-            logits_NK=torch.cat([part.logits_NK for part in said])[order],
-            exits_NEK=torch.cat([part.exits_NEK for part in said])[order],
-            frames_N=torch.cat([part.frames_N for part in said])[order],
-        )
+        return Asked.joined(said, order)
 
     def cross_validate(
         self, folds: Sequence[Sequence[int]], folder: Path | None = None

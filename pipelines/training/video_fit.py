@@ -5,12 +5,14 @@ N clips, E exits, K classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from transformers import TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
@@ -34,6 +36,21 @@ class Asked:
     """What all its exits say."""
     frames_N: Tensor
     """Frames that it reads of each."""
+    seen_NS: Tensor
+    """Which of the frames of `training_frames` it reads or glances at, bool."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Asked], order: Tensor | None = None) -> Asked:
+        """One after another, perhaps in another order then; all of as many exits."""
+        # Short clips have fewer frames, and no others are seen of them.
+        longest = max(part.seen_NS.shape[1] for part in parts)
+        wide = [F.pad(part.seen_NS, (0, longest - part.seen_NS.shape[1])) for part in parts]
+        parts = [replace(part, seen_NS=seen) for part, seen in zip(parts, wide, strict=True)]
+        names = [one.name for one in fields(cls)]
+        whole = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+        if order is not None:
+            whole = {name: rows[order] for name, rows in whole.items()}
+        return cls(**whole)
 
 
 def fit(
@@ -99,18 +116,21 @@ def trained_before(folder: Path, args: TrainingArguments, model: str) -> Any:
 def ask(reader: Any, clips: Dataset[Any], args: TrainingArguments) -> Asked:
     """What a reader says of clips, in eval mode."""
     reader.eval().to(args.device)
-    logits, exits, frames = [], [], []
+    parts: list[Asked] = []
     for batch in _loader(clips, args):
         batch.pop("labels")
         output = reader(**{name: value.to(args.device) for name, value in batch.items()})
         said_BK, frames_B = reader.settled(output)
         every = said_BK[:, None] if output.exit_logits is None else output.exit_logits
-        logits.append(said_BK.float().cpu())
-        exits.append(every.float().cpu())
-        frames.append(frames_B.float().cpu())
-    return Asked(
-        logits_NK=torch.cat(logits), exits_NEK=torch.cat(exits), frames_N=torch.cat(frames)
-    )
+        given = next(batch[name] for name in ("features", "pixel_values") if name in batch)
+        part = Asked(
+            logits_NK=said_BK.float().cpu(),
+            exits_NEK=every.float().cpu(),
+            frames_N=frames_B.float().cpu(),
+            seen_NS=reader.frames_seen(output, given.shape[1]).cpu(),
+        )
+        parts.append(part)
+    return Asked.joined(parts)
 
 
 @torch.no_grad()

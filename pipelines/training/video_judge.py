@@ -18,18 +18,22 @@ from ...training.uniform_curve import UniformCurve, compare, how_right, uniform_
 from ...training.video_trainer import answer_scores
 from .frames import Protocol
 from .video_data import KeptClips
+from .video_decoding import Decoding
 from .video_features import FeatureFiles
 from .video_fit import Asked, features_of
 
 
-def judge(asked: Asked, labels: Tensor) -> dict[str, Any]:
-    """Scores and frames read."""
+def judge(asked: Asked, labels: Tensor, decoded: Decoding | None = None) -> dict[str, Any]:
+    """Scores, frames read, and perhaps frames that a reading has to decode for them."""
     scores = answer_scores(asked.logits_NK.numpy(), labels.numpy())
     count = len(labels)
     result: dict[str, Any] = {"clips": count, **scores}
     if labels.ndim == 1:
         result["accuracy_interval"] = interval(scores["accuracy"], count)
-    return {**result, "mean_frames_read": asked.frames_N.double().mean().item()}
+    result["mean_frames_read"] = asked.frames_N.double().mean().item()
+    if decoded is not None:
+        result["mean_frames_decoded"] = decoded.frames
+    return result
 
 
 class UniformRival:
@@ -84,35 +88,61 @@ def learning_curve(logs: Sequence[dict[str, float]], curve: UniformCurve) -> lis
 
 
 def beside_uniform(
-    asked: Asked, labels: Tensor, curves: Sequence[UniformCurve], parts: Sequence[Sequence[int]]
+    asked: Asked,
+    labels: Tensor,
+    curves: Sequence[UniformCurve],
+    parts: Sequence[Sequence[int]],
+    decoded: Decoding,
 ) -> dict[str, Any]:
     """A policy beside uniform frames at equal cost, over all held-out parts.
+
+    At as many frames read, which is what the backbone costs; and at as many frames decoded, as a
+    frame that a policy only glances at has to be decoded, too.
 
     Args:
         asked: what its readers say of all clips of the parts.
         labels: of all clips.
         curves: of each part.
         parts: rows of each, as positions in `asked`.
+        decoded: of the policy, and of uniform frames in the numbers of the curves.
     """
     right_N = how_right(asked.logits_NK, labels)
-    uniform_N = torch.zeros(len(right_N))
+    uniform_N, as_decoded_N = torch.zeros(2, len(right_N))
+    as_decoded = decoded.uniform_count()
     for curve, part in zip(curves, parts, strict=True):
         rows = torch.tensor(list(part))
         uniform_N[rows] = curve.at(asked.frames_N[rows].mean().item())
+        as_decoded_N[rows] = curve.at(as_decoded)
     found = compare(right_N, uniform_N, asked.frames_N.double().mean().item())
     counts = sorted({count for curve in curves for count in curve.counts})
     whole = {}
     for count in counts:
         values = torch.cat([curve.at(count) for curve in curves])
         whole[str(count)] = values.mean().item()
-    return {**found.to_dict(), "uniform_curve": whole}
+    beside = compare(right_N, as_decoded_N, as_decoded).to_dict()
+    del beside["accuracy"]  # the same
+    return {
+        **found.to_dict(),
+        "frames_decoded": decoded.frames,
+        "at_equal_decoding": {"uniform_frames": beside.pop("frames"), **beside},
+        "uniform_curve": whole,
+        "uniform_decoded": {str(count): frames for count, frames in decoded.uniform.items()},
+    }
 
 
 def said_of(verdict: dict[str, Any], model: str) -> str:
     """A sentence for a person."""
-    low, high = verdict["difference_interval"]
     return (
-        f"{model}: {verdict['accuracy']:.3f} with {verdict['frames']:.2f} frames; uniform frames "
-        f"at equal cost {verdict['uniform_accuracy']:.3f}: the policy is {verdict['verdict']} than "
-        f"uniform order (95 % interval of the difference {low:+.3f} to {high:+.3f})."
+        f"{model}: {verdict['accuracy']:.3f} with {verdict['frames']:.2f} frames read and "
+        f"{verdict['frames_decoded']:.1f} decoded. As many uniform frames read: "
+        f"{_beside(verdict)}. As many frames decoded for uniform ones: "
+        f"{_beside(verdict['at_equal_decoding'])}."
+    )
+
+
+def _beside(found: dict[str, Any]) -> str:
+    low, high = found["difference_interval"]
+    return (
+        f"{found['uniform_accuracy']:.3f}, the policy is {found['verdict']} (95 % interval of the "
+        f"difference {low:+.3f} to {high:+.3f})"
     )

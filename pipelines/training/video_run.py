@@ -10,6 +10,7 @@ from typing import Any
 from ...data.labelled.groups import grouped_folds, joined
 from ...data.labelled.listed_clips import split_name
 from .frames import Protocol
+from .video_decoding import decoding
 from .video_judge import UniformRival, beside_uniform, judge, learning_curve
 from .video_points import store_inner_points, store_points
 
@@ -73,11 +74,14 @@ def run_splits(protocol: Protocol, output: Path) -> dict[str, Any]:
         held = by_split[name]
         asked = protocol.ask(reader, held)
         labels = protocol.labels[held]
-        result[name] = judge(asked, labels)
-        if not protocol.convex and reader.has_frame_features:
-            curve = rival.curve(reader, by_split["train"], held)
+        clips = [protocol.clips[row] for row in held]
+        compares = not protocol.convex and reader.has_frame_features
+        curve = rival.curve(reader, by_split["train"], held) if compares else None
+        decoded = decoding(reader, clips, asked, [] if curve is None else curve.counts)
+        result[name] = judge(asked, labels, decoded)
+        if curve is not None:
             places = [range(len(held))]
-            result[name]["policy"] = beside_uniform(asked, labels, [curve], places)
+            result[name]["policy"] = beside_uniform(asked, labels, [curve], places, decoded)
             if name == first:
                 logs = protocol.curves.get(str(output / "final"), [])
                 _write(
@@ -99,19 +103,22 @@ def run_folds(protocol: Protocol, output: Path) -> dict[str, Any]:
     groups = joined([clip.group for clip in clips], digests)
     folds = grouped_folds(labels, groups, args.num_folds, protocol.training.seed)
     readers, asked = protocol.cross_validate(folds, output)
-    result = {"by_group": judge(asked, protocol.labels)}
     for k, (reader, held) in enumerate(zip(readers, folds, strict=True)):
         others = sorted(set(range(len(clips))) - set(held))
         store_inner_points(protocol, reader, others, groups, output / f"fold{k}")
+    curves, told = [], {}
     if not protocol.convex and readers[0].has_frame_features:
         rival = UniformRival(protocol, output / "features")
-        curves, told = [], {}
         for k, (reader, held) in enumerate(zip(readers, folds, strict=True)):
             others = sorted(set(range(len(clips))) - set(held))
             curves.append(rival.curve(reader, others, held))
             logs = protocol.curves.get(str(output / f"fold{k}"), [])
             told[f"fold{k}"] = learning_curve(logs, curves[-1])
-        result["by_group"]["policy"] = beside_uniform(asked, protocol.labels, curves, folds)
+    decoded = decoding(readers[0], clips, asked, curves[0].counts if curves else [])
+    result = {"by_group": judge(asked, protocol.labels, decoded)}
+    if curves:
+        policy = beside_uniform(asked, protocol.labels, curves, folds, decoded)
+        result["by_group"]["policy"] = policy
         _write(protocol, output / "learning_curve.json", told)
     of_cameras = joined([clip.camera or "-" for clip in clips], digests)
     cameras = sorted(set(of_cameras))

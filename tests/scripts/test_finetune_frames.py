@@ -62,7 +62,14 @@ def test_a_gate_is_trained_on_kept_features_and_held_against_uniform_frames(
     policy = test["policy"]
     assert policy["verdict"] in ("better", "no better", "worse")
     assert policy["accuracy"] == pytest.approx(test["accuracy"])
-    assert policy["uniform_curve"].keys() == {"1", "2", "4"}
+    assert policy["uniform_curve"].keys() == policy["uniform_decoded"].keys() == {"1", "2", "4"}
+    # Four of four frames decode what four uniform ones do, and the policy never more.
+    most = policy["uniform_decoded"]["4"]
+    assert test["mean_frames_read"] <= policy["frames_decoded"] <= most
+    assert test["mean_frames_decoded"] == policy["frames_decoded"]
+    beside = policy["at_equal_decoding"]
+    assert 1 <= beside["uniform_frames"] <= 4
+    assert beside["verdict"] in ("better", "no better", "worse")
     curve = json.loads((tmp_path / "learning_curve.json").read_text())["validation"]
     assert [row["epoch"] for row in curve] == list(range(1, 13))
     assert curve[-1].keys() == {"epoch", "frames_read", "accuracy", "uniform_accuracy"}

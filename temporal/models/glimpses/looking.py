@@ -106,6 +106,11 @@ class ReadThreshold(RecurrentFrames):
         check_range("threshold", threshold, 0.0, 1.0)
         self.config.read_threshold = threshold  # type: ignore[attr-defined]
 
+    def frames_seen(self, output: Any, num_frames: int) -> Tensor:
+        """As of `FrameTraining`: all, if it glances; else those that it reads."""
+        reads_BS: Tensor = output.reads > 0.5
+        return torch.ones_like(reads_BS) if self.glances_at_all else reads_BS
+
     @staticmethod
     def mixed(skipped: Sequence[Tensor], read: Sequence[Tensor], reads_B: Tensor) -> State:
         """The state after a frame that was read so far: 0 is skipped, 1 read."""

@@ -212,6 +212,11 @@ class ARNet(GlancingReader, PreTrainedModel):
             actions=taken_BS,
         )
 
+    def frames_seen(self, output: Any, num_frames: int) -> Tensor:
+        """As of `FrameTraining`: what a skip passes over is not even glanced at."""
+        seen_BS: Tensor = output.actions >= 0
+        return seen_BS
+
     def _choice(self, logits_BA: Tensor) -> Tensor:
         """One action of each row, as a row of zeros and a one; drawn in training."""
         if self.training:

@@ -119,6 +119,38 @@ class FrameTraining:
         rows_B = torch.arange(len(exits), device=exits.device)
         return exits[rows_B, taken_B], (taken_B + 1).float() * self.frames_per_exit
 
+    @property
+    def glances_at_all(self) -> bool:
+        """Whether a reading glances at all frames of `training_frames`. Default: if it glances."""
+        return self.glance_size is not None
+
+    def frames_seen(self, output: ExitsOutput, num_frames: int) -> Tensor:
+        """Which frames of a `forward` in eval mode a reading looks at, to read or to glance at.
+
+        Each of them has to be decoded. Default: all, if it glances at all; else those that the
+        output says were `picked`, or else the first ones, as many as are read.
+
+        Args:
+            output: what `forward` gave.
+            num_frames: S, which it was given of each video.
+
+        Returns:
+            Bool `[B, S]`, in the order of `training_frames`.
+        """
+        _, read_B = self.settled(output)
+        seen_BS = read_B.new_zeros(len(read_B), num_frames, dtype=torch.bool)
+        if self.glances_at_all:
+            return ~seen_BS
+        picked = getattr(output, "picked", None)
+        if picked is None:
+            picked = torch.arange(num_frames, device=read_B.device).expand(len(read_B), -1)
+        is_read_BE = torch.arange(picked.shape[1], device=read_B.device) < read_B[:, None]
+        is_read_BE = is_read_BE & (picked >= 0)
+        # -1, after the end, goes to a column that is cut off.
+        places_BE = picked.masked_fill(~is_read_BE, num_frames)
+        wider_BS = F.pad(seen_BS, (0, 1)).scatter(1, places_BE, True)
+        return wider_BS[:, :num_frames]
+
     def _exits_taken(self, output: ExitsOutput) -> Tensor:
         """The exit that answers each video, `[B]`."""
         config: Any = self.config  # type: ignore[attr-defined]  # the model has it

@@ -10,6 +10,7 @@ B videos, S candidates, E exits, D feature width, K classes, n rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from ...handle import Handle
 from ...policies.read import uniform
 from ...policies.select import top_k
 from ...stage import Stage
+from ..exit_reader import ExitsOutput
 from .configuration import FrameConfig
 from .frame_reader import FrameReader
 from .motion_evidence import motion_features
@@ -58,6 +60,14 @@ class ScoringConfig(GlancingConfig):
         super().__post_init__(**kwargs)
         check_range("num_candidates", self.num_candidates, self.num_frames, 10_000)
         check_in("evidence", self.evidence, EVIDENCE)
+
+
+@dataclass
+class ScoredOutput(ExitsOutput):
+    """What `forward` returns of a reader that reads the best of its candidates."""
+
+    picked: Tensor | None = None
+    """The candidates that are read, best first, int64 `[B, E]`."""
 
 
 class Scorer(nn.Module):
@@ -215,6 +225,11 @@ class ScoringReader(GlancingReader):
         """The candidates that are read, best first, int64 `[B, E]`."""
         order_BS = ranks_BS.argsort(dim=-1, descending=True, stable=True)
         return order_BS[:, : self.config.num_frames]  # type: ignore[attr-defined]
+
+    @property
+    def glances_at_all(self) -> bool:
+        """As of `FrameTraining`: packets tell without it."""
+        return "glances" in self.scorer.sees  # type: ignore[attr-defined]  # the model has it
 
     async def read(self, video: Handle) -> Tensor:
         """Score candidates of one video, and read the best of them. Returns logits `[K]`."""

@@ -18,8 +18,7 @@ from ...checks import check_count, check_range
 from ...policies.read import uniform
 from ...policies.reinforce import action_entropy, policy_loss
 from ...policies.sets import sample_set, set_log_probability
-from ..exit_reader import ExitsOutput
-from .glancing import ScoringConfig, ScoringReader, running_means
+from .glancing import ScoredOutput, ScoringConfig, ScoringReader, running_means
 
 
 class OCSamplerConfig(ScoringConfig):
@@ -78,7 +77,7 @@ class OCSampler(ScoringReader, PreTrainedModel):
         motion: Tensor | None = None,
         labels: Tensor | None = None,
         class_weights: Tensor | None = None,
-    ) -> ExitsOutput:
+    ) -> ScoredOutput:
         """Choose among all candidates, and answer by what was chosen.
 
         Args:
@@ -98,7 +97,9 @@ class OCSampler(ScoringReader, PreTrainedModel):
             answers = self.frame_losses(logits_BSK, labels, class_weights).mean()
             loss = self.config.answer_weight * answers
             loss = loss + self._policy_loss(policy_BS, logits_BSK.detach(), labels)
-        return ExitsOutput(loss=loss, logits=exits_BEK[:, -1], exit_logits=exits_BEK)
+        return ScoredOutput(
+            loss=loss, logits=exits_BEK[:, -1], exit_logits=exits_BEK, picked=best_BE
+        )
 
     def _policy_loss(self, policy_BS: Tensor, logits_BSK: Tensor, labels: Tensor) -> Tensor:
         """REINFORCE over sets, against the uniform set of the same size."""

@@ -15,8 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ...checks import check_in, check_range, num_classes
-from ..exit_reader import ExitsOutput
-from .glancing import ScoringConfig, ScoringReader, running_means
+from .glancing import ScoredOutput, ScoringConfig, ScoringReader, running_means
 
 SALIENCIES = ("ranking", "classifier")
 
@@ -85,7 +84,7 @@ class SCSampler(ScoringReader, PreTrainedModel):
         motion: Tensor | None = None,
         labels: Tensor | None = None,
         class_weights: Tensor | None = None,
-    ) -> ExitsOutput:
+    ) -> ScoredOutput:
         """Score all candidates, and answer by the best of them.
 
         Args:
@@ -109,7 +108,9 @@ class SCSampler(ScoringReader, PreTrainedModel):
                 ranks_BS, heavy_BS = self._ranks(scores_BSX), losses_BS.detach()
                 saliency = ranking_loss(ranks_BS, heavy_BS, margin=self.config.margin)
             loss = losses_BS.mean() + self.config.saliency_weight * saliency
-        return ExitsOutput(loss=loss, logits=exits_BEK[:, -1], exit_logits=exits_BEK)
+        return ScoredOutput(
+            loss=loss, logits=exits_BEK[:, -1], exit_logits=exits_BEK, picked=best_BE
+        )
 
 
 def ranking_loss(scores_BS: Tensor, losses_BS: Tensor, *, margin: float) -> Tensor:

@@ -19,7 +19,15 @@ from temporal.data.frames import Frames
 from temporal.engine import Engine, Outcome
 from temporal.models import READERS
 
-from .video_readers import SIDE, SIZES_READ, dense_answer, read_everything, video_reader
+from .video_readers import (
+    READ_BY_THRESHOLD,
+    SIDE,
+    SIZES_READ,
+    dense_answer,
+    dense_candidates,
+    read_everything,
+    video_reader,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +124,23 @@ def what_calibration_is_told_is_what_is_read(name: str, world: World) -> None:
         torch.testing.assert_close(logits_EK[-1], outcomes[row].value, atol=1e-4, rtol=1e-5)
     if 1 in told.faults:
         assert str(told.faults[1]) == str(outcomes[1].fault)
+
+
+def what_a_training_says_is_looked_at_is_what_is_decoded(name: str, world: World) -> None:
+    """`frames_seen` of a `forward` names the frames that a reading reads or glances at."""
+    reader = video_reader(name)
+    if not getattr(reader, "has_frame_features", False):
+        return
+    if name in READ_BY_THRESHOLD:
+        reader.set_policy("read", 0.5)
+    for length in (20, 31):
+        trace = reader(world.frames(length)).trace
+        with torch.no_grad():
+            output = dense_candidates(reader, world.frames(length))
+        plan = reader.training_frames(length, world.frames(length).index.keyframes)
+        seen = reader.frames_seen(output, len(plan))[0].tolist()
+        looked_at = {*trace.read, *trace.skimmed}
+        assert {frame for frame, is_seen in zip(plan, seen, strict=True) if is_seen} == looked_at
 
 
 def nothing_is_asked_for_that_is_not_read(name: str, world: World) -> None:
@@ -259,6 +284,7 @@ LAWS: dict[str, Callable[[str, World], None]] = {
     for law in (
         not_read_is_not_decoded_and_not_computed,
         nothing_is_asked_for_that_is_not_read,
+        what_a_training_says_is_looked_at_is_what_is_decoded,
         a_gop_is_decoded_once,
         any_batch_and_any_order_equals_one_by_one,
         the_same_inputs_twice_give_the_same_bits,
