@@ -23,12 +23,13 @@ from temporal.pipelines.calibration.arguments import CalibrationArguments as Cal
 from temporal.pipelines.calibration.calibrate import CannotCalibrate
 from temporal.pipelines.command.calibrate import calibrate_command
 from temporal.pipelines.command.faults import ended_by
+from temporal.pipelines.held_out.faulty import TooManyFaulty
 from temporal.pipelines.held_out.unseen import NotNew
 
 
 def main() -> None:
     """Calibrate, save and print."""
-    with ended_by(CannotCalibrate, NotNew):
+    with ended_by(CannotCalibrate, NotNew, TooManyFaulty):
         print(json.dumps(calibrate_command()))
 
 

@@ -17,12 +17,13 @@ import json
 from temporal.pipelines.calibration.arguments import CheckArguments as CheckArguments
 from temporal.pipelines.command.calibrate import check_command
 from temporal.pipelines.command.faults import ended_by
+from temporal.pipelines.held_out.faulty import TooManyFaulty
 from temporal.pipelines.held_out.unseen import NotNew
 
 
 def main() -> None:
     """Check and print."""
-    with ended_by(NotNew):
+    with ended_by(NotNew, TooManyFaulty):
         print(json.dumps(check_command(), indent=2))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Value, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetsError
 
-from .tables import table_rows
+from .tables import LeftOut, good_rows, table_rows
 from .trees import read_trees
 
 LONE = "\0"
@@ -29,6 +30,7 @@ def read_labelled_texts(
     block_size: int = 100,
     group_column: str | None = None,
     blank: bool = False,
+    left_out: LeftOut | None = None,
 ) -> Dataset:
     """Read a file of labelled texts into columns `text` and `label`, and perhaps `group`.
 
@@ -44,6 +46,8 @@ def read_labelled_texts(
             `block_size` form a `group` (numbers were often given film by film, say).
         group_column: a column whose values name the groups: rows of one are held out together.
         blank: allow tables to have texts that are empty, or missing (None).
+        left_out: is told of rows of tables that are broken, or lack a text or a label; None: a
+            file must not have such, as for a training, whose splits count its rows.
 
     Raises:
         ValueError: the format is not known, or a row lacks its text or its label.
@@ -67,15 +71,16 @@ def read_labelled_texts(
         return _read_questions(path)
     if suffix == ".txt":
         return read_trees(path, phrases)
+    columns = text_column, label_column
     if suffix == ".tsv":
-        rows = _read_tsv(path, text_column, label_column)
+        rows = _read_tsv(path, *columns, left_out)
     else:
-        rows = _read_table(path, text_column)
+        rows = _read_rows(path, text_column, left_out)
         _check_columns(rows, path, text=text_column, label=label_column, block=block_column)
         _check_columns(rows, path, group=group_column)
-        rows = _with_own_texts(rows, path, text_column)
+    rows = _complete(rows, path, columns, blank, left_out)
     names = None if group_column is None else list(rows[group_column])
-    rows = _labelled(rows, path, (text_column, label_column), block_column, block_size, blank)
+    rows = _labelled(rows, columns, block_column, block_size)
     if names is None:
         return rows
     groups = [f"{LONE}{k}" if name is None else str(name) for k, name in enumerate(names)]
@@ -141,6 +146,31 @@ def _read_table(path: str, text_column: str = "text") -> Dataset:
         raise ValueError(f"{path} must be a table of rows ({kind}): {cause}") from error
 
 
+def _read_rows(path: str, text_column: str, left_out: LeftOut | None) -> Dataset:
+    """The rows of a table, with the texts that `temporal run` reads."""
+    try:
+        rows = _read_table(path, text_column)
+        return _with_own_texts(rows, path, text_column)
+    except ValueError:
+        if left_out is None or Path(path).suffix == ".parquet":
+            raise
+        told = len(left_out)
+        good = good_rows(path, text_column, left_out)
+        if not good:
+            del left_out[told:]
+            raise
+    columns = {name: [row.get(name) for row in good] for name in dict.fromkeys(chain(*good))}
+    return Dataset.from_dict({name: _of_one_type(values) for name, values in columns.items()})
+
+
+def _of_one_type(values: list[Any]) -> list[Any]:
+    """A column as Arrow can have it: where its values have several types, as strings."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) < 2 and not kinds & {list, dict}:
+        return values
+    return [None if value is None else str(value) for value in values]
+
+
 def _check_columns(rows: Dataset, path: str, **columns: str | None) -> None:
     for option, name in columns.items():
         if name is not None and name not in rows.column_names:
@@ -158,7 +188,7 @@ def _with_own_texts(rows: Dataset, path: str, text_column: str) -> Dataset:
     Raises:
         ValueError: it lost rows, or one is broken.
     """
-    if Path(path).suffix != ".csv":
+    if Path(path).suffix != ".csv" or text_column not in rows.column_names:
         return rows
     texts = [row[text_column] or None for row in table_rows(path, text_column)]
     if len(texts) != len(rows):
@@ -172,26 +202,35 @@ def _with_own_texts(rows: Dataset, path: str, text_column: str) -> Dataset:
     return rows.add_column(own, texts).remove_columns(text_column).rename_column(own, text_column)
 
 
+def _complete(
+    rows: Dataset, path: str, columns: tuple[str, str], blank: bool, left_out: LeftOut | None
+) -> Dataset:
+    """The rows that have a label and, unless it may be blank, a text."""
+    text_column, label_column = columns
+    kept = []
+    for k, (text, label) in enumerate(zip(rows[text_column], rows[label_column], strict=True)):
+        has_text = blank or (isinstance(text, str) and text.strip())
+        lacks = None if has_text else text_column
+        if label is None or label != label or label == "":  # NaN is not itself
+            lacks = label_column
+        if lacks is None:
+            kept.append(k)
+        elif left_out is not None:
+            left_out.append((f"{path}, row {k + 1}", f"{lacks!r} is empty"))
+        else:
+            raise ValueError(
+                f"{path}, row {k + 1} (the first below a header is 1): {lacks!r} must not be "
+                "empty; fill it, or leave the row out"
+            )
+    return rows if len(kept) == len(rows) else rows.select(kept)
+
+
 def _labelled(
-    rows: Dataset,
-    path: str,
-    columns: tuple[str, str],
-    block_column: str | None,
-    block_size: int,
-    blank: bool,
+    rows: Dataset, columns: tuple[str, str], block_column: str | None, block_size: int
 ) -> Dataset:
     """A table's texts and labels, under these names, and perhaps groups."""
     text_column, label_column = columns
     labels = rows[label_column]
-    for number, (text, label) in enumerate(zip(rows[text_column], labels, strict=True), 1):
-        lacks = None if blank or (text and text.strip()) else text_column
-        if label is None or label != label or label == "":  # NaN is not itself
-            lacks = label_column
-        if lacks is not None:
-            raise ValueError(
-                f"{path}, row {number} (the first below a header is 1): {lacks!r} must not be "
-                "empty; fill it, or leave the row out"
-            )
     groups = None
     if block_column is not None:
         groups = [
@@ -228,7 +267,7 @@ def _cell(path: str, line: tuple[int, list[str]], column: int) -> str:
     return cells[column]
 
 
-def _read_tsv(path: str, text_column: str, label_column: str) -> Dataset:
+def _read_tsv(path: str, text_column: str, label_column: str, left_out: LeftOut | None) -> Dataset:
     lines = _tsv_lines(path)
     header = lines[0][1]
     text, label = 0, 1
@@ -237,6 +276,11 @@ def _read_tsv(path: str, text_column: str, label_column: str) -> Dataset:
         lines = lines[1:]
     elif header[0] == label_column:
         text, label, lines = 1, 0, lines[1:]
+    if left_out is not None:
+        wide = [line for line in lines if len(line[1]) > max(text, label)]
+        short = sorted({number for number, _ in lines} - {number for number, _ in wide})
+        left_out += [(f"{path}, line {number}", "it lacks a text or a label") for number in short]
+        lines = wide
     labels: list[Any] = [_cell(path, line, label) for line in lines]
     if all(value.isdigit() for value in labels):
         labels = [int(value) for value in labels]  # ids instead of names

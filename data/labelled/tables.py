@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..tables.delimited import csv_rows
+from ..tables.json_lines import json_rows
 from ..tables.row import Columns
 
+LeftOut = list[tuple[str, str]]
+"""Rows that are left out: where each is, and what is wrong with it."""
 
-def table_rows(path: str, column: str, *others: str) -> list[dict[str, str]]:
+
+def good_rows(path: str, column: str, left_out: LeftOut) -> list[dict[str, Any]]:
+    """The rows of a CSV file or of JSON lines, without those that are broken.
+
+    Args:
+        path: the file.
+        column: one that a CSV file must have.
+        left_out: is told of the others.
+
+    Raises:
+        ValueError: the file is no such table.
+    """
+    if Path(path).suffix == ".csv":
+        return table_rows(path, column, left_out=left_out)
+    rows = []
+    for line, row in json_rows(Path(path)):
+        if isinstance(row, dict):
+            rows.append(row)
+        else:
+            left_out.append((f"{path}, line {line.number}", row))
+    return rows
+
+
+def table_rows(
+    path: str, column: str, *others: str, left_out: LeftOut | None = None
+) -> list[dict[str, str]]:
     """The rows of a CSV or TSV file, every one, as `temporal run` reads them.
 
     Args:
         path: the file.
         column: one that it must have; its header is split by what separates this from others.
         others: more of them.
+        left_out: is told of rows that are broken; None: there must be none.
 
     Raises:
         ValueError: the file is no such table, or a row is broken, by a stray quote say.
@@ -25,9 +55,12 @@ def table_rows(path: str, column: str, *others: str) -> list[dict[str, str]]:
         raise ValueError(f"{path}: {found}")
     rows = []
     for row in found:
-        if row.problem is not None:
+        if row.problem is None:
+            rows.append(row.cells)
+        elif left_out is None:
             raise ValueError(f"{path}, line {row.line}: {row.problem}; mend it, or take it out")
-        rows.append(row.cells)
+        else:
+            left_out.append((f"{path}, line {row.line}", row.problem))
     missing = [name for name in others if rows and name not in rows[0]]
     if missing:
         raise ValueError(f"{path} has the columns {list(rows[0])}, and must have {missing[0]!r}")

@@ -9,27 +9,38 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..item import Entry
 from .broken import bad_row, located
-from .lines import numbered_lines
+from .lines import Line, numbered_lines
 from .row import Columns, entry_of_row
 
 
 def read_json_lines(path: Path, columns: Columns) -> Iterator[Entry]:
     """One JSON object per line."""
+    for line, row in json_rows(path):
+        if isinstance(row, dict):
+            yield located(entry_of_row(row, columns), path, line.number, line.offset)
+        else:
+            yield bad_row(path, line.number, row, line.offset)
+
+
+def json_rows(path: Path) -> Iterator[tuple[Line, dict[str, Any] | str]]:
+    """The lines that are not blank, each with its object, or with what is wrong with it."""
     for line in numbered_lines(path):
-        problem = line.problem
-        if problem is None:
-            if not line.text.strip():
-                continue
-            try:
-                row = json.loads(line.text)
-            except (ValueError, RecursionError) as error:
-                problem = str(error)
-            else:
-                if isinstance(row, dict):
-                    yield located(entry_of_row(row, columns), path, line.number, line.offset)
-                    continue
-                problem = f"a row must be an object, not {type(row).__name__}"
-        yield bad_row(path, line.number, problem, line.offset)
+        if line.problem is not None:
+            yield line, line.problem
+            continue
+        if not line.text.strip():
+            continue
+        try:
+            row = json.loads(line.text)
+        except (ValueError, RecursionError) as error:
+            yield line, str(error)
+            continue
+        yield line, row if isinstance(row, dict) else _no_object(row)
+
+
+def _no_object(row: Any) -> str:
+    return f"a row must be an object, not {type(row).__name__}"

@@ -39,6 +39,7 @@ from temporal.training.policy_grids import (
     with_real_costs,
 )
 
+from ..held_out.faulty import check_read
 from .offered import Offered, exit_costs, read_at
 from .options import CalibrationOptions
 
@@ -57,11 +58,13 @@ class Calibration:
     """One of the points; that for a `max_drop` carries it."""
     fields: dict[str, Any]
     """What else of the configuration was fitted."""
+    unread: int = 0
+    """Inputs that could not be read, and were left out."""
 
     def report(self, rows: dict[str, Any]) -> dict[str, Any]:
         """In plain values, with what is known of the rows."""
         return {
-            "rows": rows,
+            "rows": {**rows, "unread": self.unread} if self.unread else rows,
             "chosen": self.chosen.to_dict(),
             "full": self.points[0].to_dict(),
             "stored": len(self.points),
@@ -97,19 +100,19 @@ def calibrate(
 
     Raises:
         CannotCalibrate: nothing may be turned on the reader, or no point meets the goal.
-        ValueError: an option is not for this reader.
+        ValueError: an option is not for this reader, or too many inputs cannot be read.
     """
     check_answers(pipe.model.config)
     risk = "disagreement" if labels_N is None else options.risk
     if risk == "disagreement":
         labels_N = None
-    points, fields = measured_points(pipe, inputs, labels_N, options, risk=risk, seed=seed)
+    points, fields, unread = measured_points(pipe, inputs, labels_N, options, risk=risk, seed=seed)
     try:
         chosen = choose(points, options)
     except ValueError as error:
         raise CannotCalibrate(f"--{error}") from error
     points = [chosen if point.policy == chosen.policy else point for point in points]
-    return Calibration(points=points, chosen=chosen, fields=fields)
+    return Calibration(points=points, chosen=chosen, fields=fields, unread=unread)
 
 
 def measured_points(
@@ -120,8 +123,8 @@ def measured_points(
     *,
     risk: str,
     seed: int,
-) -> tuple[list[OperatingPoint], dict[str, Any]]:
-    """Points with bounds, and other fields of the configuration that were fitted."""
+) -> tuple[list[OperatingPoint], dict[str, Any], int]:
+    """Points with bounds, other fields that were fitted, and how many inputs cannot be read."""
     config = pipe.model.config
     turned = getattr(config, "policy_fields", ())
     if options.criterion is not None:
@@ -153,9 +156,12 @@ def measured_points(
     if answers is None:  # it must be read under each policy
         read = partial(read_at, pipe, inputs=inputs, unit=options.cost_unit, told=set())
         grid = read_grid(read, policies, labels_N, options.cost_unit)
-        first, rest = split_rows(grid.losses_PN.shape[1], share, seed)
-        return operating_points(grid, first, rest, **how), {}
+        count = grid.losses_PN.shape[1]
+        unread = check_read(count, len(inputs))
+        first, rest = split_rows(count, share, seed)
+        return operating_points(grid, first, rest, **how), {}, unread
     kept = _kept(offered, answers)
+    unread = check_read(len(kept), len(inputs))
     labels_N = None if labels_N is None else labels_N[torch.tensor(kept)]
     sample = [inputs[k] for k in kept[: options.cost_samples]]
     first, rest = split_rows(len(kept), share, seed)
@@ -169,7 +175,7 @@ def measured_points(
         grid = replayed_grid(answers, policies, labels_N, options.cost_unit)
     points = operating_points(grid, first, rest, **how)
     read = partial(read_at, pipe, inputs=sample, unit=options.cost_unit)
-    return with_real_costs(read, points), fields
+    return with_real_costs(read, points), fields, unread
 
 
 def _exit_grid(

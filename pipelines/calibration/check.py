@@ -20,6 +20,7 @@ from temporal.training.model_card import promise
 from temporal.training.policy_grids import read_grid
 from temporal.training.risk import Change, upper_bound
 
+from ..held_out.faulty import check_read
 from .offered import read_at
 from .options import CheckOptions
 
@@ -60,7 +61,11 @@ def check(pipe: Any, inputs: Sequence[Any], labels_N: Tensor | None, point: Poin
         point: of `point_to_check`.
 
     Returns:
-        The promise and what became of it; see `verdict`.
+        The promise and what became of it, see `verdict`; and `unread`, inputs that could not be
+        read, where there are such.
+
+    Raises:
+        TooManyFaulty: of these are too many.
     """
     policies = [pipe.model.config.operating_points[0]["policy"], point["policy"]]
     unit = point["cost_unit"]
@@ -68,7 +73,9 @@ def check(pipe: Any, inputs: Sequence[Any], labels_N: Tensor | None, point: Poin
         labels_N = None
     read = partial(read_at, pipe, inputs=inputs, unit=unit, told=set())
     grid = read_grid(read, policies, labels_N, unit)
-    return {"promise": promise(point), **verdict(point, grid)}
+    unread = check_read(grid.losses_PN.shape[1], len(inputs))
+    found = {"promise": promise(point), **verdict(point, grid)}
+    return {**found, "unread": unread} if unread else found
 
 
 def verdict(point: dict[str, Any], grid: PolicyGrid) -> dict[str, Any]:

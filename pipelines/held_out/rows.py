@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,15 @@ from ...data.labelled.digests import digest_text
 from ...data.labelled.files import LONE, read_labelled_texts
 from ...data.labelled.listed_clips import list_clips
 from ...data.labelled.splits import held_out_rows
+from ...data.labelled.tables import LeftOut
 from ...data.loading.row_places import content_of
 from ...models.rows_seen import Shown, Use
 from ..jobs.targets import label_names
 from ..scores import class_numbers_by_name
 from .arguments import HeldOutArguments, RowsArguments
+from .faulty import MOST, check_share, recorded, tell
 from .labelled import class_of, holds_clips, labelled_inputs
 from .unseen import Rows, digest_input, keep_unseen, rows_of
-
-_TOLD = 20
-"""Videos at most of which it is said why they are left out."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,19 @@ class HeldOut:
     """Their digests, to be remembered by whoever uses them."""
 
 
-def text_rows(args: RowsArguments, *, phrases: bool = False) -> Dataset:
-    """The labelled texts that the arguments name, blank ones among them."""
+def text_rows(
+    args: RowsArguments, *, phrases: bool = False, left_out: LeftOut | None = None
+) -> Dataset:
+    """The labelled texts that the arguments name, blank ones among them.
+
+    Args:
+        args: which.
+        phrases: whole sentences of trees whose phrases were trained on.
+        left_out: see `read_labelled_texts`; of rows that a training held out, None.
+
+    Raises:
+        TooManyFaulty: of these are too many.
+    """
     share = args.calibration_share or args.validation_share
     rows = read_labelled_texts(
         args.data_file,
@@ -55,7 +65,9 @@ def text_rows(args: RowsArguments, *, phrases: bool = False) -> Dataset:
         block_column=args.block_column,
         group_column=args.groups_by(),
         blank=not share,  # a training refuses them
+        left_out=left_out,
     )
+    check_share(left_out or (), len(rows) + len(left_out or ()), args.data_file)
     rows = held_out_rows(
         rows,
         args.split_seed(),
@@ -132,12 +144,39 @@ def read_held_out(
         if args.manifest is None and not args.calibration_share:
             return _listed_videos(args, pipe, refuse)
         return _videos(args, class_numbers_by_name(pipe.model.config), refuse)
-    rows = without_blanks(text_rows(args, phrases=args.train_phrases), args.data_file)
+    is_split = args.calibration_share or args.validation_share or args.block_column
+    faults: LeftOut = []
+    found = text_rows(args, phrases=args.train_phrases, left_out=None if is_split else faults)
+    total = len(found) + len(faults)
+    rows = without_blanks(found, args.data_file)
+    blank = [k for k, text in enumerate(found["text"]) if not (text and text.strip())]
+    faults += [(f"{args.data_file}, text {k + 1}", "it is empty") for k in blank]
+    names = class_numbers_by_name(pipe.model.config)
+    kept, strange = _of_classes(rows["label"], names)
+    faults += [(str(rows[k]["text"]), why) for k, why in strange]
+    rows = rows.select(kept)
+    check_share(faults, total, args.data_file)
+    tell(faults, total)
     rows, digests, report = unseen_texts(args, rows, refuse, once=True)
-    numbers = class_numbers(rows["label"], class_numbers_by_name(pipe.model.config))
-    return HeldOut(
-        list(rows["text"]), torch.tensor(numbers), report, shown_by(args, digests)
-    )  # fmt: skip
+    numbers = class_numbers(rows["label"], names)
+    report = {**report, **recorded(faults)}
+    return HeldOut(list(rows["text"]), torch.tensor(numbers), report, shown_by(args, digests))
+
+
+def _of_classes(
+    labels: Sequence[Any], names: dict[str, int]
+) -> tuple[list[int], list[tuple[int, str]]]:
+    """Numbers of the rows whose labels are the reader's; those of the others, and why not.
+
+    Raises:
+        ValueError: so many are not that the labels are other ones.
+    """
+    known = known_classes(labels, names)
+    strange = [k for k, number in enumerate(known) if number is None]
+    if len(strange) > MOST * len(known):
+        class_numbers(labels, names)
+    kept = [k for k, number in enumerate(known) if number is not None]
+    return kept, [(k, f"the label {labels[k]!r} is none of the reader's") for k in strange]
 
 
 def shown_by(args: HeldOutArguments, rows: Rows) -> Shown:
@@ -187,9 +226,11 @@ def _listed_videos(args: HeldOutArguments, pipe: Any, refuse: Sequence[Use]) -> 
         if items:
             why = f": of the first, {strange.id}, {strange.message}" if strange else ""
             _tell(f"No labels that can be used{why}. What counts is the full reading's answers.")
-    _tell_left_out({fault.id: f"{fault.reason}: {fault.message}" for fault in faults})
+    told = [(fault.id, f"{fault.reason}: {fault.message}") for fault in faults]
+    tell(told, len(items) + len(told))
     if not items:
         raise ValueError(f"--data_file ({args.data_file}) must hold a video, and none is there")
+    check_share(told, len(items) + len(told), args.data_file)
     values = [item.value for item in items]
     rows = [digest_input(value, "video") for value in values]
     digests = Rows(source=args.data_file, rows=rows)
@@ -198,28 +239,28 @@ def _listed_videos(args: HeldOutArguments, pipe: Any, refuse: Sequence[Use]) -> 
     )
     shown = shown_by(args, digests.take(unseen.kept))
     numbers = torch.tensor([labels[k] for k in unseen.kept]) if labels else None
-    return HeldOut([values[k] for k in unseen.kept], numbers, unseen.report, shown)
+    report = {**unseen.report, **recorded(told)}
+    return HeldOut([values[k] for k in unseen.kept], numbers, report, shown)
 
 
 def _tell(sentence: str) -> None:
     print(sentence, file=sys.stderr)
 
 
-def _tell_left_out(faults: Mapping[str, str]) -> None:
-    for name, fault in list(faults.items())[:_TOLD]:
-        _tell(f"left out {name[:300]}: {fault}")
-    if len(faults) > _TOLD:
-        _tell(f"left out {len(faults) - _TOLD} more")
-
-
 def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]) -> HeldOut:
     """The videos that a training listed, and of these the ones that it held out."""
     listed = list_clips(args.data_file, manifest=args.manifest, label_column=args.label_column)
-    _tell_left_out(listed.left_out)
     clips, labels = listed.clips, listed.names
+    faults = list(listed.left_out.items())
+    total = len(clips) + len(faults)
     if args.calibration_share:
         clips = hold_out_clips(clips, args.calibration_share, args.split_seed())[1]
     clips = clips[: args.max_samples]
+    kept, strange = _of_classes([labels[clip.label] for clip in clips], names)
+    faults += [(clips[k].path, why) for k, why in strange]
+    clips = [clips[k] for k in kept]
+    check_share(faults, total, args.data_file)
+    tell(faults, total)
     unseen = keep_unseen(
         args.model,
         rows_of(clips, args.data_file),
@@ -231,7 +272,8 @@ def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]
     numbers = class_numbers([labels[clip.label] for clip in clips], names)
     shown = shown_by(args, rows_of(clips, args.data_file))
     videos = [content_of(clip.place or clip.path) for clip in clips]
-    return HeldOut(videos, torch.tensor(numbers), unseen.report, shown)
+    report = {**unseen.report, **recorded(faults)}
+    return HeldOut(videos, torch.tensor(numbers), report, shown)
 
 
 def class_numbers(labels: Any, names: dict[str, int]) -> list[int]:
@@ -240,14 +282,22 @@ def class_numbers(labels: Any, names: dict[str, int]) -> list[int]:
     Raises:
         ValueError: one is neither.
     """
-    by_number = {number: name for name, number in names.items()}
-    found: dict[Any, int | None] = {label: names.get(str(label)) for label in labels}
-    for label, number in found.items():
-        found[label] = class_of(label, by_number) if number is None else number
-    strange = sorted(str(label) for label, number in found.items() if number is None)
+    known = known_classes(labels, names)
+    strange = sorted(
+        {str(label) for label, number in zip(labels, known, strict=True) if number is None}
+    )
     if strange:
         raise ValueError(
             f"labels {strange[:5]} must be among the reader's: {sorted(names)[:5]}; name the "
             "column of the labels by --label_column, or give the data that it was trained for"
         )
-    return [number for number in map(found.__getitem__, labels) if number is not None]
+    return [number for number in known if number is not None]
+
+
+def known_classes(labels: Any, names: dict[str, int]) -> list[int | None]:
+    """The class number of each label; None: it is none of the reader's."""
+    by_number = {number: name for name, number in names.items()}
+    found: dict[Any, int | None] = {label: names.get(str(label)) for label in labels}
+    for label, number in found.items():
+        found[label] = class_of(label, by_number) if number is None else number
+    return [found[label] for label in labels]
