@@ -25,6 +25,7 @@ from .decode.pictures.region import Box, Size, check_region
 from .decode.pictures.shelf import Expectation, check_size
 from .decode.pictures.sink import FrameSink
 from .decode.remote.urls import AllowRemote
+from .decode.sound import Sounding
 from .decode.streaming.stream import StreamArray, StreamFrame, stream_arrays, to_frames
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Video:
+class Video(Sounding):
     """A source of frames.
 
     Nothing is opened before it is needed: `len(video)` and `video.index` read packets and decode

@@ -52,11 +52,17 @@ class LookRequest(ReadRequest):
     __slots__ = ("look",)
 
     def __init__(
-        self, handle: Handle, look: str, units: Sequence[int] | None, options: dict[str, Any]
+        self,
+        handle: Handle,
+        look: str,
+        units: Sequence[int] | None,
+        options: dict[str, Any],
+        *,
+        otherwise: Any = None,
     ) -> None:
         super().__init__(handle, () if units is None else units, options)
         source = handle.source
-        method = getattr(source, look, None)
+        method = getattr(source, look, otherwise)
         if method is None:
             raise TypeError(
                 f"{look}() needs a source of frames (temporal.source.FrameSource): "
@@ -153,6 +159,13 @@ class Handle:
         """Await this for how much each frame seems to change, float32 `[N]`; decodes nothing."""
         return LookRequest(self, "motion", None, {})
 
+    def audio(self) -> LookRequest:
+        """Await this for the sound of the container, a `temporal.source.Sound`; None: it has none.
+
+        No frame is decoded. Of a source that knows nothing of sound, None as well.
+        """
+        return LookRequest(self, "audio", None, {}, otherwise=lambda: None)
+
     def expect(self, units: Sequence[int], **options: Any) -> None:
         """Name frames that may be read later, so that those on the way are kept.
 
@@ -221,6 +234,7 @@ class Handle:
         cost = Cost(  # field by field: texts take microseconds
             frames_decoded=after.frames_decoded - before.frames_decoded,
             frames_glanced=after.frames_glanced - before.frames_glanced,
+            audio_seconds=after.audio_seconds - before.audio_seconds,
             bytes_read=after.bytes_read - before.bytes_read,
             decode_seconds=after.decode_seconds - before.decode_seconds,
             layers=self._stages,

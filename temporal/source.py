@@ -53,13 +53,33 @@ class Source(Protocol):
         ...
 
 
+class Sound(Protocol):
+    """The sound of a source, as its `audio()` gives it; `None` where there is none."""
+
+    @property
+    def samples(self) -> Any:
+        """float32 `[T]` in [-1, 1], one channel."""
+        ...
+
+    @property
+    def rate(self) -> int:
+        """Samples of a second."""
+        ...
+
+    @property
+    def start_seconds(self) -> float:
+        """When the first one is heard, on the clock of `index.timestamps_seconds`."""
+        ...
+
+
 @runtime_checkable
 class FrameSource(Source, Protocol):
     """A source of frames, which also offers what a policy may look at before it reads.
 
     `temporal.data.Video`, `IsolatedVideo` and `Frames` are such sources. A reader asks none of them
     what it is: it awaits these members of its `Handle`, which blocks no other reader and writes
-    down what they cost. (`isinstance` looks at `index`, and so opens the source.)
+    down what they cost. A source that has sound gives it by `audio()`, too. (`isinstance` looks at
+    `index`, and so opens the source.)
     """
 
     @property

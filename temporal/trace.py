@@ -26,6 +26,10 @@ class Cost:
     """Multiply-accumulates that ran. Papers often call this number "FLOPs"; a FLOP count is twice
     as large."""
 
+    audio_seconds: float = 0.0
+    """Seconds of sound that a decoder produced, for a reader that listens; as they are heard, and
+    not what a clock measured."""
+
     decode_seconds: float = 0.0
     """Seconds spent reading units from the source (decoding, resizing, tokenizing)."""
 
@@ -101,6 +105,10 @@ class Trace:
 
     halted_at_seconds: float | None = None
     """Time of `halted_at` in the source; None without a clock or without a halt."""
+
+    preview: str | None = None
+    """What a reader that listens chose its frames by: `"sound"`, or `"glances"` of a video that has
+    none (that can be had). None of other readers."""
 
     truncated: bool = False
     """The source was longer than the reader's limit, and the rest was never offered to it."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 # What a clock measured has columns of its own: a trace is the same whenever its source is read.
 _MEASURED = ("decode_seconds", "model_seconds")
-_COUNTED = tuple(f.name for f in fields(Cost) if f.name not in _MEASURED)
+# What few readers spend lies beside the costs, whose fields every table has had.
+_OF_FEW = ("audio_seconds",)
+_COUNTED = tuple(f.name for f in fields(Cost) if f.name not in (*_MEASURED, *_OF_FEW))
 _BOXES = ("size", "region")
 _LISTS = ("read", "skimmed", "confidences")
 _TRACE_FIELDS = tuple(f.name for f in fields(Trace) if f.name not in ("views", "cost"))
@@ -47,10 +49,12 @@ def trace_type() -> pa.DataType:
             ("num_exits", pa.int64()),
             ("token_layers", pa.int64()),
             ("seconds_per_unit", pa.float64()),
+            ("preview", pa.string()),
             ("truncated", pa.bool_()),
             ("views", pa.list_(pa.struct(view))),
             ("confidences", pa.list_(pa.float64())),
             ("cost", pa.struct([(name, pa.int64()) for name in _COUNTED])),
+            *((name, pa.float64()) for name in _OF_FEW),
             ("dense_macs", pa.int64()),
         ]
     )
@@ -72,10 +76,12 @@ def trace_value(trace: Trace, *, dense_macs: int | None = None) -> dict[str, Any
         "num_exits": trace.num_exits,
         "token_layers": trace.token_layers,
         "seconds_per_unit": trace.seconds_per_unit,
+        "preview": trace.preview,
         "truncated": trace.truncated,
         "views": [_view_value(view) for view in trace.views],
         "confidences": list(trace.confidences),
         "cost": {name: getattr(trace.cost, name) for name in _COUNTED},
+        **{name: getattr(trace.cost, name) for name in _OF_FEW},
         "dense_macs": dense_macs,
     }
 
@@ -106,7 +112,8 @@ def trace_of(row: Mapping[str, Any]) -> Trace | None:
     }  # older rows lack some
     found |= {name: tuple(values.get(name) or ()) for name in _LISTS}
     found["views"] = tuple(map(_view_of, values.get("views") or ()))
-    cost = Cost(**values["cost"], **{name: row[name] for name in _MEASURED})
+    few: dict[str, Any] = {name: values.get(name) or 0.0 for name in _OF_FEW}
+    cost = Cost(**values["cost"], **few, **{name: row[name] for name in _MEASURED})
     return Trace(**found, cost=cost)
 
 

@@ -20,10 +20,21 @@ from ..pictures import glimpse
 from ..pictures.glimpse import MotionVectors
 from ..pictures.region import Box, Region, Size, check_region, check_shape
 from ..pictures.shelf import check_size
+from ..sound import Sound
 from ..streaming.stream import check_stream
 from .isolated_stream import IsolatedStream
 from .shared import Address
-from .worker import Done, Expected, Pool, read_expected, read_facts, read_glance, read_small, work
+from .worker import (
+    Done,
+    Expected,
+    Pool,
+    read_expected,
+    read_facts,
+    read_glance,
+    read_small,
+    read_sound,
+    work,
+)
 from .worker_link import WorkerLink
 
 if TYPE_CHECKING:
@@ -134,6 +145,13 @@ class IsolatedVideo:
     def motion(self) -> NDArray[np.float32]:
         """How much each frame seems to change, [N]; decodes nothing: `evidence.packet_motion`."""
         return packet_motion(self.index)
+
+    def audio(self) -> Sound | None:
+        """Decode the sound of the container, if there is any; see `Video.audio`."""
+        done = self._work(read_sound)
+        self._settle(done)
+        sound: Sound | None = done.value
+        return sound
 
     def vectors(self, units: Sequence[int]) -> MotionVectors:
         """Take the motion vectors out of coded frames; see `evidence.motion_vectors`."""

@@ -26,6 +26,7 @@ from ..errors import VideoError
 from ..packets.index import VideoIndex
 from ..pictures import glimpse
 from ..pictures.region import Box, Size
+from ..sound import Sound
 from ..streaming.stream import StreamArray
 from .shared import Address, map_shared
 
@@ -231,6 +232,11 @@ def read_small(
     out = map_shared(address, len(frames) * 3 * size[0] * size[1])
     images, cost = glimpse.decode_small(video, frames, size, options, out=out)
     return (images if out is None else None), cost
+
+
+def read_sound(video: Video) -> Sound | None:
+    """Decode the video's sound."""
+    return video.audio()
 
 
 def _account(video: Video, function: Callable[[], Any]) -> Done:
