@@ -16,6 +16,7 @@ from .rows import WrongRowsError
 from .slots import HeldSlots
 from .source import Source
 from .stage import Stage, StageCall
+from .stage_queue import StageQueue
 from .trace import Trace
 
 ReadFunction = Callable[..., Coroutine[Any, Any, Any]]
@@ -89,7 +90,7 @@ class EngineRun:
         self.ready: deque[tuple[_Reader, Any, Exception | None]] = deque()
         self.readers: set[_Reader] = set()
         self.alone: deque[tuple[Source, int]] = deque()  # members of a failed cohort
-        self.waiting: dict[Stage, list[tuple[_Reader, StageCall]]] = {}
+        self.waiting = StageQueue()
         self.reading: dict[Future[Any], _Reader] = {}  # in the order asked
         self.threads: ThreadPoolExecutor | None = None
         self.arrival_seconds = 0.0  # moving mean of the time between two finished reads
@@ -172,7 +173,7 @@ class EngineRun:
             self._finish(reader, None, exception)
         else:
             if isinstance(request, StageCall):
-                self.waiting.setdefault(request.stage, []).append((reader, request))
+                self.waiting.add(reader, request)
             elif isinstance(request, ReadRequest):
                 self._read(reader, request)
             else:
@@ -255,7 +256,7 @@ class EngineRun:
             done = [future for future in self.reading if future.done()]
             if not done and block:
                 # With rows waiting for a stage, no longer than joining one more call could save.
-                limit = max((stage.fixed_seconds for stage in self.waiting), default=None)
+                limit = self.waiting.fixed_seconds
                 finished = wait(self.reading, limit, return_when=FIRST_COMPLETED).done
                 done = [future for future in self.reading if future in finished]
         for future in done:
@@ -274,13 +275,10 @@ class EngineRun:
         """The stage whose batch should run now; None: wait for reads first."""
         if not self.waiting:
             return None
-        rows = {
-            stage: sum(call.num_rows for _, call in calls) for stage, calls in self.waiting.items()
-        }
-        longest = max(rows, key=rows.__getitem__)
+        longest, num_rows = self.waiting.longest()
         limit = self.settings.max_batch_size
-        if not self.reading or (limit is not None and rows[longest] >= limit):
-            return longest
+        if not self.reading or (limit is not None and num_rows >= limit):
+            return self.waiting.overdue() or longest
         if self.settings.deterministic:
             return None
         # A read that is done costs no wait. Else: joining one more call to the batch saves a
@@ -292,13 +290,7 @@ class EngineRun:
 
     def _run_stage(self, stage: Stage) -> None:
         """Join what waits for a stage, run it, and hand each reader its rows."""
-        queue = self.waiting.pop(stage)
-        batch = stage.take_batch([call for _, call in queue], self.settings.max_batch_size)
-        taken = set(map(id, batch))
-        rest = [entry for entry in queue if id(entry[1]) not in taken]
-        if rest:
-            self.waiting[stage] = rest
-        readers = [reader for reader, call in queue if id(call) in taken]
+        batch, readers = self.waiting.take(stage, self.settings.max_batch_size)
         try:
             results = self._compute(stage, batch, readers)
         except Exception as error:
