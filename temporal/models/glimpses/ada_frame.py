@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
+from transformers import initialization as init
 
 from ...backbones.glance import glance_net
 from ...checks import check_count
@@ -25,7 +26,14 @@ from ...policies.location import sample_place
 from ...policies.reinforce import discounted_returns, record_gains
 from ...stage import Stage
 from ..video.reading import glance
-from .glimpses import GlimpseConfig, GlimpseReader, GlimpsesOutput, decisions_loss, picked_fields
+from .glimpses import (
+    GlimpseConfig,
+    GlimpseReader,
+    GlimpsesOutput,
+    decisions_loss,
+    picked_fields,
+    places_about,
+)
 from .looking import check_glances
 from .picks import BatchPicks
 from .recurrent_frames import check_times
@@ -48,6 +56,9 @@ class AdaFrameConfig(GlimpseConfig):
     """M, what is remembered of each glance."""
     place_deviation: float = 0.2
     """Of the places that are drawn in training about the policy's, as a share of the length."""
+    coarse_to_fine: bool = False
+    """Learn where to look beside an order that is coarse to fine, from which it starts: better
+    where many frames tell as much. False: from no order, as in the paper."""
     discount: float = 0.9
     """gamma: what a reward is worth one frame earlier."""
     utility_steps: int = 2
@@ -104,6 +115,11 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
         self.start = Stage(self._start, name="start")
         self.post_init()
 
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if module is self.policy and self.config.coarse_to_fine:
+            init.zeros_(module.weight)  # at first, it says nothing
+
     @property
     def glance_size(self) -> tuple[int, int]:  # type: ignore[override]  # it glances
         """(height, width) of a glance."""
@@ -121,7 +137,7 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
         return F.pad(memory_BSM, [0, 0, 0, missing]), F.pad(exists_BS, [0, missing])
 
     def _start(self, memory_nSM: Tensor, exists_nS: Tensor) -> tuple[Tensor, ...]:
-        """Before the first frame: where to find it `[n]`, the utility `[n]`, and the state."""
+        """Before the first frame: what tells its place `[n]`, the utility `[n]`, and the state."""
         first, *others = self.first_state(len(memory_nSM))
         context_nM = self._attend(first, memory_nSM, exists_nS)
         return self._heads((first + self.begin(context_nM).tanh(), *others))
@@ -135,8 +151,7 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
 
     def _heads(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         h_nH = state[0]
-        place_n = self.policy(h_nH).squeeze(-1).sigmoid()
-        return place_n, self.utility(h_nH).squeeze(-1), *state
+        return self.policy(h_nH).squeeze(-1), self.utility(h_nH).squeeze(-1), *state
 
     def _step(
         self,
@@ -146,7 +161,7 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
         exists_nS: Tensor,
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Read a frame: logits, the place of the next `[n]`, the utility `[n]`, and the state."""
+        """Read a frame: logits, what tells the next place `[n]`, the utility `[n]`, the state."""
         context_nM = self._attend(state[0], memory_nSM, exists_nS)
         state = self.read_frame(features_nD, shares_n, context_nM, state=state)
         return self.classifier(state[0]), *self._heads(state)
@@ -175,15 +190,16 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
         memory_NM = self._remember(check_glances(glances).flatten(0, 1), times_BS.flatten())
         memory = self._memory_of(memory_NM.unflatten(0, times_BS.shape))
         picks = BatchPicks(features_BSD, times_BS)
-        wish_B, utility_B, *state = self._start(*memory)
+        told_B, utility_B, *state = self._start(*memory)
         exits, picked, log_p, expected, utilities = [], [], [], [], []
-        for _ in range(min(self.config.num_frames, times_BS.shape[1])):
+        for step in range(min(self.config.num_frames, times_BS.shape[1])):
+            wish_B = places_about(self.config, told_B, step)
             if self.training:
                 wish_B, log_p_B = sample_place(wish_B, self.config.place_deviation)
                 log_p.append(log_p_B)
                 expected.append(utility_B)
             pick_B, *seen = picks.nearest(wish_B)
-            logits_BK, wish_B, utility_B, *state = self._step(*seen, *memory, *state)
+            logits_BK, told_B, utility_B, *state = self._step(*seen, *memory, *state)
             exits.append(logits_BK)
             picked.append(pick_B)
             utilities.append(utility_B)
@@ -209,12 +225,13 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
         memory_SM = await self.remember(glances, places_S)
         memory = self._memory_of(memory_SM[None])
         picks = self.open_picks(video, frames, places_S)
-        wish_1, _, *state = await self.start(*memory)
+        told_1, _, *state = await self.start(*memory)
+        wish_1 = places_about(self.config, told_1, 0)
         utilities: list[Tensor] = []
         while (pick := await picks.nearest(wish_1)) is not None:
             features_1D = await self.features(pick.pixels)
             seen = features_1D, places_S[pick.rank, None].to(features_1D)
-            logits_1K, wish_1, utility_1, *state = await self.step(*seen, *memory, *state)
+            logits_1K, told_1, utility_1, *state = await self.step(*seen, *memory, *state)
             utilities.append(utility_1)
             own = None
             if self.config.criterion == UTILITY:
@@ -222,6 +239,7 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
                 own = float(utility_drop(torch.stack(utilities), steps=steps))
             if self.ends(video, logits_1K, pick, own=own):
                 break
+            wish_1 = places_about(self.config, told_1, len(video.said))
         return video.said[-1][0]
 
     def dense_macs(self, units_total: int) -> int | None:

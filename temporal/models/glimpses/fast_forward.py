@@ -38,8 +38,12 @@ class FastForwardConfig(GlimpseConfig):
     jumps: list[int] | None = None
     """How far it may jump, in candidates (`1 / num_candidates` of a video each); default: back 2
     and 1, forward 1, 2, 4, 8 and 16. With 1 alone every candidate is read in turn."""
+    first_place: float = 0.0
+    """Where it begins, as a share of the video's length; the paper begins at the start."""
     read_cost: float = 0.02
     """What each frame that is read takes off the reward, which is the lead of the right class."""
+    policy_weight: float = 1.0
+    """Of the policy gradient in the loss; that of a jump that is drawn is small."""
     entropy_weight: float = 0.01
     """Reward for an undecided policy, in nats, so that it goes on exploring."""
 
@@ -47,6 +51,7 @@ class FastForwardConfig(GlimpseConfig):
         self.criterion = self.criterion or STOP
         self.jumps = sorted(self.jumps or _JUMPS)
         super().__post_init__(**kwargs)
+        check_range("first_place", self.first_place, 0.0, 1.0)
         check_range("read_cost", self.read_cost, 0.0, 1.0)
         if self.jumps[-1] < 1 or 0 in self.jumps or len(set(self.jumps)) < len(self.jumps):
             raise ValueError(
@@ -93,6 +98,10 @@ class FastForward(GlimpseReader, PreTrainedModel):
         h_nH = state[0]
         return self.classifier(h_nH), self.policy(h_nH), self.stop(h_nH).squeeze(-1), *state
 
+    def _first_rank(self, num_candidates: int) -> float:
+        """Where it begins, in candidates."""
+        return float(int(self.config.first_place * (num_candidates - 1) + 0.5))
+
     def _land(self, rank_n: Tensor, action_n: Tensor) -> Tensor:
         """Where jumps lead, in candidates; before the first is the first."""
         jumps_A = torch.tensor(self.config.jumps, device=rank_n.device)
@@ -122,7 +131,8 @@ class FastForward(GlimpseReader, PreTrainedModel):
         ranks_BS = ranks_S.expand(size, -1)
         picks = BatchPicks(features_BSD, times_BS, ranks_BS)
         on_B = torch.ones_like(ranks_BS[:, 0], dtype=torch.bool)
-        state, wish_B = self.first_state(size), ranks_BS[:, 0]
+        state = self.first_state(size)
+        wish_B = torch.full_like(ranks_BS[:, 0], self._first_rank(num_candidates))
         exits: list[Tensor] = []
         picked, log_p, expected, undecided = [], [], [], []
         most = min(self.config.num_frames, num_candidates)
@@ -172,7 +182,7 @@ class FastForward(GlimpseReader, PreTrainedModel):
         frames = self.training_frames(count, video.index.keyframes)
         picks = self.open_picks(video, frames)
         state: Sequence[Tensor] = self.first_state(1)
-        wish_1 = torch.zeros(1)
+        wish_1 = torch.tensor([self._first_rank(len(frames))])
         while (pick := await picks.nearest(wish_1)) is not None:
             features_1D = await self.features(pick.pixels)
             seen = features_1D, torch.tensor([pick.frame / count]).to(features_1D)

@@ -13,10 +13,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers import initialization as init
 
 from ...handle import Handle
 from ...policies.location import sample_place
-from .glimpses import GlimpseConfig, GlimpseReader, GlimpsesOutput, decisions_loss, picked_fields
+from .glimpses import (
+    GlimpseConfig,
+    GlimpseReader,
+    GlimpsesOutput,
+    decisions_loss,
+    picked_fields,
+    places_about,
+)
 from .picks import BatchPicks
 from .recurrent_frames import check_times
 
@@ -30,6 +38,9 @@ class FrameGlimpseConfig(GlimpseConfig):
     """Where the first glimpse is, as a share of the video's length."""
     place_deviation: float = 0.2
     """Of the places that are drawn in training about the policy's, as a share of the length."""
+    coarse_to_fine: bool = False
+    """Learn where to look beside an order that is coarse to fine, from which it starts: better
+    where many frames tell as much. False: from no order, as in the paper."""
 
 
 class FrameGlimpse(GlimpseReader, PreTrainedModel):
@@ -57,10 +68,15 @@ class FrameGlimpse(GlimpseReader, PreTrainedModel):
         self.baseline = nn.Linear(config.hidden_size, 1)
         self.post_init()
 
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if module is self.policy and self.config.coarse_to_fine:
+            init.zeros_(module.weight)  # at first, it says nothing
+
     def _step(self, features_nD: Tensor, shares_n: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Look at a frame: logits, the place of the next, `[n]`, and the state."""
+        """Look at a frame: logits, what tells the place of the next `[n]`, and the state."""
         state = self.read_frame(features_nD, shares_n, state=state)
-        return self.classifier(state[0]), self.policy(state[0]).squeeze(-1).sigmoid(), *state
+        return self.classifier(state[0]), self.policy(state[0]).squeeze(-1), *state
 
     def forward(
         self,
@@ -86,13 +102,14 @@ class FrameGlimpse(GlimpseReader, PreTrainedModel):
         wish_B = torch.full_like(times_BS[:, 0], self.config.first_place)
         exits: list[Tensor] = []
         picked, log_p, expected = [], [], []
-        for _ in range(min(self.config.num_frames, times_BS.shape[1])):
+        for step in range(min(self.config.num_frames, times_BS.shape[1])):
             if exits and self.training:
                 wish_B, log_p_B = sample_place(wish_B, self.config.place_deviation)
                 log_p.append(log_p_B)
                 expected.append(self.baseline(state[0].detach()).squeeze(-1))
             pick_B, *seen = picks.nearest(wish_B)
-            logits_BK, wish_B, *state = self._step(*seen, *state)
+            logits_BK, told_B, *state = self._step(*seen, *state)
+            wish_B = places_about(self.config, told_B, step + 1)
             exits.append(logits_BK)
             picked.append(pick_B)
         loss = None
@@ -115,7 +132,8 @@ class FrameGlimpse(GlimpseReader, PreTrainedModel):
         while (pick := await picks.nearest(wish_1)) is not None:
             features_1D = await self.features(pick.pixels)
             seen = features_1D, places_S[pick.rank, None].to(features_1D)
-            logits_1K, wish_1, *state = await self.step(*seen, *state)
+            logits_1K, told_1, *state = await self.step(*seen, *state)
             if self.ends(video, logits_1K, pick):
                 break
+            wish_1 = places_about(self.config, told_1, len(video.said))
         return video.said[-1][0]

@@ -30,6 +30,7 @@ from .frame_reader import FrameReader
 from .motion_evidence import motion_features
 from .reading import Groups, glance
 
+_LAYERS = (nn.Conv2d, nn.Linear)
 EVIDENCE = ("glances", "motion", "both")
 """What a policy may look at: small frames, the sizes of packets (decodes nothing), or both."""
 
@@ -193,6 +194,15 @@ class ScoringReader(GlancingReader):
         model.scorer = Scorer(model.config, **options)
         model.look = Stage(model.scorer.look, name="look")
         model.rank = Stage(lambda known_nX: self._ranks(model.scorer(known_nX)), name="rank")
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        scorer: Any = getattr(self, "scorer", None)
+        if scorer is None or module is scorer.score or not isinstance(module, _LAYERS):
+            return
+        if any(module is part for part in scorer.modules()):
+            # As small as transformers starts them, layer upon layer says next to nothing.
+            init.kaiming_uniform_(module.weight, nonlinearity="relu")
 
     def _ranks(self, scores_nX: Tensor) -> Tensor:
         return scores_nX.squeeze(-1)

@@ -33,8 +33,13 @@ class OCSamplerConfig(ScoringConfig):
     was trained before."""
     policy_weight: float = 1.0
     """Of the policy gradient."""
-    entropy_weight: float = 0.1
-    """What a policy that still explores is worth (the paper's)."""
+    entropy_weight: float = 0.01
+    """What a policy that still explores is worth, in nats. The paper's 0.1 is more than a frame
+    well chosen is worth to a heavy model that is mostly right, and keeps the policy uniform."""
+    any_size: bool = True
+    """Sets of 1 to `num_frames` frames are drawn, as many in each batch, so that what is read
+    first is worth most, and a reading that halts has read a good set of its size. False: sets of
+    `num_frames`, as in the paper, which may be read in any order."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
@@ -104,6 +109,8 @@ class OCSampler(ScoringReader, PreTrainedModel):
     def _policy_loss(self, policy_BS: Tensor, logits_BSK: Tensor, labels: Tensor) -> Tensor:
         """REINFORCE over sets, against the uniform set of the same size."""
         draws, size = self.config.num_draws, min(self.config.num_frames, policy_BS.shape[1])
+        if self.config.any_size:
+            size = int(torch.randint(1, size + 1, ()))
         policy_nS = policy_BS.repeat_interleave(draws, 0)
         drawn_nE = sample_set(policy_nS, size)
         each_nSK = logits_BSK.repeat_interleave(draws, 0)

@@ -189,3 +189,27 @@ def test_ada_frame_learns_to_read_where_its_glances_point() -> None:
         return {"features": features, "times": times, "labels": labels, "glances": glances}
 
     assert right(train(reader, batch, steps=150, rate=0.005), batch()) > 0.9
+
+
+@pytest.mark.parametrize("kind", [AdaFrame, FrameGlimpse])
+def test_what_starts_coarse_to_fine_reads_so_before_it_has_learned(kind: Any, world: World) -> None:
+    torch.manual_seed(0)
+    options = {"num_frames": 5, "num_candidates": 40, "hidden_size": 16, "coarse_to_fine": True}
+    reader = kind(kind.config_class(**{**SIZES, **options})).eval()
+    read = reader(world.frames(40)).trace.read
+    # The middle, near the edges (a tenth of the length away), and the middles between.
+    assert read[:3] == (20, 4, 36) and set(read[3:]) == {12, 28}
+    free = kind(kind.config_class(**{**SIZES, **options, "coarse_to_fine": False})).eval()
+    assert free(world.frames(40)).trace.read != read
+
+
+def test_fast_forward_begins_where_it_is_told(world: World) -> None:
+    for place, first in ((0.0, 0), (0.5, 6), (1.0, 11)):
+        reader = jumper(first_place=place)
+        frames = reader.training_frames(40, [0])
+        trace = reader(world.frames(40)).trace
+        assert trace.read[0] == frames[first]
+        with torch.no_grad():
+            assert dense_candidates(reader, world.frames(40)).picked[0, 0] == first
+    with pytest.raises(ValueError, match="first_place"):
+        FastForwardConfig(first_place=1.5)

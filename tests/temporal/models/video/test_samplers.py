@@ -188,3 +188,23 @@ def test_running_means_are_means() -> None:
 def test_a_wrong_configuration_names_parameter_value_and_rule(name, fields, message) -> None:
     with pytest.raises(Exception, match=message):
         READERS[name].config_class(**{**SIZES, **fields})
+
+
+def test_what_oc_sampler_reads_first_is_the_best_frame_alone() -> None:
+    """Sets of all sizes are drawn, so that the order is learned, too."""
+    reader = fresh("oc_sampler", glance_pixels=GLANCE, num_candidates=8, num_labels=2)
+    assert reader.config.any_size
+    reader = trained(reader, 150)
+    given, told = one_tells(64)
+    with torch.no_grad():
+        looks = reader.seen_scores(given["glances"], None)
+    first = reader.best(reader._ranks(looks))[:, 0]
+    assert (first == told).double().mean() > 0.9
+
+
+def test_scores_begin_as_numbers_that_differ_from_frame_to_frame() -> None:
+    """Layers that start too small would say the same of all, and hardly learn."""
+    reader = fresh("sc_sampler", glance_pixels=GLANCE)
+    known = reader.scorer.look(one_tells(16)[0]["glances"].flatten(0, 1))
+    hidden = reader.scorer.hidden(known).relu()
+    assert hidden.std(0).mean() > 0.05
