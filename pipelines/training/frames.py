@@ -257,7 +257,10 @@ class Protocol:
             torch.stack([_repeated(view[name], longest) for view in views])
             for name in ("features", "times")
         )
-        states: Tensor = self.files.reader.pooled_states(features, times)
+        profiles = None
+        if self.files.reader.sees_profile:
+            profiles = torch.stack([view["motion_profile"] for view in views])
+        states: Tensor = self.files.reader.pooled_states(features, times, profiles)
         return states
 
     def _shown(self, rows: Sequence[int], split: dict[str, Any]) -> Shown:

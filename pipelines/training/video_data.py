@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from ...data import VideoError
 from ...data.labelled.clips import Clip
 from ...models.video.motion import known_motion
-from .video_features import FeatureFiles
+from .video_features import FeatureFiles, clip_levels
 from .video_reading import clip_frames
 from .video_stream import BlockShuffle
 
@@ -82,7 +82,12 @@ class KeptClips(Dataset):
         kept = self.files[self.clips[k]]
         views = self.files.views(kept.num_frames, kept.keyframes, kept.clip_motion)
         taken = kept.take(views[number])
-        return {name: value for name, value in taken.items() if name in self.names}
+        item = {name: value for name, value in taken.items() if name in self.names}
+        if self.files.reader.sees_profile:
+            item["motion_profile"] = self.files.reader.profile_from(
+                kept.clip_motion, kept.clip_levels
+            )
+        return item
 
     def _draw(self) -> int:
         return int(torch.randint(len(self.files.shifts), ())) if self.draws else 0
@@ -107,6 +112,7 @@ class PixelClips(Dataset):
     ) -> None:
         self._frames, self._names = reader.training_frames, wanted(reader)
         self._by_motion = reader.chooses_by_motion
+        self._profile = reader.profile_from if reader.sees_profile else None
         self._size, self._glance_size = reader.frame_size, reader.glance_size
         self.clips, self.labels, self.augmentation = list(clips), labels, augmentation
 
@@ -148,6 +154,9 @@ class PixelClips(Dataset):
             pixels = video.read(whole, size=self._size, region=region)
             if "motion" in self._names:
                 item["motion"] = torch.from_numpy(np.asarray(video.motion())[whole])
+            if self._profile is not None:
+                moves, levels = video.motion()[first:stop], clip_levels(video.index, first, stop)
+                item["motion_profile"] = self._profile(moves, levels)
         if varied is not None:
             pixels = vary(pixels, varied)
             if "glances" in self._names and self._glance_size:

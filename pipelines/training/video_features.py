@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from ...data.labelled.clips import Clip
 from ...models.video.frame_reader import FrameReader
 from ...models.video.frame_training import FrameTraining
 from ...models.video.motion import known_motion
+from ...models.video.motion_evidence import motion_levels
 from ...stage import Stage
 from .video_reading import clip_frames, read_all
 
@@ -53,7 +54,9 @@ class ClipFeatures:
     motion: Tensor | None = None
     """float32 `[n]`."""
     clip_motion: Tensor | None = None
-    """float32 `[num_frames]`: the same of all frames of the clip, if a reader chose by it."""
+    """float32 `[num_frames]`: the same of all frames of the clip, if a reader wanted it."""
+    clip_levels: Tensor | None = None
+    """float32 `[2]`: `motion_levels` of the clip, likewise."""
 
     def take(self, frames: Sequence[int]) -> dict[str, Tensor]:
         """What `forward` takes of some frames, without a batch's dimension."""
@@ -65,6 +68,9 @@ class ClipFeatures:
             taken["motion"] = self.motion[at]
         taken["times"] = torch.tensor(list(frames)) / self.num_frames
         return taken
+
+
+_KEPT = {field.name for field in fields(ClipFeatures)}
 
 
 class FeatureFiles:
@@ -110,7 +116,7 @@ class FeatureFiles:
         try:
             with safe_open(file, framework="pt") as opened:
                 told = json.loads(opened.metadata()["clip"])
-                names = opened.keys()
+                names = _KEPT & {*opened.keys()}  # another version may keep more
                 tensors = {name: opened.get_tensor(name) for name in names}
         except Exception:  # half written by a process that was killed, or damaged: made anew
             return None
@@ -152,12 +158,13 @@ class FeatureFiles:
             keys = [int(k) - first for k in video.index.keyframes if first <= k < stop]
             moves = torch.from_numpy(np.asarray(await video.motion()).astype(np.float32))
             views = self.views(stop - first, keys, moves[first:stop])
-            clip_motion = moves[first:stop] if reader.chooses_by_motion else None
+            clip = moves[first:stop], clip_levels(video.index, first, stop)
+            clip_motion, levels = clip if self._wants_motion else (None, None)
             wanted = sorted({f for view in views for f in view})
             new = wanted if known is None else sorted({*wanted} - {*known.frames.tolist()})
             whole = [first + frame for frame in new]
             if known is not None and not new:  # all it lacked is how much frames move
-                return replace(known, clip_motion=clip_motion)
+                return replace(known, clip_motion=clip_motion, clip_levels=levels)
             parts, glances = [], None
             if reader.glance_size is not None:
                 glances = (await video.glance(whole, size=reader.glance_size)).clone()
@@ -172,6 +179,7 @@ class FeatureFiles:
                 glances=glances,
                 motion=moves[whole],
                 clip_motion=clip_motion,
+                clip_levels=levels,
             )
             return made if known is None else _joined(known, made)
 
@@ -197,7 +205,12 @@ class FeatureFiles:
 
     def _has_motion(self, known: ClipFeatures) -> bool:
         """Whether it is known how much the frames of a clip move, if that matters."""
-        return known.clip_motion is not None or not self.reader.chooses_by_motion
+        has = known.clip_motion is not None and known.clip_levels is not None
+        return has or not self._wants_motion
+
+    @property
+    def _wants_motion(self) -> bool:
+        return bool(self.reader.chooses_by_motion or self.reader.sees_profile)
 
     def _file(self, clip: Clip) -> Path:
         name = f"{clip.digest:016x}"
@@ -214,12 +227,20 @@ class FeatureFiles:
             "glances": made.glances,
             "motion": made.motion,
             "clip_motion": made.clip_motion,
+            "clip_levels": made.clip_levels,
         }
         tensors = {name: t.contiguous() for name, t in named.items() if t is not None}
         told = json.dumps({"num_frames": made.num_frames, "keyframes": made.keyframes})
         part = file.with_suffix(f".{os.getpid()}.part")
         save_file(tensors, part, metadata={"clip": told})
         part.replace(file)  # whole, or not there
+
+
+def clip_levels(index: Any, first: int, stop: int) -> Tensor:
+    """`motion_levels` of the frames of a clip in its file, float32 `[2]`."""
+    keys = [int(k) - first for k in index.keyframes if first <= k < stop]
+    pixels = index.width * index.height
+    return torch.tensor(motion_levels(index.packet_bytes[first:stop], keys, pixels))
 
 
 def _joined(known: ClipFeatures, made: ClipFeatures) -> ClipFeatures:
@@ -235,6 +256,7 @@ def _joined(known: ClipFeatures, made: ClipFeatures) -> ClipFeatures:
         keyframes=known.keyframes,
         frames=frames,
         clip_motion=known.clip_motion if made.clip_motion is None else made.clip_motion,
+        clip_levels=known.clip_levels if made.clip_levels is None else made.clip_levels,
         **both,
     )
 

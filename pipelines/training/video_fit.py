@@ -162,7 +162,20 @@ def _prepare(reader: Any, train: Dataset[Any], args: TrainingArguments) -> None:
     if times is None:
         count = features.shape[1]
         times = ((torch.arange(count) + 0.5) / count).expand(len(features), -1)
-    reader.prepare_training(features.clone().to(args.device), times.clone().to(args.device))
+    statistics = [features, times]
+    if reader.sees_profile:
+        statistics.append(_profiles(train, len(features), args))
+    reader.prepare_training(*(part.clone().to(args.device) for part in statistics))
+
+
+def _profiles(clips: Dataset[Any], count: int, args: TrainingArguments) -> Tensor:
+    """Profiles `[count, P]` of the first clips."""
+    profiles: list[Tensor] = []
+    for batch in _loader(clips, args):
+        profiles.append(batch["motion_profile"])
+        if sum(map(len, profiles)) >= count:
+            break
+    return torch.cat(profiles)[:count]
 
 
 def _loader(clips: Dataset[Any], args: TrainingArguments) -> DataLoader[Any]:

@@ -69,20 +69,30 @@ def order(name: str) -> Callable[[int, int], list[int]]:
     return ORDERS[name]
 
 
-def snap(units: Sequence[int], cheap: Sequence[int], reach: float) -> list[int]:
+def at_shares(num_units: int, shares: Sequence[float]) -> list[int]:
+    """The units at shares of the length, in the order given, each once; 1 is the last unit.
+
+    9 units, shares 1, 0.25, 0.5:   . . 2 . 3 . . . 1   (when each unit is read)
+    """
+    _check(num_units, len(shares))
+    return list(dict.fromkeys(min(int(share * num_units), num_units - 1) for share in shares))
+
+
+def snap(units: Sequence[int], cheap: Sequence[int], reach: float | Sequence[float]) -> list[int]:
     """Move each unit to the nearest cheap one within `reach`, where that is not taken yet.
 
     Args:
         units: units to read, in order.
         cheap: units that cost less, in increasing order (the keyframes of a video).
-        reach: the farthest move, in units.
+        reach: the farthest move, in units; or one for each unit.
 
     Returns:
         Distinct units, in the same order; a unit that an earlier move already took is left out.
     """
+    reaches = [reach] * len(units) if isinstance(reach, (int, float)) else reach
     taken: list[int] = []
-    for unit in units:
-        near = [c for c in cheap if abs(c - unit) <= reach and c not in taken]
+    for unit, far in zip(units, reaches, strict=False):
+        near = [c for c in cheap if abs(c - unit) <= far and c not in taken]
         chosen = int(min(near, key=lambda c: (abs(c - unit), c))) if near else unit
         if chosen not in taken:
             taken.append(chosen)

@@ -24,11 +24,9 @@ from ...backbones.efficientnet_lite import load_imagenet_weights
 from ...backbones.image import ImageBackbone, describe
 from ...backbones.pixels import ProcessorPixels
 from ...backbones.processors import describe_processor
-from ...checks import check_finite, check_range, num_classes
+from ...checks import check_finite, num_classes
 from ...handle import Handle
-from ...policies import read as read_policies
 from ...policies.halt import LearnedGate
-from ...policies.select import motion_order
 from ...stage import Stage
 from ..depth.standardised_exit import StandardisedExit
 from ..exit_reader import ExitsOutput
@@ -36,7 +34,7 @@ from ..halting import certainty_reached, confidences
 from .configuration_frame_exit import FrameExitConfig
 from .frame_knobs import FrameKnobs
 from .frame_votes import answer_of, votes
-from .motion import Motion
+from .motion_evidence import profile_size, profile_weights
 from .pooling import POOLINGS, pooled_size
 from .reading import Groups
 
@@ -79,6 +77,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         self.pool = POOLINGS[config.pooling]
         if not with_classes:
             size = pooled_size(config.pooling, self.backbone.num_features)
+            size += profile_size(config.motion_bins)
             self.exits = nn.ModuleList(
                 StandardisedExit(size, num_classes(config), config.dropout)
                 for _ in range(config.num_frames)
@@ -139,6 +138,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         states: Tensor | None = None,
         labels: Tensor | None = None,
         class_weights: Tensor | None = None,
+        motion_profile: Tensor | None = None,
     ) -> FrameExitOutput:
         """Run all steps and all exits (training, and the dense reference for `read`).
 
@@ -151,10 +151,11 @@ class FrameExit(FrameKnobs, PreTrainedModel):
                 need none.
             labels: int64 `[B]`; or float `[B, K]`, see `answer_losses`.
             class_weights: `[K]`, for unbalanced classes.
+            motion_profile: `[B, 2 M + 2]` of each video, with `motion_bins` (M); states have it.
 
         Raises:
             ValueError: not exactly one of pixel_values, features and states is given, or times
-                are not.
+                or profiles are not.
         """
         if sum(given is not None for given in (pixel_values, features, states)) != 1:
             raise ValueError("give one of pixel_values, features and states")
@@ -165,7 +166,7 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         if features is not None:
             if times is None:
                 raise ValueError("times ([B, S], shares of the video's length) are needed")
-            states = self.pooled_states(features, times)
+            states = self.pooled_states(features, times, motion_profile)
         assert states is not None
         return self._answer_all(states, labels, class_weights)
 
@@ -208,30 +209,58 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         halts_BS[:, : self.config.min_frames - 1] = False
         return halts_BS.int().argmax(1)
 
-    def prepare_training(self, features_NSD: Tensor, times_NS: Tensor) -> None:
+    def prepare_training(
+        self, features_NSD: Tensor, times_NS: Tensor, profiles_NM: Tensor | None = None
+    ) -> None:
         """Standardise what each exit sees."""
-        self.set_statistics(self.pooled_states(features_NSD, times_NS))
+        self.set_statistics(self.pooled_states(features_NSD, times_NS, profiles_NM))
 
     def set_statistics(self, states_NSP: Tensor) -> None:
         """Standardise what each exit sees by these pooled states `[N, S, P]`."""
+        bins = self.config.motion_bins
+        pooled = states_NSP.shape[-1] - profile_size(bins)
         for branch, state_NP in zip(self._exits(), states_NSP.unbind(1), strict=False):
             scale_P = state_NP.std(0, unbiased=False)
             if not self.config.standardise_each:  # but each kind of what was pooled by its own
-                scale_D = scale_P.unflatten(0, (-1, self.backbone.num_features))
-                scale_P = scale_D.square().mean(1, keepdim=True).sqrt().expand_as(scale_D).flatten()
+                scale_D = scale_P[:pooled].unflatten(0, (-1, self.backbone.num_features))
+                mean_D = scale_D.square().mean(1, keepdim=True).sqrt().expand_as(scale_D)
+                scale_P = torch.cat([mean_D.flatten(), scale_P[pooled:]])
             branch.mean.copy_(state_NP.mean(0))
             branch.scale.copy_(scale_P.clamp(min=1e-5))
+            if bins:
+                # A few numbers beside a thousand: one decay is to hold them no tighter.
+                weight = self.config.motion_weight * self.backbone.num_features**0.5
+                weights = weight * profile_weights(bins).to(branch.scale)
+                branch.scale[-profile_size(bins) :] /= weights
 
     def _exits(self) -> list[StandardisedExit]:
         """The exits, with their type."""
         exits = getattr(self, "exits", [])  # a classifier's own head needs none
         return [branch for branch in exits if isinstance(branch, StandardisedExit)]
 
-    def pooled_states(self, features_BSD: Tensor, times_BS: Tensor) -> Tensor:
+    def pooled_states(
+        self, features_BSD: Tensor, times_BS: Tensor, profiles_BM: Tensor | None = None
+    ) -> Tensor:
         """The pooled state after each step, `[B, S, P]`, of features `[B, S, D]`."""
         steps = range(1, features_BSD.shape[1] + 1)
-        states = [self.pool(features_BSD[:, :step], times_BS[:, :step]) for step in steps]
+        states = [
+            self._state(features_BSD[:, :step], times_BS[:, :step], profiles_BM) for step in steps
+        ]
         return torch.stack(states, 1)
+
+    def _state(self, features_BSD: Tensor, times_BS: Tensor, profiles_BM: Tensor | None) -> Tensor:
+        """What an exit sees `[B, P]`: the frames so far and, with `motion_bins`, the profile."""
+        pooled_BP = self.pool(features_BSD, times_BS)
+        if not self.config.motion_bins:
+            return pooled_BP
+        size = profile_size(self.config.motion_bins)
+        if profiles_BM is None or profiles_BM.shape[-1] != size:
+            given = None if profiles_BM is None else tuple(profiles_BM.shape)
+            raise ValueError(
+                f"motion_profile ({given}) must be [B, {size}] with motion_bins "
+                f"({self.config.motion_bins}): profile_from makes it"
+            )
+        return torch.cat([pooled_BP, profiles_BM.to(pooled_BP)], -1)
 
     def _features(self, *inputs: Tensor) -> Tensor:
         """0-255 frames, or what the processor made of them, to features or a classifier's votes."""
@@ -273,47 +302,14 @@ class FrameExit(FrameKnobs, PreTrainedModel):
         target_BS = (loss_BS[:, : gates_BS.shape[1]] <= bar_S).to(gates_BS.dtype)
         return F.binary_cross_entropy_with_logits(gates_BS, target_BS)
 
-    def set_budget(self, budget: float) -> dict[str, Any] | None:
-        """As `Reader.set_budget`; uncalibrated and training-free, it reads that share of frames."""
-        if self.config.head == "classifier" and not self.config.operating_points:
-            check_range("budget", budget, 0.0, 1.0)
-            self.config.num_frames = max(1, int(budget * self.config.num_frames))
-            for name in ("thresholds", "temperatures"):
-                values = getattr(self.config, name)
-                if values is not None:
-                    setattr(self.config, name, values[: self.config.num_frames - 1])
-            return None
-        return super().set_budget(budget)
-
     # Inference -----------------------------------------------------------------------------------
-
-    def reading_order(
-        self, num_frames: int, keyframes: Sequence[int], motion: Motion | None = None
-    ) -> list[int]:
-        """Frames to read, in reading order, for a video of so many frames.
-
-        Args:
-            num_frames: frames in the video, at least 1.
-            keyframes: frame indices that decode alone, for snapping.
-            motion: how much each frame moves, float `[N]`, where `chooses_by_motion`; without it
-                frames are taken coarse to fine.
-        """
-        by_motion = self.chooses_by_motion
-        if by_motion and motion is not None:
-            frames = motion_order(motion, self.config.num_frames)
-        else:
-            order = read_policies.order("coarse_to_fine" if by_motion else self.config.order)
-            frames = order(num_frames, self.config.num_frames)
-        return read_policies.snap(frames, keyframes, self.config.snap_share * num_frames)
-
-    plan = reading_order  # its name before
-    training_frames = reading_order
 
     async def read(self, video: Handle) -> Tensor:
         """Read frames of one video until an exit is certain. Returns its logits `[K]`."""
         num_frames = await video.open()
         size = self.frame_size if self.pixels is None else None  # None: whole
         order = await self.order_of(video)
+        profile_1M = await self.profile_of(video)
         features: list[Tensor] = []
         times: list[float] = []
         past: list[Tensor] = []
@@ -327,7 +323,8 @@ class FrameExit(FrameKnobs, PreTrainedModel):
             for frame, feature_1D in zip(group.frames, features_GD.split(1), strict=True):
                 features.append(feature_1D)
                 times.append(frame / num_frames)
-                states.append(self.pool(torch.stack(features, 1), feature_1D.new_tensor([times])))
+                times_1S = feature_1D.new_tensor([times])
+                states.append(self._state(torch.stack(features, 1), times_1S, profile_1M))
                 past.append(check_finite(self._answer(len(past), states[-1])).float())
             if group.is_last or len(past) < self.config.min_frames:
                 continue

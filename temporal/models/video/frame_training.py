@@ -7,6 +7,7 @@ names, of the S frames of each video in the order of `training_frames`:
 `features`      `[B, S, D]`, what `training_features` made of them before
 `glances`       `[B, S, 3, h, w]`, 0 to 255, the same frames at `glance_size`
 `motion`        `[B, S]`, how much each frame seems to change (`Handle.motion`)
+`motion_profile` `[B, P]`, what `profile_from` makes of the whole video's, where it `sees_profile`
 `times`         `[B, S]`, index as a share of the video's length
 `labels`        int64 `[B]`, or float `[B, K]` of several labels
 `class_weights` `[K]`
@@ -41,6 +42,9 @@ class FrameTraining:
     chooses_by_motion: bool = False
     """Whether `training_frames` is to be told `motion=`, how much each frame of the video moves
     (`known_motion` of `Handle.motion`), float `[N]`."""
+    sees_profile: bool = False
+    """Whether `forward` is to be given `motion_profile`, which `profile_from(motion_N, levels)`
+    makes of `Handle.motion` and `temporal.models.video.motion_evidence.motion_levels`."""
     has_frame_features: bool = True
     """Whether single frames have features (`training_features`), which a training may keep."""
     backbone_class: str = "AutoModel"

@@ -46,12 +46,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     return Clip(path=str(path), label=1, group="0", camera="")
 
 
-def reader(order: str) -> FrameExit:
+def reader(order: str, **config: Any) -> FrameExit:
     torch.manual_seed(0)
     vit = AutoModel.from_config(ViTConfig(**SMALL))
-    return FrameExit.from_backbone(
-        vit, image_size=32, num_frames=5, num_labels=2, order=order
-    ).eval()
+    fields = {"image_size": 32, "num_frames": 5, "num_labels": 2, "order": order, **config}
+    return FrameExit.from_backbone(vit, **fields).eval()
 
 
 def frames_of(item: dict[str, Any]) -> list[int]:
@@ -105,6 +104,29 @@ def test_pixels_are_decoded_of_the_frames_that_are_read(kind: str, clip: Clip) -
         assert torch.equal(item["pixel_values"], video.read(read, size=(32, 32)))
     half = PixelClips(model, [_part(clip, 0.0, 2.5)], torch.tensor([1]))[0]  # it stands still
     assert len(half["pixel_values"]) == len(item["pixel_values"])
+
+
+def test_profiles_are_kept_beside_features_and_come_with_pixels(clip: Clip, tmp_path: Path) -> None:
+    everything = FeatureFiles(tmp_path, reader("uniform"), [k / 50 for k in range(-25, 25)])
+    everything.extract([clip])
+    model = reader("uniform", motion_bins=5)
+    with torch.no_grad():
+        for parameter in model.exits.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    files = FeatureFiles(tmp_path, model)
+    assert files.folder == everything.folder
+    assert not files.extract([clip]) and files.frames_decoded == 0
+    item = KeptClips(files, [clip], torch.tensor([1]), draws=False)[0]
+    assert item["motion_profile"].shape == (12,) and item["motion_profile"][:5].argmax() == 3
+    given = {name: item[name][None] for name in ("features", "times", "motion_profile")}
+    with torch.inference_mode():
+        said = model(**given).logits[0]
+    torch.testing.assert_close(said, model(Video(clip.path)).value, atol=1e-4, rtol=1e-4)
+    pixels = PixelClips(model, [clip], torch.tensor([1]))[0]
+    torch.testing.assert_close(pixels["motion_profile"], item["motion_profile"])
+    half = PixelClips(model, [_part(clip, 2.5, 5.0)], torch.tensor([1]))[0]
+    assert half["motion_profile"][:5].argmax() in (1, 2)  # of the part alone: 0.5 to 1.5 s of it
+    assert "motion_profile" not in KeptClips(everything, [clip], torch.tensor([1]), draws=False)[0]
 
 
 def _part(clip: Clip, start: float, end: float) -> Clip:
