@@ -158,8 +158,9 @@ class FeatureFiles:
             keys = [int(k) - first for k in video.index.keyframes if first <= k < stop]
             moves = torch.from_numpy(np.asarray(await video.motion()).astype(np.float32))
             views = self.views(stop - first, keys, moves[first:stop])
-            clip = moves[first:stop], clip_levels(video.index, first, stop)
-            clip_motion, levels = clip if self._wants_motion else (None, None)
+            clip_motion, levels = None, None
+            if self._wants_motion:
+                clip_motion, levels = moves[first:stop], clip_levels(video.index, first, stop)
             wanted = sorted({f for view in views for f in view})
             new = wanted if known is None else sorted({*wanted} - {*known.frames.tolist()})
             whole = [first + frame for frame in new]

@@ -17,7 +17,14 @@ from temporal.models import ClipEarlyExit, ClipReader, FrameExit
 
 from .small_clips import CLASSES, save_config, write_clip
 
-GATE = ("--reader_options", json.dumps({"gate": True}), "--num_frames", 4, "--order", "uniform")
+GATE = (
+    "--reader_options",
+    json.dumps({"gate": True, "motion_bins": 4}),
+    "--num_frames",
+    4,
+    "--order",
+    "uniform",
+)
 QUICK = (
     "--use_cpu",
     "--disable_tqdm",
