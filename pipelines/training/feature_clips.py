@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ...data import FrameFeatures
+from ...models.video.motion_evidence import levels_of
 from .video_data import wanted
 
 
@@ -39,6 +40,10 @@ class FeatureClips(Dataset):
         self.reader, self.labels, self.jitter = reader, labels, jitter
         names = wanted(reader) & {"features", "glances", "motion", "times"}
         self._kept = [_all_of(reader, clip, names) for clip in clips]
+        self._profiles: list[Tensor] | None = None
+        if reader.sees_profile:
+            told = [(clip.motion(), levels_of(clip.index)) for clip in clips]
+            self._profiles = [reader.profile_from(*each) for each in told]
         self._frames = [
             torch.tensor(reader.training_frames(len(clip), clip.index.keyframes)) for clip in clips
         ]
@@ -52,7 +57,10 @@ class FeatureClips(Dataset):
             count = len(kept["features"])
             shift = round(float(torch.empty(()).uniform_(-1, 1)) * self.jitter * count)
             frames_S = (frames_S + shift).clamp(0, count - 1)
-        return {**{name: rows[frames_S] for name, rows in kept.items()}, "labels": self.labels[k]}
+        item = {name: rows[frames_S] for name, rows in kept.items()}
+        if self._profiles is not None:
+            item["motion_profile"] = self._profiles[k]
+        return {**item, "labels": self.labels[k]}
 
 
 @torch.no_grad()

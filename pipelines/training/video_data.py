@@ -19,7 +19,8 @@ from torch.utils.data import Dataset
 from ...data import VideoError
 from ...data.labelled.clips import Clip
 from ...models.video.motion import known_motion
-from .video_features import FeatureFiles, clip_levels
+from ...models.video.motion_evidence import levels_of
+from .video_features import FeatureFiles
 from .video_reading import clip_frames
 from .video_stream import BlockShuffle
 
@@ -155,7 +156,7 @@ class PixelClips(Dataset):
             if "motion" in self._names:
                 item["motion"] = torch.from_numpy(np.asarray(video.motion())[whole])
             if self._profile is not None:
-                moves, levels = video.motion()[first:stop], clip_levels(video.index, first, stop)
+                moves, levels = video.motion()[first:stop], levels_of(video.index, first, stop)
                 item["motion_profile"] = self._profile(moves, levels)
         if varied is not None:
             pixels = vary(pixels, varied)

@@ -28,7 +28,7 @@ from ...data.labelled.clips import Clip
 from ...models.video.frame_reader import FrameReader
 from ...models.video.frame_training import FrameTraining
 from ...models.video.motion import known_motion
-from ...models.video.motion_evidence import motion_levels
+from ...models.video.motion_evidence import levels_of
 from ...stage import Stage
 from .video_reading import clip_frames, read_all
 
@@ -160,7 +160,8 @@ class FeatureFiles:
             views = self.views(stop - first, keys, moves[first:stop])
             clip_motion, levels = None, None
             if self._wants_motion:
-                clip_motion, levels = moves[first:stop], clip_levels(video.index, first, stop)
+                clip_motion = moves[first:stop]
+                levels = torch.tensor(levels_of(video.index, first, stop))
             wanted = sorted({f for view in views for f in view})
             new = wanted if known is None else sorted({*wanted} - {*known.frames.tolist()})
             whole = [first + frame for frame in new]
@@ -235,13 +236,6 @@ class FeatureFiles:
         part = file.with_suffix(f".{os.getpid()}.part")
         save_file(tensors, part, metadata={"clip": told})
         part.replace(file)  # whole, or not there
-
-
-def clip_levels(index: Any, first: int, stop: int) -> Tensor:
-    """`motion_levels` of the frames of a clip in its file, float32 `[2]`."""
-    keys = [int(k) - first for k in index.keyframes if first <= k < stop]
-    pixels = index.width * index.height
-    return torch.tensor(motion_levels(index.packet_bytes[first:stop], keys, pixels))
 
 
 def _joined(known: ClipFeatures, made: ClipFeatures) -> ClipFeatures:

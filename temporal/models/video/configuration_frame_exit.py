@@ -31,7 +31,7 @@ class FrameExitConfig(FrameConfig):
     motion_bins: int = 0
     """Every exit sees, beside the frames, how much moves in so many equal parts of the video, told
     from packets: nothing is decoded for it (`motion_profile` in `motion_evidence.py`). 0: not."""
-    motion_weight: float = 0.35
+    motion_weight: float = 0.5
     """What each of the profile's three parts counts for in a fit with `exit_decay`, beside the
     features of a frame: 1 is as much."""
     pooling: str = "max"

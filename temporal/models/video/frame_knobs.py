@@ -19,7 +19,7 @@ from ..policy_space import PolicySpace
 from .dense_videos import ask_videos
 from .frame_reader import FrameReader
 from .motion import Motion, frame_motion
-from .motion_evidence import motion_levels, motion_profile
+from .motion_evidence import levels_of, motion_profile
 from .reading import Groups
 
 
@@ -121,11 +121,7 @@ class FrameKnobs(FrameReader):
         """The profile of a video `[1, 2 M + 2]`, from packets alone; None: no exit sees one."""
         if not self.sees_profile:
             return None
-        index, levels = video.index, (0.0, 0.0)
-        if hasattr(index, "packet_bytes"):  # of a source of another package, it may tell no sizes
-            pixels = index.width * index.height
-            levels = motion_levels(index.packet_bytes, index.keyframes, pixels)
-        profile_M = self.profile_from(await video.motion(), levels)
+        profile_M = self.profile_from(await video.motion(), levels_of(video.index))
         model: Any = self
         return profile_M[None].to(model.device)
 

@@ -44,7 +44,7 @@ class FrameTraining:
     (`known_motion` of `Handle.motion`), float `[N]`."""
     sees_profile: bool = False
     """Whether `forward` is to be given `motion_profile`, which `profile_from(motion_N, levels)`
-    makes of `Handle.motion` and `temporal.models.video.motion_evidence.motion_levels`."""
+    makes of `Handle.motion` and `levels_of` in motion_evidence.py."""
     has_frame_features: bool = True
     """Whether single frames have features (`training_features`), which a training may keep."""
     backbone_class: str = "AutoModel"

@@ -15,7 +15,8 @@ from temporal.data import Video
 from temporal.data.labelled.clips import Clip
 from temporal.models import ClipReader, FrameExit
 from temporal.pipelines.training.video_data import KeptClips, PixelClips
-from temporal.pipelines.training.video_features import FeatureFiles, unreadable
+from temporal.pipelines.training.video_features import FeatureFiles
+from temporal.pipelines.training.video_reading import unreadable
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16,
