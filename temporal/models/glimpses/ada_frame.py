@@ -9,6 +9,7 @@ B videos, S candidates, E exits, D feature width, M memory width, K classes, n r
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,6 +134,11 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
     def _memory_of(self, memory_BSM: Tensor) -> tuple[Tensor, Tensor]:
         """The memory as all videos have it, and which of its entries there are, `[B, S]`."""
         missing = self.config.num_candidates - memory_BSM.shape[1]
+        if missing < 0:
+            raise ValueError(
+                f"{memory_BSM.shape[1]} candidates are given, and num_candidates "
+                f"({self.config.num_candidates}) are remembered: give those of training_frames"
+            )
         exists_BS = torch.ones_like(memory_BSM[..., 0])
         return F.pad(memory_BSM, [0, 0, 0, missing]), F.pad(exists_BS, [0, missing])
 
@@ -207,14 +213,20 @@ class AdaFrame(GlimpseReader, PreTrainedModel):
         if labels is not None:
             loss = self.exits_loss(exits, labels, class_weights)
             if log_p:
-                # Before the first frame no class leads.
-                worth_BE = F.pad(self.worth(exits, labels), [1, 0])
-                returns_BE = discounted_returns(record_gains(worth_BE), self.config.discount)
+                returns_BE = discounted_returns(self.gains(exits, labels), self.config.discount)
                 weight = self.config.policy_weight
                 loss = loss + decisions_loss(log_p, expected, returns_BE, policy_weight=weight)
         return AdaFrameOutput(
             loss=loss, utilities=torch.stack(utilities, 1), **picked_fields(exits, picked)
         )
+
+    def gains(self, exits: Sequence[Tensor], labels: Tensor) -> Tensor:
+        """By how much each frame's exit beats all before it (equation 6), its reward: `[B, E]`.
+
+        Before the first frame all classes are as likely, and a regression answers with 0.
+        """
+        worth_BE = self.worth([torch.zeros_like(exits[0]), *exits], labels)
+        return record_gains(worth_BE)
 
     async def read(self, video: Handle) -> Tensor:
         """Read frames of one video while that promises to help. Returns logits `[K]`."""

@@ -131,6 +131,26 @@ def test_candidates_that_are_broken_are_passed_over_for_their_neighbours(
     assert {*trace.read} <= {*frames} and not trace.halted
 
 
+def test_a_frame_is_worth_by_how_much_it_beats_all_before() -> None:
+    """By hand, of classes and of a number: before the first frame a reading answers with 0."""
+    reader = AdaFrame(AdaFrameConfig(**{**SMALL, "num_labels": 3}))
+    said = torch.tensor([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.7, 0.2, 0.1]]).log()
+    gains = reader.gains(list(said[:, None]), torch.tensor([0]))
+    torch.testing.assert_close(gains, torch.tensor([[0.25, 0.0, 0.25]]))
+    task = {"num_labels": 1, "problem_type": "regression", "criterion": "utility"}
+    reader = AdaFrame(AdaFrameConfig(**{**SMALL, **task}))
+    said = torch.tensor([[[1.0]], [[2.5]], [[2.0]]])
+    gains = reader.gains(list(said), torch.tensor([3.0]))
+    torch.testing.assert_close(gains, torch.tensor([[5.0, 3.75, 0.0]]))  # of 9, 4, 0.25 and 1
+
+
+def test_ada_frame_refuses_more_candidates_than_its_memory_holds() -> None:
+    reader = AdaFrame(AdaFrameConfig(**{**SMALL, "glance_pixels": 4}))
+    features, times, labels, _ = cue_and_answer(2, 9, cue=0, places=[2])
+    with pytest.raises(ValueError, match=r"9 candidates.*num_candidates \(8\)"):
+        reader(features=features, times=times, glances=torch.zeros(2, 9, 3, 4, 4))
+
+
 def right(reader: Any, batch: dict[str, Tensor]) -> float:
     """The accuracy of its answers."""
     with torch.no_grad():
