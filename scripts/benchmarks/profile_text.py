@@ -35,7 +35,7 @@ from temporal.handle import Handle
 from temporal.pipelines import pipeline
 from temporal.pipelines.benchmark.interleaved import machine
 from temporal.pipelines.pipeline import Pipeline
-from temporal.scheduler import Run
+from temporal.scheduler import EngineRun
 from temporal.stage import Stage
 
 
@@ -102,8 +102,8 @@ def watch_pipeline(clock: Clock, pipe: Any) -> None:
     clock.watch(temporal.data.text, "_tokenize", "tokenizer")
     clock.watch(Document, "batch", "documents")
     clock.watch(type(pipe), "_sources", "cohorts")
-    clock.watch(Run, "outcomes", "engine")
-    clock.watch(Run, "_step", "reader: what to do next")
+    clock.watch(EngineRun, "outcomes", "engine")
+    clock.watch(EngineRun, "_step", "reader: what to do next")
     clock.watch(Handle, "trace", "traces")
     clock.watch(sys.modules[Pipeline.__module__], "class_scores", "scores")
     clock.watch(Pipeline, "_reading", "results")
