@@ -18,8 +18,10 @@ from torch.utils.data import Dataset
 
 from ...data import VideoError
 from ...data.labelled.clips import Clip
+from ...models.video.hearing import sounds_at
 from ...models.video.motion import known_motion
 from ...models.video.motion_evidence import levels_of
+from ...source import Sound
 from .video_features import FeatureFiles
 from .video_reading import clip_frames
 from .video_stream import BlockShuffle
@@ -70,7 +72,7 @@ class KeptClips(Dataset):
         self.files, self.clips, self.labels, self.draws = files, list(clips), labels, draws
         self.names: frozenset[str]
         """What of `forward`'s arguments the items have."""
-        self.names = wanted(files.reader) & {"features", "glances", "motion", "times"}
+        self.names = wanted(files.reader) & {"features", "glances", "sounds", "motion", "times"}
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -115,6 +117,7 @@ class PixelClips(Dataset):
         self._by_motion = reader.chooses_by_motion
         self._profile = reader.profile_from if reader.sees_profile else None
         self._size, self._glance_size = reader.frame_size, reader.glance_size
+        self._sound_size = reader.sound_size
         self.clips, self.labels, self.augmentation = list(clips), labels, augmentation
 
     def train_sampler(self, seed: int) -> BlockShuffle | None:
@@ -153,6 +156,9 @@ class PixelClips(Dataset):
             if "glances" in self._names and self._glance_size and varied is None:
                 item["glances"] = video.glance(whole, size=self._glance_size).clone()
             pixels = video.read(whole, size=self._size, region=region)
+            if self._sound_size is not None:
+                times = video.index.timestamps_seconds[whole]
+                item["sounds"] = sounds_at(_heard(video), times, self._sound_size)
             if "motion" in self._names:
                 item["motion"] = torch.from_numpy(np.asarray(video.motion())[whole])
             if self._profile is not None:
@@ -169,6 +175,15 @@ class PixelClips(Dataset):
         if "times" in self._names:
             item["times"] = torch.tensor(frames) / count
         return {**item, "labels": self.labels[k]}
+
+
+def _heard(video: Any) -> Sound | None:
+    """The sound of a video; None where it has none, or where it cannot be had: as it is read."""
+    try:
+        sound: Sound | None = video.audio() if hasattr(video, "audio") else None
+    except VideoError:
+        return None
+    return sound
 
 
 def collate(rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from ...data import VideoError
 from ...data.labelled.clips import Clip
 from ...models.video.frame_reader import FrameReader
 from ...models.video.frame_training import FrameTraining
+from ...models.video.hearing import listen, sounds_at
 from ...models.video.motion import known_motion
 from ...models.video.motion_evidence import levels_of
 from ...stage import Stage
@@ -53,6 +54,8 @@ class ClipFeatures:
     """uint8 `[n, 3, h, w]`, where the reader glances."""
     motion: Tensor | None = None
     """float32 `[n]`."""
+    sounds: Tensor | None = None
+    """float16 `[n, M, L]`, where the reader listens; NaN of a clip without sound."""
     clip_motion: Tensor | None = None
     """float32 `[num_frames]`: the same of all frames of the clip, if a reader wanted it."""
     clip_levels: Tensor | None = None
@@ -64,6 +67,8 @@ class ClipFeatures:
         taken = {"features": self.features[at]}
         if self.glances is not None:
             taken["glances"] = self.glances[at]
+        if self.sounds is not None:
+            taken["sounds"] = self.sounds[at]
         if self.motion is not None:
             taken["motion"] = self.motion[at]
         taken["times"] = torch.tensor(list(frames)) / self.num_frames
@@ -167,7 +172,10 @@ class FeatureFiles:
             whole = [first + frame for frame in new]
             if known is not None and not new:  # all it lacked is how much frames move
                 return replace(known, clip_motion=clip_motion, clip_levels=levels)
-            parts, glances = [], None
+            parts, glances, sounds = [], None, None
+            if reader.sound_size is not None:
+                times = video.index.timestamps_seconds[whole]
+                sounds = sounds_at(await listen(video), times, reader.sound_size)
             if reader.glance_size is not None:
                 glances = (await video.glance(whole, size=reader.glance_size)).clone()
             for start in range(0, len(whole), _ROWS):
@@ -179,6 +187,7 @@ class FeatureFiles:
                 frames=torch.tensor(new),
                 features=torch.cat(parts).clone(),
                 glances=glances,
+                sounds=sounds,
                 motion=moves[whole],
                 clip_motion=clip_motion,
                 clip_levels=levels,
@@ -227,6 +236,7 @@ class FeatureFiles:
             "frames": made.frames,
             "features": made.features,
             "glances": made.glances,
+            "sounds": made.sounds,
             "motion": made.motion,
             "clip_motion": made.clip_motion,
             "clip_levels": made.clip_levels,
@@ -243,7 +253,7 @@ def _joined(known: ClipFeatures, made: ClipFeatures) -> ClipFeatures:
     frames, order = torch.cat([known.frames, made.frames]).sort()
     both = {
         name: torch.cat([getattr(known, name), getattr(made, name)])[order]
-        for name in ("features", "glances", "motion")
+        for name in ("features", "glances", "sounds", "motion")
         if getattr(made, name) is not None
     }
     return ClipFeatures(
@@ -267,6 +277,8 @@ def _name_of(reader: Any) -> str:
         names = sorted(config.keys() - passing)
     fields: dict[str, Any] = {name: config.get(name) for name in names}
     fields |= {"glance_size": reader.glance_size, "backbone": config.get("backbone")}
+    if reader.sound_size is not None:
+        fields["sound_size"] = reader.sound_size
     if own:
         fields["reader"] = kind.__name__
     digest = hashlib.blake2b(json.dumps(fields, sort_keys=True, default=str).encode())

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .glimpses.frame_skim_rnn import FrameSkimRNNConfig as FrameSkimRNNConfig
     from .glimpses.frame_skip_rnn import FrameSkipRNN as FrameSkipRNN
     from .glimpses.frame_skip_rnn import FrameSkipRNNConfig as FrameSkipRNNConfig
+    from .glimpses.listen_to_look import ListenToLook as ListenToLook
+    from .glimpses.listen_to_look import ListenToLookConfig as ListenToLookConfig
     from .glimpses.lite_eval import LiteEval as LiteEval
     from .glimpses.lite_eval import LiteEvalConfig as LiteEvalConfig
     from .recurrent.adaptive_computation_time import (

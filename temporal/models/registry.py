@@ -82,6 +82,7 @@ RECORDS: dict[str, ReaderRecord] = {
         ReaderRecord(".glimpses.fast_forward", "FastForward", VIDEO),
         ReaderRecord(".glimpses.frame_glimpse", "FrameGlimpse", VIDEO),
         ReaderRecord(".glimpses.lite_eval", "LiteEval", VIDEO),
+        ReaderRecord(".glimpses.listen_to_look", "ListenToLook", VIDEO),
         ReaderRecord(".glimpses.frame_skip_rnn", "FrameSkipRNN", VIDEO),
         ReaderRecord(".glimpses.frame_skim_rnn", "FrameSkimRNN", VIDEO),
         ReaderRecord(".video.sc_sampler", "SCSampler", VIDEO),

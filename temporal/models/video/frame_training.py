@@ -6,6 +6,7 @@ names, of the S frames of each video in the order of `training_frames`:
 `pixel_values`  `[B, S, 3, H, W]`, 0 to 255, at `frame_size`; or
 `features`      `[B, S, D]`, what `training_features` made of them before
 `glances`       `[B, S, 3, h, w]`, 0 to 255, the same frames at `glance_size`
+`sounds`        `[B, S, M, L]`, what is heard around them at `sound_size` (`hearing.sounds_at`)
 `motion`        `[B, S]`, how much each frame seems to change (`Handle.motion`)
 `motion_profile` `[B, P]`, what `profile_from` makes of the whole video's, where it `sees_profile`
 `times`         `[B, S]`, index as a share of the video's length
@@ -36,6 +37,8 @@ class FrameTraining:
 
     glance_size: tuple[int, int] | None = None
     """(height, width) at which frames are glanced at for a policy; None: it does not glance."""
+    sound_size: tuple[int, int] | None = None
+    """(mel bands, steps of 10 ms) that are heard around each frame; None: it does not listen."""
     feature_fields: tuple[str, ...] = ("image_size", "pixel_mean", "pixel_std")
     """Fields of the configuration, the backbone's aside, that `training_features` depends on."""
 
@@ -141,10 +144,13 @@ class FrameTraining:
         Returns:
             Bool `[B, S]`, in the order of `training_frames`.
         """
+        read_BS = self.frames_read(output, num_frames)
+        return torch.ones_like(read_BS) if self.glances_at_all else read_BS
+
+    def frames_read(self, output: ExitsOutput, num_frames: int) -> Tensor:
+        """Which frames of a `forward` in eval mode a reading reads, as `frames_seen` has them."""
         _, read_B = self.settled(output)
         seen_BS = read_B.new_zeros(len(read_B), num_frames, dtype=torch.bool)
-        if self.glances_at_all:
-            return ~seen_BS
         picked = getattr(output, "picked", None)
         if picked is None:
             picked = torch.arange(num_frames, device=read_B.device).expand(len(read_B), -1)

@@ -34,6 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lite_eval": {"num_frames": 3},
     "sc_sampler": {"num_frames": 3},
     "oc_sampler": {"num_frames": 3},
+    "listen_to_look": {"num_frames": 3},
     "ar_net": {"num_frames": 3},
     "ada_focus": {"num_frames": 3},
 }

@@ -57,6 +57,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     # Glances of the films' own size: then no scaling tells a file from frames in memory.
     "sc_sampler": {"num_candidates": 12, "glance_features": 8, "glance_pixels": SIDE},
     "oc_sampler": {"num_candidates": 12, "glance_features": 8, "glance_pixels": SIDE},
+    "listen_to_look": {"num_candidates": 12, "glance_features": 8, "glance_pixels": SIDE},
     "ar_net": {
         "image_sizes": [SIDE, SIDE // 2],
         "skips": [1],
@@ -190,6 +191,7 @@ DENSE: dict[str, Callable[[Any, Any], Tensor]] = {
     "lite_eval": _dense_chosen,
     "sc_sampler": _dense_chosen,
     "oc_sampler": _dense_chosen,
+    "listen_to_look": _dense_chosen,
     "ada_focus": _dense_chosen,
     "ar_net": _dense_sizes,
 }
