@@ -59,9 +59,10 @@ def pipeline(
             `sampling="motion"` reads a classifier's frames or clips where the video moves, told
             from packets; or one of `temporal.policies.read.ORDERS`.
             And those of `transformers.pipeline` about the model: `tokenizer`, `config`, `dtype`
-            (default: float32) or `torch_dtype`, `device_map`, `model_kwargs`, `token`, `revision`,
-            `trust_remote_code`, and processors of images or videos. `num_workers`, `framework`,
-            `use_fast`, `modelcard` and `binary_output` are accepted, and of no effect.
+            (default: float32, or what a saved reader was calibrated in) or `torch_dtype`,
+            `device_map`, `model_kwargs`, `token`, `revision`, `trust_remote_code`, and processors
+            of images or videos. `num_workers`, `framework`, `use_fast`, `modelcard` and
+            `binary_output` are accepted, and of no effect.
 
     Tasks and readers of other packages are known by their plugins (`temporal.pipelines.plugins`).
 
@@ -79,6 +80,7 @@ def pipeline(
         [{'label': 'positive', 'score': 0.98...}]
     """
     from .base import Pipeline
+    from .loading.dtypes import warn_of_dtype
     from .loading.load import load_model, loading_options
     from .loading.model_options import check_names, take_model_options
     from .plugins import load_plugins
@@ -105,6 +107,8 @@ def pipeline(
     loaded, point = _with_choice(loaded, budget, max_drop, policy)
     pipe = kind(loaded, device=device, batch_size=batch_size, **options)
     pipe.operating_point = point
+    if policy is None:
+        warn_of_dtype(pipe.model, pipe.device)
     return pipe
 
 

@@ -40,6 +40,7 @@ from temporal.training.policy_grids import (
 )
 
 from ..held_out.faulty import check_read
+from ..loading.dtypes import dtype_of
 from .offered import Offered, exit_costs, read_at
 from .options import CalibrationOptions
 
@@ -60,6 +61,8 @@ class Calibration:
     """What else of the configuration was fitted."""
     unread: int = 0
     """Inputs that could not be read, and were left out."""
+    dtype: str = "float32"
+    """What the reader ran in."""
 
     def report(self, rows: dict[str, Any]) -> dict[str, Any]:
         """In plain values, with what is known of the rows."""
@@ -112,7 +115,8 @@ def calibrate(
     except ValueError as error:
         raise CannotCalibrate(f"--{error}") from error
     points = [chosen if point.policy == chosen.policy else point for point in points]
-    return Calibration(points=points, chosen=chosen, fields=fields, unread=unread)
+    dtype = str(dtype_of(pipe.model)).removeprefix("torch.")
+    return Calibration(points=points, chosen=chosen, fields=fields, unread=unread, dtype=dtype)
 
 
 def measured_points(
@@ -238,7 +242,8 @@ def save_calibration(folder: str | Path, calibration: Calibration, shown: Shown)
     file = Path(folder, "config.json")
     saved = json.loads(file.read_text())
     saved.update(calibration.chosen.policy)
-    saved["operating_points"] = [point.to_dict() for point in calibration.points]
+    dtype = {"dtype": calibration.dtype}
+    saved["operating_points"] = [point.to_dict() | dtype for point in calibration.points]
     saved.update(calibration.fields)
     seen = load_rows_seen(folder) or RowsSeen(training_known=False)
     seen.with_use("calibration", shown).save(folder)

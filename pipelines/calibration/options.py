@@ -83,6 +83,14 @@ class CalibrationOptions:
         },
     )
 
+    dtype: str | None = field(
+        default=None,
+        metadata={
+            "help": "What the reader runs in from now on, e.g. bfloat16; default: as last time, "
+            "or float32."
+        },
+    )
+
     def __post_init__(self) -> None:
         if not 0 < self.choose_share < 1:
             raise ValueError(
@@ -108,6 +116,11 @@ class CheckOptions:
     )
     max_drop: float | None = field(
         default=None, metadata={"help": "Check the point for this drop; default: the reader's own."}
+    )
+
+    dtype: str | None = field(
+        default=None,
+        metadata={"help": "What the reader runs in; default: as it was calibrated."},
     )
 
     def __post_init__(self) -> None:

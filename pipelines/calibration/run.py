@@ -49,6 +49,7 @@ def open_reader(
     chunk_size: int | None = None,
     token_reduction: str | None = None,
     sampling: str | None = None,
+    dtype: str | None = None,
 ) -> Any:
     """A pipeline around a reader, or around one made of an ordinary classifier of transformers.
 
@@ -57,9 +58,10 @@ def open_reader(
     Args:
         task: a pipeline's.
         model: as for `pipeline()`.
-        batch_size, chunk_size, token_reduction, sampling: as for `pipeline()`.
+        batch_size, chunk_size, token_reduction, sampling, dtype: as for `pipeline()`.
     """
     how: dict[str, Any] = {"token_reduction": token_reduction, "sampling": sampling}
+    how |= {} if dtype is None else {"dtype": dtype}
     loaded = load_model(task, model, needs_pieces=True, chunk_size=chunk_size, **how)
     more = {} if loaded.tokenizer is None else {"tokenizer": loaded.tokenizer}
     return pipeline(task, loaded.reader, batch_size=batch_size, **more)
@@ -104,6 +106,7 @@ def run_calibration(
         chunk_size=options.chunk_size,
         token_reduction=options.token_reduction,
         sampling=options.sampling,
+        dtype=options.dtype,
     )
     check_answers(pipe.model.config)
     if not hasattr(pipe.model, "save_pretrained"):
@@ -144,7 +147,8 @@ def run_check(
     Raises:
         ValueError: there is no such operating point.
     """
-    pipe = pipeline(task, model, batch_size=batch_size)
+    more: dict[str, Any] = {} if options.dtype is None else {"dtype": options.dtype}
+    pipe = pipeline(task, model, batch_size=batch_size, **more)
     point = point_to_check(pipe.model.config, options)
     rows = read_rows(pipe)
     return {**check(pipe, rows.inputs, rows.labels, point), "rows": rows.report}

@@ -35,6 +35,7 @@ class BenchmarkRequest:
     policy: str | None
     batch_size: int | None
     device: str | None
+    dtype: str | None = None
     column: str | None
     label_column: str
     limit: int | None
@@ -129,6 +130,7 @@ def _pipeline(
     from ..pipeline import pipeline
 
     options: dict[str, Any] = {"batch_size": request.batch_size, "device": request.device}
+    options["dtype"] = request.dtype
     if more:
         options |= {"max_drop": request.max_drop, "policy": request.policy}
     given = {name: value for name, value in options.items() if value is not None}

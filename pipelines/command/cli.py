@@ -22,7 +22,6 @@ import temporal
 
 from ..jobs.stop import exit_on_signal
 from ..jobs.streams import forgive_closed_streams
-from ..tasks.registry import RECORDS
 from .faults import UsageFault, faults, plugins
 from .shared_options import (
     BatchSize,
@@ -30,23 +29,16 @@ from .shared_options import (
     Column,
     Debug,
     Device,
+    Dtype,
     Limit,
     MaxDrop,
     MaxPixels,
     Model,
     Policy,
     Sampling,
+    Task,
     TokenReduction,
 )
-
-
-def _task(name: str) -> str:
-    """Refuse what is no task, here or in a plugin."""
-    plugins()
-    if name not in RECORDS:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, RECORDS))}.")
-    return name
-
 
 app = typer.Typer(
     name="temporal",
@@ -74,11 +66,6 @@ def about(
     """Read videos and texts in part: skip what does not matter, halt when certain."""
 
 
-Task = Annotated[
-    str, typer.Argument(metavar="TASK", help=f"{' or '.join(RECORDS)}.", callback=_task)
-]
-
-
 @app.command()
 def run(
     task: Task,
@@ -95,6 +82,7 @@ def run(
     sampling: Sampling = None,
     batch_size: BatchSize = None,
     device: Device = None,
+    dtype: Dtype = None,
     on_error: Annotated[
         Literal["record", "raise", "skip"],
         typer.Option(
@@ -151,6 +139,7 @@ def run(
             sampling=sampling,
             batch_size=batch_size,
             device=device,
+            dtype=dtype,
             on_error=on_error,
             top_k=top_k,
             resume=resume,
@@ -261,6 +250,7 @@ def benchmark(
     policy: Policy = None,
     batch_size: BatchSize = None,
     device: Device = None,
+    dtype: Dtype = None,
     column: Column = None,
     label_column: Annotated[
         str,
@@ -305,6 +295,7 @@ def benchmark(
             policy=policy,
             batch_size=batch_size,
             device=device,
+            dtype=dtype,
             column=column,
             label_column=label_column,
             limit=limit,

@@ -168,6 +168,7 @@ def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
         "policy": request.policy,
         "batch_size": request.batch_size,
         "device": ranks.device(request.device),
+        "dtype": request.dtype,
         "top_k": request.top_k,
     }
     if request.kind == "video" and request.deadline_seconds:

@@ -42,6 +42,7 @@ class RunRequest:
     deadline_seconds: float
     token_reduction: str | None = None
     sampling: str | None = None
+    dtype: str | None = None
     max_pixels: int | None = None
     allow_remote: bool | tuple[str, ...] = False
     quiet: bool
@@ -79,6 +80,7 @@ class RunRequest:
             "id_column": self.id_column,
             "max_drop": self.max_drop,
             "policy": self.policy,
+            "dtype": self.dtype,
             "top_k": self.top_k,
             "format": self.format,
             "keep_text": self.keep_text,

@@ -1,4 +1,4 @@
-"""Options that several commands take."""
+"""Arguments and options that several commands take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ from typing import Annotated
 
 import typer
 
+from ..tasks.registry import RECORDS
+from .faults import plugins
+
+
+def _task(name: str) -> str:
+    """Refuse what is no task, here or in a plugin."""
+    plugins()
+    if name not in RECORDS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, RECORDS))}.")
+    return name
+
+
+Task = Annotated[
+    str, typer.Argument(metavar="TASK", help=f"{' or '.join(RECORDS)}.", callback=_task)
+]
 Model = Annotated[
     str | None, typer.Option(help="Name, path or hub id; the bundled model without it.")
 ]
@@ -17,6 +32,12 @@ MaxDrop = Annotated[
 Policy = Annotated[str | None, typer.Option(help="Reading policy, instead of the model's.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows that the model computes at once.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...")]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        help="What the model computes in, e.g. bfloat16; float32, or as it was calibrated."
+    ),
+]
 Column = Annotated[str | None, typer.Option(help="Column of a table to read.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Read only the first inputs.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]

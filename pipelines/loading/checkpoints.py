@@ -15,6 +15,7 @@ from temporal.models.weights import check_checkpoint, shard_names
 
 from ..tasks.registry import RECORDS, TaskRecord
 from .configurations import is_reader, open_configuration
+from .dtypes import default_dtype
 from .loaded_weights import check_loaded
 from .model_options import ModelOptions
 
@@ -80,7 +81,8 @@ def _open_reader(place: str, config: Any, options: ModelOptions) -> Any:
             f"transformers; {place} is a {config.model_type}: pass device="
         )
     check_points(config)
-    dtype = torch.float32 if options.dtype == "auto" else options.dtype
+    dtype = options.dtype if "dtype" in options.asked else default_dtype(config)
+    dtype = torch.float32 if dtype == "auto" else dtype
     reader_class: Any = READERS[config.model_type]
     folder = Path(place)
     if folder.is_dir() and not any(folder.glob("*.safetensors")):

@@ -82,6 +82,15 @@ def point_for_drop(points: Sequence[Point] | None, max_drop: float) -> Point:
     return min(certified, key=lambda point: point["cost_share"])
 
 
+def calibrated_dtype(config: Any) -> str | None:
+    """The name of the type in which a configuration's points were measured; None: there are none.
+
+    Points that do not tell it are older than other types, and of float32.
+    """
+    points = getattr(config, "operating_points", None)
+    return points[0].get("dtype") or "float32" if points else None
+
+
 def apply_point(config: PreTrainedConfig, point: Point) -> None:
     """Set the policy fields of a configuration to those of an operating point."""
     for field, value in point["policy"].items():

@@ -13,6 +13,7 @@ from functools import partial
 from numbers import Integral, Real
 from typing import Any, NoReturn
 
+import torch
 from transformers import PreTrainedConfig
 
 from ..checks import num_classes
@@ -53,6 +54,10 @@ def _check_point(config: PreTrainedConfig, point: Any, where: str) -> None:
             is_due = name == "drop_bound" or point.get(name) is not None
             if is_due and not _is_number(point.get(name), -1.0, math.inf):
                 _refuse(where, name, point, "a finite number")
+    dtype = point.get("dtype")
+    known = isinstance(dtype, str) and isinstance(getattr(torch, dtype, None), torch.dtype)
+    if dtype is not None and not (known and getattr(torch, dtype).is_floating_point):
+        _refuse(where, "dtype", point, "one of torch's floating-point types, e.g. 'bfloat16'")
     policy = point.get("policy")
     if not isinstance(policy, Mapping):
         _refuse(where, "policy", point, "fields of the reader's policy and their values")

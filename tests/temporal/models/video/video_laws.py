@@ -279,6 +279,14 @@ def saving_keeps_answers_and_policy(name: str, world: World) -> None:
         same(a, b)
 
 
+def in_bfloat16_it_answers_as_well(name: str, world: World) -> None:
+    """Weights in half precision; a reader that chooses may choose otherwise, and say so."""
+    videos = world.videos()
+    for outcome in outcomes_of(video_reader(name).to(torch.bfloat16), videos):
+        assert outcome.value.isfinite().all()
+        assert outcome.trace is not None and outcome.trace.read
+
+
 LAWS: dict[str, Callable[[str, World], None]] = {
     law.__name__: law
     for law in (
@@ -296,5 +304,6 @@ LAWS: dict[str, Callable[[str, World], None]] = {
         a_video_of_faults_fails_alone_and_soon,
         where_the_frames_are_makes_no_difference,
         saving_keeps_answers_and_policy,
+        in_bfloat16_it_answers_as_well,
     )
 }
