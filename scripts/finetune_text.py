@@ -41,6 +41,7 @@ from temporal.pipelines.training.flags import (
 from temporal.pipelines.training.text_arguments import ModelArguments, check_together, json_options
 from temporal.pipelines.training.text_data import DataArguments, load_data, rows_shown
 from temporal.pipelines.training.text_models import encoder_path, shown_before
+from temporal.pipelines.training.text_streams import load_streamed
 from temporal.pipelines.training.texts import leave_together, text_trainer
 from temporal.training.exit_scores import exit_scores
 
@@ -63,9 +64,14 @@ def main() -> None:
     check_processes(args)
     check_together(model_args, data_args)
     set_seed(args.seed)
-    train, validation = load_data(data_args, args.seed)
-    labelled = validation if isinstance(train.features["label"], List) else train
-    labels = sorted(set(labelled["label"]) - {None})
+    train: Any
+    if data_args.streaming:
+        train, validation = load_streamed(data_args)
+        labels = train.labels
+    else:
+        train, validation = load_data(data_args, args.seed)
+        labelled = validation if isinstance(train.features["label"], List) else train
+        labels = sorted(set(labelled["label"]) - {None})
     ids = {label: k for k, label in enumerate(labels)}
     names = None if data_args.regression else [str(label) for label in labels]
     if names == ["0", "1"]:
@@ -77,7 +83,9 @@ def main() -> None:
     def target(label: Any) -> list[float] | float | int | None:
         if label is None or isinstance(label, list):
             return label
-        return float(label) if data_args.regression else ids[label]
+        if data_args.regression:
+            return float(label)
+        return ids[str(label) if data_args.streaming else label]
 
     args.remove_unused_columns = False
     args.dataloader_pin_memory &= torch.cuda.is_available()

@@ -15,8 +15,9 @@ from typing import Any
 from ..decode.remote.urls import AllowRemote, is_url
 from ..loading.clips import ClipList
 from ..loading.loading import find_clips
+from ..loading.reel import Reel
 from ..loading.row import ClipRow, Member, class_order
-from ..loading.row_places import Reel, RowOf
+from ..loading.row_places import RowOf
 from ..loading.split_names import ALL, split_name
 from .clips import Clip
 from .digests import digest_bytes
@@ -112,9 +113,9 @@ def _clips(
 ) -> Iterator[tuple[Clip, tuple[str, ...]]]:
     """Each clip with the names of its classes."""
     is_stream = not hasattr(clips, "__len__")
-    rows = Reel(clips) if is_stream else clips
+    rows: Any = Reel(clips.rows) if is_stream else clips
     met: Counter[str] = Counter()
-    for number, row in rows if is_stream else enumerate(map(clips.__getitem__, range(len(clips)))):
+    for number, row in enumerate(rows if is_stream else map(clips.__getitem__, range(len(clips)))):
         if is_stream and limit is not None and number >= limit:
             return
         if row.error is not None:

@@ -196,6 +196,11 @@ class StreamedClips:
         self.allow_remote = allow_remote
         self.class_names = list(class_names) if class_names else self._columns.names
 
+    def rows(self) -> Iterator[ClipRow]:
+        """All rows, in their order."""
+        order = Order(shuffle=False, buffer_size=1, seed=0, epoch=0, shard=0, num_shards=1)
+        return (row for _, _, row in self.walk(order, None))
+
     def walk(self, order: Order, state: dict[str, Any] | None) -> Iterator[WalkStep]:
         """Yield the rows of one share of an epoch, each with the place after it.
 

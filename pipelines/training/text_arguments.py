@@ -153,6 +153,11 @@ def check_together(model: ModelArguments, data: DataArguments) -> None:
     """Raise ValueError where an option would be ignored."""
     if READERS[model.model].trains_on_units:
         return
+    if data.streaming:
+        raise ValueError(
+            f"--streaming: a {model.model} is trained on evidence of all texts, which is held; "
+            "leave it out, or train its encoder so"
+        )
     for arguments in (model, data):
         for one in fields(arguments):
             value = getattr(arguments, one.name)

@@ -19,11 +19,30 @@ from ...models.rows_seen import RowsSeen, Shown, load_rows_seen
 class DataArguments:
     """Texts to train on, and what is held out of them."""
 
-    train_file: str = field(
-        metadata={"help": "See `temporal.data.labelled.files.read_labelled_texts` for formats."}
+    train_file: str | None = field(
+        default=None,
+        metadata={"help": "See `temporal.data.labelled.files.read_labelled_texts` for formats."},
     )
     validation_file: str | None = field(
         default=None, metadata={"help": "Default: a tenth of the training file, held out."}
+    )
+    dataset_name: str | None = field(
+        default=None,
+        metadata={"help": "Instead, with --streaming: a dataset that load_dataset loads."},
+    )
+    dataset_config_name: str | None = field(
+        default=None, metadata={"help": "Its configuration, for load_dataset."}
+    )
+    streaming: bool = field(
+        default=False,
+        metadata={
+            "help": "Read training texts in order, of a dataset or a table of any size, and hold "
+            "only a buffer of them."
+        },
+    )
+    shuffle_buffer_size: int = field(
+        default=10_000,
+        metadata={"help": "With --streaming: texts that are held, and shuffled among each other."},
     )
     extra_train_files: list[str] = field(
         default_factory=list,
@@ -98,6 +117,15 @@ class DataArguments:
     max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on so many."})
 
     def __post_init__(self) -> None:
+        if (self.train_file is None) == (self.dataset_name is None):
+            raise ValueError("give one of --train_file and --dataset_name")
+        if self.dataset_name is not None and not self.streaming:
+            raise ValueError(
+                f"--dataset_name ({self.dataset_name}) is read with --streaming; to hold all texts "
+                "in memory give a file of them by --train_file"
+            )
+        if self.shuffle_buffer_size < 1:
+            raise ValueError(f"--shuffle_buffer_size ({self.shuffle_buffer_size}) must be >= 1")
         if self.train_on_held_out and self.validation_file:
             raise ValueError(
                 f"--validation_file ({self.validation_file}) must be left out with "
@@ -110,6 +138,7 @@ def load_data(data: DataArguments, seed: int) -> tuple[Dataset, Dataset]:
 
     What is held out of the training file is not trained on in any file, word for word.
     """
+    assert data.train_file is not None
     columns = (data.text_column, data.label_column)
     train = read_labelled_texts(
         data.train_file,
@@ -202,30 +231,31 @@ def _with_probabilities(rows: Dataset, names: list) -> Dataset:
 
 
 def rows_shown(
-    data: DataArguments, seed: int, train: Dataset, validation: Dataset, *, selects: bool
+    data: DataArguments, seed: int, train: Any, validation: Dataset, *, selects: bool
 ) -> RowsSeen:
     """What a training of `load_data`'s rows shows a reader, to be saved with it.
 
     Args:
         data, seed: of the split.
-        train, validation: what `load_data` gave.
+        train, validation: what `load_data` or `load_streamed` gave.
         selects: the checkpoint that is kept is picked by the validation rows.
     """
     held = {
         "calibration_share": data.calibration_share or None,
         "calibration_file": data.calibration_file and Path(data.calibration_file).name,
-        "validation_share": None if data.validation_file else VALIDATION_SHARE,
+        "validation_share": None if data.validation_file or data.streaming else VALIDATION_SHARE,
         "block_column": data.block_column,
         "group_column": data.group_column,
         "train_phrases": data.train_phrases or None,
         "train_on_held_out": data.train_on_held_out or None,
     }
-    split: dict[str, Any] = {"file": Path(data.train_file).name, "seed": seed}
+    source = data.train_file or str(data.dataset_name)
+    split: dict[str, Any] = {"file": Path(source).name, "seed": seed}
     split.update({name: value for name, value in held.items() if value is not None})
     groups = set(train["group"]) if data.group_column else set()
     groups = {name for name in groups if name is not None and not name.startswith(LONE)}
     learned = Shown(
-        rows=frozenset(map(digest_text, train["text"])),
+        rows=frozenset(train.digests if data.streaming else map(digest_text, train["text"])),
         groups=frozenset(map(digest_text, groups)),
         splits=(split,),
     )
@@ -234,5 +264,5 @@ def rows_shown(
         picked = frozenset(map(digest_text, validation["text"]))
         seen |= RowsSeen(shown={"selection": Shown(rows=picked, splits=(split,))})
     # What a teacher was shown before it labelled the file lies beside it (label_with_teacher.py).
-    teacher = load_rows_seen(Path(data.train_file).parent)
-    return seen if teacher is None else teacher.as_start(data.train_file) | seen
+    teacher = None if data.train_file is None else load_rows_seen(Path(data.train_file).parent)
+    return seen if teacher is None else teacher.as_start(source) | seen

@@ -16,6 +16,7 @@ from ...training.text_batches import TextTrainer, collate
 from .text_arguments import ModelArguments
 from .text_data import DataArguments
 from .text_models import build_model
+from .text_streams import StreamedTexts
 
 
 def text_trainer(
@@ -47,7 +48,10 @@ def text_trainer(
         }
 
     train, validation = (
-        part.map(encode, batched=True, remove_columns=part.column_names) for part in rows
+        part.encoded(encode)
+        if isinstance(part, StreamedTexts)
+        else part.map(encode, batched=True, remove_columns=part.column_names)
+        for part in rows
     )
     reader = build_model(model_args, names, tokenizer.pad_token_id)
     if model_args.pruning_learning_rate is not None and getattr(reader, "pruner", None) is None:

@@ -22,9 +22,9 @@ from ...models.video.hearing import sounds_at
 from ...models.video.motion import known_motion
 from ...models.video.motion_evidence import levels_of
 from ...source import Sound
+from ...training.block_shuffle import BlockShuffle
 from .video_features import FeatureFiles
-from .video_reading import clip_frames
-from .video_stream import BlockShuffle
+from .video_reading import clip_frames, stream_order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,9 +120,9 @@ class PixelClips(Dataset):
         self._sound_size = reader.sound_size
         self.clips, self.labels, self.augmentation = list(clips), labels, augmentation
 
-    def train_sampler(self, seed: int) -> BlockShuffle | None:
+    def train_sampler(self, seed: int, batch_size: int) -> BlockShuffle | None:
         """Their order in a training; None: any, for all can be had at any time."""
-        return BlockShuffle.of(self.clips, seed)
+        return stream_order(self.clips, seed)
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -1,4 +1,4 @@
-"""Videos of labelled clips, read a few at a time, and which of their frames are a clip's."""
+"""Videos of labelled clips: read a few at a time, in which order, and which frames are a clip's."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ import numpy as np
 
 from ...data import VideoError
 from ...data.labelled.clips import Clip
+from ...data.loading.reel import Reel
+from ...data.loading.row_places import RowOf
 from ...data.loading.sample import part_of
 from ...engine import Engine
 from ...models.video.motion import known_motion
+from ...training.block_shuffle import BlockShuffle
+
+_HELD = 64
+"""Videos of a stream that are held at a time, as bytes, and shuffled among each other."""
 
 
 def read_all(
@@ -98,3 +104,18 @@ def clip_frames(timestamps_seconds: Any, clip: Clip) -> tuple[int, int]:
             f"{times[-1]:.2f} seconds"
         )
     return first, stop
+
+
+def stream_order(clips: Sequence[Clip], seed: int) -> BlockShuffle | None:
+    """The order of clips of streams, which will hold a block at a time; None: they are of none."""
+    reels: list[Reel[Any]] = []
+    blocks: list[tuple[int, ...]] = []
+    for clip in clips:
+        place = clip.place
+        if not isinstance(place, RowOf) or not isinstance(place.rows, Reel):
+            return None
+        if place.rows not in reels:
+            reels.append(place.rows)
+            place.rows.hold = _HELD
+        blocks.append((reels.index(place.rows), place.number // _HELD))
+    return BlockShuffle(blocks, seed) if blocks else None

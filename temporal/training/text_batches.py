@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from transformers import Trainer
 
+from .block_shuffle import own_order
+
 
 def crop(ids: list[int], size: int, num_special: int) -> list[int]:
     """A random chunk of `size` tokens, between the special tokens that begin and end the text.
@@ -92,6 +94,10 @@ class TextTrainer(Trainer):
             rate = {"lr": self.pruning_learning_rate, "weight_decay": 0.0}
             optimizer.add_param_group({"params": own, **rate})
         return optimizer
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        order = own_order(self, train_dataset)
+        return super()._get_train_sampler(train_dataset) if order is None else order
 
     def get_train_dataloader(self) -> Any:
         """Batches as the training changes them: chunks, unknown words."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import Trainer
 
 from .accuracy import balanced_accuracy
+from .block_shuffle import own_order
 
 
 class VideoTrainer(Trainer):
@@ -32,11 +33,7 @@ class VideoTrainer(Trainer):
         self._frozen = frozen_modules(reader)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """The dataset's own order, where it has one."""
-        rows: Any = self.train_dataset if train_dataset is None else train_dataset
-        own = getattr(rows, "train_sampler", None)
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        order = None if own is None else own(seed)
+        order = own_order(self, train_dataset)
         return super()._get_train_sampler(train_dataset) if order is None else order
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

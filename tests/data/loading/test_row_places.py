@@ -10,10 +10,10 @@ from typing import Any
 import datasets
 import pytest
 
-from temporal.data import VideoError
 from temporal.data.labelled.listed_clips import list_clips
+from temporal.data.loading.reel import Reel
 from temporal.data.loading.row import ClipRow
-from temporal.data.loading.row_places import Reel, RowOf
+from temporal.data.loading.row_places import RowOf
 
 from ..conftest import encode
 
@@ -23,22 +23,20 @@ class Content(bytes):
 
 
 class Rows:
-    """As a stream of clips, whose rows are made as they come."""
-
-    class_names, is_multilabel = None, False
+    """A stream of clips, whose rows are made as they come."""
 
     def __init__(self, count: int) -> None:
         self.count, self.made = count, 0
         self.alive: weakref.WeakSet[ClipRow] = weakref.WeakSet()
         self.most_alive = 0
 
-    def walk(self, order: Any, state: Any) -> Any:
+    def rows(self) -> Any:
         for number in range(self.count):
             self.made += 1
             row = Row(id="clip", source=str(number).encode(), label="xy"[number % 2])
             self.alive.add(row)
             self.most_alive = max(self.most_alive, len(self.alive))
-            yield {}, number, row
+            yield row
 
 
 class Row(ClipRow):
@@ -49,11 +47,11 @@ class Row(ClipRow):
 
 def test_a_reel_goes_on_and_begins_anew_only_to_go_back() -> None:
     rows = Rows(6)
-    reel = Reel(rows)
+    reel = Reel(rows.rows)
     assert [reel[k].source for k in (1, 1, 3)] == [b"1", b"1", b"3"]
     assert (reel.num_passes, rows.made) == (1, 4)
     assert reel[0].source == b"0" and reel.num_passes == 2
-    with pytest.raises(VideoError, match="ends before its row 6"):
+    with pytest.raises(IndexError, match="ends before its row 6"):
         reel[6]
     gc.collect()
     assert rows.most_alive <= 3
