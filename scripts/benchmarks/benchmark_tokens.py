@@ -33,7 +33,9 @@ class BenchmarkArguments:
     """What to measure."""
 
     families: list[str] = field(
-        default_factory=lambda: ["videomae", "vivit", "timesformer", "vjepa2"],
+        default_factory=lambda: [
+            *("videomae", "vivit", "timesformer", "vjepa2", "videoprism_vision_model")
+        ],
         metadata={"help": "Model types of transformers."},
     )
     hidden_size: int = field(default=384, metadata={"help": "Width; heads are 64 wide."})
@@ -53,6 +55,10 @@ def model_of(family: str, args: BenchmarkArguments) -> Any:
         fields = {"tubelet_size": [2, 16, 16]}
     if family == "vjepa2":
         fields.update(crop_size=args.image_size, frames_per_clip=args.num_frames)
+    if family.startswith("videoprism"):
+        temporal = max(1, args.layers // 4)
+        fields = {"tubelet_size": [1, 16, 16], "num_temporal_layers": temporal}
+        fields["num_spatial_layers"] = args.layers - temporal
     config = AutoConfig.for_model(
         family,
         hidden_size=args.hidden_size,
