@@ -109,7 +109,9 @@ def _decoded(opened: Opened, stream: Any, name: str, rate: int, counts: _Counts)
     if first is None:
         return None
     samples = np.concatenate([*parts, np.empty(0, dtype=np.float32)])[: round(MOST_SECONDS * rate)]
-    return Sound(samples=samples.clip(-1, 1), rate=rate, start_seconds=first)
+    # Float formats can hold what is no sound.
+    samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0).clip(-1, 1)
+    return Sound(samples=samples, rate=rate, start_seconds=first)
 
 
 def _frames(opened: Opened, stream: Any, counts: _Counts) -> Iterator[Any]:

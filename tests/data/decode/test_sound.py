@@ -89,3 +89,13 @@ def test_a_reader_hears_what_there_is_and_the_trace_counts_it(tmp_path: Path) ->
     assert file.trace is not None and worker.trace is not None and memory.trace is not None
     assert file.trace.cost.audio_seconds == worker.trace.cost.audio_seconds >= 2
     assert memory.trace.cost.audio_seconds == 0 and not file.trace.read
+
+
+def test_numbers_that_are_no_sound_are_silence(tmp_path: Path) -> None:
+    def wave(times: Any) -> Any:
+        return np.where(times < 1.0, np.nan, sine(440)(times))
+
+    path = write_sounding(tmp_path / "a.mov", wave, codec="pcm_f32le", rate=16_000)
+    sound = Video(path).audio()
+    assert sound is not None and np.isfinite(sound.samples).all()
+    assert not sound.samples[:15_000].any() and np.abs(sound.samples[17_000:]).max() > 0.4
