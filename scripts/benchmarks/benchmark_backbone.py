@@ -27,10 +27,11 @@ from torch import Tensor
 
 from temporal.backbones.efficientnet_lite import EfficientNetLite0, load_imagenet_weights
 from temporal.backbones.folding import fold
+from temporal.backbones.fusing import Form
 from temporal.backbones.image import ImageBackbone, describe
 
 PLAIN = "as it is"
-Form = Callable[[Tensor], Tensor]
+Run = Callable[[Tensor], Tensor]
 
 
 def main() -> None:
@@ -59,8 +60,10 @@ def main() -> None:
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """All forms, interleaved."""
     images = torch.randn(args.batch_size, 3, args.image_size, args.image_size)
-    forms = make_forms(args, images)
+    backbone = make_backbone(args.backbone)
+    forms = make_forms(args, backbone, images)
     first = {name: form(images).float() for name, form in forms.items()}
+    made = backbone.for_inference.form or Form()
     wall: dict[str, list[float]] = {name: [] for name in forms}
     processor: dict[str, list[float]] = {name: [] for name in forms}
     for _ in range(args.rounds):
@@ -81,6 +84,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         for name in forms
     }
     return {
+        **{"read_as": made.name, "why_not_fused": made.why},
         **{"batch_size": args.batch_size, "image_size": args.image_size, "rounds": args.rounds},
         **{"threads": torch.get_num_threads(), "machine": platform.processor(), "forms": table},
         **{"cpu": torch.backends.cpu.get_cpu_capability(), "torch": torch.__version__},
@@ -88,12 +92,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def make_forms(args: argparse.Namespace, images: Tensor) -> dict[str, Form]:
+def make_forms(args: argparse.Namespace, backbone: ImageBackbone, images: Tensor) -> dict[str, Run]:
     """What is compared."""
-    backbone = make_backbone(args.backbone)
     in_half = copy.deepcopy(backbone).bfloat16()
     folded: Any = fold(backbone.model, backbone.features_of, [images])
-    forms: dict[str, Form] = {
+    forms: dict[str, Run] = {
         PLAIN: lambda x: backbone.features_of(backbone.model, [laid_out(x)]),
         "as it is read": backbone.features,
         "as it is, bfloat16": lambda x: in_half.features_of(
