@@ -9,6 +9,8 @@ from typing import Any
 MOST = 0.25
 """The largest share of rows that may be left out: what the others say of the data is little then.
 (`temporal benchmark` only measures, and says what it left out.)"""
+FEW = 2
+"""So many may be left out of any number, unless none is left."""
 _TOLD = 20
 """Rows at most of which it is said why they are left out."""
 
@@ -20,8 +22,13 @@ class TooManyFaulty(ValueError):
     """Too many rows cannot be used."""
 
 
+def are_too_many(faulty: int, total: int) -> bool:
+    """Whether so many of the rows cannot be used that the others are not to be judged by."""
+    return faulty > 0 and (faulty == total or faulty > max(FEW, MOST * total))
+
+
 def check_share(faults: Faults, total: int, source: str) -> None:
-    """Refuse rows of which more than `MOST` cannot be used.
+    """Refuse rows of which too many cannot be used.
 
     Args:
         faults: of those.
@@ -29,9 +36,9 @@ def check_share(faults: Faults, total: int, source: str) -> None:
         source: where they are from.
 
     Raises:
-        TooManyFaulty: there are more.
+        TooManyFaulty: `are_too_many`.
     """
-    if len(faults) > MOST * total:
+    if are_too_many(len(faults), total):
         where, why = faults[0]
         raise TooManyFaulty(
             f"{len(faults)} of {total} rows of {source} cannot be used, and at most {MOST:.0%} may "
@@ -62,10 +69,10 @@ def check_read(read: int, total: int) -> int:
         total: inputs.
 
     Raises:
-        TooManyFaulty: more than `MOST` could not.
+        TooManyFaulty: `are_too_many`.
     """
     unread = total - read
-    if unread > MOST * total:
+    if are_too_many(unread, total):
         raise TooManyFaulty(
             f"{unread} of {total} inputs cannot be read, and at most {MOST:.0%} may be left out: "
             "mend them, or take them out"

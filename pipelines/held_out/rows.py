@@ -24,7 +24,7 @@ from ...models.rows_seen import Shown, Use
 from ..jobs.targets import label_names
 from ..scores import class_numbers_by_name
 from .arguments import HeldOutArguments, RowsArguments
-from .faulty import MOST, check_share, recorded, tell
+from .faulty import are_too_many, check_share, recorded, tell
 from .labelled import class_of, holds_clips, labelled_inputs
 from .unseen import Rows, digest_input, keep_unseen, rows_of
 
@@ -173,7 +173,7 @@ def _of_classes(
     """
     known = known_classes(labels, names)
     strange = [k for k, number in enumerate(known) if number is None]
-    if len(strange) > MOST * len(known):
+    if are_too_many(len(strange), len(known)):
         class_numbers(labels, names)
     kept = [k for k, number in enumerate(known) if number is not None]
     return kept, [(k, f"the label {labels[k]!r} is none of the reader's") for k in strange]

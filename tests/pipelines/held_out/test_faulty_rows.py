@@ -106,3 +106,6 @@ def test_the_share_is_of_all_rows() -> None:
     with pytest.raises(TooManyFaulty, match="5 of 19 rows of x cannot be used.*first is a: b"):
         check_share(faults, 19, "x")
     check_share([], 0, "x")
+    check_share(faults[:2], 3, "x")  # a few of a small file
+    with pytest.raises(TooManyFaulty, match="2 of 2 rows"):
+        check_share(faults[:2], 2, "x")
