@@ -171,6 +171,12 @@ def test_skim_rnn_reads_all_and_then_learns_to_skim(
     assert chosen["policy"] == {"read_threshold": pytest.approx(chosen["policy"]["read_threshold"])}
 
 
+@pytest.fixture(scope="module")
+def plain_lstm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the plain LSTM lies from which others go on, once the first of them has trained it."""
+    return tmp_path_factory.mktemp("plain") / "lstm"
+
+
 @pytest.mark.parametrize(
     ("model", "options"),
     [
@@ -180,26 +186,33 @@ def test_skim_rnn_reads_all_and_then_learns_to_skim(
     ],
 )
 def test_readers_that_jump_or_stop_go_on_from_a_plain_lstm(
-    model, options, tmp_path: Path, run_script: Run, encoder_path: Path, reviews: Reviews
+    model,
+    options,
+    tmp_path: Path,
+    run_script: Run,
+    encoder_path: Path,
+    reviews: Reviews,
+    plain_lstm: Path,
 ) -> None:
     files = (reviews(0, 320), reviews(1000, 1060))
     sizes = {"hidden_size": 16, "pooling": "max"}
     steps = ("--learning_rate", 2e-2, "--per_device_train_batch_size", 32)
     plain = {**sizes, "read_threshold": 0}
-    train(
-        run_script,
-        encoder_path,
-        *files,
-        tmp_path / "lstm",
-        *("--model", "skim_rnn", "--reader_options", json.dumps(plain), *steps),
-    )
+    if not plain_lstm.exists():
+        train(
+            run_script,
+            encoder_path,
+            *files,
+            plain_lstm,
+            *("--model", "skim_rnn", "--reader_options", json.dumps(plain), *steps),
+        )
     trained = train(
         run_script,
         encoder_path,
         *files,
         tmp_path / "jumps",
         *("--model", model, "--reader_options", json.dumps({**sizes, **options}), *steps),
-        *("--init_from", tmp_path / "lstm", "--num_train_epochs", 4),
+        *("--init_from", plain_lstm, "--num_train_epochs", 4),
     )
     assert trained["eval_accuracy"] > 0.7 and trained["eval_read_share"] < 1
     texts = [line.rsplit(",", 1)[0] for line in files[1].read_text().splitlines()[1:]]
