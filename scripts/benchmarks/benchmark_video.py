@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -105,6 +106,7 @@ def scored(seen: Sequence[VideoSeen], labels: Sequence[int]) -> dict[str, Any]:
         "accuracy": accuracy,
         "accuracy_interval": interval(accuracy, len(labels)),
         "balanced_accuracy": balanced_accuracy(given, labels),
+        "most_frequent": max(Counter(labels).values()) / len(labels),
         **means_of(seen),
     }
 

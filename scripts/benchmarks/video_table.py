@@ -104,6 +104,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
 def _word(row: dict[str, Any]) -> str:
     if "beaten_by" not in row:
         return ""
+    if row["accuracy_interval"][0] <= row["most_frequent"]:
+        return f"no: always the most frequent class is right {row['most_frequent']:.3f}"
     if row["beaten_by"] is not None:
         return f"no: {row['beaten_by']} is as accurate, and as fast"
     if row["cheapest_as_good"] is None:

@@ -119,13 +119,15 @@ def test_a_reader_that_does_not_pay_is_told_so(script: Callable[[str], Any]) -> 
 
     def row(accuracy: float, ms: float, macs: float, balanced: float | None = None) -> Any:
         balanced = accuracy if balanced is None else balanced
-        return {"accuracy": accuracy, "balanced_accuracy": balanced, "ms": ms, "macs": macs}
+        told = {"accuracy": accuracy, "balanced_accuracy": balanced, "ms": ms, "macs": macs}
+        return {**told, "accuracy_interval": (accuracy - 0.02, accuracy), "most_frequent": 0.6}
 
     results = {
         "good": row(0.95, 50, 2),
         "good/full": row(0.95, 60, 3),
         "best": row(0.99, 70, 4),
         "slow": row(0.90, 120, 8),
+        "guess": row(0.61, 1, 1),
         "decord_2": row(0.90, 80, 2),
         "decord_4": row(0.95, 100, 4, balanced=0.9),
         "decord_8": row(0.96, 150, 8),
@@ -143,4 +145,6 @@ def test_a_reader_that_does_not_pay_is_told_so(script: Callable[[str], Any]) -> 
     assert module._word(good) == "yes: 3.00 times as fast as decord_8"
     assert module._word(results["best"]) == "yes: no uniform frames are as accurate"
     assert module._word(results["slow"]) == "no: decord_4 is as accurate, and as fast"
+    told = "no: always the most frequent class is right 0.600"
+    assert module._word(results["guess"]) == told
     assert results["decord_16"]["realised_share"] is None
