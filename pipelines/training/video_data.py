@@ -193,9 +193,13 @@ def collate(rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         parts = [row[name] for row in rows]
         if name != "labels":
             longest = max(map(len, parts))
-            parts = [torch.cat([p, p[-1:].expand(longest - len(p), *p.shape[1:])]) for p in parts]
+            parts = [part if len(part) == longest else _lengthened(part, longest) for part in parts]
         batch[name] = torch.stack(parts)
     return batch
+
+
+def _lengthened(part: Tensor, count: int) -> Tensor:
+    return torch.cat([part, part[-1:].expand(count - len(part), *part.shape[1:])])
 
 
 def random_region(height: int, width: int, min_area: float) -> tuple[int, int, int, int]:
