@@ -238,11 +238,11 @@ def measure(clips: Clips, number: int, kept: Kept) -> None:
             for budget, level in thresholds(reader, picked, criterion).items():
                 reader.set_policy(criterion, level)
                 kept.save(f"{name}-{criterion}-{budget}", read(reader, test))
-        if one.model == "sc_sampler":  # of K candidates it reads all K: its head, without a choice
+        if one.is_rival:
             reader.set_policy("confidence", None)
             for count in (*COUNTS, *MORE_COUNTS):
                 reader.config.num_candidates = reader.config.num_frames = count
-                kept.save(f"{number}-averaged-{count}", read(reader, test))
+                kept.save(f"{number}-{one.head}-{count}", read(reader, test))
         kept.save(f"{name}-done", {"rows": test.rows})
     for count in COUNTS:
         for one in uniform_readers(count):

@@ -29,11 +29,13 @@ class Contestant:
     head: str
     options: dict[str, Any]
     criteria: tuple[str, ...] = ("confidence",)
+    is_rival: bool = False
+    """Of K candidates it reads all K: its head without a choice is what others are held against."""
 
 
 CONTESTANTS = [
     Contestant(model="frame_exit", head="pooled", options={"num_frames": 6, **_POOLED}),
-    Contestant(model="sc_sampler", head="averaged", options=_SCORES),
+    Contestant(model="sc_sampler", head="averaged", options=_SCORES, is_rival=True),
     Contestant(model="oc_sampler", head="averaged", options=_SCORES),
     Contestant(
         model="ada_frame",
