@@ -12,7 +12,7 @@ import typer
 from ..benchmark.compare import compare, without_seen
 from ..display.benchmark import benchmark_table, save_benchmark_plot
 from ..display.report import print_all
-from ..held_out.labelled import classes_among, labelled_inputs
+from ..held_out.labelled import classes_among, holds_clips, labelled_inputs
 from ..held_out.unseen import NotNew
 from ..jobs.targets import label_names
 from ..tasks.registry import labelled_task
@@ -56,7 +56,7 @@ def benchmark_command(request: BenchmarkRequest) -> int:
         raise UsageFault(f"--plot ({request.plot}) must end in .png, .pdf or .svg")
     if request.plot is not None and not request.plot.parent.is_dir():
         raise UsageFault(f"--plot ({request.plot}) must lie in a folder that is there")
-    if not Path(request.data).exists():
+    if not (Path(request.data).exists() or holds_clips(request.data)):
         raise UsageFault(f"data ({request.data}) must be a file or a folder that is there")
     try:
         record = labelled_task(request.task)
