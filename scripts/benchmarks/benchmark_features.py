@@ -14,7 +14,8 @@ clips that it is judged on by its own `read`, whose traces are counted. A glance
 frames, with three kinds of head.
 
 What was read is kept in the output folder, and a run goes on from there; `--splits 0 1` reads some
-of the six splits (0: official), so that several processes may share the work. Prints JSON.
+of the six splits (0: official), so that several processes may share the work, and prints JSON of
+these.
 """
 
 from __future__ import annotations
@@ -324,8 +325,9 @@ def main() -> None:
     for number in args.splits:
         measure(clips, number, kept)
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-    protocols = {"official": (0,), "cross": (1, 2, 3, 4, 5)}
-    result = {name: table(clips, kept, splits) for name, splits in protocols.items()}
+    parts = [number for number in args.splits if number]
+    protocols = {"official": [0] if 0 in args.splits else [], "cross": parts}
+    result = {name: table(clips, kept, splits) for name, splits in protocols.items() if splits}
     print(json.dumps({"python": platform.python_version(), **versions, **result}))
 
 
