@@ -50,7 +50,9 @@ CUTS: Mapping[str, tuple[Cut, str]] = {
 
 def said(words: str, count: int) -> str:
     """The words of a cut with its number of units."""
-    return words.format(f"{count:,} ") if count > 1 else words.format("").replace("s of", " of")
+    if count > 1:
+        return words.format(f"{count:,} ")
+    return words.format("one " if words.startswith("{") else "").replace("s of", " of")
 
 
 def nearest_cut(
