@@ -127,7 +127,10 @@ def what_calibration_is_told_is_what_is_read(name: str, world: World) -> None:
 
 
 def what_a_training_says_is_looked_at_is_what_is_decoded(name: str, world: World) -> None:
-    """`frames_seen` of a `forward` names the frames that a reading reads or glances at."""
+    """`frames_seen` of a `forward` names the frames that a reading reads or glances at.
+
+    Not of a reader whose `forward` is told what was chosen by glances, and gets none itself.
+    """
     reader = video_reader(name)
     if not getattr(reader, "has_frame_features", False):
         return
@@ -135,6 +138,8 @@ def what_a_training_says_is_looked_at_is_what_is_decoded(name: str, world: World
         reader.set_policy("read", 0.5)
     for length in (20, 31):
         trace = reader(world.frames(length)).trace
+        if trace.skimmed and reader.glance_size is None:
+            return
         with torch.no_grad():
             output = dense_candidates(reader, world.frames(length))
         plan = reader.training_frames(length, world.frames(length).index.keyframes)
