@@ -15,23 +15,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-
-from temporal.trace import Cost
 
 from .decode.errors import VideoError
 from .decode.packets import choice
 from .decode.packets.index import VideoIndex
-from .decode.packets.motion import packet_motion
-from .decode.pictures.glimpse import MotionVectors, no_vectors
 from .decode.pictures.region import Box, Size
 from .frames import FRAMES_PER_SECOND, memory_index
+from .held_frames import HeldFrames
 
 if TYPE_CHECKING:
     import torch
 
 
-class FrameFeatures:
+class FrameFeatures(HeldFrames):
     """A source of frames that are rows of features: pictures of height 1 and width D.
 
     A glance sees the first numbers of a row, as many as it is wide. Keep features in an order in
@@ -50,10 +46,6 @@ class FrameFeatures:
         >>> reader = FrameExit.from_backbone(GivenFeatures(256), num_labels=15)
         >>> reader(FrameFeatures(rows)).trace.read
     """
-
-    unit = "frame"
-    in_memory = True
-    backend = "memory"
 
     def __init__(
         self,
@@ -81,23 +73,6 @@ class FrameFeatures:
             index = memory_index(shape[0], 1, shape[1], self._rate)
             self._index = replace(index, codec="features", pixel_format="")
         return self._index
-
-    @property
-    def spent(self) -> Cost:
-        """Nothing: no frame is decoded."""
-        return Cost()
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def cost(self, units: Sequence[int]) -> Cost:
-        """Nothing, for frames that there are.
-
-        Raises:
-            IndexError: An index is not in 0..len - 1.
-        """
-        choice.check_frames(self.index, units, name=self.id)
-        return Cost()
 
     def read(
         self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
@@ -136,30 +111,6 @@ class FrameFeatures:
                 f"size ({tuple(size)}) must be (1, 1) to (1, {self.index.width}): {self._hint}"
             )
         return self._take(units, width)
-
-    def motion(self) -> NDArray[np.float32]:
-        """Ones, [T]: features have no packets to tell."""
-        return packet_motion(self.index)
-
-    def vectors(self, units: Sequence[int]) -> MotionVectors:
-        """Refuse: features have no motion vectors.
-
-        Raises:
-            VideoError: `unsupported_codec`.
-        """
-        choice.check_frames(self.index, units, name=self.id)
-        raise no_vectors(self.index, self.id)
-
-    def expect(
-        self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
-    ) -> None:
-        """Do nothing: all frames are here."""
-
-    def close(self) -> None:
-        """Do nothing: the rows are the caller's."""
-
-    def __repr__(self) -> str:
-        return f"FrameFeatures({self.id!r})"
 
     @property
     def _hint(self) -> str:

@@ -20,13 +20,12 @@ from temporal.trace import Cost
 from .decode.errors import VideoError
 from .decode.packets import choice
 from .decode.packets.index import Packets, VideoIndex
-from .decode.packets.motion import packet_motion
-from .decode.pictures.glimpse import MotionVectors, no_vectors
 from .decode.pictures.region import Box, Size, check_region
 from .decode.pictures.shelf import check_size
 from .decode.pictures.sink import to_image
 from .decode.streaming.due import DueTimes
 from .decode.streaming.stream import StreamFrame, check_stream
+from .held_frames import HeldFrames
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +34,7 @@ FRAMES_PER_SECOND = 24.0
 """What frames without times are taken to be shown at, as transformers takes them."""
 
 
-class Frames:
+class Frames(HeldFrames):
     """A source of frames that are in memory.
 
     Args:
@@ -48,10 +47,6 @@ class Frames:
 
     What the frames cannot be is said at the first use, as of a broken file: `VideoError`.
     """
-
-    unit = "frame"
-    in_memory = True
-    backend = "memory"
 
     def __init__(
         self, frames: Any, *, id: str = "<frames>", frames_per_second: float = FRAMES_PER_SECOND
@@ -77,23 +72,6 @@ class Frames:
             height, width = self._images[0].shape[:2]
             self._index = memory_index(len(self._images), height, width, self._rate)
         return self._index
-
-    @property
-    def spent(self) -> Cost:
-        """Nothing: no frame is decoded."""
-        return Cost()
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def cost(self, units: Sequence[int]) -> Cost:
-        """Nothing, for frames that there are.
-
-        Raises:
-            IndexError: An index is not in 0..len - 1.
-        """
-        choice.check_frames(self.index, units, name=self.id)
-        return Cost()
 
     def read(
         self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
@@ -149,29 +127,11 @@ class Frames:
         """Look at frames, small; see `Video.glance`."""
         return self.read(units, size=size)
 
-    def motion(self) -> NDArray[np.float32]:
-        """Ones, [N]: frames in memory have no packets to tell."""
-        return packet_motion(self.index)
-
-    def vectors(self, units: Sequence[int]) -> MotionVectors:
-        """Refuse: frames in memory have no motion vectors.
-
-        Raises:
-            VideoError: `unsupported_codec`.
-        """
-        choice.check_frames(self.index, units, name=self.id)
-        raise no_vectors(self.index, self.id)
-
     def decode_small(
         self, frames: Sequence[int], size: Size, options: Mapping[str, str]
     ) -> tuple[NDArray[np.uint8], Cost]:
         """For `temporal.data.evidence`: there is nothing to decode."""
         return self.read_array(frames, size=size), Cost()
-
-    def expect(
-        self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
-    ) -> None:
-        """Do nothing: all frames are here."""
 
     def plan(self, times_seconds: Sequence[float], tolerance_seconds: float = 0.0) -> list[int]:
         """Choose frames for wished times; see `Video.plan`."""
@@ -180,12 +140,6 @@ class Frames:
     def snap(self, frame_indices: Sequence[int], tolerance_frames: int) -> list[int]:
         """Return the frames as they are: none is cheaper than another."""
         return choice.check_frames(self.index, frame_indices, name=self.id)
-
-    def close(self) -> None:
-        """Do nothing: the frames are the caller's."""
-
-    def __repr__(self) -> str:
-        return f"Frames({self.id!r})"
 
 
 def are_frames(value: Any) -> bool:
