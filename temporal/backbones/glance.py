@@ -14,6 +14,14 @@ from .features import are_given
 _WIDTHS = (16, 32, 64)
 
 
+def halving_layers(num_channels: int) -> nn.Sequential:
+    """Three convolutions with a step of two, after which a side is an eighth."""
+    layers: list[nn.Module] = []
+    for before, width in zip((num_channels, *_WIDTHS), _WIDTHS, strict=False):
+        layers += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
 class GlanceNet(nn.Module):
     """Three convolutions with a step of two, and the mean over the image.
 
@@ -29,13 +37,8 @@ class GlanceNet(nn.Module):
     def __init__(self, num_features: int = 64) -> None:
         super().__init__()
         self.num_features = num_features
-        layers: list[nn.Module] = []
-        before = 3
-        for width in _WIDTHS:
-            layers += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.ReLU()]
-            before = width
-        self.layers = nn.Sequential(*layers)
-        self.project = nn.Linear(before, num_features)
+        self.layers = halving_layers(3)
+        self.project = nn.Linear(self.num_maps, num_features)
 
     def maps(self, frames_NChw: Tensor) -> Tensor:
         """What is seen where: frames of 0 to 255, any dtype, to maps `[N, C, h / 8, w / 8]`."""

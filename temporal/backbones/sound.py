@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .glance import GlanceNet, halving_layers
+
 _WINDOW_SECONDS, _STEP_SECONDS = 0.025, 0.010
 _LOWEST_HERTZ, _HIGHEST_HERTZ = 60.0, 7500.0
 _FLOOR = 0.01
 """Added to what is loud, so that the logarithm of silence is that of this."""
-_WIDTHS = (16, 32, 64)
 
 
 def patch_samples(num_steps: int, rate: int) -> int:
@@ -85,13 +86,8 @@ class SoundNet(nn.Module):
 
     def __init__(self, num_features: int = 64) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        before = 1
-        for width in _WIDTHS:
-            layers += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.ReLU()]
-            before = width
-        self.layers = nn.Sequential(*layers)
-        self.project = nn.Linear(before, num_features)
+        self.layers = halving_layers(1)
+        self.project = nn.Linear(GlanceNet.num_maps, num_features)
 
     def forward(self, patches_nML: Tensor) -> Tensor:
         """Log-mel patches to features `[n, D]`."""
