@@ -177,11 +177,23 @@ class FusedConv(nn.Conv2d):
         vars(self).update({**vars(own), "_parameters": dict(own._parameters)})
         self.kind = kind
         self.margins: Any = getattr(own, "margins", self._same_margins)
-        self.packed = torch.ops.mkldnn._reorder_convolution_weight(
-            own.weight.detach(), [0, 0], own.stride, own.dilation, own.groups
+        weight = own.weight.detach()
+        self.packed = self._pack(weight)
+        # A kernel whose first row and column are zeros sees nothing of one pixel more on the left
+        # and above: uneven margins become even ones, and the image need not be copied into a larger
+        # one. Where each output sums over many channels the copy is cheaper than the products.
+        is_depthwise = own.groups == own.in_channels > 1 and own.dilation == (1, 1)
+        self.packed_for_even_margins = (
+            self._pack(F.pad(weight, (1, 0, 1, 0))) if is_depthwise else None
         )
         nothing = torch.zeros((), dtype=own.weight.dtype).expand(own.weight.shape)
         self.weight = nn.Parameter(nothing, requires_grad=False)
+
+    def _pack(self, weight: Tensor) -> Tensor:
+        packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+            weight, [0, 0], self.stride, self.dilation, self.groups
+        )
+        return packed
 
     def _same_margins(self, height: int, width: int) -> Sequence[int]:
         return self._reversed_padding_repeated_twice
@@ -189,10 +201,11 @@ class FusedConv(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """As the convolution's, and the activation's."""
         left, right, above, below = self.margins(*input.shape[-2:])
-        if left != right or above != below:
+        packed = self.packed
+        if (right, below) == (left + 1, above + 1) and self.packed_for_even_margins is not None:
+            packed, left, above = self.packed_for_even_margins, right, below
+        elif left != right or above != below:
             input = F.pad(input, (left, right, above, below))
             left = above = 0
         sizes = ([above, left], self.stride, self.dilation, self.groups)
-        return torch.ops.mkldnn._convolution_pointwise(
-            input, self.packed, self.bias, *sizes, *self.kind
-        )
+        return torch.ops.mkldnn._convolution_pointwise(input, packed, self.bias, *sizes, *self.kind)

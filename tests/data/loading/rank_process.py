@@ -16,12 +16,16 @@ from temporal.data import ClipDataset, ClipLoader, load_clips
 
 
 def memory_bytes() -> int:
-    """What this process and its workers hold alone."""
+    """What this process and its workers hold.
+
+    Pages that a worker shares with its parent count in both, before and after one of them writes to
+    them: garbage collection does, whenever it runs, and nothing new is held then.
+    """
     own = psutil.Process()
     total = 0
     for process in (own, *own.children()):
         try:
-            total += process.memory_full_info().uss
+            total += process.memory_info().rss
         except psutil.NoSuchProcess:
             continue
     return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -115,6 +116,24 @@ def test_kinds_of_convolutions(options: dict[str, Any], dtype: torch.dtype) -> N
         torch.testing.assert_close(form.model(side), want, atol=atol, rtol=0)
 
 
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("groups", [1, 8])
+@torch.no_grad()
+def test_uneven_margins(kernel: int, groups: int) -> None:
+    """Sizes of which one, both or none has a pixel more on the right or below."""
+    torch.manual_seed(0)
+    conv = SamePadConv(8, 8, kernel, 2, groups=groups)
+    model = trained(nn.Sequential(conv, nn.BatchNorm2d(8), nn.ReLU6()))
+    form = fastest_form(model, call, [torch.randn(1, 8, 6, 6)])
+    assert form.model is not None and kinds(form.model) == ["hardtanh"]
+    for height, width in itertools.product((6, 7, 9, 12), repeat=2):
+        x = torch.randn(2, 8, height, width)
+        (want, macs), (got, fused_macs) = (count_macs(made, x) for made in (model, form.model))
+        assert_same(got, want)
+        grown = groups > 1 and height % 2 == width % 2 == 0  # a row and a column of zeros more
+        assert fused_macs * kernel**2 == macs * (kernel + grown) ** 2
+
+
 class _Model(nn.Module):
     def __init__(self, forward: Callable[[Any, Tensor], Any]) -> None:
         super().__init__()
@@ -182,17 +201,30 @@ def test_what_is_fused(name: str) -> None:
 
 
 def test_sums_of_the_default_backbone() -> None:
-    """Padding differs by the image's size; the MACs are those of the model."""
+    """Padding differs by the image's size; the MACs are the model's, and those of rows of zeros."""
     torch.manual_seed(0)
     model = trained(EfficientNetLite0())
+    uneven: list[int] = []
+
+    def count_zeros(conv: SamePadConv, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        left, right, above, below = conv.margins(*inputs[0].shape[-2:])
+        if conv.groups > 1 and (right, below) == (left + 1, above + 1):
+            uneven.append(output.numel() * (2 * conv.kernel_size[0] + 1))
+
+    watched = copy.deepcopy(model)
+    for module in watched.modules():
+        if isinstance(module, SamePadConv):
+            module.register_forward_hook(count_zeros)
     backbone = ImageBackbone(describe(model), with_classes=True, model=model).eval()
     with torch.inference_mode():
         for side in (32, 33, 47, 64):
             x = torch.randn(5, 3, side, side + 3)
-            want, macs = count_macs(model, x)
+            uneven.clear()
+            want, macs = count_macs(watched, x)
+            zeros = sum(uneven)
             got, fused_macs = count_macs(backbone.features, x)
             assert_same(got, want)
-            assert fused_macs == macs
+            assert fused_macs == macs + zeros
     form = backbone.for_inference.form
     assert form is not None and form.name == "fused" and form.model is not None
     # The stem, 16 blocks of three (the first of two), and the head; projections have none.
