@@ -41,10 +41,10 @@ from temporal.pipelines.training.flags import (
     check_processes,
     given_options,
 )
-from temporal.pipelines.training.frames import Protocol, VideoArguments
 from temporal.pipelines.training.texts import leave_together
-from temporal.pipelines.training.video_judge import said_of
-from temporal.pipelines.training.video_run import run_folds, run_splits, training_defaults
+from temporal.pipelines.training.video.frames import Protocol, VideoArguments
+from temporal.pipelines.training.video.judge import said_of
+from temporal.pipelines.training.video.run import run_folds, run_splits, training_defaults
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ DOOR = "temporal.__main__"
 OUTSIDE = {"scripts", "tests"}
 MAX_LINES = 350
 # What trains one reader, by name, knows it.
-OF_ONE_READER = {"pipelines/training/chunks.py", "pipelines/training/frames.py"}
+OF_ONE_READER = {"pipelines/training/chunks.py", "pipelines/training/video/frames.py"}
 
 
 def python_files(root: Path) -> list[Path]:

@@ -47,8 +47,8 @@ from transformers import HfArgumentParser, TrainingArguments, set_seed
 from temporal.data import FrameFeatures
 from temporal.engine import Engine
 from temporal.models import READERS, GivenFeatures
-from temporal.pipelines.training.feature_clips import FeatureClips
-from temporal.pipelines.training.video_fit import fit
+from temporal.pipelines.training.video.feature_clips import FeatureClips
+from temporal.pipelines.training.video.fit import fit
 from temporal.training.accuracy import interval
 from temporal.training.exits import PooledClips, fit_exits
 from temporal.training.uniform_curve import UniformCurve

@@ -49,9 +49,9 @@ from temporal.pipelines.training.flags import (
     check_processes,
     given_options,
 )
-from temporal.pipelines.training.frames import VideoArguments
-from temporal.pipelines.training.video_backbones import load_backbone
-from temporal.pipelines.training.video_run import training_defaults
+from temporal.pipelines.training.video.backbones import load_backbone
+from temporal.pipelines.training.video.frames import VideoArguments
+from temporal.pipelines.training.video.run import training_defaults
 from temporal.trace import Cost
 from temporal.training.accuracy import balanced_accuracy, interval
 

@@ -15,7 +15,7 @@ from temporal.pipelines import pipeline
 from temporal.pipelines.benchmark.folds import FoldContestant, Folds
 from temporal.pipelines.benchmark.uniform_videos import WAYS, UniformReader
 from temporal.pipelines.benchmark.video_seen import VideoSeen
-from temporal.pipelines.training.frames import Protocol, VideoArguments
+from temporal.pipelines.training.video.frames import Protocol, VideoArguments
 
 _FEW = 4
 """Of more uniform frames, shifted views would repeat their neighbours."""

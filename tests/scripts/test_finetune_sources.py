@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load_file
 
 from temporal.data.loading.hub import StreamedClips
-from temporal.pipelines.training import video_reading
-from temporal.pipelines.training.video_data import PixelClips
+from temporal.pipelines.training.video import reading
+from temporal.pipelines.training.video.data import PixelClips
 
 from .small_clips import CLASSES, save_config, write_clip
 
@@ -140,7 +140,7 @@ def test_pixels_of_a_stream_are_trained_on_in_one_pass_an_epoch(
     folder: Path, tmp_path: Path, run_script: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each clip once an epoch, in another order, and no more than a block of them is held."""
-    monkeypatch.setattr(video_reading, "_HELD", 5)
+    monkeypatch.setattr(reading, "_HELD", 5)
     begun, trained = [], []
     walk, item = StreamedClips.walk, PixelClips._item
 

@@ -18,7 +18,7 @@ from temporal.data.labelled.listed_clips import list_clips
 from temporal.models import EfficientNetLite0, FrameExit
 from temporal.models.rows_seen import digest_file
 from temporal.pipelines import pipeline
-from temporal.pipelines.training.video_features import FeatureFiles
+from temporal.pipelines.training.video.features import FeatureFiles
 
 from .small_clips import write_clip
 

@@ -1,4 +1,4 @@
-"""What a reader of frames gives to its training (`pipelines/training/frames.py`).
+"""What a reader of frames gives to its training (`pipelines/training/video/frames.py`).
 
 Its `forward` takes those of the following that it needs, and a training gives it what its signature
 names, of the S frames of each video in the order of `training_frames`:

@@ -13,8 +13,8 @@ from temporal.data import FrameFeatures, VideoError
 from temporal.engine import Engine
 from temporal.models import READERS, GivenFeatures
 from temporal.pipelines import pipeline
-from temporal.pipelines.training.feature_clips import FeatureClips
-from temporal.pipelines.training.video_data import collate
+from temporal.pipelines.training.video.data import collate
+from temporal.pipelines.training.video.feature_clips import FeatureClips
 
 from .video_readers import _stir
 

@@ -12,11 +12,11 @@ from transformers import AutoModel, ViTConfig
 from temporal.data import Video
 from temporal.data.labelled.clips import Clip
 from temporal.models import ListenToLook
-from temporal.pipelines.training.video_data import KeptClips, PixelClips, collate
-from temporal.pipelines.training.video_features import FeatureFiles
+from temporal.pipelines.training.video.data import KeptClips, PixelClips, collate
+from temporal.pipelines.training.video.features import FeatureFiles
 
-from ...data.decode.sounding import sine, write_sounding
-from .test_video_motion import SMALL
+from ....data.decode.sounding import sine, write_sounding
+from .test_motion import SMALL
 
 
 def test_sounds_are_kept_beside_features(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...data.labelled.listed_clips import ListedClips, list_clips
-from ...data.loading.dataset_files import is_dataset, open_dataset
+from ....data.labelled.listed_clips import ListedClips, list_clips
+from ....data.loading.dataset_files import is_dataset, open_dataset
 
 
 @dataclass

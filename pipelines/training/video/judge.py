@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...models.video.pooling import mean_pool
-from ...training.accuracy import interval
-from ...training.uniform_curve import UniformCurve, compare, how_right, uniform_curve
-from ...training.video_trainer import answer_scores
+from ....models.video.pooling import mean_pool
+from ....training.accuracy import interval
+from ....training.uniform_curve import UniformCurve, compare, how_right, uniform_curve
+from ....training.video_trainer import answer_scores
+from .data import KeptClips
+from .decoding import Decoding
+from .features import FeatureFiles
+from .fit import Asked, features_of
 from .frames import Protocol
-from .video_data import KeptClips
-from .video_decoding import Decoding
-from .video_features import FeatureFiles
-from .video_fit import Asked, features_of
 
 
 def judge(asked: Asked, labels: Tensor, decoded: Decoding | None = None) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from ...models import READERS
-from ...models.weights import DIGESTS
-from ...training.steps import TrainingStep
-from ...training.video_trainer import VideoTrainer, answer_metrics
-from .video_data import collate
+from ....models import READERS
+from ....models.weights import DIGESTS
+from ....training.steps import TrainingStep
+from ....training.video_trainer import VideoTrainer, answer_metrics
+from .data import collate
 
 _FOR_STATISTICS = 256  # clips that a reader's statistics are made of
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ...data import VideoError
-from ...data.labelled.clips import Clip
-from ...data.loading.reel import Reel
-from ...data.loading.row_places import RowOf
-from ...data.loading.sample import part_of
-from ...engine import Engine
-from ...models.video.motion import known_motion
-from ...training.block_shuffle import BlockShuffle
+from ....data import VideoError
+from ....data.labelled.clips import Clip
+from ....data.loading.reel import Reel
+from ....data.loading.row_places import RowOf
+from ....data.loading.sample import part_of
+from ....engine import Engine
+from ....models.video.motion import known_motion
+from ....training.block_shuffle import BlockShuffle
 
 _HELD = 64
 """Videos of a stream that are held at a time, as bytes, and shuffled among each other."""

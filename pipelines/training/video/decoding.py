@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ...data.labelled.clips import Clip
-from ...models.video.motion import known_motion
-from ...policies.read import uniform
-from .video_fit import Asked
-from .video_reading import clip_frames
+from ....data.labelled.clips import Clip
+from ....models.video.motion import known_motion
+from ....policies.read import uniform
+from .fit import Asked
+from .reading import clip_frames
 
 _SAMPLE = 256
 """Clips at most whose plans are made; the means of so many are near those of all."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from temporal.pipelines.training.video_decoding import Decoding
-from temporal.pipelines.training.video_fit import Asked
-from temporal.pipelines.training.video_judge import beside_uniform, said_of
+from temporal.pipelines.training.video.decoding import Decoding
+from temporal.pipelines.training.video.fit import Asked
+from temporal.pipelines.training.video.judge import beside_uniform, said_of
 from temporal.training.uniform_curve import UniformCurve
 
 

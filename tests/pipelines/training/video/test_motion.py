@@ -14,9 +14,9 @@ from transformers import AutoModel, VideoMAEConfig, VideoMAEForVideoClassificati
 from temporal.data import Video
 from temporal.data.labelled.clips import Clip
 from temporal.models import ClipReader, FrameExit
-from temporal.pipelines.training.video_data import KeptClips, PixelClips
-from temporal.pipelines.training.video_features import FeatureFiles
-from temporal.pipelines.training.video_reading import unreadable
+from temporal.pipelines.training.video.data import KeptClips, PixelClips
+from temporal.pipelines.training.video.features import FeatureFiles
+from temporal.pipelines.training.video.reading import unreadable
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16,

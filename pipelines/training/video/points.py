@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...data.labelled.groups import grouped_folds
-from ...models.every_exit import EveryExit
-from ...models.operating_points import set_to
-from ...models.policy_space import Policy
-from ...policies.halt import CRITERIA
-from ...training.calibration import PolicyGrid, frontier, measure
-from ...training.policy_grids import replayed_grid
+from ....data.labelled.groups import grouped_folds
+from ....models.every_exit import EveryExit
+from ....models.operating_points import set_to
+from ....models.policy_space import Policy
+from ....policies.halt import CRITERIA
+from ....training.calibration import PolicyGrid, frontier, measure
+from ....training.policy_grids import replayed_grid
+from .fit import Asked
 from .frames import Protocol
-from .video_fit import Asked
 
 _LEVELS, _KEPT = 21, 12
 

@@ -9,8 +9,8 @@ from transformers import ViTConfig
 
 from temporal.models import READERS
 from temporal.models.operating_points import point_for_budget
-from temporal.pipelines.training.video_fit import Asked
-from temporal.pipelines.training.video_points import store_points
+from temporal.pipelines.training.video.fit import Asked
+from temporal.pipelines.training.video.points import store_points
 
 _VIT = ViTConfig(
     hidden_size=16,

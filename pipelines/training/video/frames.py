@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 from transformers import set_seed
 
-from ...data.labelled.clips import Clip, hold_out_clips
-from ...models import READERS
-from ...models.operating_points import set_to
-from ...models.rows_seen import RowsSeen, Shown, start_of
-from ...training.exits import PooledClips, balanced_weights, fit_exits
-from ..held_out.unseen import rows_of
-from .video_arguments import VideoArguments as VideoArguments
-from .video_backbones import LITE0, freeze, load_backbone
-from .video_data import Augmentation, KeptClips, PixelClips, targets, wanted
-from .video_features import FeatureFiles
-from .video_fit import Asked, ask, fit, trained_before
-from .video_reading import unreadable
+from ....data.labelled.clips import Clip, hold_out_clips
+from ....models import READERS
+from ....models.operating_points import set_to
+from ....models.rows_seen import RowsSeen, Shown, start_of
+from ....training.exits import PooledClips, balanced_weights, fit_exits
+from ...held_out.unseen import rows_of
+from .arguments import VideoArguments as VideoArguments
+from .backbones import LITE0, freeze, load_backbone
+from .data import Augmentation, KeptClips, PixelClips, targets, wanted
+from .features import FeatureFiles
+from .fit import Asked, ask, fit, trained_before
+from .reading import unreadable
 
 _NEVER = 1e9  # no confidence reaches it
 

@@ -23,15 +23,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...data import VideoError
-from ...data.labelled.clips import Clip
-from ...models.video.frame_reader import FrameReader
-from ...models.video.frame_training import FrameTraining
-from ...models.video.hearing import listen, sounds_at
-from ...models.video.motion import known_motion
-from ...models.video.motion_evidence import levels_of
-from ...stage import Stage
-from .video_reading import clip_frames, read_all
+from ....data import VideoError
+from ....data.labelled.clips import Clip
+from ....models.video.frame_reader import FrameReader
+from ....models.video.frame_training import FrameTraining
+from ....models.video.hearing import listen, sounds_at
+from ....models.video.motion import known_motion
+from ....models.video.motion_evidence import levels_of
+from ....stage import Stage
+from .reading import clip_frames, read_all
 
 _ROWS = 64  # frames that one clip holds decoded at a time
 _OF_NO_FEATURE = (

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModel, ResNetConfig, ViTConfig, ViTImageProcessor
 
 from temporal.models import EfficientNetLite0, FrameExit
-from temporal.pipelines.training.video_backbones import freeze, load_backbone
+from temporal.pipelines.training.video.backbones import freeze, load_backbone
 from temporal.training.video_trainer import VideoTrainer, frozen_modules
 
 VIT = ViTConfig(

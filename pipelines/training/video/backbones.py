@@ -10,8 +10,8 @@ import transformers
 from torch import nn
 from transformers import AutoConfig, AutoImageProcessor
 
-from ...backbones.efficientnet_lite import load_imagenet_weights
-from ...models import EfficientNetLite0
+from ....backbones.efficientnet_lite import load_imagenet_weights
+from ....models import EfficientNetLite0
 
 LITE0 = "efficientnet_lite0"
 

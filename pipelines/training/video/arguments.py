@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...models import READERS
-from ...models.video.frame_training import FrameTraining
-from .video_backbones import LITE0
-from .video_source import ClipSource
+from ....models import READERS
+from ....models.video.frame_training import FrameTraining
+from .backbones import LITE0
+from .source import ClipSource
 
 FRAME_READERS = sorted(
     name for name, reader in READERS.items() if issubclass(reader, FrameTraining)

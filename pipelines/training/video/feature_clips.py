@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ...data import FrameFeatures
-from ...models.video.motion_evidence import levels_of
-from .video_data import wanted
+from ....data import FrameFeatures
+from ....models.video.motion_evidence import levels_of
+from .data import wanted
 
 
 class FeatureClips(Dataset):

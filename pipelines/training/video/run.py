@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...data.labelled.groups import grouped_folds, joined
-from ...data.labelled.listed_clips import split_name
+from ....data.labelled.groups import grouped_folds, joined
+from ....data.labelled.listed_clips import split_name
+from .decoding import decoding
 from .frames import Protocol
-from .video_decoding import decoding
-from .video_judge import UniformRival, beside_uniform, judge, learning_curve
-from .video_points import store_inner_points, store_points
+from .judge import UniformRival, beside_uniform, judge, learning_curve
+from .points import store_inner_points, store_points
 
 
 def training_defaults(*, convex: bool = True, frozen: bool = True) -> dict[str, Any]:

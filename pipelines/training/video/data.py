@@ -16,15 +16,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from ...data import VideoError
-from ...data.labelled.clips import Clip
-from ...models.video.hearing import sounds_at
-from ...models.video.motion import known_motion
-from ...models.video.motion_evidence import levels_of
-from ...source import Sound
-from ...training.block_shuffle import BlockShuffle
-from .video_features import FeatureFiles
-from .video_reading import clip_frames, stream_order
+from ....data import VideoError
+from ....data.labelled.clips import Clip
+from ....models.video.hearing import sounds_at
+from ....models.video.motion import known_motion
+from ....models.video.motion_evidence import levels_of
+from ....source import Sound
+from ....training.block_shuffle import BlockShuffle
+from .features import FeatureFiles
+from .reading import clip_frames, stream_order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,1 @@
+"""Training of readers of videos: what `finetune_video.py` calls."""
