@@ -123,7 +123,7 @@ class Pipeline:
         check_in("order", order, ("input", "completed"))
         check_in("on_error", on_error, ("raise", "record", "skip"))
         _check_top_k(top_k)
-        self._check_call_options()
+        self.check_options()
         top_k = self.top_k if top_k == "" else top_k
         top_k = self.default_top_k if top_k == "" else top_k
         items = items_of(inputs, self.kind, column, id_column)
@@ -138,11 +138,11 @@ class Pipeline:
                 raise TypeError(f"option {name!r} must be one of {sorted(self.call_options)}")
             if value is not None:
                 setattr(call, name, value)
-        call._check_call_options()
+        call.check_options()
         return call
 
-    def _check_call_options(self) -> None:
-        """Raise ValueError unless what a call may set has values that it can have."""
+    def check_options(self) -> None:
+        """Raise ValueError unless it can read: what a call may set has values that it can have."""
         check_count("batch_size", self.batch_size, 1)
 
     def _readings(

@@ -181,8 +181,11 @@ def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
     elif request.token_reduction is not None or request.sampling is not None:
         raise UsageFault("--token-reduction and --sampling are for videos")
     given = {name: value for name, value in options.items() if value is not None}
+    given |= request.zero_shot
     try:
-        return pipeline(request.task, model=request.model, budget=request.budget, **given)
+        made = pipeline(request.task, model=request.model, budget=request.budget, **given)
+        made.check_options()
+        return made
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise UsageFault(str(error)) from error
     except Exception as error:

@@ -43,6 +43,8 @@ class RunRequest:
     token_reduction: str | None = None
     sampling: str | None = None
     dtype: str | None = None
+    candidate_labels: tuple[str, ...] = ()
+    hypothesis_template: str | None = None
     max_pixels: int | None = None
     allow_remote: bool | tuple[str, ...] = False
     quiet: bool
@@ -56,6 +58,15 @@ class RunRequest:
     def remote(self) -> bool | list[str]:
         """Which URLs are read, as it is written down."""
         return self.allow_remote if isinstance(self.allow_remote, bool) else [*self.allow_remote]
+
+    @property
+    def zero_shot(self) -> dict[str, Any]:
+        """What only zero-shot tasks are told; empty where nothing is."""
+        told = {
+            "candidate_labels": list(self.candidate_labels) or None,
+            "hypothesis_template": self.hypothesis_template,
+        }
+        return {name: value for name, value in told.items() if value is not None}
 
     def manifest(
         self,
@@ -88,6 +99,7 @@ class RunRequest:
         if self.kind == "video":
             options["token_reduction"] = self.token_reduction
             options["sampling"] = self.sampling
+            options |= self.zero_shot
             options["max_pixels"] = self.max_pixels
             options["allow_remote"] = self.remote
         return RunManifest(

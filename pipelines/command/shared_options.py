@@ -55,6 +55,14 @@ Sampling = Annotated[
         "end_first, uniform, sequential, or motion, told from packets."
     ),
 ]
+CandidateLabel = Annotated[
+    list[str] | None,
+    typer.Option(help="Of zero-shot tasks: a name to choose from; repeated for each."),
+]
+HypothesisTemplate = Annotated[
+    str | None,
+    typer.Option(help="Of zero-shot tasks: what each name is put into: 'This is a photo of {}.'"),
+]
 MaxPixels = Annotated[
     int | None, typer.Option(min=1, help="Largest frames that are decoded; 4096 x 2304 without it.")
 ]

@@ -84,6 +84,10 @@ def load_model(
         value = others.get(option)
         if value is not None and option not in taken:
             raise ValueError(f"{option} ({value!r}) is for video classifiers; not for {task}")
+    for option in ("candidate_labels", "hypothesis_template"):
+        value = others.get(option)
+        if value is not None and option not in taken:
+            raise ValueError(f"{option} ({value!r}) is for zero-shot tasks; not for {task}")
     others |= {"tokenizer": tokenizer, "chunk_size": chunk_size}
     loaded = record.find("load")(
         model,

@@ -26,8 +26,9 @@ class ClassPipeline(Pipeline):
         super().__init__(loaded, **options)
         self.function_to_apply = function_to_apply
 
-    def _check_call_options(self) -> None:
-        super()._check_call_options()
+    def check_options(self) -> None:
+        """As of `Pipeline`."""
+        super().check_options()
         if self.function_to_apply is not None:
             check_function(self.function_to_apply)
 

@@ -120,6 +120,14 @@ RECORDS: dict[str, TaskRecord] = {
             default="frames-lite0",
             auto_classes=("AutoModelForVideoClassification", "AutoModelForImageClassification"),
         ),
+        TaskRecord(
+            name="zero-shot-video-classification",
+            kind="video",
+            load=".zero_shot_models:load_zero_shot_model",
+            predictions=".classes:class_predictions",
+            pipeline=".zero_shot_video_classification:ZeroShotVideoClassificationPipeline",
+            auto_classes=("AutoModelForZeroShotImageClassification",),
+        ),
     )
 }
 """Records by name, in the order that users are shown."""

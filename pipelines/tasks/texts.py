@@ -77,10 +77,11 @@ class TextPipeline(Pipeline):
         self.num_added_tokens = loaded.num_added_tokens
         self.reads_empty = loaded.reads_empty
         self.reads_pairs = loaded.reads_pairs
-        self._check_call_options()
+        self.check_options()
 
-    def _check_call_options(self) -> None:
-        super()._check_call_options()
+    def check_options(self) -> None:
+        """As of `Pipeline`."""
+        super().check_options()
         if self.max_length is not None:
             check_count("max_length", self.max_length, self.num_added_tokens + 1)
         cuts = (None, True, False, "longest_first", "only_first", "only_second", "do_not_truncate")

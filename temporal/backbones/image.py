@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
 
 from .efficientnet_lite import EfficientNetLite0
 from .features import FEATURES, GivenFeatures, are_given
+from .image_text import ZeroShotClassifier
 from .inference import InferenceForm
 
 _LITE0 = "efficientnet_lite0"
@@ -59,7 +60,9 @@ class ImageBackbone(nn.Module):
             self.num_features = self.model.num_features
             return
         config: Any = AutoConfig.for_model(model_type, **fields) if model is None else model.config
-        auto = AutoModelForImageClassification if with_classes else AutoModel
+        auto: Any = AutoModelForImageClassification if with_classes else AutoModel
+        if with_classes and ZeroShotClassifier.architecture in (config.architectures or ()):
+            auto = ZeroShotClassifier
         self.model = model or auto.from_config(config)
         # With classes the "features" are the logits already: an image classifier's head has a
         # different form in every family, so it is not taken apart.

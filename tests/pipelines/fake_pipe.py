@@ -53,6 +53,9 @@ class FakePipe:
             start += len(word) + 1
         return {"offset_mapping": spans}
 
+    def check_options(self) -> None:
+        """It has none."""
+
     def dense_macs(self, trace: Trace) -> int:
         """Ten for a word."""
         return 10 * trace.units_total

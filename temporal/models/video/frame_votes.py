@@ -1,8 +1,8 @@
 """What an image classifier says of single frames, as votes whose mean is an answer for all.
 
-A vote is the probabilities. Without classes to choose one from (a regression, several labels at a
-time) it is the outputs as they are. A vote that is the only one is the classifier's own answer:
-where frames are seen as transformers sees them, a vote therefore keeps what the softmax took off.
+A vote is the probabilities, of each label by itself where there may be several; of a regression it
+is the outputs as they are. A vote that is the only one is the classifier's own answer: where frames
+are seen as transformers sees them, a vote therefore keeps what softmax and sigmoid took off.
 
 B frames or videos, K classes.
 """
@@ -19,6 +19,10 @@ from ...checks import chooses_one_class, num_classes
 
 def votes(config: Any, logits_BK: Tensor) -> Tensor:
     """A classifier's votes `[B, V]`."""
+    if _has_several(config):
+        probabilities_BK = logits_BK.sigmoid()
+        keeps = config.processor is not None
+        return torch.cat([probabilities_BK, logits_BK], -1) if keeps else probabilities_BK
     if not chooses_one_class(config):
         return logits_BK
     probabilities_BK = logits_BK.softmax(-1)
@@ -29,8 +33,17 @@ def votes(config: Any, logits_BK: Tensor) -> Tensor:
 
 def answer_of(config: Any, mean_BV: Tensor, *, is_only: bool) -> Tensor:
     """Logits `[B, K]` from a mean of votes, or from the only vote."""
+    classes = num_classes(config)
+    if _has_several(config):
+        if is_only and config.processor is not None:
+            return mean_BV[:, classes:]
+        mean_BK = mean_BV[:, :classes].double()  # in which 1 - 1e-12 is not 1
+        return mean_BK.logit(eps=1e-12).to(mean_BV.dtype)
     if not chooses_one_class(config):
         return mean_BV
-    classes = num_classes(config)
     logits_BK = mean_BV[:, :classes].clamp(min=1e-12).log()  # of a mean of probabilities
     return logits_BK + mean_BV[:, classes:] if is_only and config.processor else logits_BK
+
+
+def _has_several(config: Any) -> bool:
+    return config.problem_type == "multi_label_classification"
