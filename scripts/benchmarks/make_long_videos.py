@@ -30,7 +30,7 @@ from typing import Any
 import av
 from tqdm import tqdm
 
-from temporal.data.labelled.clips import Clip, read_clips
+from temporal.data.labelled.clips import Clip
 from temporal.data.labelled.groups import grouped_folds
 
 WIDTH, HEIGHT, GOP = 1280, 720, 250
@@ -161,7 +161,8 @@ def main() -> None:
     parser.add_argument("--splits", nargs="+", default=("train", "test"))
     parser.add_argument("--seed", type=int, default=42)
     args = parser.parse_args()
-    clips, names = read_clips(str(args.clips))
+    listed = list_clips(str(args.clips))
+    clips, names = listed.clips, listed.names
     if args.event not in names:
         parser.error(f"--event ({args.event}) must be one of {', '.join(names)}")
     kinds = gather(clips, names.index(args.event), args.seed)
