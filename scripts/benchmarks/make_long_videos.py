@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from temporal.data.labelled.clips import Clip
 from temporal.data.labelled.groups import grouped_folds
+from temporal.data.labelled.listed_clips import list_clips
 
 WIDTH, HEIGHT, GOP = 1280, 720, 250
 NO_EVENT = "none"
