@@ -20,7 +20,7 @@ class VideoClassificationPipeline(ClassPipeline, VideoPipeline):
     """
 
     task = "video-classification"
-    default_top_k = 5
+    default_top_k: int | None = 5
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoTokenizer
 
 from temporal.backbones.image import describe
-from temporal.backbones.image_text import TEMPLATE, ZeroShotClassifier
+from temporal.backbones.zero_shot import TEMPLATE, ZeroShotClassifier
 from temporal.models import FrameExit
 from temporal.models.reader import Reader
 from temporal.models.wrappers import unwrapped
@@ -53,7 +53,7 @@ def load_zero_shot_model(
     options: dict[str, Any] = {"path": path, "hub": hub, "needs_pieces": needs_pieces}
     if isinstance(inner, Reader):
         if candidate_labels is not None:
-            own = ", ".join(inner.config.id2label.values())  # type: ignore[attr-defined]
+            own = ", ".join(_labels(inner))
             raise ValueError(
                 f"candidate_labels ({list(candidate_labels)}) are for models of transformers; "
                 f"{name} was made for its own: {own}"
@@ -80,7 +80,11 @@ def load_zero_shot_model(
 
 def has_labels(reader: Any) -> bool:
     """Whether a reader knows what to choose from."""
-    return tuple(reader.config.id2label.values()) != _NO_LABELS
+    return _labels(reader) != _NO_LABELS
+
+
+def _labels(reader: Any) -> tuple[str, ...]:
+    return tuple(reader.config.id2label.values())
 
 
 def with_labels(
@@ -99,7 +103,7 @@ def with_labels(
     """
     old: Any = reader.backbone.model
     if tokenizer is None or not isinstance(old, ZeroShotClassifier):
-        own = ", ".join(reader.config.id2label.values())
+        own = ", ".join(_labels(reader))
         raise ValueError(
             f"candidate_labels ({list(labels)}) are for models of transformers; this reader was "
             f"made for its own: {own}"
@@ -107,7 +111,7 @@ def with_labels(
     classifier = ZeroShotClassifier.from_labels(
         old.model, tokenizer, labels, template or old.config.hypothesis_template
     )
-    config = copy.deepcopy(reader.config)
+    config: Any = copy.deepcopy(reader.config)
     config.id2label, config.label2id = classifier.config.id2label, classifier.config.label2id
     config.problem_type = classifier.config.problem_type
     config.backbone = describe(classifier)

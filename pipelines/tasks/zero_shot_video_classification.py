@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from temporal.backbones.image_text import TEMPLATE, check_labels
+from temporal.backbones.zero_shot import TEMPLATE, check_labels
 
 from ..reading import Reading
 from .video_classification import VideoClassificationPipeline

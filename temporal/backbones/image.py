@@ -18,8 +18,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
 
 from .efficientnet_lite import EfficientNetLite0
 from .features import FEATURES, GivenFeatures, are_given
-from .image_text import ZeroShotClassifier
 from .inference import InferenceForm
+from .zero_shot import ZeroShotClassifier
 
 _LITE0 = "efficientnet_lite0"
 
