@@ -173,6 +173,15 @@ def test_a_saved_reader_keeps_its_labels_and_answers_the_same(tmp_path) -> None:
         again(clip(9), candidate_labels=["cat", "bird"])
 
 
+def test_transformers_calls_it_too(tmp_path, videos) -> None:
+    place = save("CLIP", str(tmp_path))
+    ours = pipeline("zero-shot-video-classification", model=place, device="cpu")
+    task = "adaptive-zero-shot-video-classification"
+    theirs = transformers.pipeline(task, model=place, device="cpu")
+    video = str(videos[0])
+    assert theirs(video, candidate_labels=LABELS) == ours(video, candidate_labels=LABELS)
+
+
 def test_the_command_line_reads_a_folder_with_rubbish_in_it(tmp_path, videos) -> None:
     place = save("CLIP", str(tmp_path / "model"))
     clips = tmp_path / "clips"
