@@ -28,7 +28,7 @@ from typing import Any
 
 import av
 import numpy as np
-from decode_contestants import OPENING, OTHERS, OURS, OURS_WITHIN_A_GOP, READS, Contestant
+from parts.decode_contestants import OPENING, OTHERS, OURS, OURS_WITHIN_A_GOP, READS, Contestant
 
 from temporal.data import Video
 from temporal.policies.read import uniform

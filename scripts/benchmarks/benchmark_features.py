@@ -32,7 +32,7 @@ from typing import Any
 
 import torch
 import transformers
-from feature_contestants import (
+from parts.feature_contestants import (
     BUDGETS,
     CONTESTANTS,
     COUNTS,

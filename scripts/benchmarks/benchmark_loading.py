@@ -28,7 +28,7 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from decode_contestants import Read, read_decord, read_torchcodec
+from parts.decode_contestants import Read, read_decord, read_torchcodec
 from torch.utils.data import DataLoader, Dataset
 from transformers import HfArgumentParser
 

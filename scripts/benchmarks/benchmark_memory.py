@@ -32,7 +32,7 @@ from typing import Any
 
 import av
 import numpy as np
-from process_memory import memory_mb
+from parts.process_memory import memory_mb
 
 from temporal.data import Video, VideoError
 

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from process_memory import memory_mb
+from parts.process_memory import memory_mb
 from transformers import HfArgumentParser
 
 from temporal.data import Document

@@ -31,10 +31,10 @@ from typing import Any
 
 import decord
 import torch
+from parts.uniform_heads import choosers, uniform_readers
+from parts.video_table import beside_uniform, save_plot, table
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.utils import logging
-from uniform_heads import choosers, uniform_readers
-from video_table import beside_uniform, save_plot, table
 
 from temporal.backbones.image import describe
 from temporal.data.labelled.clips import Clip, hold_out_clips

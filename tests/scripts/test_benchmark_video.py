@@ -115,7 +115,7 @@ def test_readers_and_uniform_frames_stand_in_one_table(
 
 
 def test_a_reader_that_does_not_pay_is_told_so(script: Callable[[str], Any]) -> None:
-    module = script("video_table")
+    module = script("parts.video_table")
 
     def row(accuracy: float, ms: float, macs: float, balanced: float | None = None) -> Any:
         balanced = accuracy if balanced is None else balanced
