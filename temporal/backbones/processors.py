@@ -9,6 +9,9 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import sys
+import threading
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -22,8 +25,13 @@ from transformers.image_transforms import (
 from transformers.utils import is_torchvision_available
 
 _TYPES = ("video_processor_type", "image_processor_type", "feature_extractor_type")
-_FILTERS = {0: "nearest-exact", 2: "bilinear", 3: "bicubic"}
+_FILTERS = {0: "nearest-exact", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """torch's names of PIL's filters."""
+_STEPS = ("convert_to_rgb", "resize", "center_crop", "normalize")
+"""What `TorchSteps` does instead of torchvision."""
+_TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.v2")
+_TORCHVISION = (*_TORCHVISION, "torchvision.transforms.v2.functional")
+_IMPORTING = threading.RLock()
 _PP_LCNET = "PPLCNetImageProcessor"
 
 
@@ -66,11 +74,49 @@ def processor_class(name: str) -> type:
     if found is None:
         raise ValueError(f"transformers {transformers.__version__} has no processor {name!r}")
     try:  # where torchvision is missed, the name stands for a class that only says so
-        own = getattr(importlib.import_module(found.__module__), name)
+        own = getattr(_import(found.__module__), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"the processor {name} needs torchvision: install it") from error
     needs_torchvision = any("Torchvision" in base.__name__ for base in own.__mro__)
-    return type(name, (TorchSteps, own), {}) if needs_torchvision else own
+    return _with_torch_steps(name, own) if needs_torchvision else own
+
+
+def _import(module: str) -> Any:
+    """Import a module of transformers, also one that imports torchvision for its annotations."""
+    with _IMPORTING:
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("torchvision"):
+                raise
+        absent = {name: ModuleType(name) for name in _TORCHVISION if name not in sys.modules}
+        sys.modules.update(absent)
+        try:
+            return importlib.import_module(module)
+        finally:
+            for name in absent:
+                del sys.modules[name]
+
+
+def _with_torch_steps(name: str, own: type) -> type:
+    """A family's class whose steps on tensors are torch's.
+
+    What the family makes of a step (which size it resizes to) stays its own, and ends in torch's
+    step; only where it calls torchvision itself is it passed over.
+    """
+    from transformers.image_processing_backends import TorchvisionBackend
+
+    class Backend(TorchSteps, TorchvisionBackend):
+        pass
+
+    instead = {}
+    for step in _STEPS:
+        overriding = next(base for base in own.__mro__ if step in vars(base))
+        code = getattr(vars(overriding)[step], "__code__", None)
+        if overriding is not TorchvisionBackend and code is not None and "tvF" in code.co_names:
+            instead[step] = getattr(TorchSteps, step)
+    bases = (own, Backend) if issubclass(own, TorchvisionBackend) else (TorchSteps, own)
+    return type(name, bases, instead)
 
 
 class TorchSteps:
