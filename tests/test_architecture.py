@@ -38,6 +38,7 @@ FLOORS = {
     "backbones": 3,
     "models": 4,
     "training": 5,
+    "auditing": 5,
 }
 # `data` knows what a source is and what a cost is, and nothing else of `temporal`.
 OPEN_TO_DATA = {"temporal.trace", "temporal.source"}
