@@ -10,6 +10,7 @@ from .decode.streaming.stream import StreamFrame as StreamFrame
 from .features import FrameFeatures as FrameFeatures
 from .item import InputError as InputError
 from .item import Item as Item
+from .live import LiveVideo as LiveVideo
 from .text import Document as Document
 from .text import TextError as TextError
 from .video import Video as Video

@@ -105,6 +105,9 @@ _BUILDERS: dict[str, Callable[[Path], Path]] = {
     ),
     "h264.mkv": lambda d: remux(encode(d / "a.mp4"), d / "h264.mkv"),
     "h264.ts": lambda d: remux(encode(d / "b.mp4"), d / "h264.ts"),
+    "h264_no_b.ts": lambda d: remux(
+        encode(d / "j.mp4", b_frames=0, options={"bf": "0"}), d / "h264_no_b.ts"
+    ),
     "h264_open_gop.ts": lambda d: remux(
         encode(d / "c.mp4", options={"x264-params": "open-gop=1:bframes=3:b-pyramid=normal"}),
         d / "h264_open_gop.ts",

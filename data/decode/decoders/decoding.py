@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from ..errors import VideoError
 from ..files.container import Opened
 from ..headers.rows import rows_check
-from ..packets.cursor import PacketCursor
+from ..packets.cursor import open_cursor
 from ..packets.index import VideoIndex
 from ..packets.runs import Run
 from ..pictures.sink import FrameSink
@@ -53,7 +53,7 @@ class Decoding:
         self.drained_at = None
         self._spared: dict[int, tuple[int, VideoFrame]] = {}  # frame index -> packet, frame
         self.damage = Damage(index)
-        self._cursor = PacketCursor(opened, index, max_pixels=max_pixels)
+        self._cursor = open_cursor(opened, index, max_pixels=max_pixels)
         self._name = opened.checked.name
         self._index = index
         self._max_pixels = max_pixels

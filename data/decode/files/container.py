@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import av
 import av.error
 from av.codec.context import Flags
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
@@ -56,6 +57,9 @@ class Opened:
     decoder_options: Mapping[str, str]
     """Options that its decoder is opened with, beside those for safety."""
 
+    held: Sequence[Packet] | None = None
+    """Its packets, where they are in memory: `container` and `stream` then only describe them."""
+
     def close(self) -> None:
         """Close the container."""
         self.container.close()
@@ -93,26 +97,61 @@ def open_container(
         # Some decoders that refuse a frame for its size do not tell it either.
         container.close()
         container, stream = _open(checked, None, probes=True)
-        context = stream.codec_context
+    return _prepared(
+        checked,
+        container,
+        stream,
+        pixel_format=pixel_format,
+        max_pixels=max_pixels,
+        decoder_options=dict(decoder_options or {}),
+    )
+
+
+def take_stream(checked: Checked, container: InputContainer, *, max_pixels: int) -> Opened:
+    """Pick the video stream of a container that was opened elsewhere (a stream of the network).
+
+    Raises:
+        VideoError: As `open_container` raises it; the container is closed then.
+    """
+    try:
+        stream = _video_stream(container, checked)
+    except BaseException:
+        container.close()
+        raise
+    return _prepared(
+        checked, container, stream, pixel_format=None, max_pixels=max_pixels, decoder_options={}
+    )
+
+
+def _prepared(
+    checked: Checked,
+    container: InputContainer,
+    stream: VideoStream,
+    *,
+    pixel_format: str | None,
+    max_pixels: int,
+    decoder_options: dict[str, str],
+) -> Opened:
+    """The open container, its decoder ready to be used safely."""
+    context = stream.codec_context
     try:
         check_pixels(context.width, context.height, max_pixels, name=checked.name)
     except BaseException:
         container.close()
         raise
-    options = dict(decoder_options or {})
     context.thread_count = 1  # no delay between packet and frame; files are read in parallel
     context.flags |= Flags.copy_opaque  # each frame then says which packet it came from
     # The limit holds also when the size changes mid-stream.
     safety = {"max_pixels": str(max_pixels)}
     if context.name in _SILENT_DECODERS:
         safety["err_detect"] = "explode"
-    context.options = {**options, **safety}
+    context.options = {**decoder_options, **safety}
     return Opened(
         checked=checked,
         container=container,
         stream=stream,
         pixel_format=pixel_format or context.pix_fmt or "",
-        decoder_options=options,
+        decoder_options=decoder_options,
     )
 
 

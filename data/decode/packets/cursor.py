@@ -29,6 +29,41 @@ def _is_joined(index: VideoIndex) -> bool:
     )
 
 
+class HeldCursor:
+    """A place in packets that are in memory; see `PacketCursor`.
+
+    Args:
+        opened: Has them; closed by `close`.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        assert opened.held is not None
+        self.opened = opened
+        self.next = 0
+        self._packets = opened.held
+
+    @property
+    def at_end(self) -> bool:
+        """Whether no packet comes before a move."""
+        return self.next >= len(self._packets)
+
+    def close(self) -> None:
+        """Let the packets go."""
+        self._packets = ()
+        self.opened.close()
+
+    def move_to(self, packet: int) -> None:
+        """Make this packet the next one."""
+        self.next = packet
+
+    def pull(self) -> Packet | None:
+        """Take the next packet; None at the end."""
+        if self.at_end:
+            return None
+        self.next += 1
+        return self._packets[self.next - 1]
+
+
 class PacketCursor:
     """Gives a video's packets one by one and always knows the number of the next.
 
@@ -137,3 +172,10 @@ class PacketCursor:
             )
         self.next += 1
         return packet
+
+
+def open_cursor(opened: Opened, index: VideoIndex, *, max_pixels: int) -> PacketCursor | HeldCursor:
+    """A cursor at the first packet of an open video, wherever its packets are."""
+    if opened.held is not None:
+        return HeldCursor(opened)
+    return PacketCursor(opened, index, max_pixels=max_pixels)

@@ -6,6 +6,7 @@ gives true counts (a header's may lie), exact times, the keyframes, and so the p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TypeVar
@@ -145,14 +146,20 @@ class VideoIndex:
         return before[self.frame_packets] - before[self.frame_entries] + 1
 
 
-def build_index(opened: Opened) -> VideoIndex:
+def build_index(opened: Opened, amend: Callable[[Packets], Packets] | None = None) -> VideoIndex:
     """Read all packets of a freshly opened stream.
+
+    Args:
+        opened: The stream.
+        amend: Changes what is known of the packets: of a part of a stream that never ends, which
+            are shown.
 
     Raises:
         VideoError: `truncated_header` (a header and no frame), `corrupt` (nor can there be one),
             `bad_timestamps` (no packet has any time) or `too_large`.
     """
     packets, durations, recoveries, has_many_slices, fault, said = _read_packets(opened)
+    packets = packets if amend is None else amend(packets)
     stream, checked, context = opened.stream, opened.checked, opened.stream.codec_context
     if not packets.is_shown.any():
         raise VideoError(

@@ -41,8 +41,12 @@ class StreamClock:
         self._is_lost = False
         self._coming: deque[int] = deque(maxlen=64)  # times of breaks whose frames are not out
 
-    def follow(self, packet: Packet) -> None:
-        """Take the next packet in decoding order and write its times on this clock."""
+    def follow(self, packet: Packet) -> bool:
+        """Take the next packet in decoding order and write its times on this clock.
+
+        Returns:
+            Whether a new segment begins with it.
+        """
         by = self._steps_back(packet)
         self._packet_shift += by
         if packet.dts is not None:
@@ -54,6 +58,7 @@ class StreamClock:
         start = packet.dts if packet.pts is None else packet.pts
         if by and start is not None:
             self._coming.append(start)
+        return by != 0
 
     def _steps_back(self, packet: Packet) -> int:
         """By how many ticks more this packet must be shifted; 0: it goes on from the last."""
