@@ -82,7 +82,17 @@ class CalibrationOptions:
             "or videos: coarse_to_fine, end_first, uniform, sequential or motion."
         },
     )
-
+    candidate_labels: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Zero-shot tasks: the names to choose from; default: the saved reader's. "
+            "Without labels in the data, agreement with the full reading is what is certified."
+        },
+    )
+    hypothesis_template: str | None = field(
+        default=None,
+        metadata={"help": "Zero-shot tasks: what each name is put into: 'This is a photo of {}.'"},
+    )
     dtype: str | None = field(
         default=None,
         metadata={

@@ -50,6 +50,7 @@ def open_reader(
     token_reduction: str | None = None,
     sampling: str | None = None,
     dtype: str | None = None,
+    **zero_shot: Any,
 ) -> Any:
     """A pipeline around a reader, or around one made of an ordinary classifier of transformers.
 
@@ -59,8 +60,10 @@ def open_reader(
         task: a pipeline's.
         model: as for `pipeline()`.
         batch_size, chunk_size, token_reduction, sampling, dtype: as for `pipeline()`.
+        **zero_shot: `candidate_labels` and `hypothesis_template`, of tasks that have them.
     """
     how: dict[str, Any] = {"token_reduction": token_reduction, "sampling": sampling}
+    how |= {name: value for name, value in zero_shot.items() if value is not None}
     how |= {} if dtype is None else {"dtype": dtype}
     loaded = load_model(task, model, needs_pieces=True, chunk_size=chunk_size, **how)
     more = {} if loaded.tokenizer is None else {"tokenizer": loaded.tokenizer}
@@ -106,8 +109,11 @@ def run_calibration(
         chunk_size=options.chunk_size,
         token_reduction=options.token_reduction,
         sampling=options.sampling,
+        candidate_labels=options.candidate_labels,
+        hypothesis_template=options.hypothesis_template,
         dtype=options.dtype,
     )
+    pipe.check_options()
     check_answers(pipe.model.config)
     if not hasattr(pipe.model, "save_pretrained"):
         raise CannotCalibrate(

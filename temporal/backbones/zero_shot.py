@@ -60,7 +60,7 @@ class ZeroShotClassifier(nn.Module):
         """A new one with random weights, for a checkpoint's to be loaded into."""
         model = AutoModelForZeroShotImageClassification.from_config(config)
         labels = [config.id2label[k] for k in sorted(config.id2label)]
-        vectors_KD = torch.zeros(len(labels), _width(model))
+        vectors_KD = torch.zeros(len(labels), width_of(model))
         return cls(model, labels, vectors_KD, config.hypothesis_template)
 
     @classmethod
@@ -173,8 +173,9 @@ def _probe(model: Any) -> Tensor | None:
     return images.to(model.device, model.dtype)
 
 
-def _width(model: Any) -> int:
-    """D, of a model whose weights are not there yet."""
+def width_of(model: Any) -> int:
+    """D, of a model whose weights may not be there yet; 1 where its configuration does not say."""
     config = model.config
-    width = getattr(config, "projection_dim", None)
-    return int(width or config.text_config.projection_size)
+    text = getattr(config, "text_config", None)
+    width = getattr(config, "projection_dim", None) or getattr(text, "projection_size", None)
+    return int(width or 1)

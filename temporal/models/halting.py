@@ -68,7 +68,8 @@ def certainty_rule(config: PreTrainedConfig) -> Callable[[Tensor], Tensor]:
         `logits_EBK -> certainty_B`, of the exits so far, E >= 1, the newest of which is not the
         last one.
     """
-    rule = criterion(config.criterion, **vars(config))
+    exits = getattr(config, "num_exits", None)  # often a property
+    rule = criterion(config.criterion, **{**vars(config), "num_exits": exits})
     temperatures = config.temperatures
     if temperatures is None:
         return rule

@@ -22,8 +22,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 Criterion = Callable[..., Tensor]
+
+_ROUNDING = 1e-6  # of float32 probabilities: what leads by less does not lead
 
 
 def confidence(logits_EBK: Tensor) -> Tensor:
@@ -96,6 +99,45 @@ def stability(logits_EBK: Tensor) -> Tensor:
     return 1 - (new_BK - old_BK).abs().sum(-1) / 2
 
 
+def lead(
+    logits_EBK: Tensor, *, problem_type: str | None = None, num_exits: int | None = None
+) -> Tensor:
+    """How sure it is that the best class of a running mean stays the best, in [0, 1].
+
+    Of exits that are means of the probabilities of all units so far (an untrained classifier over
+    frames or clips). What each unit said is had back from them; the leader's lead over another
+    class is then a sample of as many values as units were read, of all that there are to be read,
+    and this is Student's probability that the mean of all is above 0, for the class that comes
+    closest. One value more, of no lead, stands for what may yet come: few units that agree prove
+    little. So a small lead that every frame confirms is sure, and a large one of frames that differ
+    is not. 0 where there is one class alone, of which the score is wanted.
+
+    Args:
+        problem_type: of the configuration; of several labels at a time each has a probability of
+            its own.
+        num_exits: units that are read when nothing halts, N; None: without end.
+    """
+    count, _, classes = logits_EBK.shape
+    if classes < 2:
+        return logits_EBK.new_zeros(logits_EBK.shape[1])
+    logits_EBK = logits_EBK.double()  # units are differences of sums
+    has_several = problem_type == "multi_label_classification"
+    means_EBK = logits_EBK.sigmoid() if has_several else logits_EBK.softmax(-1)
+    steps_E = torch.arange(1, count + 1, dtype=means_EBK.dtype, device=means_EBK.device)
+    sums_EBK = means_EBK * steps_E[:, None, None]
+    units_EBK = torch.cat([sums_EBK[:1], sums_EBK.diff(dim=0)])
+    best_B = means_EBK[-1].argmax(-1)
+    leads_EBK = units_EBK.gather(-1, best_B[None, :, None].expand(count, -1, 1)) - units_EBK
+    leads_EBK = F.pad(leads_EBK, (0, 0, 0, 0, 0, 1))  # the value more
+    left = 1.0 if num_exits is None else max(1 - count / num_exits, 0.0)
+    error_BK = (leads_EBK.var(0) / (count + 1) * left).sqrt() + _ROUNDING
+    t_BK = leads_EBK.mean(0) / error_BK
+    # Abramowitz & Stegun, Handbook of Mathematical Functions, 26.7.8, of `count` degrees.
+    z_BK = t_BK * (1 - 1 / (4 * count)) / (1 + t_BK.square() / (2 * count)).sqrt()
+    sure_BK = torch.special.ndtr(z_BK).scatter(-1, best_B[:, None], 1.0)
+    return sure_BK.amin(-1).float()
+
+
 def utility_drop(utility_EB: Tensor, *, steps: int = 1) -> Tensor:
     """How far what is expected of reading on has stayed below its best for so many exits, `[B]`.
 
@@ -116,6 +158,7 @@ CRITERIA: dict[str, Criterion] = {
     "confidence": confidence,
     "margin": margin,
     "entropy": entropy,
+    "lead": lead,
     "patience": patience,
     "stability": stability,
     "window": window,

@@ -4,98 +4,22 @@ from __future__ import annotations
 
 import shutil
 
+import av
 import numpy as np
 import pytest
 import torch
 import transformers
 from PIL import Image
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from temporal.data.frames import Frames
 from temporal.models import FrameExit
 from temporal.pipelines import pipeline
+from temporal.pipelines.command.calibrate import calibrate_command
 from temporal.pipelines.command.cli import app
 from temporal.pipelines.jobs.store.ledger import read_rows
 
-WORDS = ["this", "is", "a", "photo", "of", ".", "cat", "two", "dogs", "bird", "at", "night"]
-LABELS = ["cat", "two dogs", "bird at night"]
-TEXT = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 48,
-    "vocab_size": 40,
-    "max_position_embeddings": 80,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": 0,
-}
-VISION = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 48,
-    "image_size": 32,
-    "patch_size": 8,
-}
-FAMILIES = {
-    "CLIP": {"projection_dim": 16},
-    "MetaClip2": {"projection_dim": 16},
-    "ChineseCLIP": {"projection_dim": 16, "text": {"sep_token_id": 2}},
-    "Siglip": {"text": {"projection_size": 32}},
-    "Siglip2": {"text": {"projection_size": 32}, "vision": {"num_patches": 16}},
-}
-PROCESSORS = {"MetaClip2": "CLIP"}
-
-
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    names = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", *WORDS]
-    inner = Tokenizer(models.WordLevel({w: k for k, w in enumerate(names)}, unk_token="[UNK]"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    inner.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
-    )
-    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="[PAD]", unk_token="[UNK]")
-
-
-def save(family: str, folder: str) -> str:
-    """A small model with random weights, with its tokenizer and its image processor."""
-    fields = FAMILIES[family]
-    vision = fields.get("vision", {})
-    if family == "Siglip2":
-        vision = {**{k: v for k, v in VISION.items() if k != "image_size"}, **vision}
-    else:
-        vision = {**VISION, **vision}
-    config = getattr(transformers, f"{family}Config")(
-        text_config={**TEXT, **fields.get("text", {})},
-        vision_config=vision,
-        **{k: v for k, v in fields.items() if k not in ("text", "vision")},
-    )
-    torch.manual_seed(0)
-    model = getattr(transformers, f"{family}Model")(config).eval()
-    with torch.no_grad():  # the labels' scores are far apart
-        model.logit_scale.fill_(3.0)
-    model.save_pretrained(folder)
-    make_tokenizer().save_pretrained(folder)
-    kind = getattr(transformers, f"{PROCESSORS.get(family, family)}ImageProcessorPil")
-    square = {"height": 32, "width": 32}
-    given = {"size": square, "crop_size": square}
-    if family == "Siglip2":
-        given = {"patch_size": 8, "max_num_patches": 16}
-    kind(**given).save_pretrained(folder)
-    return folder
-
-
-def clip(num_frames: int, seed: int = 0) -> np.ndarray:
-    """Coloured noise that changes with time, uint8 [T, height, width, 3]."""
-    draws = np.random.default_rng(seed)
-    base = (
-        draws.integers(0, 256, (1, 40, 48, 3))
-        * np.linspace(0.2, 1, num_frames)[:, None, None, None]
-    )
-    return base.astype(np.uint8)
+from .zero_shot_families import FAMILIES, LABELS, balance, clip, pattern, save
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -113,6 +37,29 @@ def test_scores_are_those_of_transformers_averaged_over_the_frames(family, tmp_p
     assert len(reading.trace.read) == pipe.model.config.num_frames > 1
     assert ours == pytest.approx(want, abs=1e-4)
     assert [one["score"] for one in reading.predictions] == sorted(ours.values(), reverse=True)
+
+
+ODD = {
+    "wide": {"size": {"shortest_edge": 40}},
+    "no crop": {"do_center_crop": False},
+    "other colours": {"image_mean": [0.2, 0.5, 0.9], "image_std": [0.1, 0.3, 1.0]},
+    "not scaled": {"do_rescale": False, "do_normalize": False},
+    "scaled otherwise": {"rescale_factor": 1 / 127.5},
+    "nearest": {"resample": 0},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_frame_is_seen_as_its_processor_says(odd, tmp_path) -> None:
+    place = save("CLIP", str(tmp_path), **ODD[odd])
+    video = clip(3)
+    ours = pipeline("zero-shot-video-classification", model=place, candidate_labels=LABELS)
+    theirs = transformers.pipeline("zero-shot-image-classification", model=place, device="cpu")
+    want = dict.fromkeys(LABELS, 0.0)
+    for frame in video:
+        for one in theirs(Image.fromarray(frame), candidate_labels=LABELS):
+            want[one["label"]] += one["score"] / 3
+    assert {row["label"]: row["score"] for row in ours(video)} == pytest.approx(want, abs=1e-4)
 
 
 def test_labels_and_template_may_differ_from_call_to_call(tmp_path) -> None:
@@ -171,6 +118,75 @@ def test_a_saved_reader_keeps_its_labels_and_answers_the_same(tmp_path) -> None:
     assert again(clip(9)) == pipe(clip(9))
     with pytest.raises(ValueError, match="was made for its own: cat, two dogs, bird at night"):
         again(clip(9), candidate_labels=["cat", "bird"])
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory) -> tuple[str, str, list]:
+    """A reader that was calibrated on clips without labels; clips that it has not seen."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    clips = folder / "clips"
+    clips.mkdir()
+    for number in range(40):
+        write(clips / f"{number:02d}.mkv", restless(number))
+    place, out = balance(save("CLIP", str(folder / "model"))), str(folder / "out")
+    task = "zero-shot-video-classification"
+    words = ["--task", task, "--model", place, "--data_file", str(clips), "--output_dir", out]
+    report = calibrate_command(
+        [*words, "--max_drop", "0.1", "--candidate_labels", *LABELS], "calibrate"
+    )
+    assert report["chosen"]["risk"] == "disagreement"
+    assert report["chosen"]["cost_share"] < 1
+    return out, place, [restless(1000 + number) for number in range(40)]
+
+
+def restless(seed: int) -> np.ndarray:
+    """A clip of twelve frames that have more or less in common, by its seed."""
+    share = (0.1, 0.3, 0.5, 0.8)[seed % 4]
+    own, others = pattern(1000 * seed), [pattern(1000 * seed + k) for k in range(1, 13)]
+    return np.stack([(1 - share) * own + share * other for other in others]).astype(np.uint8)
+
+
+def write(path, frames: np.ndarray) -> None:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "bgr0"
+        for frame in frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        out.mux(stream.encode(None))
+
+
+def test_calibrated_without_labels_it_agrees_with_the_reading_of_all_frames(calibrated) -> None:
+    out, place, unseen = calibrated
+    task = "zero-shot-video-classification"
+    dense = pipeline(task, model=place, candidate_labels=LABELS)
+    brief = pipeline(task, model=out, max_drop=0.1)
+    full, few = list(dense.read(unseen)), list(brief.read(unseen))
+    agree = [
+        a.predictions[0]["label"] == b.predictions[0]["label"]
+        for a, b in zip(full, few, strict=True)
+    ]
+    assert sum(agree) >= 0.9 * len(agree)
+    read = [len(reading.trace.read) for reading in few]
+    assert sum(read) < 10 * len(read) and len(set(read)) > 1
+
+
+def test_of_other_labels_nothing_is_certified_and_the_policy_is_the_same(calibrated) -> None:
+    out, place, (video, *_) = calibrated
+    pipe = pipeline("zero-shot-video-classification", model=out)
+    own, thresholds = pipe.model.config.operating_points, pipe.model.config.thresholds
+    other = pipeline("zero-shot-video-classification", model=out, candidate_labels=["cat", "bird"])
+    assert own and thresholds and other.model.config.operating_points is None
+    assert other.model.config.thresholds == thresholds
+    assert pipe(video, candidate_labels=["cat", "bird"]) == other(video)
+    same = pipeline("zero-shot-video-classification", model=out, candidate_labels=LABELS)
+    assert same.model.config.operating_points == own
+    with pytest.raises(ValueError, match="max_drop"):
+        pipeline(
+            "zero-shot-video-classification",
+            model=out,
+            candidate_labels=["cat", "bird"],
+            max_drop=0.1,
+        )
 
 
 def test_transformers_calls_it_too(tmp_path, videos) -> None:

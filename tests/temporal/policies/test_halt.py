@@ -17,6 +17,7 @@ from temporal.policies.halt import (
     confidence,
     criterion,
     entropy,
+    lead,
     margin,
     patience,
     stability,
@@ -49,6 +50,38 @@ def test_entropy_is_normalised_and_turned_round() -> None:
     torch.testing.assert_close(entropy(TWO).tolist(), by_hand)
     assert entropy(torch.zeros(1, 1, 4)).item() == pytest.approx(0)  # no idea at all
     assert entropy(torch.tensor([[[100.0, 0, 0, 0]]])).item() == pytest.approx(1)
+
+
+def running_means(*said: float) -> torch.Tensor:
+    """What frames say of the first of two classes, as logits `[E, 1, 2]` of their running mean."""
+    means = torch.tensor(said).cumsum(0) / torch.arange(1, len(said) + 1)
+    return torch.stack([means, 1 - means], -1)[:, None].log()
+
+
+def test_lead_is_the_probability_that_the_leader_of_a_running_mean_stays() -> None:
+    logits_E1K = running_means(0.6, 0.7, 0.8)  # leads of 0.2, 0.4, 0.6, and none as one more
+    t = 0.3 / ((0.01 + 0.01 + 0.09 + 0.09) / 3 / 4) ** 0.5
+
+    def probability(t: float) -> float:
+        z = t * (1 - 1 / 12) / (1 + t**2 / 6) ** 0.5
+        return 0.5 * (1 + math.erf(z / 2**0.5))
+
+    assert 0.9 < probability(t) < 0.949  # which is Student's: it errs on the safe side
+    assert lead(logits_E1K).item() == pytest.approx(probability(t), abs=1e-4)
+    of_four = lead(logits_E1K, num_exits=4)  # of which one is left
+    assert of_four.item() == pytest.approx(probability(2 * t), abs=1e-4)
+    several = torch.sigmoid(logits_E1K.softmax(-1).logit()).logit()
+    same = lead(several, problem_type="multi_label_classification")
+    assert same.item() == pytest.approx(lead(logits_E1K).item(), abs=1e-4)
+    assert lead(logits_E1K[..., :1]).item() == 0
+
+
+def test_a_small_lead_that_all_confirm_is_surer_than_a_large_one_of_two_that_differ() -> None:
+    steady, torn = running_means(0.51, 0.512, 0.511), running_means(0.99, 0.2, 0.9)
+    assert lead(steady).item() > 0.9 > lead(torn).item()
+    longer = running_means(0.51, 0.512, 0.511, 0.511, 0.511)
+    assert lead(steady[:1]).item() < lead(steady[:2]).item() < lead(steady).item()
+    assert lead(steady).item() < lead(longer).item() < 1
 
 
 def test_stability_is_how_little_the_answer_moved() -> None:
@@ -147,7 +180,7 @@ def test_every_criterion_stays_in_its_range_and_ignores_a_shift(logits: list[lis
         assert value.shape == (1,)
         low, high = (1, len(logits)) if name == "patience" else (0, 1)
         assert low - 1e-5 <= value.item() <= high + 1e-5, name
-        if name not in ("patience", "window"):  # ties may fall differently after rounding
+        if name not in ("lead", "patience", "window"):  # ties may fall differently after rounding
             torch.testing.assert_close(certainty(logits_EBK + 2), value, atol=1e-4, rtol=0)
     assert confidence(logits_EBK).item() >= 1 / 3 - 1e-6
 
