@@ -122,6 +122,8 @@ class LiveVideo:
             more is taken, so that who writes into a pipe must wait. `"skip"`: whole GOPs that were
             not read are let go, and counted.
         max_behind_bytes: The most bytes of packets that wait to be read; as many may be held.
+        overlap: The last frame of a window is the first of the next one, too: for readers that look
+            at the spans between two frames, of which none is to be missed.
         id: The stream's name in results; the file object's by default.
         max_pixels: Refuse frames that have more pixels (default 4096 x 2304).
         allow_remote: Origins of which URLs may be read (`["rtsp://camera.local:554"]`).
@@ -145,6 +147,7 @@ class LiveVideo:
         give_up_seconds: float | None = None,
         when_behind: WhenBehind = "wait",
         max_behind_bytes: int = 64 * 2**20,
+        overlap: bool = False,
         id: str | None = None,
         max_pixels: int = MAX_PIXELS,
         allow_remote: Sequence[str] = (),
@@ -167,7 +170,7 @@ class LiveVideo:
         self.counts, self.state = LiveCounts(), "opening"
         self._window_seconds, self._stall_seconds = window_seconds, stall_seconds
         self._give_up = give_up_seconds
-        self._max_bytes, self._max_pixels = max_behind_bytes, max_pixels
+        self._max_bytes, self._max_pixels, self._overlap = max_behind_bytes, max_pixels, overlap
         self._max_packets_waiting = _MAX_PACKETS
         self._is_told_to_stop = self._has_looked = False
         self._tick_seconds = 0.0
@@ -296,6 +299,7 @@ class LiveVideo:
             max_bytes=self._max_bytes,
             counts=self.counts,
             tick_seconds=self._tick_seconds,
+            overlap=self._overlap,
         )
 
     def _look(self, first: Arrived) -> None:
@@ -310,7 +314,7 @@ class LiveVideo:
             self._start_ticks = min(one.pts for one in cut.arrived if one.pts >= cut.low)
         window = LiveWindow(cut, self._decoder, name=self.id, number=self.counts.windows)
         self.counts.windows += 1
-        self.counts.frames_given += cut.frames_shown
+        self.counts.frames_given += cut.frames_told
         return window
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `temporal run`, `inspect`, `show`, `calibrate`, `check`, `benchmark`, `card`.
+"""The command line: `temporal run`, `inspect`, `show`, `export`, `calibrate`, `check` and others.
 
 Exit codes:
   0   every input is ok
@@ -22,6 +22,7 @@ import temporal
 
 from ..jobs.stop import exit_on_signal
 from ..jobs.streams import forgive_closed_streams
+from .event_commands import export
 from .faults import UsageFault, faults, plugins
 from .shared_options import (
     BatchSize,
@@ -206,6 +207,8 @@ def show(
         plugins()
         show_command(result, ids=ids or [], output=output, limit=limit)
 
+
+app.command()(export)
 
 _OF_A_DATACLASS: dict[Any, Any] = {
     "allow_extra_args": True,

@@ -13,7 +13,7 @@ window ends where all before it have come, as the decoding times say.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .arrived import Arrived, LiveCounts
@@ -35,13 +35,16 @@ class Cut:
     high: int
     """Ticks before which frames are shown."""
 
+    told: int
+    """Ticks of the first frame that no window before it had."""
+
     why: Why
     """Why it ends there."""
 
     @property
-    def frames_shown(self) -> int:
-        """Frames that it has."""
-        return sum(one.is_shown and self.low <= one.pts < self.high for one in self.arrived)
+    def frames_told(self) -> int:
+        """Frames that it has and no window before it had."""
+        return sum(one.is_shown and self.told <= one.pts < self.high for one in self.arrived)
 
 
 class Cutter:
@@ -53,6 +56,7 @@ class Cutter:
         max_bytes: The most bytes of packets that are held.
         counts: Is told what is left out.
         tick_seconds: Seconds of a tick.
+        overlap: The last frame of a window is the first of the next one, too.
     """
 
     def __init__(
@@ -63,15 +67,17 @@ class Cutter:
         max_bytes: int,
         counts: LiveCounts,
         tick_seconds: float,
+        overlap: bool = False,
     ) -> None:
         self._window_ticks = max(1, window_ticks)
         self._max_packets, self._max_bytes = max_packets, max_bytes
-        self._counts, self._tick_seconds = counts, tick_seconds
+        self._counts, self._tick_seconds, self._overlap = counts, tick_seconds, overlap
         self._held: list[Arrived] = []  # from an entry on
         self._held_bytes = 0
         self._entries: list[int] = []  # times of keyframes that are held and not shown
         self._first = 0  # of the keyframe where this began
-        self._low: int | None = None  # all before it was shown
+        self._low: int | None = None  # the next window begins there
+        self._told = 0  # all before it was in a window
         self._latest: int | None = None  # of the times that were shown or will be
         self._safe: int | None = None  # no packet that comes is shown up to this
         self._needs_entry = True
@@ -81,17 +87,17 @@ class Cutter:
         cuts: list[Cut] = []
         if one.dts is not None and self._jumps(one.dts):
             cuts += self._cut(self._end(), "jump")
-            self._low = one.dts
+            self._low = self._told = one.dts
         if self._needs_entry and not one.is_entry:
             self._counts.frames_undecodable += 1
             return cuts
         self._needs_entry = False
         if self._low is None:
-            self._low = self._first = one.pts
+            self._low = self._first = self._told = one.pts
         if one.pts < self._first:
             self._counts.frames_undecodable += 1  # it refers to what came before the keyframe
             return cuts
-        if one.pts < self._low:
+        if one.pts < self._told:
             self._counts.frames_late += 1  # kept: others may refer to it
         if one.is_entry:
             self._entries.append(one.pts)
@@ -139,19 +145,21 @@ class Cutter:
         wanted = self._low + self._window_ticks
         entry = next((pts for pts in self._entries if wanted <= pts), None)
         if entry is not None:
-            return self._cut(entry, "full") if self._safe >= entry else []
+            return self._cut(entry + self._overlap, "full") if self._safe >= entry else []
         if self._safe >= self._low + 2 * self._window_ticks:
             return self._cut(self._safe + 1, "full")
         return []
 
     def _cut(self, high: int, why: Why) -> list[Cut]:
         """Give the frames before `high`, if there are any, and keep what later ones refer to."""
-        if self._low is None or high <= self._low:
+        if self._low is None or high <= self._told:
             return []
-        cut = Cut(arrived=tuple(self._held), low=self._low, high=high, why=why)
-        self._low = high
+        cut = Cut(arrived=tuple(self._held), low=self._low, high=high, told=self._told, why=why)
+        shown = [one.pts for one in self._held if self._told <= one.pts < high]
+        self._told = high
+        self._low = max(shown) if self._overlap and shown else high
         self._forget()
-        return [cut] if cut.frames_shown else []
+        return [cut] if cut.frames_told else []
 
     def _forget(self) -> None:
         """Let go of packets that no frame from `_low` on refers to."""
@@ -170,14 +178,14 @@ class Cutter:
     def _relieve(self) -> list[Cut]:
         """Too much is held: give it, and if the GOP alone is too much, wait for the next one."""
         cuts = self.stall()
-        cuts = [Cut(arrived=cut.arrived, low=cut.low, high=cut.high, why="full") for cut in cuts]
+        cuts = [replace(cut, why="full") for cut in cuts]
         if len(self._held) >= self._max_packets or self._held_bytes >= self._max_bytes:
             self._counts.frames_undecodable += self._num_unshown()
             self._begin_anew()
         return cuts
 
     def _num_unshown(self) -> int:
-        return sum(self._low is None or one.pts >= self._low for one in self._held)
+        return sum(one.pts >= self._told for one in self._held)
 
     def _begin_anew(self) -> None:
         self._held, self._held_bytes, self._entries = [], 0, []

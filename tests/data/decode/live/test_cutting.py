@@ -21,11 +21,10 @@ def arrived(pts: int, dts: int | None, *, key: bool = False) -> Arrived:
     )
 
 
-def cutter(window: int, *, most: int = 1000) -> tuple[Cutter, LiveCounts]:
+def cutter(window: int, *, most: int = 1000, overlap: bool = False) -> tuple[Cutter, LiveCounts]:
     counts = LiveCounts()
-    return Cutter(
-        window, max_packets=most, max_bytes=10**9, counts=counts, tick_seconds=0.1
-    ), counts
+    options: dict[str, Any] = {"counts": counts, "tick_seconds": 0.1, "overlap": overlap}
+    return Cutter(window, max_packets=most, max_bytes=10**9, **options), counts
 
 
 def seen(cut: Cut) -> tuple[list[int], list[int]]:
@@ -124,3 +123,19 @@ def test_a_gop_that_is_too_long_to_hold_is_given_up_and_counted() -> None:
     made = cuts_of(cut, packets)
     assert [seen(one)[0] for one in made] == [[0, 1, 2, 3], [7, 8]]
     assert counts.frames_undecodable == 3  # 4, 5 and 6
+
+
+def test_windows_that_overlap_share_a_frame_and_give_none_twice() -> None:
+    cut, _ = cutter(4, overlap=True)
+    packets = [arrived(time, time, key=time % 3 == 0) for time in range(9)]
+    made = [one for packet in packets for one in cut.add(packet)]
+    made += cut.stall() + cut.stall() + cut.finish()
+    # The keyframe at 6 ends the first window, and decodes alone; nothing is new after 8.
+    assert [seen(one)[0] for one in made] == [[0, 1, 2, 3, 4, 5, 6], [6, 7, 8]]
+    assert [one.frames_told for one in made] == [7, 2]
+
+
+def test_windows_of_a_long_gop_overlap_as_well() -> None:
+    cut, _ = cutter(2, overlap=True)
+    made = cuts_of(cut, [arrived(time, time, key=time == 0) for time in range(8)])
+    assert [seen(one)[0] for one in made] == [[0, 1, 2, 3, 4], [4, 5, 6, 7]]
