@@ -6,17 +6,18 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..reading import OnError as OnError
-from ..reading import Reading, ReadingFailed
-from ..tasks.registry import TaskRecord, record_of
+from ..reading import ReadingFailed
+from ..tasks.registry import record_of
+from .groups import Bounds, joins_groups
 from .manifest import RunManifest, adopt_run, open_run
-from .row import row_schema, storable
-from .rows import Readable, readings_and_rows
-from .shares import OtherShares
+from .own_share import OwnShare
+from .row import row_schema
+from .rows import Readable
 from .stop import Stop, stop_on_signal
 from .store.columns import check_stored_columns
 from .store.ledger import (
@@ -30,6 +31,7 @@ from .store.ledger import (
 from .streams import Forgiving
 from .summary import Summary, summarize, summary_columns
 from .targets import known_targets
+from .work import Progress, Work
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -130,24 +132,49 @@ def run(
         ) as writer:
             if rank == 0:
                 adopt_run(output, manifest)
-            job = _Job(
-                pipe,
-                writer,
-                record,
-                on_error=on_error,
-                keep_text=keep_text,
-                share=(rank, world_size),
-                is_told_to_stop=is_stopped,
-            )
             # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
-            if resume or rank:
-                job.done = _done_before(output, rank, world_size)
+            done = _done_before(output, rank, world_size) if resume or rank else set()
+            share = OwnShare(
+                items,
+                Bounds.of(pipe, record.kind, rows_per_part),
+                share=(rank, world_size),
+                done=done,
+                is_told_to_stop=is_stopped,
+                joins_groups=joins_groups(pipe),
+            )
             mine = None if total is None else len(range(rank, total, world_size))
             with _bar(progress, mine) as bar:
-                job.work(items, bar)
+                job = Work(
+                    pipe,
+                    writer,
+                    record,
+                    share,
+                    on_error=on_error,
+                    keep_text=keep_text,
+                    is_told_to_stop=is_stopped,
+                    tell=partial(_show, bar),
+                    most_units_held=_MOST_UNITS_HELD,
+                )
+                job.do()
             if not job.stopped:
                 writer.join()
-    return job.summary(output, patience_seconds=patience_seconds)
+    unread: dict[int, int] = {}
+    at_work: list[int] = []
+    if not job.stopped:
+        unread, at_work = share.others.unread(
+            output,
+            rows_for_all=on_error != "skip",
+            patience_seconds=patience_seconds,
+            is_stopped=is_stopped,
+        )
+    return summarize(
+        read_rows(output, columns=summary_columns(record.columns)),
+        skipped=job.progress.skipped,
+        stopped=job.stopped,
+        unread=unread,
+        at_work=at_work,
+        labels=known_targets(pipe),
+    )
 
 
 def _done_before(output: str | os.PathLike[str], rank: int, world_size: int) -> set[str]:
@@ -160,131 +187,12 @@ def _done_before(output: str | os.PathLike[str], rank: int, world_size: int) -> 
     return committed_ids(output, damaged_too=False)
 
 
-class _Job:
-    """The state of one rank's run: what is in flight, what was skipped, whether it stopped."""
-
-    def __init__(
-        self,
-        pipe: Readable,
-        writer: ResultWriter,
-        record: TaskRecord,
-        *,
-        on_error: OnError,
-        keep_text: bool,
-        share: tuple[int, int],
-        is_told_to_stop: Callable[[], bool],
-    ) -> None:
-        self.pipe = pipe
-        self.writer = writer
-        self.record = record
-        self.on_error = on_error
-        self.keep_text = keep_text
-        self.share = share
-        self.is_told_to_stop = is_told_to_stop
-        self.done: set[str] = set()
-        self._seen: set[str] = set()
-        self.others = OtherShares()
-        self.skipped = 0
-        self.stopped = False
-        self._units_read = self._units_total = 0
-        self._units_held = 0
-        self._macs = self._dense_macs = 0
-
-    def work(self, items: Iterable[Item], bar: tqdm[Any]) -> None:
-        """Read this rank's items, and write a row for each."""
-        made = readings_and_rows(
-            self.pipe,
-            self._hand_out(items, bar),
-            record=self.record,
-            order="completed",
-            keep_text=self.keep_text,
-            is_video=self.record.kind == "video",
-        )
-        with closing(made):
-            for reading, row in made:
-                self._take(reading, row, bar)
-
-    def summary(self, output: str | os.PathLike[str], *, patience_seconds: float) -> Summary:
-        """Of all rows in `output`, once this rank has done its share or was stopped."""
-        unread: dict[int, int] = {}
-        at_work: list[int] = []
-        if not self.stopped:
-            unread, at_work = self.others.unread(
-                output,
-                rows_for_all=self.on_error != "skip",
-                patience_seconds=patience_seconds,
-                is_stopped=self.is_told_to_stop,
-            )
-        return summarize(
-            read_rows(output, columns=summary_columns(self.record.columns)),
-            skipped=self.skipped,
-            stopped=self.stopped,
-            unread=unread,
-            at_work=at_work,
-            labels=known_targets(self.pipe),
-        )
-
-    def _take(self, reading: Reading, row: dict[str, Any], bar: tqdm[Any]) -> None:
-        reason, trace = row["error_reason"], row["trace"]
-        if reason == "worker_crashed" and self.is_told_to_stop():
-            # Ctrl-C reaches the decoders' processes too: this input is not bad, only left undone.
-            self.stopped = True
-            return
-        if reason is not None and self.on_error == "raise":
-            raise ReadingFailed(
-                reading,
-                "resume with on_error='record' (--resume --on-error record) to go on past it",
-            )
-        if reason is not None and self.on_error == "skip":
-            self.skipped += 1
-        else:
-            self._write(row)
-        if trace is not None:
-            self._units_read += row["units_read"]
-            self._units_total += row["units_total"]
-            if trace["dense_macs"]:
-                self._macs += row["macs"]
-                self._dense_macs += trace["dense_macs"]
-        if self._units_total:
-            shares = f"read {self._units_read / self._units_total:.1%}"
-            if self._dense_macs:
-                shares += f", computed {self._macs / self._dense_macs:.1%}"
-            bar.set_postfix_str(shares, refresh=False)
-        bar.update()
-
-    def _write(self, row: dict[str, Any]) -> None:
-        """Write a row, and commit before units of long sources fill the memory."""
-        self.writer.write(row)
-        trace = row["trace"] or {"read": (), "skimmed": ()}
-        spans = row.get("spans") or ()
-        self._units_held += len(trace["read"]) + len(trace["skimmed"]) + len(spans)
-        if self._units_held > _MOST_UNITS_HELD:
-            self.writer.commit()
-            self._units_held = 0
-
-    def _hand_out(self, items: Iterable[Item], bar: tqdm[Any]) -> Iterator[Item]:
-        """Yield this rank's items that have no row yet, until the run is stopped."""
-        rank, world_size = self.share
-        for position, item in enumerate(items):
-            item_id = storable(item.id)
-            if item_id in self._seen:
-                raise ValueError(f"id ({item_id!r}) must be unique among the items")
-            self._seen.add(item_id)
-            if position % world_size != rank:
-                self.others.ids[position % world_size].append(item_id)
-                continue
-            if item_id in self.done:
-                bar.update()
-                continue
-            # Asked only when an item is left: a run that is signalled after its last input is
-            # complete, not stopped.
-            if self.is_told_to_stop():
-                self.stopped = True
-                return
-            yield item
-
-
 def _bar(progress: bool, total: int | None) -> tqdm[Any]:
     from tqdm import tqdm
 
     return tqdm(total=total, unit="input", file=Forgiving(sys.stderr), disable=not progress)
+
+
+def _show(bar: tqdm[Any], progress: Progress) -> None:
+    bar.set_postfix_str(progress.told(), refresh=False)
+    bar.update(progress.inputs - bar.n)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -97,15 +98,21 @@ class VideoPipeline(Pipeline):
         return super().read(with_frames(inputs), **options)
 
     def _readings(self, *args: Any) -> Iterator[Reading]:
-        if not self.isolate:
+        with self.keep_workers():
             yield from super()._readings(*args)
+
+    @contextmanager
+    def keep_workers(self) -> Iterator[None]:
+        """Start the decoders' processes once, for all calls of `read` inside, where there are."""
+        if not self.isolate or self._open is not Video:
+            yield
             return
         # One more for each worker: a video's successor may come before its end is noticed.
         max_open = self._num_in_flight + _DECODE_THREADS
         with DecodePool(_DECODE_THREADS, self.deadline_seconds, max_open=max_open) as pool:
-            self._open: Any = pool.open
+            self._open = pool.open
             try:
-                yield from super()._readings(*args)
+                yield
             finally:
                 self._open = Video
 

@@ -1,8 +1,8 @@
 """Committed results: rows in parts that are there as a whole or not at all.
 
     DIR/.run.json                  what the run was asked to do
-    DIR/part-00000-000000.parquet  rank 0's first part; parts are never changed or overwritten
-    DIR/part-00000-000000-000007.parquet  its first eight parts, joined at the end of the run
+    DIR/part-00000-000000.parquet  a part, called by the position of its first input
+    DIR/part-00000-000000-001792.parquet  the first parts up to that one, joined at the end
     DIR/.part-*.jsonl.sha256       the digest of a part of JSON lines (parquet has it inside)
     DIR/.part-*.tmp                a part being written: never read, removed when the run resumes
     DIR/.damaged-part-*.aside      a part that changed after it was written, set aside on resuming
@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from .content import read_content, rows_in
 from .join import join_parts
 from .lock import RankLock
-from .parts import Format, Part, list_parts, part_name, remove_torn
+from .parts import Format, FreeNames, Part, list_parts, part_name, remove_torn
 from .seal import DamagedPart, sidecar, write_sealed
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ class ResultWriter:
         self.rows_committed = 0
         self._lock = RankLock(self.directory, rank=rank, world_size=world_size)
         self._rows: list[dict[str, Any]] = []
+        self._first: tuple[int | None, int] | None = None
+        self._names = FreeNames(self.directory, rank=rank, step=world_size)
         mine = [part.last for part in sum(list_parts(self.directory), []) if part.rank == rank]
         self._number = max(mine, default=-1) + 1
         self._started = self._last_commit = time.monotonic()
@@ -103,10 +105,35 @@ class ResultWriter:
             ValueError: the row's columns are not the schema's.
             CommitError: the disk refused; the rows stay here and the next commit tries again.
         """
+        self._add(row)
+        self._commit_when_due()
+
+    def write_group(
+        self, rows: Iterable[dict[str, Any]], *, first: int, column: int | None = None
+    ) -> None:
+        """Add rows that belong together, and commit when it is time: parts lie in their order.
+
+        Args:
+            rows: Of inputs that follow each other, in the collection's order.
+            first: Position of the first of them. The part that begins with them is called by it.
+            column: Of that name, where others may write the same group; None: a free one.
+
+        Raises:
+            ValueError: a row's columns are not the schema's.
+            CommitError: the disk refused; the rows stay here and the next commit tries again.
+        """
+        for row in rows:
+            self._add(row)
+            self._first = self._first or (column, first)
+        self._commit_when_due()
+
+    def _add(self, row: dict[str, Any]) -> None:
         if row.keys() != set(self.schema.names):
             wrong = sorted(row.keys() ^ set(self.schema.names))
             raise ValueError(f"row has missing or unknown columns: {', '.join(wrong)}")
         self._rows.append(row)
+
+    def _commit_when_due(self) -> None:
         due = time.monotonic() - self._last_commit >= self._commit_seconds()
         if len(self._rows) >= self.rows_per_part or due:
             self.commit()
@@ -123,7 +150,10 @@ class ResultWriter:
         self._last_commit = time.monotonic()
         if not self._rows and not empty_too:
             return
-        path = self.directory / part_name(self.format, rank=self.rank, first=self._number)
+        column, number = self._first or (self.rank, self._number)
+        if column is None:
+            column = self._names.column_for(number)
+        path = self.directory / part_name(self.format, rank=column, first=number)
         try:
             write_sealed(path, self._part())
         except OSError as error:
@@ -131,9 +161,10 @@ class ResultWriter:
                 f"{path} could not be written ({error}); make room or choose "
                 "another disk, then resume"
             ) from error
-        self._number += 1
+        self._names.take(column, number)
+        self._number += self._first is None
         self.rows_committed += len(self._rows)
-        self._rows = []
+        self._rows, self._first = [], None
 
     def join(self) -> None:
         """Commit the rest, and make few large parts of many small ones: the run is complete.

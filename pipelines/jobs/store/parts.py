@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,41 @@ def part_name(format: str, *, rank: int, first: int, last: int | None = None) ->
     """The file name of a part; with `last`, of one that was joined."""
     numbers = f"{first:06d}" if last is None else f"{first:06d}-{last:06d}"
     return f"part-{rank:05d}-{numbers}.{format}"
+
+
+class FreeNames:
+    """Names of parts that nothing stands for yet.
+
+    A part is called by the position of its first input, so that the parts of a run lie in the order
+    of its collection, and whoever reads a group a second time has the same name for it. Where an
+    earlier run has used that name for other rows, the next column is taken.
+
+    Args:
+        directory: of the parts.
+        rank: the first column.
+        step: columns from one to the next that may be taken.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], *, rank: int = 0, step: int = 1) -> None:
+        self._rank, self._step = rank, step
+        self._singles: dict[int, set[int]] = defaultdict(set)
+        self._joined: dict[int, list[range]] = defaultdict(list)
+        for part in sum(list_parts(directory), []):
+            if part.first == part.last:
+                self._singles[part.rank].add(part.first)
+            else:
+                self._joined[part.rank].append(range(part.first, part.last + 1))
+
+    def column_for(self, first: int) -> int:
+        """The column in which no part stands for this position."""
+        column = self._rank
+        while first in self._singles[column] or any(first in x for x in self._joined[column]):
+            column += self._step
+        return column
+
+    def take(self, column: int, first: int) -> None:
+        """Note that there is such a part."""
+        self._singles[column].add(first)
 
 
 def list_parts(directory: str | os.PathLike[str]) -> tuple[list[Part], list[Part]]:

@@ -1,0 +1,217 @@
+"""One rank's work: hand inputs out, take their rows, write them group by group."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..reading import OnError, Reading, ReadingFailed
+from ..tasks.registry import TaskRecord
+from .groups import Group
+from .row import storable
+from .rows import Readable, readings_and_rows
+from .store.ledger import ResultWriter
+
+if TYPE_CHECKING:
+    from ...data.collection import Item
+
+
+class Share(Protocol):
+    """Where a rank's inputs come from."""
+
+    keeps_partial: bool
+    """Whether rows of a group that was not read to its end are kept."""
+    found_done: int
+    """Inputs that were passed over: they have a row."""
+    stopped: bool
+    """Whether inputs are left because the run was told to stop."""
+
+    def calls(self) -> Iterator[Iterator[tuple[Group, int, Item]]]:
+        """Yield what is read in one call: its inputs, each with its group and position."""
+        ...
+
+    def may_write(self, group: Group) -> bool:
+        """Whether nobody else has written the group's rows."""
+        ...
+
+    def written(self, group: Group) -> None:
+        """Be told that the writer has the rows of a whole group."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """What was done so far, for the bar."""
+
+    inputs: int = 0
+    """That were read, or passed over because they have a row."""
+
+    skipped: int = 0
+    """Bad ones that were left without a row."""
+
+    units_read: int = 0
+    units_total: int = 0
+    macs: int = 0
+    dense_macs: int = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Count one more input."""
+        self.inputs += 1
+        if row["trace"] is None:
+            return
+        self.units_read += row["units_read"]
+        self.units_total += row["units_total"]
+        if row["trace"]["dense_macs"]:
+            self.macs += row["macs"]
+            self.dense_macs += row["trace"]["dense_macs"]
+
+    def told(self) -> str:
+        """`read 31.0%, computed 20.1%`."""
+        if not self.units_total:
+            return ""
+        shares = f"read {self.units_read / self.units_total:.1%}"
+        if self.dense_macs:
+            shares += f", computed {self.macs / self.dense_macs:.1%}"
+        return shares
+
+
+class Work:
+    """The state of one rank's run: what is in flight, and whether it stopped.
+
+    Args:
+        pipe: Reads the inputs.
+        writer: Takes the rows.
+        record: Of the task.
+        share: Where inputs come from.
+        on_error: See `job.run`.
+        keep_text: See `job.run`.
+        is_told_to_stop: Whether the run was.
+        tell: Is called with the progress after each input.
+        most_units_held: Units of rows in memory with which these are committed.
+    """
+
+    def __init__(
+        self,
+        pipe: Readable,
+        writer: ResultWriter,
+        record: TaskRecord,
+        share: Share,
+        *,
+        on_error: OnError,
+        keep_text: bool,
+        is_told_to_stop: Callable[[], bool],
+        tell: Callable[[Progress], object],
+        most_units_held: int,
+    ) -> None:
+        self.pipe = pipe
+        self.writer = writer
+        self.record = record
+        self.share = share
+        self.on_error = on_error
+        self.keep_text = keep_text
+        self.is_told_to_stop = is_told_to_stop
+        self.tell = tell
+        self.most_units_held = most_units_held
+        self.progress = Progress()
+        self.stopped = False
+        self._found_done = 0
+        self._units_held = 0
+        self._open: deque[Group] = deque()  # in order, with rows that are not the writer's yet
+        self._in_flight: dict[str, tuple[Group, int]] = {}
+
+    def do(self) -> None:
+        """Read this rank's inputs, and write a row for each."""
+        keep_workers = getattr(self.pipe, "keep_workers", nullcontext)
+        try:
+            with keep_workers():
+                for call in self.share.calls():
+                    self._read(call)
+        finally:
+            self.stopped = self.stopped or self.share.stopped
+            self._pass_over()
+            if self.share.keeps_partial:
+                self._write_partly()  # what was finished is finished work
+
+    def _read(self, call: Iterator[tuple[Group, int, Item]]) -> None:
+        """Read the inputs of a call, apart from those of all others."""
+        made = readings_and_rows(
+            self.pipe,
+            self._hand_out(call),
+            record=self.record,
+            order="completed",
+            keep_text=self.keep_text,
+            is_video=self.record.kind == "video",
+        )
+        with closing(made):
+            for reading, row in made:
+                self._take(reading, row)
+        self._write_whole_groups()
+
+    def _hand_out(self, call: Iterator[tuple[Group, int, Item]]) -> Iterator[Item]:
+        for group, position, item in call:
+            if not self._open or self._open[-1] is not group:
+                self._open.append(group)
+            self._in_flight[storable(item.id)] = group, position
+            yield item
+
+    def _take(self, reading: Reading, row: dict[str, Any]) -> None:
+        group, position = self._in_flight.pop(reading.id)
+        reason = row["error_reason"]
+        if reason == "worker_crashed" and self.is_told_to_stop():
+            # Ctrl-C reaches the decoders' processes too: this input is not bad, only left undone.
+            self.stopped = True
+            return
+        if reason is not None and self.on_error == "raise":
+            raise ReadingFailed(
+                reading,
+                "resume with on_error='record' (--resume --on-error record) to go on past it",
+            )
+        group.answered += 1
+        if reason is not None and self.on_error == "skip":
+            self.progress.skipped += 1
+        else:
+            group.rows.append((position, row))
+            self._units_held += _units_of(row)
+        self.progress.add(row)
+        self._pass_over()
+        self.tell(self.progress)
+        self._write_whole_groups()
+        if self._units_held > self.most_units_held and self.share.keeps_partial:
+            # Before the units of long sources fill the memory.
+            self._write_partly()
+            self.writer.commit()
+            self._units_held = 0
+
+    def _pass_over(self) -> None:
+        more = self.share.found_done - self._found_done
+        self._found_done += more
+        self.progress.inputs += more
+        if more:
+            self.tell(self.progress)
+
+    def _write_whole_groups(self) -> None:
+        while self._open and self._open[0].is_done:
+            group = self._open.popleft()
+            if self.share.may_write(group):
+                self._write(group)
+                self.share.written(group)
+
+    def _write_partly(self) -> None:
+        for group in self._open:
+            if self.share.may_write(group):
+                self._write(group)
+
+    def _write(self, group: Group) -> None:
+        pairs = sorted(group.rows, key=lambda pair: pair[0])
+        if pairs:
+            first = pairs[0][0] if group.column is None else group.first
+            self.writer.write_group((row for _, row in pairs), first=first, column=group.column)
+        group.rows = []
+
+
+def _units_of(row: dict[str, Any]) -> int:
+    trace = row["trace"] or {"read": (), "skimmed": ()}
+    return len(trace["read"]) + len(trace["skimmed"]) + len(row.get("spans") or ())
