@@ -5,10 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from temporal.trace import Cost
 
@@ -16,80 +13,15 @@ from .decode.errors import VideoError
 from .decode.files.container import MAX_PIXELS, Opened
 from .decode.files.sniff import source_name
 from .decode.live.arrived import Arrived, LiveCounts, LiveState, Skipped
-from .decode.live.cutting import Cut, Cutter, Why
+from .decode.live.cutting import Cut, Cutter
 from .decode.live.feed import Feed, Over, WhenBehind
-from .decode.live.held import HeldOpening, LiveDecoder, decoder_of
+from .decode.live.held import LiveDecoder, decoder_of
 from .decode.live.source import open_live
-from .decode.pictures.shelf import Expectation
-from .video import Video
+from .decode.packets.motion import MotionHistory
+from .live_window import LiveWindow as LiveWindow
 
 _LOOK_SECONDS = 0.2  # so often whoever waits for packets looks whether to stop
 _LONGEST_END_SECONDS = 2.0  # a source that was told to end, and does not, is left alone after this
-
-
-class LiveWindow(Video):
-    """A part of a stream, a few seconds long: a source of frames as a `Video` is.
-
-    Its packets are in memory, undecoded: any reader reads it, in any order, and what it does not
-    read is not decoded. Times are on the stream's clock, in `index.timestamps_seconds`.
-    """
-
-    number: int
-    """Which window of the stream it is, from 0."""
-
-    why: Why
-    """Why it ends where it does: it is `"full"`, the stream has `"stalled"`, frames after it were
-    `"skipped"`, its clock made a `"jump"`, or it has `"ended"`."""
-
-    def __init__(self, cut: Cut, decoder: LiveDecoder, *, name: str, number: int) -> None:
-        super().__init__(b"", id=f"{name}#{number}", max_pixels=decoder.max_pixels)
-        self.number, self.why = number, cut.why
-        self._held = HeldOpening(cut, decoder, self.id)
-        self._opening: Any = self._held
-        self._cut, self._decoder = cut, decoder
-
-    @property
-    def start_seconds(self) -> float:
-        """Time of the first frame, on the stream's clock."""
-        return float(self.index.timestamps_seconds[0])
-
-    @property
-    def end_seconds(self) -> float:
-        """Until when it has been seen: the time of the last frame, and as long as that takes."""
-        index = self.index
-        usual = float(self._decoder.frame_seconds)
-        return float(index.timestamps_seconds[-1]) + (usual if usual < 1 else 0.0)
-
-    @property
-    def arrived_seconds(self) -> NDArray[np.float64]:
-        """[N] when each frame's packet came, in seconds since 1970."""
-        came = np.array([one.wall_seconds for one in self._cut.arrived])
-        return came[self.index.frame_packets]
-
-    @property
-    def packet_bytes_held(self) -> int:
-        """Bytes of its packets, those included that are only decoded on the way."""
-        return sum(one.packet.size for one in self._cut.arrived)
-
-    def audio(self) -> None:
-        """Return None: the sound of a stream is not kept."""
-
-    def close(self) -> None:
-        """Let go of the decoder and of what was expected; the packets stay with the window."""
-        with self._held.lock:
-            self._held.close()
-            self._expectation = Expectation()
-
-    def _spend(self, cost: Cost) -> None:
-        super()._spend(cost)
-        self._decoder.spent += cost
-        self._held.learn()
-
-    def __getstate__(self) -> NoReturn:
-        raise TypeError(
-            f"{self.id} is a part of a stream: its packets are in this process and do not cross to "
-            "another; read its frames here"
-        )
 
 
 class LiveVideo:
@@ -127,6 +59,7 @@ class LiveVideo:
         id: The stream's name in results; the file object's by default.
         max_pixels: Refuse frames that have more pixels (default 4096 x 2304).
         allow_remote: Origins of which URLs may be read (`["rtsp://camera.local:554"]`).
+        stop: Stops it once its `is_set()` is true, as `stop()` does: a `threading.Event`, say.
 
     Raises:
         ValueError: A number is out of its range.
@@ -151,6 +84,7 @@ class LiveVideo:
         id: str | None = None,
         max_pixels: int = MAX_PIXELS,
         allow_remote: Sequence[str] = (),
+        stop: Any = None,
     ) -> None:
         numbers = {"window_seconds": window_seconds, "stall_seconds": stall_seconds}
         numbers |= {"give_up_seconds": give_up_seconds} if give_up_seconds is not None else {}
@@ -172,7 +106,8 @@ class LiveVideo:
         self._give_up = give_up_seconds
         self._max_bytes, self._max_pixels, self._overlap = max_behind_bytes, max_pixels, overlap
         self._max_packets_waiting = _MAX_PACKETS
-        self._is_told_to_stop = self._has_looked = False
+        self._has_looked = False
+        self._stop = threading.Event() if stop is None else stop
         self._tick_seconds = 0.0
         self._is_stopped = threading.Event()
         self._feed: Feed | None = None
@@ -191,6 +126,7 @@ class LiveVideo:
         )
         self._start_ticks: int | None = None
         self._decoder: LiveDecoder | None = None
+        self._history = MotionHistory()
 
     @property
     def spent(self) -> Cost:
@@ -214,7 +150,7 @@ class LiveVideo:
 
         Any thread may call it, and a signal's handler.
         """
-        self._is_told_to_stop = True
+        self._stop.set()
 
     def __iter__(self) -> Iterator[LiveWindow]:
         """Give windows as they end.
@@ -249,7 +185,7 @@ class LiveVideo:
                 yield from map(self._window, cuts)
             if cutter is not None:
                 yield from map(self._window, cutter.finish())
-            self.state = "stopped" if self._is_told_to_stop else "ended"
+            self.state = "stopped" if self._stop.is_set() else "ended"
         finally:
             self.close()
 
@@ -257,7 +193,7 @@ class LiveVideo:
         """What comes; None once when nothing came for a while."""
         heard_at, is_stalled, gave_up = time.monotonic(), False, False
         while True:
-            if self._is_told_to_stop and not self._is_stopped.is_set():
+            if self._stop.is_set() and not self._is_stopped.is_set():
                 feed.stop()
             came = feed.take(_LOOK_SECONDS)
             silent_seconds = time.monotonic() - heard_at
@@ -312,7 +248,9 @@ class LiveVideo:
         assert self._decoder is not None
         if self._start_ticks is None:
             self._start_ticks = min(one.pts for one in cut.arrived if one.pts >= cut.low)
-        window = LiveWindow(cut, self._decoder, name=self.id, number=self.counts.windows)
+        window = LiveWindow(
+            cut, self._decoder, self._history, name=self.id, number=self.counts.windows
+        )
         self.counts.windows += 1
         self.counts.frames_given += cut.frames_told
         return window

@@ -376,3 +376,33 @@ def test_a_source_that_gives_a_few_bytes_at_a_time(clips: Any) -> None:
     read: Callable[..., Any] = Slow(clips.path("h264.ts").read_bytes()).read
     source = type("Source", (), {"read": staticmethod(read)})()
     assert sum(map(len, LiveVideo(source, window_seconds=0.5))) == 60
+
+
+def test_motion_is_compared_with_all_that_came_before(tmp_path: Path, encode_video: Any) -> None:
+    calm = encode_video(tmp_path / "calm.mp4", frames=100, b_frames=0, gop=25, options={"bf": "0"})
+    with av.open(str(calm)) as reader:
+        packets = [(p.is_keyframe, p.size) for p in reader.demux(reader.streams.video[0]) if p.size]
+    live = LiveVideo(calm, window_seconds=0.9)
+    before: list[float] = []
+    seen: list[int] = []
+    for window in live:
+        sizes = packets[window.number * 25 : window.number * 25 + 25]
+        seen += [size for is_key, size in sizes if not is_key]
+        wanted = [size / np.mean(seen) for is_key, size in sizes if not is_key]
+        motion = window.motion()
+        assert motion[1:].tolist() == pytest.approx(wanted, rel=1e-5)
+        assert window.motion_before.tolist() == pytest.approx(before, rel=1e-5)
+        before += motion.tolist()
+    assert len(before) == 100
+
+
+def test_windows_that_overlap_have_no_gap_between(clips: Any) -> None:
+    truth, _ = clips.truth("h264_open_gop.ts")
+    live = LiveVideo(clips.path("h264_open_gop.ts"), window_seconds=0.5, overlap=True)
+    windows = list(live)
+    for one, other in zip(windows, windows[1:], strict=False):
+        assert one.index.timestamps_seconds[-1] == other.index.timestamps_seconds[0]
+    assert sum(map(len, windows)) == 60 + len(windows) - 1
+    assert live.counts.frames_given == 60
+    last = windows[0].read([len(windows[0]) - 1])[0].numpy()
+    assert np.array_equal(last, truth[len(windows[0]) - 1])
