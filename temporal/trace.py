@@ -120,6 +120,13 @@ class Trace:
     """The likeliest class's probability at each exit that was computed, in order; empty where the
     reader does not tell it."""
 
+    places: tuple[int, ...] = ()
+    """The first units of the spans that were scored one by one, in the order of the source, by a
+    reader that finds events; empty of other readers."""
+
+    place_scores: tuple[float, ...] = ()
+    """The likeliest label's score in each of `places`, 0 to 1."""
+
     cost: Cost = Cost()
     """What the reading cost, as counted."""
 

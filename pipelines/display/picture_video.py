@@ -12,6 +12,7 @@ from temporal.trace import Trace
 
 from ...data import Video, VideoError
 from .canvas import FAINT, HALT, INK, QUIET, SKIPPED, Canvas
+from .event_lines import clock
 from .seen import focus_of
 from .states import reads_forward, unit_states
 from .strip import draw_strip
@@ -23,6 +24,7 @@ _TALLEST_THUMBNAIL = 180
 _NOTE_HEIGHT = 26
 _CONNECTOR_HEIGHT = 44
 _GAP = 14
+_LONG_SECONDS = 120.0
 
 
 def draw_video(
@@ -55,7 +57,39 @@ def draw_video(
         _draw_thumbnails(canvas, pixels, scale, shown, order, trace, x, y, strip_y, width)
     draw_strip(canvas, unit_states(trace), x, strip_y, width, _STRIP_HEIGHT)
     _draw_halt(canvas, trace, x, strip_y, width)
-    return _draw_clock(canvas, trace, x, strip_y + _STRIP_HEIGHT, width)
+    return draw_clock(canvas, trace, x, strip_y + _STRIP_HEIGHT, width)
+
+
+def draw_thumbnails(
+    canvas: Canvas,
+    row: Mapping[str, Any],
+    trace: Trace,
+    frames: Sequence[int],
+    x: float,
+    y: float,
+    width: float,
+) -> float:
+    """Draw frames of a video above what comes below, and lead from each to its place.
+
+    Args:
+        canvas: The page.
+        row: The row; the frames are decoded from its `source`.
+        trace: The row's trace.
+        frames: Frame indices, ascending, at least one.
+        x: Left edge, pixels.
+        y: Upper edge, pixels.
+        width: Width, pixels.
+
+    Returns:
+        Where it ends, pixels.
+    """
+    pixels, scale = _thumbnails(row["source"], frames, width)
+    if isinstance(pixels, str):
+        canvas.text(x, y + _NOTE_HEIGHT, pixels, points=9, color=HALT)
+        return y + _NOTE_HEIGHT + 20
+    end = y + pixels[0].shape[0] + _CONNECTOR_HEIGHT
+    _draw_thumbnails(canvas, pixels, scale, frames, {}, trace, x, y, end, width)
+    return end
 
 
 def _draw_thumbnails(
@@ -83,6 +117,8 @@ def _draw_thumbnails(
             canvas.line(*corners, color=HALT, points=2.0)
         bottom, middle = y + height, left + size / 2
         canvas.line((middle, middle, center), (bottom, bottom + 10, strip_y), color=QUIET)
+        if frame not in order:
+            continue
         number = str(order[frame])
         badge = canvas.width_of(number, points=8, bold=True) + 14
         canvas.box(left, y, badge, 26, color=INK)
@@ -107,13 +143,14 @@ def _draw_halt(canvas: Canvas, trace: Trace, x: float, strip_y: float, width: fl
     canvas.text(middle, bottom + 30, label, points=8, color=HALT, bold=True, align="center")
 
 
-def _draw_clock(canvas: Canvas, trace: Trace, x: float, y: float, width: float) -> float:
+def draw_clock(canvas: Canvas, trace: Trace, x: float, y: float, width: float) -> float:
     """Write the times of start, quarters and end below the strip, clear of the halt's label."""
     step = trace.seconds_per_unit
+    is_long = step is not None and trace.units_total * step >= _LONG_SECONDS
     row = y + (58 if trace.halted_at is not None else 30)
     for quarter, align in enumerate(("left", "center", "center", "center", "right")):
         unit = trace.units_total * quarter / 4
-        text = f"{unit * step:.1f} s" if step is not None else f"{trace.unit} {unit:.0f}"
+        text = f"{trace.unit} {unit:.0f}" if step is None else _time(unit * step, long=is_long)
         at = x + width * quarter / 4
         canvas.line((at, at), (y, y + 6), color=FAINT)
         canvas.text(at, row, text, points=8, color=QUIET, align=align)
@@ -139,6 +176,10 @@ def _thumbnails(
             return list(images.numpy()), scale
     except VideoError as error:
         return f"no thumbnails: {error.reason}", 1.0
+
+
+def _time(seconds: float, *, long: bool) -> str:
+    return clock(seconds) if long else f"{seconds:.1f} s"
 
 
 def _place(trace: Trace, unit: int, x: float, width: float) -> float:

@@ -19,6 +19,7 @@ from ..jobs.row import spans_of
 from ..jobs.summary import Summary
 from ..jobs.trace_column import dense_macs_of, trace_of
 from ..tasks.columns import CLASSES, OF_EVERY_ROW
+from .event_lines import event_lines
 from .seen import seen_lines
 from .states import STATE_NAMES, State, bins, unit_states, words
 
@@ -38,6 +39,7 @@ _STRIP_CELLS = 64
 _MOST_WORDS = 220
 _LONGEST_MESSAGE = 300
 _MOST_VALUES = 4
+_MOST_EVENTS = 40
 
 
 def print_all(*renderables: RenderableType) -> None:
@@ -126,10 +128,17 @@ def reading_panel(row: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [_strip(trace)]
     if row.get("text") is not None and (spans := spans_of(row)) is not None:
         parts.append(_words(row["text"], spans, trace))
+    if events := event_lines(row):
+        parts.append(Text("\n".join([*events[:_MOST_EVENTS], *_more(events)])))
     if seen := seen_lines(trace):
         parts.append(Text(" · ".join(seen)))
     parts.append(Text(cost_line(trace, dense_macs=dense_macs_of(row)), style="bright_black"))
     return Panel(Group(*parts), title=Text(title_of(row)), title_align="left")
+
+
+def _more(events: list[str]) -> list[str]:
+    left = len(events) - _MOST_EVENTS
+    return [f"... {left:,} more events"] if left > 0 else []
 
 
 def legend() -> Text:

@@ -29,6 +29,18 @@ def seen_lines(trace: Trace) -> list[str]:
     return lines
 
 
+def view_lanes(trace: Trace) -> list[tuple[str, list[int]]]:
+    """How frames were seen and which, a pair for each size: `("read at 224 x 224", [0, 12])`.
+
+    Args:
+        trace: Of the reading.
+    """
+    return [
+        (_seen(views).partition(", of a part")[0], [unit for view in views for unit in view.units])
+        for views in _joined(trace.views)
+    ]
+
+
 def focus_of(trace: Trace, frame: int) -> tuple[int, int, int, int] | None:
     """The part of a frame that was read, (top, left, height, width); None: the whole frame.
 

@@ -56,7 +56,8 @@ def spans_of(events: Iterable[Any], *, least_score: float = 0.0) -> tuple[Span, 
 
     Args:
         events: with `start_seconds`, `end_seconds`, `label` and perhaps `score`, as attributes or
-            in mappings. Those that are still open (`is_open`) are left out: they come once more.
+            in mappings. Those that are still open (`is_open`) are left out: they come once more;
+            so is what has neither label nor start, by which a row says that nothing was found.
         least_score: events with a smaller score are left out.
 
     Raises:
@@ -65,7 +66,7 @@ def spans_of(events: Iterable[Any], *, least_score: float = 0.0) -> tuple[Span, 
     found = [
         _span(event)
         for event in events
-        if not _get(event, "is_open") and _score_of(event, 1.0) >= least_score
+        if not (_is_none(event) or _get(event, "is_open")) and _score_of(event) >= least_score
     ]
     return tuple(sorted(found, key=lambda one: (one.start_seconds, one.end_seconds, one.label)))
 
@@ -119,9 +120,14 @@ def _span(event: Any) -> Span:
     )
 
 
-def _score_of(event: Any, otherwise: float) -> float:
+def _is_none(event: Any) -> bool:
+    """Whether this is how a task says that nothing was found: a row has a place for it."""
+    return _get(event, "label") is None and _get(event, "start_seconds") is None
+
+
+def _score_of(event: Any) -> float:
     score = _get(event, "score")
-    return otherwise if score is None else float(score)
+    return 1.0 if score is None else float(score)
 
 
 def _get(event: Any, name: str) -> Any:

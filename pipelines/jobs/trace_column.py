@@ -21,7 +21,7 @@ _MEASURED = ("decode_seconds", "model_seconds")
 _OF_FEW = ("audio_seconds",)
 _COUNTED = tuple(f.name for f in fields(Cost) if f.name not in (*_MEASURED, *_OF_FEW))
 _BOXES = ("size", "region")
-_LISTS = ("read", "skimmed", "confidences")
+_LISTS = ("read", "skimmed", "confidences", "places", "place_scores")
 _TRACE_FIELDS = tuple(f.name for f in fields(Trace) if f.name not in ("views", "cost"))
 
 
@@ -53,6 +53,8 @@ def trace_type() -> pa.DataType:
             ("truncated", pa.bool_()),
             ("views", pa.list_(pa.struct(view))),
             ("confidences", pa.list_(pa.float64())),
+            ("places", units),
+            ("place_scores", pa.list_(pa.float64())),
             ("cost", pa.struct([(name, pa.int64()) for name in _COUNTED])),
             *((name, pa.float64()) for name in _OF_FEW),
             ("dense_macs", pa.int64()),
@@ -80,6 +82,8 @@ def trace_value(trace: Trace, *, dense_macs: int | None = None) -> dict[str, Any
         "truncated": trace.truncated,
         "views": [_view_value(view) for view in trace.views],
         "confidences": list(trace.confidences),
+        "places": list(trace.places),
+        "place_scores": list(trace.place_scores),
         "cost": {name: getattr(trace.cost, name) for name in _COUNTED},
         **{name: getattr(trace.cost, name) for name in _OF_FEW},
         "dense_macs": dense_macs,

@@ -168,6 +168,7 @@ def test_events_are_put_in_order_and_open_ones_left_out() -> None:
         {"start_seconds": 5.0, "end_seconds": 6.0, "label": "b", "score": 0.9},
         {"start_seconds": 1.0, "end_seconds": 2.0, "label": "a", "score": 0.2},
         {"start_seconds": 5.0, "end_seconds": 5.5, "label": "b", "score": 0.9, "is_open": True},
+        {"start_seconds": None, "end_seconds": None, "label": None, "score": 0.1},  # none found
     ]
     assert [one.label for one in spans_of(events)] == ["a", "b"]
     assert [one.label for one in spans_of(events, least_score=0.5)] == ["b"]

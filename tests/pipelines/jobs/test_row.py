@@ -36,6 +36,8 @@ def test_a_trace_survives_its_row() -> None:
             View(units=(125,)),
         ),
         confidences=(0.25, 0.5),
+        places=(0, 125),
+        place_scores=(0.125, 0.75),
         cost=cost,
     )
     error = ReadingError(stage="decode", reason="truncated", message="x" * 900)
@@ -61,7 +63,7 @@ def test_every_field_of_a_trace_has_its_place() -> None:
 def test_rows_that_tell_nothing_of_sizes_are_read() -> None:
     trace = Trace(unit="frame", units_total=9, read=(4,), exit=0, num_exits=2)
     row = row_of(Reading(id="a", predictions=({"label": "l", "score": 1.0},), trace=trace))
-    for name in ("views", "confidences"):
+    for name in ("views", "confidences", "places", "place_scores"):
         del row["trace"][name]
     assert trace_of(row) == trace
 
