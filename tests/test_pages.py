@@ -16,7 +16,7 @@ PAGES = [
 ]
 HOMES = ("", "temporal", "data", "data/decode", "data/decode/remote", "pipelines")
 """Folders that pages leave out of the names of files inside them."""
-EXAMPLES = {"outliers_first.py", "browsing_rnn.py", "feature_extraction.py"}
+EXAMPLES = {"outliers_first.py", "browsing_rnn.py", "fingerprint.py"}
 """Files that a page adds."""
 
 

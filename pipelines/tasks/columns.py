@@ -6,11 +6,20 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 CLASSES: Mapping[str, Any] = {"label": str, "score": float}
 """What a prediction of a classification holds."""
+
+VECTORS: Mapping[str, Any] = {
+    "embedding": list[np.float32],
+    "embeddings": list[list[np.float32]],
+    "seconds": list[float],
+}
+"""What a prediction of a feature extraction holds: the mean, and few with their times."""
 
 OF_EVERY_ROW = frozenset(
     {
@@ -22,14 +31,20 @@ OF_EVERY_ROW = frozenset(
 )
 """Columns that rows have whatever their task is: no prediction has a field of such a name."""
 
-_SCALARS = {str: "string", int: "int64", float: "float64", bool: "bool"}
+_SCALARS: dict[Any, str] = {
+    str: "string",
+    int: "int64",
+    float: "float64",
+    bool: "bool",
+    np.float32: "float32",
+}
 
 
 def check_columns(columns: Mapping[str, Any]) -> None:
     """Raise ValueError unless rows can have these columns beside those of every row.
 
     Args:
-        columns: `str`, `int`, `float`, `bool`, or `list[...]` of these, by name.
+        columns: `str`, `int`, `float`, `bool`, `numpy.float32`, or `list[...]` of these, by name.
     """
     if not columns:
         raise ValueError("columns must name at least one field of a prediction")
@@ -38,7 +53,8 @@ def check_columns(columns: Mapping[str, Any]) -> None:
             raise ValueError(f"columns ({name!r}) must not be among those that every row has")
         if _scalar_of(kind) not in _SCALARS:
             raise ValueError(
-                f"columns ({name}: {kind!r}) must be str, int, float, bool, or list[...] of these"
+                f"columns ({name}: {kind!r}) must be str, int, float, bool, numpy.float32, "
+                "or list[...] of these"
             )
 
 
@@ -80,7 +96,7 @@ def _stored(name: str, value: Any, kind: Any) -> Any:
                 return [_stored(name, one, get_args(kind)[0]) for one in values]
         elif kind is str:
             return storable(str(value))
-        elif kind is float:
+        elif kind in (float, np.float32):
             number = float(value)
             return number if math.isfinite(number) else None
         elif kind(value) == value:

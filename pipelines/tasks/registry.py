@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .columns import CLASSES, check_columns
+from .columns import CLASSES, VECTORS, check_columns
 
 if TYPE_CHECKING:
     from temporal.data.item import Kind  # a package that takes a while
@@ -127,6 +127,16 @@ RECORDS: dict[str, TaskRecord] = {
             predictions=".classes:class_predictions",
             pipeline=".zero_shot_video_classification:ZeroShotVideoClassificationPipeline",
             auto_classes=("AutoModelForZeroShotImageClassification",),
+        ),
+        TaskRecord(
+            name="video-feature-extraction",
+            kind="video",
+            load=".feature_models:load_feature_model",
+            predictions=".feature_models:feature_predictions",
+            columns=VECTORS,
+            is_single=True,
+            pipeline=".video_feature_extraction:VideoFeatureExtractionPipeline",
+            auto_classes=("AutoModelForImageClassification", "AutoModel"),
         ),
     )
 }

@@ -87,7 +87,7 @@ class VideoPipeline(Pipeline):
         one = held == "one"
         given = [inputs] if one else inputs
         readings = call.read(given, on_error="raise", top_k=top_k, column=column)
-        results = map(self._answer, readings)
+        results = map(call._answer, readings)
         if one:
             (result,) = results
             return result

@@ -23,7 +23,7 @@ from temporal.pipelines.tasks import registry
 from ..conftest import SMALL, save, spread
 
 PAGE = Path(__file__).parents[3] / "docs" / "adding.md"
-TASK = "video-feature-extraction"
+TASK = "video-fingerprint"
 
 
 @pytest.fixture
@@ -33,13 +33,13 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[registry.T
     file, record = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     room = tmp_path / "room"
     room.mkdir()
-    (room / "feature_extraction.py").write_text(file)
+    (room / "fingerprint.py").write_text(file)
     monkeypatch.setattr(tasks_room, "__path__", [*tasks_room.__path__, str(room)])
     made = eval(record, vars(registry).copy())  # the page is ours
     monkeypatch.setitem(registry.RECORDS, made.name, made)
     yield made
-    sys.modules.pop(f"{tasks_room.__name__}.feature_extraction", None)
-    vars(tasks_room).pop("feature_extraction", None)
+    sys.modules.pop(f"{tasks_room.__name__}.fingerprint", None)
+    vars(tasks_room).pop("fingerprint", None)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_calls_answer_with_the_vector_of_the_frames_that_were_read(
     (prediction,) = reading.predictions
     assert prediction["vector"] == pytest.approx(mean_of(videos[0], [15, 0], vit), abs=1e-5)
     assert (reading.status, reading.classes) == ("ok", ())
-    with pytest.raises(TypeError, match="option 'most_frames' of video-feature-extraction must"):
+    with pytest.raises(TypeError, match="option 'most_frames' of video-fingerprint must"):
         pipeline(task.name, model=vit, most_frames=5)
     with pytest.raises(ValueError, match="no model of its own: give one by model="):
         pipeline(task.name)

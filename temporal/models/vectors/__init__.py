@@ -1,0 +1,1 @@
+"""Readers that answer with vectors."""
