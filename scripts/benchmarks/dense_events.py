@@ -175,7 +175,7 @@ def best_threshold(scores: NDArray[np.float64], has: NDArray[np.bool_]) -> tuple
 
 
 def balanced_accuracy(found: NDArray[np.bool_], has: NDArray[np.bool_]) -> float:
-    """Mean of the share of videos with an event that are found, and of those without that are not."""
+    """Mean of the shares of videos with an event that are found, and of others that are not."""
     return float((found[has].mean() + (~found[~has]).mean()) / 2)
 
 

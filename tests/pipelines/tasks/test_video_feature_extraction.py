@@ -170,7 +170,7 @@ def test_a_run_writes_vectors_of_half_the_size_and_rows_of_what_is_broken(
         str(tmp_path / "out"),
     ]
     assert CliRunner().invoke(app, command).exit_code == 3
-    table = pyarrow.dataset.dataset(out, format="parquet").to_table()
+    table = pyarrow.dataset.dataset(tmp_path / "out", format="parquet").to_table()
     assert str(table.schema.field("embedding").type).startswith("list<element: float")
     assert "double" not in str(table.schema.field("embedding").type)
     rows = {row["id"]: row for row in table.to_pylist()}
