@@ -6,7 +6,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -20,10 +20,14 @@ from .device import pick_device
 from .inputs import items_of
 from .loading.loaded_model import LoadedModel
 from .reading import OnError as OnError
-from .reading import Reading, ReadingError, ReadingFailed
+from .reading import Reading, ReadingError, handled
+from .reading import ReadingFailed as ReadingFailed
 from .reading_errors import describe_error
 from .tasks.registry import RECORDS, TaskRecord
 from .threads import with_threads
+
+if TYPE_CHECKING:
+    from .auditing.audit import Audit
 
 Order = Literal["input", "completed"]
 
@@ -54,6 +58,8 @@ class Pipeline:
     operating_point: dict[str, Any] | None = None
     """What `budget=` or `max_drop=` chose of the calibrated points: its policy, cost share,
     accuracy and bounds."""
+    audit: Audit | None = None
+    """What reads some inputs in full as well, and compares; None: nothing does."""
 
     def __init__(
         self,
@@ -127,8 +133,21 @@ class Pipeline:
         top_k = self.top_k if top_k == "" else top_k
         top_k = self.default_top_k if top_k == "" else top_k
         items = items_of(inputs, self.kind, column, id_column)
-        readings = self._readings(items, order, on_error, top_k)
+        if self.audit is None or not self.audit.watches:
+            readings = self._readings(items, order, on_error, top_k)
+        else:
+            from .auditing.readings import audited_readings
+
+            readings = audited_readings(self, items, order, on_error, top_k)
         return with_threads(readings) if self.device.type == "cpu" else readings
+
+    def in_full(self) -> Any:
+        """This pipeline, reading everything: by the reader of its audit."""
+        assert self.audit is not None and self.audit.full is not None
+        full = copy.copy(self)
+        full.reader, full.model = self.audit.full
+        full.audit = None
+        return full
 
     def _for_call(self, **options: Any) -> Any:
         """This pipeline with other options for one call; it stays as it is."""
@@ -174,11 +193,11 @@ class Pipeline:
                     ready.append((position, self._reading(outcome, top_k)))
                 if order == "completed":
                     for _, reading in ready:
-                        yield from _handle(reading, on_error)
+                        yield from handled(reading, on_error)
                     continue
                 early.update(ready)
                 while next_position in early:
-                    yield from _handle(early.pop(next_position), on_error)
+                    yield from handled(early.pop(next_position), on_error)
                     next_position += 1
         finally:
             outcomes.close()  # type: ignore[attr-defined]  # run() is a generator
@@ -242,17 +261,6 @@ class Pipeline:
     def _partial(self, outcome: Outcome) -> ReadingError | None:
         """An error for a source that was read without fault, but not all of it was offered."""
         return None
-
-
-def _handle(reading: Reading, on_error: OnError) -> Iterator[Reading]:
-    # A text that was cut at the model's limit is answered as transformers answers it; a file that
-    # ends too early is broken.
-    was_cut = reading.trace is not None and reading.trace.truncated
-    bad = reading.error is not None and not (was_cut and reading.error.reason == "truncated")
-    if bad and on_error == "raise":
-        raise ReadingFailed(reading)
-    if reading.status != "error" or on_error == "record":
-        yield reading
 
 
 def _check_top_k(top_k: Any) -> None:

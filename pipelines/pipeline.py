@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from temporal.lazy import exports
 
 if TYPE_CHECKING:
+    from .auditing.audit import Audit
     from .base import OnError as OnError
     from .base import Order as Order
     from .base import Pipeline as Pipeline
@@ -32,6 +33,8 @@ def pipeline(
     policy: str | None = None,
     device: Any = None,
     batch_size: int | None = None,
+    audit: float | Audit | None = None,
+    max_disagreement: float | None = None,
     **options: Any,
 ) -> Pipeline:
     """Make a pipeline that reads inputs adaptively.
@@ -53,6 +56,13 @@ def pipeline(
             for readers that are not calibrated: those keep both.
         device: as in transformers; default: an accelerator where there is one.
         batch_size: rows that a stage computes at once.
+        audit: share of the inputs, 0 to 1, that is read in full as well once its answer is given.
+            `.audit` then says how many answers differ from the full reading's, with bounds that
+            hold at any time, and whether inputs are unlike those of the calibration. 0: only the
+            latter, and nothing is read twice. Or an `Audit` of `temporal.pipelines.auditing.audit`.
+        max_disagreement: share of answers that may differ, in [0, 1). Once the audit's lower bound
+            has passed it, a warning says so, and everything is read in full from there on
+            (`Reading.read_in_full`).
         **options: of the task; see `TextClassificationPipeline` and `VideoClassificationPipeline`.
             `token_reduction="merge"` (or `"merge:0.7"`, the share that is left) and `"run_length"`
             let a video transformer compute fewer tokens of each clip, without training.
@@ -104,9 +114,17 @@ def pipeline(
     loaded = load_model(
         task, model, needs_pieces=bool(policy) or budget is not None, options=how, **loading
     )
+    watch = None
+    if audit is not None or max_disagreement is not None:
+        from .auditing.watched import audit_of, watched
+
+        watch = audit_of(audit, max_disagreement)
+    whole = loaded
     loaded, point = _with_choice(loaded, budget, max_drop, policy)
     pipe = kind(loaded, device=device, batch_size=batch_size, **options)
     pipe.operating_point = point
+    if watch is not None:
+        watched(pipe, whole, watch, lambda one: kind(one, device=device, **options))
     if policy is None:
         warn_of_dtype(pipe.model, pipe.device)
     return pipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,6 +55,9 @@ class Reading:
     backend: str | None = None
     """The decoder that read the source (`"pyav"`, `"decord"`), None for text."""
 
+    read_in_full: bool = False
+    """It was read in full because the alarm of an audit had been raised, see `Audit`."""
+
     @property
     def status(self) -> Literal["ok", "partial", "error"]:
         """`ok`: no error. `partial`: an error, but predictions from what could be read. `error`."""
@@ -82,3 +86,15 @@ class ReadingFailed(RuntimeError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.reading, self.next_step)
+
+
+def handled(reading: Reading, on_error: OnError) -> Iterator[Reading]:
+    """What a caller gets of a reading who wants bad ones recorded, skipped or raised."""
+    # A text that was cut at the model's limit is answered as transformers answers it; a file that
+    # ends too early is broken.
+    was_cut = reading.trace is not None and reading.trace.truncated
+    bad = reading.error is not None and not (was_cut and reading.error.reason == "truncated")
+    if bad and on_error == "raise":
+        raise ReadingFailed(reading)
+    if reading.status != "error" or on_error == "record":
+        yield reading

@@ -17,7 +17,7 @@ _FEW = 32
 # A row that is a mapping, in a file (then its line goes before) or not.
 _LACKS_COLUMN = re.compile(r"(^|: )no (column|id) ")
 _MANIFESTS = (MANIFEST_NAME, OLD_MANIFEST_NAME)
-_OF_A_RUN = ("part-", ".part-", "..part-", ".rank-", ".damaged-", f".{MANIFEST_NAME}")
+_OF_A_RUN = ("part-", ".part-", "..part-", ".rank-", ".damaged-", ".audit-", f".{MANIFEST_NAME}")
 """How the names of all other files begin that runs write, torn ones included."""
 
 

@@ -25,6 +25,8 @@ from ..jobs.streams import forgive_closed_streams
 from .event_commands import export
 from .faults import UsageFault, faults, plugins
 from .shared_options import (
+    Audit,
+    AuditSeed,
     BatchSize,
     Budget,
     CandidateLabel,
@@ -34,10 +36,13 @@ from .shared_options import (
     Dtype,
     HypothesisTemplate,
     Limit,
+    MaxDisagreement,
     MaxDrop,
     MaxPixels,
     Model,
+    OnError,
     Policy,
+    ResumeAnyway,
     Sampling,
     Task,
     TokenReduction,
@@ -88,20 +93,13 @@ def run(
     batch_size: BatchSize = None,
     device: Device = None,
     dtype: Dtype = None,
-    on_error: Annotated[
-        Literal["record", "raise", "skip"],
-        typer.Option(
-            help="A bad input: give it a row, end the run, or leave it out. Exit code 3 in each."
-        ),
-    ] = "record",
+    audit: Audit = None,
+    max_disagreement: MaxDisagreement = None,
+    audit_seed: AuditSeed = 0,
+    on_error: OnError = "record",
     top_k: Annotated[int | None, typer.Option(min=1, help="Predictions kept per input.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
-    resume_anyway: Annotated[
-        bool,
-        typer.Option(
-            "--resume-anyway", help="Go on although the inputs, the model or an option changed."
-        ),
-    ] = False,
+    resume_anyway: ResumeAnyway = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Remove the run in the output directory first.")
     ] = False,
@@ -147,6 +145,9 @@ def run(
             batch_size=batch_size,
             device=device,
             dtype=dtype,
+            audit=audit,
+            max_disagreement=max_disagreement,
+            audit_seed=audit_seed,
             on_error=on_error,
             top_k=top_k,
             resume=resume,

@@ -13,6 +13,7 @@ import typer
 from rich.text import Text
 
 from ...data import collect
+from ..auditing.watched import compare_with_calibration
 from ..display.report import print_all, summary_table
 from ..jobs.job import known_targets, run
 from ..jobs.manifest import check_output
@@ -126,12 +127,15 @@ def _read(request: RunRequest, pipe: Any, ranks: Ranks, stop: Stop, shows: bool)
 def _of_all_ranks(own: Summary, request: RunRequest, pipe: Any, ranks: Ranks) -> Summary:
     """The summary once the other ranks' rows are there, too."""
     apart = not ranks.are_connected  # the others have come here as well otherwise
+    audit = getattr(pipe, "audit", None)
+    columns = summary_columns(record_of(request.task).columns, audit)
     return summarize(
-        read_rows(request.output, columns=summary_columns(record_of(request.task).columns)),
+        read_rows(request.output, columns=columns),
         skipped=own.skipped,
         unread=own.unread if apart else {},
         at_work=own.at_work if apart else (),
         labels=known_targets(pipe),
+        audit=audit,
     )
 
 
@@ -170,6 +174,7 @@ def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
         "device": ranks.device(request.device),
         "dtype": request.dtype,
         "top_k": request.top_k,
+        "audit": request.own_audit(),
     }
     if request.kind == "video" and request.deadline_seconds:
         options |= {"isolate": True, "deadline_seconds": request.deadline_seconds}
@@ -185,6 +190,7 @@ def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
     try:
         made = pipeline(request.task, model=request.model, budget=request.budget, **given)
         made.check_options()
+        compare_with_calibration(made)
         return made
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise UsageFault(str(error)) from error

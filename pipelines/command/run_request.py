@@ -14,6 +14,7 @@ from ..jobs.manifest import RunManifest
 from ..jobs.run_contents import contents, is_same_place
 from ..reading import OnError
 from ..tasks.registry import record_of
+from .faults import UsageFault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,9 @@ class RunRequest:
     dtype: str | None = None
     candidate_labels: tuple[str, ...] = ()
     hypothesis_template: str | None = None
+    audit: float | None = None
+    max_disagreement: float | None = None
+    audit_seed: int = 0
     max_pixels: int | None = None
     allow_remote: bool | tuple[str, ...] = False
     quiet: bool
@@ -67,6 +71,24 @@ class RunRequest:
             "hypothesis_template": self.hypothesis_template,
         }
         return {name: value for name, value in told.items() if value is not None}
+
+    def own_audit(self) -> Any:
+        """What watches the run; None: nothing was asked for.
+
+        Raises:
+            UsageFault: an argument is out of its range.
+        """
+        from ..auditing.audit import Audit
+
+        if self.audit is None and self.max_disagreement is None:
+            return None
+        try:
+            return Audit(
+                self.audit or 0.0, max_disagreement=self.max_disagreement, seed=self.audit_seed
+            )
+        except ValueError as error:
+            message = str(error).replace("max_disagreement", "--max-disagreement")
+            raise UsageFault(message.replace("audit (", "--audit (")) from error
 
     def manifest(
         self,
@@ -96,6 +118,8 @@ class RunRequest:
             "format": self.format,
             "keep_text": self.keep_text,
         }
+        if self.audit:
+            options["audit"] = [self.audit, self.max_disagreement, self.audit_seed]
         if self.kind == "video":
             options["token_reduction"] = self.token_reduction
             options["sampling"] = self.sampling

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,6 +36,33 @@ Dtype = Annotated[
     str | None,
     typer.Option(
         help="What the model computes in, e.g. bfloat16; float32, or as it was calibrated."
+    ),
+]
+Audit = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the inputs, 0 to 1, that is read in full as well; how many answers differ "
+        "is told with bounds that hold at any time."
+    ),
+]
+MaxDisagreement = Annotated[
+    float | None,
+    typer.Option(
+        help="With --audit: once more answers than this share differ for certain, all that comes "
+        "is read in full."
+    ),
+]
+AuditSeed = Annotated[int, typer.Option(help="With --audit: another one audits other inputs.")]
+OnError = Annotated[
+    Literal["record", "raise", "skip"],
+    typer.Option(
+        help="A bad input: give it a row, end the run, or leave it out. Exit code 3 in each."
+    ),
+]
+ResumeAnyway = Annotated[
+    bool,
+    typer.Option(
+        "--resume-anyway", help="Go on although the inputs, the model or an option changed."
     ),
 ]
 Column = Annotated[str | None, typer.Option(help="Column of a table to read.")]

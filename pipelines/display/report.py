@@ -19,6 +19,7 @@ from ..jobs.row import spans_of
 from ..jobs.summary import Summary
 from ..jobs.trace_column import dense_macs_of, trace_of
 from ..tasks.columns import CLASSES, OF_EVERY_ROW
+from .audit import audit_remarks, audit_rows
 from .event_lines import event_lines
 from .seen import seen_lines
 from .states import STATE_NAMES, State, bins, unit_states, words
@@ -90,6 +91,9 @@ def summary_table(summary: Summary) -> Table:
     if summary.accuracy is not None:
         right = f"{summary.correct:,} of {summary.with_target:,}"
         table.add_row("right predictions", right, "-", f"{summary.accuracy:.1%}")
+    if summary.audit is not None:
+        for row in audit_rows(summary.audit):
+            table.add_row(*row)
     return table
 
 
@@ -112,6 +116,8 @@ def _remarks(summary: Summary) -> Text:
             f"{summary.foreign:,} with a label that is none of the model's: {few} ... "
             f"(the model's: {models} ...); these are not counted as right or wrong"
         )
+    if summary.audit is not None:
+        lines += audit_remarks(summary.audit)
     return Text("\n".join(lines))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..auditing.stored import go_on
 from ..reading import OnError as OnError
 from ..reading import ReadingFailed
 from ..tasks.registry import record_of
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from ...data.collection import Item
+    from ..auditing.audit import Audit
 
 # A video's row stands for seconds of work, a text's for milliseconds.
 _VIDEO_ROWS_PER_PART = 32
@@ -119,7 +121,9 @@ def run(
         if not is_ready:
             return Summary(stopped=True)
         record = record_of(manifest.task)
-        schema = row_schema(record, keep_text=keep_text)
+        audit = getattr(pipe, "audit", None)
+        is_audited = audit is not None and audit.share > 0
+        schema = row_schema(record, keep_text=keep_text, audited=is_audited)
         check_stored_columns(output, schema, format=format)
         most = _VIDEO_ROWS_PER_PART if record.kind == "video" else _TEXT_ROWS_PER_PART
         with ResultWriter(
@@ -134,6 +138,8 @@ def run(
                 adopt_run(output, manifest)
             # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
             done = _done_before(output, rank, world_size) if resume or rank else set()
+            if audit is not None:
+                go_on(audit, pipe, output, rank=rank, world_size=world_size, tell=_tell)
             share = OwnShare(
                 items,
                 Bounds.of(pipe, record.kind, rows_per_part),
@@ -152,7 +158,7 @@ def run(
                     on_error=on_error,
                     keep_text=keep_text,
                     is_told_to_stop=is_stopped,
-                    tell=partial(_show, bar),
+                    tell=partial(_show, bar, audit),
                     most_units_held=_MOST_UNITS_HELD,
                 )
                 job.do()
@@ -168,12 +174,13 @@ def run(
             is_stopped=is_stopped,
         )
     return summarize(
-        read_rows(output, columns=summary_columns(record.columns)),
+        read_rows(output, columns=summary_columns(record.columns, audit)),
         skipped=job.progress.skipped,
         stopped=job.stopped,
         unread=unread,
         at_work=at_work,
         labels=known_targets(pipe),
+        audit=audit,
     )
 
 
@@ -187,12 +194,20 @@ def _done_before(output: str | os.PathLike[str], rank: int, world_size: int) -> 
     return committed_ids(output, damaged_too=False)
 
 
+def _tell(message: str) -> None:
+    """Write a sentence to stderr, above the bar."""
+    from tqdm import tqdm
+
+    tqdm.write(message, file=Forgiving(sys.stderr))
+
+
 def _bar(progress: bool, total: int | None) -> tqdm[Any]:
     from tqdm import tqdm
 
     return tqdm(total=total, unit="input", file=Forgiving(sys.stderr), disable=not progress)
 
 
-def _show(bar: tqdm[Any], progress: Progress) -> None:
-    bar.set_postfix_str(progress.told(), refresh=False)
+def _show(bar: tqdm[Any], audit: Audit | None, progress: Progress) -> None:
+    told = (progress.told(), "" if audit is None else audit.told)
+    bar.set_postfix_str(", ".join(filter(None, told)), refresh=False)
     bar.update(progress.inputs - bar.n)

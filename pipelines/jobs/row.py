@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 _COST_COLUMNS = ("frames_decoded", "macs", "decode_seconds", "model_seconds")
 
 
-def row_schema(task: str | TaskRecord = "", *, keep_text: bool = False) -> pa.Schema:
+def row_schema(
+    task: str | TaskRecord = "", *, keep_text: bool = False, audited: bool = False
+) -> pa.Schema:
     """Names and types of a job's columns, in order; all parts of a run have the same.
 
     Args:
         task: Its name or record, which says what a prediction holds; default: classes.
         keep_text: Add `text` (the text read) and `spans` (the characters of each unit, from
             `start` up to `end`).
+        audited: Add what an audit tells of a row; see `temporal.pipelines.auditing.columns`.
 
     Returns:
         A schema of Arrow.
@@ -62,6 +65,10 @@ def row_schema(task: str | TaskRecord = "", *, keep_text: bool = False) -> pa.Sc
     if keep_text:
         span = pa.struct([("start", pa.int64()), ("end", pa.int64())])
         columns += [("text", pa.string()), ("spans", pa.list_(span))]
+    if audited:
+        from ..auditing.columns import audit_fields
+
+        columns += audit_fields(record)
     return pa.schema(columns)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ..auditing.held_rows import HeldRows
 from ..reading import Reading, ReadingError
 from ..tasks.registry import TaskRecord, record_of
 from .row import row_of, spans_value, storable
@@ -70,7 +71,8 @@ def rows(
         is_video: Items are videos, whose paths are kept; None: as the pipeline's task says.
 
     Yields:
-        The columns of `temporal.pipelines.row_schema`.
+        The columns of `temporal.pipelines.row_schema`; of a pipeline with an audit those of
+        `audited=True`, each row once its audit is done.
 
     Raises:
         ValueError: two items that are read at one time have one id.
@@ -115,9 +117,17 @@ def readings_and_rows(
             yield item if item_id == item.id else replace(item, id=item_id)
 
     readings = pipe.read(noted(), order=order, on_error="record")
+    audit = getattr(pipe, "audit", None)
+    held = None if audit is None else HeldRows(audit, record, order)
     try:
         for reading in readings:
-            yield _with_row(pipe, reading, record, pending.pop(reading.id), keep_text=keep_text)
+            made = _with_row(pipe, reading, record, pending.pop(reading.id), keep_text=keep_text)
+            if held is None:
+                yield made
+            else:
+                yield from held.put(*made)
+        if held is not None:
+            yield from held.rest()
     finally:
         # Frees what is in flight now, not when the garbage collector comes by.
         if close := getattr(readings, "close", None):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+from ..auditing.audit import Audit
+from ..auditing.summary import AuditSummary, AuditTally, audit_columns
 from .trace_column import trace_values
 
 SUMMARY_COLUMNS = (
@@ -19,9 +21,13 @@ SUMMARY_COLUMNS = (
 """What `summarize` looks at: not the units of each row, which are most of a long text's."""
 
 
-def summary_columns(answers: Collection[str]) -> tuple[str, ...]:
-    """`SUMMARY_COLUMNS`, as far as rows with these answers have them (a task may have no label)."""
-    return tuple(name for name in SUMMARY_COLUMNS if name != "label" or name in answers)
+def summary_columns(answers: Collection[str], audit: Audit | None = None) -> tuple[str, ...]:
+    """`SUMMARY_COLUMNS`, as far as rows with these answers have them (a task may have no label).
+
+    And what is added up of a pipeline's audit.
+    """
+    columns = tuple(name for name in SUMMARY_COLUMNS if name != "label" or name in answers)
+    return columns + audit_columns(audit, answers)
 
 
 _FEW = 3
@@ -117,6 +123,9 @@ class Summary:
     model_labels: tuple[str, ...] = ()
     """The first few labels of the model, where there are others."""
 
+    audit: AuditSummary | None = None
+    """How answers compare with those of the full reading; None: nothing was audited."""
+
     @property
     def share_read(self) -> float:
         """Units read in full over units in the sources, 0 to 1."""
@@ -151,6 +160,7 @@ def summarize(
     unread: Mapping[int, int] | None = None,
     at_work: Iterable[int] = (),
     labels: Collection[str] | None = None,
+    audit: Audit | None = None,
 ) -> Summary:
     """Add up rows, one by one (they need not fit in memory).
 
@@ -162,16 +172,21 @@ def summarize(
         at_work: Other ranks that are still at work.
         labels: The model's; an input's own label that is none of them tells nothing about the
             prediction. None or empty: not known, and every label may be one.
+        audit: The pipeline's.
     """
     tally = _Tally(labels or ())
+    audits = None if audit is None else AuditTally(audit)
     for row in rows:
         tally.add(row)
+        if audits is not None:
+            audits.add(row, trace_values(row))
     return replace(
         tally.summary(),
         skipped=skipped,
         stopped=stopped,
         unread=dict(unread or {}),
         at_work=tuple(at_work),
+        audit=None if audits is None else audits.summary(),
     )
 
 

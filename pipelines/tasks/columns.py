@@ -26,7 +26,7 @@ OF_EVERY_ROW = frozenset(
         *("id", "status", "predictions", "target", "units_total", "units_read", "units_skimmed"),
         *("frames_decoded", "halted_at_seconds", "exit", "macs", "decode_seconds"),
         *("model_seconds", "backend", "error_stage", "error_reason", "error_message", "source"),
-        *("trace", "text", "spans"),
+        *("trace", "text", "spans", "audit", "read_in_full"),
     }
 )
 """Columns that rows have whatever their task is: no prediction has a field of such a name."""

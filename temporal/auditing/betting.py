@@ -23,6 +23,7 @@ changes as time goes by, a bound above `m` says that it was above `m` at some ti
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -57,6 +58,7 @@ def log_capital(seen: int, total: int, share: float) -> float:
     return float(most + math.log(np.exp(logs - most).mean()))
 
 
+@lru_cache(maxsize=256)
 def lower_bound(seen: int, total: int, confidence: float = 0.95) -> float:
     """The share is above, at all times at once, with this confidence.
 

@@ -13,7 +13,7 @@ from ..engine import run_alone
 from ..source import Source
 from .halting import set_criterion
 from .operating_points import apply_point, point_for_budget, point_for_drop
-from .policy_space import Answers, PolicySpace
+from .policy_space import Answers, Policy, PolicySpace
 from .stored_points import check_points
 
 
@@ -166,6 +166,15 @@ class Reader:
             f"model_type ({name}) must have exits, or a family of policies: its reader has no "
             "policy_space()"
         )
+
+    def full_policy(self) -> Policy:
+        """The policy under which nothing is skipped and nothing halted; audits compare with it.
+
+        Raises:
+            ValueError: there is none, so far as is known.
+        """
+        points = self._stored_points()
+        return dict(points[0]["policy"]) if points else self.policy_space().full
 
     def answers(self, sources: Iterable[Source], *, batch_size: int = 32) -> Answers | None:
         """What it says of sources wherever it may halt, from reading all of them once.

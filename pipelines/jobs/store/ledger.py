@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -235,7 +235,10 @@ def parts(directory: str | os.PathLike[str]) -> list[Path]:
 
 
 def read_rows(
-    directory: str | os.PathLike[str], *, columns: Sequence[str] | None = None
+    directory: str | os.PathLike[str],
+    *,
+    columns: Sequence[str] | None = None,
+    owns: Callable[[int], bool] = lambda rank: True,
 ) -> Iterator[dict[str, Any]]:
     """Yield the committed rows, part by part.
 
@@ -243,6 +246,7 @@ def read_rows(
         directory: The run's directory.
         columns: What is read; None: everything. `"trace.unit"` is a field of a struct; where its
             column is none (rows of older versions), or the rows are JSON lines, the whole column.
+        owns: Whether the rows that a rank wrote are read.
 
     Yields:
         Rows as dicts of plain values; `temporal.pipelines.row_schema` has their columns.
@@ -251,8 +255,9 @@ def read_rows(
         DamagedPart: a committed part is damaged; the message names it.
         OSError: a part cannot be read, which says nothing about what is in it.
     """
-    for _, rows in _contents(directory, columns):
-        yield from rows
+    for part, rows in _contents(directory, columns):
+        if owns(part.rank):
+            yield from rows
 
 
 def committed_ids(directory: str | os.PathLike[str], *, damaged_too: bool = True) -> set[str]:

@@ -15,7 +15,7 @@ from ...policies.read import order as order_named
 from ...policies.select import motion_order
 from ...source import Source
 from ..every_exit import EveryExit, exit_space
-from ..policy_space import PolicySpace
+from ..policy_space import Policy, PolicySpace
 from .dense_videos import ask_videos
 from .frame_reader import FrameReader
 from .motion import Motion, frame_motion
@@ -38,6 +38,12 @@ class FrameKnobs(FrameReader):
                 "may answer, and there is nothing to calibrate"
             )
         return exit_space(config, min_exit=config.min_frames - 1, closed_because=closed)
+
+    def full_policy(self) -> Policy:
+        """As `Reader.full_policy`; a gate is shut off, too."""
+        config: Any = self.config  # type: ignore[attr-defined]  # the model has it
+        full = super().full_policy()
+        return {**full, "gate": False} if config.gate else full
 
     def set_budget(self, budget: float) -> dict[str, Any] | None:
         """As `Reader.set_budget`; uncalibrated and training-free, it reads that share of frames."""

@@ -68,7 +68,7 @@ def test_a_task_is_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_columns_of_every_row_are_those_of_the_schema() -> None:
-    names = set(row_schema(keep_text=True).names)
+    names = set(row_schema(keep_text=True, audited=True).names)
     assert names - set(CLASSES) == OF_EVERY_ROW
 
 
