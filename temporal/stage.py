@@ -62,6 +62,8 @@ class Stage:
             results back. The function must mask the padding. A result `[B, T, ...]` of three or
             more dimensions is cut; one of two has a row for each source, and no padding in it.
             Of a `Packed` it says that the function itself pads: each row costs as the longest.
+        warms_up: of `counts_macs`: run a row once, outside the clock, before the first batch; for
+            what is compiled then.
         slots: what the stage remembers of each row between its calls. Every call then names a slot
             for each row, and the function gets `memory=`, a `Memory` of the batch's rows.
 
@@ -79,6 +81,7 @@ class Stage:
         name: str | None = None,
         pad: bool = False,
         counts_macs: bool = False,
+        warms_up: bool = True,
         slots: Slots | None = None,
     ) -> None:
         self.fn = fn
@@ -90,7 +93,7 @@ class Stage:
         self.rows = 0
         self.seconds = 0.0
         self._aside_seconds = 0.0  # of the batch that runs: spent on counting, not on its rows
-        self._is_warm = not counts_macs
+        self._is_warm = not (counts_macs and warms_up)
         self._macs_per_row: dict[tuple[Any, ...], float] = {}
         self._macs_of_length: dict[tuple[Any, ...], Callable[[int], int]] = {}  # of Packed rows
         self._macs_of_memory_length: dict[tuple[Any, ...], Callable[[int, int], int]] = {}

@@ -100,6 +100,10 @@ class Trace:
     """Tokens that layers computed, added up over the layers: 10 tokens through 6 layers are 60.
     None where the reader has no layers to count."""
 
+    visual_tokens: int | None = None
+    """Tokens that a language model was given of the frames, in the prompt of its last look. None of
+    other readers."""
+
     seconds_per_unit: float | None = None
     """Mean seconds between units; None for sources without a clock (text)."""
 

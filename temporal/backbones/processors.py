@@ -29,8 +29,10 @@ _FILTERS = {0: "nearest-exact", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """torch's names of PIL's filters."""
 _STEPS = ("convert_to_rgb", "resize", "center_crop", "normalize")
 """What `TorchSteps` does instead of torchvision."""
-_TORCHVISION = ("torchvision", "torchvision.transforms", "torchvision.transforms.v2")
-_TORCHVISION = (*_TORCHVISION, "torchvision.transforms.v2.functional")
+_TORCHVISION = (
+    *("torchvision", "torchvision.transforms", "torchvision.transforms.v2"),
+    "torchvision.transforms.v2.functional",
+)
 _IMPORTING = threading.RLock()
 _PP_LCNET = "PPLCNetImageProcessor"
 
@@ -106,8 +108,7 @@ def _with_torch_steps(name: str, own: type) -> type:
     """
     from transformers.image_processing_backends import TorchvisionBackend
 
-    class Backend(TorchSteps, TorchvisionBackend):
-        pass
+    backend: Any = type("TorchBackend", (TorchSteps, TorchvisionBackend), {})
 
     instead = {}
     for step in _STEPS:
@@ -115,7 +116,7 @@ def _with_torch_steps(name: str, own: type) -> type:
         code = getattr(vars(overriding)[step], "__code__", None)
         if overriding is not TorchvisionBackend and code is not None and "tvF" in code.co_names:
             instead[step] = getattr(TorchSteps, step)
-    bases = (own, Backend) if issubclass(own, TorchvisionBackend) else (TorchSteps, own)
+    bases = (own, backend) if issubclass(own, TorchvisionBackend) else (TorchSteps, own)
     return type(name, bases, instead)
 
 

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from .glimpses.listen_to_look import ListenToLookConfig as ListenToLookConfig
     from .glimpses.lite_eval import LiteEval as LiteEval
     from .glimpses.lite_eval import LiteEvalConfig as LiteEvalConfig
+    from .language.configuration_video_language import VideoLanguageConfig as VideoLanguageConfig
+    from .language.question import Asked as Asked
+    from .language.question import Question as Question
+    from .language.video_language_reader import VideoLanguageReader as VideoLanguageReader
     from .recurrent.adaptive_computation_time import (
         AdaptiveComputationTime as AdaptiveComputationTime,
     )
@@ -77,8 +81,12 @@ if TYPE_CHECKING:
 
 _OTHERS = {
     "EfficientNetLite0": "temporal.backbones.efficientnet_lite",
+    "Asked": ".language.question",
     "GivenFeatures": "temporal.backbones.features",
+    "Question": ".language.question",
     "RunningMeanPolicy": ".clips.clip_reader",
+    "VideoLanguageConfig": ".language.configuration_video_language",
+    "VideoLanguageReader": ".language.video_language_reader",
 }
 _NAMES = {
     name: record.module for record in RECORDS.values() for name in (record.reader, record.config)

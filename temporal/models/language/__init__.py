@@ -1,0 +1,1 @@
+"""Video-language models that read a video until they are certain of their answer."""
