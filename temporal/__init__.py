@@ -7,8 +7,8 @@ from .lazy import exports as _exports
 from .moved import find_moved as _find_moved
 
 if _TYPE_CHECKING:
-    from .models.video.selection import Selection as Selection
-    from .models.video.selection import select as select
+    from .models.selection.select import select as select
+    from .models.selection.selection import Selection as Selection
 
 __version__ = "0.1.0"
 
@@ -19,7 +19,7 @@ if (_root / "pyproject.toml").is_file() and (_root / "pipelines").is_dir():
     __path__.append(str(_root))
 _find_moved()
 
-_NAMES = dict.fromkeys(("Selection", "select"), ".models.video.selection")
+_NAMES = {"Selection": ".models.selection.selection", "select": ".models.selection.select"}
 __getattr__ = _exports(__name__, _NAMES)
 
 

@@ -31,6 +31,7 @@ from temporal.policies.read import uniform
 
 FRAMES = 16
 SIDE = 224
+ENCODED = 1000
 
 
 def decord_uniform(path: Path) -> None:
@@ -63,7 +64,10 @@ WAYS: dict[str, Callable[[Path], Any]] = {"decord_get_batch_uniform": decord_uni
 
 
 def make_clip(path: Path, num_frames: int, *, seed: int = 0) -> Path:
-    """A 720p clip of textures that drift, now slowly and now fast, with a keyframe every 250."""
+    """A 720p clip of textures that drift, now slowly and now fast, with a keyframe every 250.
+
+    What comes after the first 1,000 frames is these again, copied.
+    """
     random = np.random.default_rng(seed)
     texture = random.integers(0, 256, (90, 240, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
     partial = path.with_name(f"partial_{path.name}")
@@ -72,15 +76,42 @@ def make_clip(path: Path, num_frames: int, *, seed: int = 0) -> Path:
         stream = container.add_stream("libx264", rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
         left = 0
-        for number in range(num_frames):
+        for number in range(min(num_frames, ENCODED)):
             left += 9 if number // 40 % 4 == 1 else 1
             view = np.roll(texture, -left, 1)[:, :1280]
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(view), format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    if num_frames > ENCODED:
+        repeat(partial, num_frames)
     partial.rename(path)
     return path
+
+
+def repeat(path: Path, num_frames: int) -> None:
+    """Copy a clip's packets behind each other until there are so many frames."""
+    longer = path.with_name(f"longer_{path.name}")
+    with av.open(str(path)) as given:
+        packets = [
+            (bytes(one), one.pts, one.dts, one.is_keyframe)
+            for one in given.demux(video=0)
+            if one.size
+        ]
+        stream, base = given.streams.video[0], given.streams.video[0].time_base
+        assert base is not None
+        length = round(len(packets) / 25 / base)
+        with av.open(str(longer), "w") as container:
+            copied = container.add_stream_from_template(stream)
+            for number in range(num_frames):
+                data, pts, dts, is_keyframe = packets[number % len(packets)]
+                packet = av.Packet(data)
+                packet.stream, packet.time_base = copied, base
+                moved = number // len(packets) * length
+                packet.pts, packet.dts = (pts or 0) + moved, (dts or 0) + moved
+                packet.is_keyframe = is_keyframe
+                container.mux(packet)
+    longer.rename(path)
 
 
 def measure(path: Path, rounds: int) -> dict[str, Any]:

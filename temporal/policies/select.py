@@ -37,7 +37,7 @@ def top_k(scores_N: Scores, k: int) -> list[int]:
     Raises:
         ValueError: there are no scores, k is below 1, or a score is NaN or infinite.
     """
-    scores = _checked(scores_N, k)
+    scores = check_scores(scores_N, k)
     return sorted(np.argsort(-scores, kind="stable")[:k].tolist())
 
 
@@ -68,7 +68,7 @@ def quantile_frames(
         ValueError: there are no scores, k is below 1, power is negative or not finite, or a score
             is NaN, infinite or negative.
     """
-    scores = _checked(scores_N, k)
+    scores = check_scores(scores_N, k)
     if not (power >= 0 and np.isfinite(power)):
         raise ValueError(f"power ({power}) must be a finite number >= 0")
     if (scores < 0).any():
@@ -199,8 +199,39 @@ def cheaper(
     return moved
 
 
-def _checked(scores_N: Scores, k: int) -> NDArray[np.float64]:
-    """The scores as an array of doubles."""
+def to_cheap(
+    units: Sequence[int], cheap: Sequence[int], places_N: Sequence[float], reach: float
+) -> list[int]:
+    """Move units to cheap ones within reach, each to one of its own; the others stay.
+
+    The shortest moves come first, so a cheap unit that was chosen stays as it is.
+
+        units 3 5 9, cheap 0 4 8, reach 2:   . . . . x x . . x .      (5 stays: 3 has 4 already)
+
+    Args:
+        units: each once.
+        cheap: indices of units that cost less.
+        places_N: where each unit is (its time, say), in increasing order.
+        reach: the farthest move, in what `places_N` is in.
+
+    Returns:
+        As many units, in increasing order, each once.
+    """
+    places, free = np.asarray(places_N), np.asarray(sorted(set(cheap)), dtype=np.int64)
+    taken: dict[int, int] = {}
+    if len(free):
+        away = np.abs(places[np.asarray(units)][:, None] - places[free][None])
+        for move in np.argsort(away, axis=None, kind="stable"):
+            row, column = divmod(int(move), len(free))
+            if away[row, column] > reach * (1 + 1e-9):
+                break
+            if row not in taken and int(free[column]) not in taken.values():
+                taken[row] = int(free[column])
+    return sorted(taken.get(row, int(unit)) for row, unit in enumerate(units))
+
+
+def check_scores(scores_N: Scores, k: int) -> NDArray[np.float64]:
+    """Scores as an array of doubles; ValueError unless they are finite, and k is 1 or more."""
     if isinstance(scores_N, Tensor):
         scores_N = scores_N.detach().cpu().double().numpy()
     scores = np.asarray(scores_N, dtype=np.float64)

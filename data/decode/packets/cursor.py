@@ -130,7 +130,8 @@ class PacketCursor:
         pts = int(self._index.packets.pts[packet])
         dts = int(self._index.packets.dts[packet])
         # Matroska's index is in presentation time; mp4 and mpeg-ts are searched by decoding time.
-        both = [pts, dts] if self._index.container == "matroska" else [dts, pts]
+        # That of an mp4 has an edit taken off, which leads a whole GOP too far back.
+        both = [pts, dts] if self._index.container in ("matroska", "mov") else [dts, pts]
         times = [t for t in dict.fromkeys(both) if t != NO_PTS]
         return [*times, min(times) - round(1 / self._index.time_base)] if times else []
 
