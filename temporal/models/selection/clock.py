@@ -67,19 +67,20 @@ def constant_rate(index: Any) -> float | None:
         return None
     rate = (len(times) - 1) / span
     # Times are rounded to ticks, so the rate is known to one tick of the whole span.
-    reach = max(float(index.time_base), 1e-9)
+    tick = float(index.time_base)
+    reach = min(max(1.1 * tick, 1e-6), _EXACT_SECONDS)
     numbers, since = np.arange(len(times)), times - times[0]
-    for fps in (_simplest(rate), rate):
-        if np.abs(numbers / fps - since).max() <= min(max(reach, 1e-6), _EXACT_SECONDS):
+    for fps in (_simplest(rate, 2 * tick / span), rate):
+        if np.abs(numbers / fps - since).max() <= reach:
             return fps
     return None
 
 
-def _simplest(rate: float) -> float:
+def _simplest(rate: float, share: float = 0.0) -> float:
     """The nearest of the rates that videos have: whole ones, and these over 1.001."""
-    whole = round(rate)
-    candidates = [whole, round(rate * 1.001) * 1000 / 1001] if whole else []
-    near = [one for one in candidates if one and abs(one - rate) <= 1e-4 * rate]
+    candidates = [float(round(rate)), round(rate * 1.001) * 1000 / 1001]
+    reach = min(max(share, 1e-6), 0.01) * rate
+    near = [one for one in candidates if one > 0 and abs(one - rate) <= reach]
     if near:
-        return float(min(near, key=lambda one: abs(one - rate)))
+        return min(near, key=lambda one: abs(one - rate))
     return float(Fraction(rate).limit_denominator(1001))

@@ -1,154 +1,158 @@
-"""Looking at few frames of a video for what they show: all over it, then where scores are high.
+"""Looking at frames of a video, small, and scoring few of them: those that tell most.
 
-The time line is cut into arms of equal length. A first look at each takes its cheapest frame, which
-is a keyframe where it has one; then arms are looked at again that may be among the best
-(`temporal.policies.zoom`), each in its widest gap, until the best are known or no look is left.
+All candidates are looked at, the keyframes where there are enough, and small pictures made of them.
+Three quarters of the scores go to frames that stand for most others, the rest to those that may be
+the best (`temporal.policies.zoom`); then all others' scores are guessed from these.
 
-N frames of a video, A arms, S frames that were seen, D width of vectors.
+M candidates, S of them scored, H, W; D width of vectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...handle import Handle
-from ...policies.zoom import open_arms
+from ...policies.select import near_cheap
+from ...policies.zoom import likeness, next_looks, posterior, representatives
 from ..video.reading import glance
 
-_FIRST_SHARE = 0.6  # of the looks, for the first one at each arm
-_BEST_SHARE = 4  # a quarter of the arms are the best ones
+_Floats = NDArray[np.float64]
+
+Score = Callable[[list[int], Tensor], _Floats]
+"""Places of K candidates and their pixels, uint8 `[K, C, H, W]`, to their scores `[K]`."""
+
 _BLOCK = 32
-"""Frames that are seen and scored together: 20 MB, as a model takes them."""
+"""Frames that are seen, or scored, together."""
+_KEPT_BYTES = 64 * 2**20
+_SMALL = 16  # height and width of the small pictures
+_MOST = 1024  # candidates: their likeness takes 8 MB
+_FINENESS = 4  # candidates for each frame that is wanted, at least
+_FIRST_SHARE = 0.75
+_ROUND = 8  # scores between which bounds are worked out anew
 
 
-@dataclass(kw_only=True)
-class Seen:
-    """Frames that were seen, in the order in which they were."""
+def candidates(index: Any, num_frames: int, num_wanted: int) -> list[int]:
+    """Frames all over a video that are cheap to have: about one a second, four for each wanted.
 
-    frames: list[int] = field(default_factory=list)
-    """[S] frame indices."""
-
-    scores: list[float] = field(default_factory=list)
-    """[S] how well each fits; empty where nothing is asked for."""
-
-    vectors: list[NDArray[np.float64]] = field(default_factory=list)
-    """[S, D] what each shows; empty where a function gives scores alone."""
-
-
-Score = Callable[[Tensor, Seen], None]
-"""Adds to what was seen the scores and vectors of frames, uint8 `[K, C, H, W]`."""
-
-
-async def look(
-    video: Handle, frames: list[int], size: tuple[int, int], score: Score, seen: Seen
-) -> None:
-    """Glance at frames and score them; those that cannot be had are left out, as faults.
-
-    Raises:
-        Exception: the first fault, where nothing was seen, now or before.
+    The keyframes, where there are twice as many as are wanted; else the cheapest of even parts.
     """
-    for start in range(0, len(frames), _BLOCK):
-        try:
-            had, pixels = await glance(video, frames[start : start + _BLOCK], size=size)
-        except Exception:  # it is written down; what was seen may be enough
-            if not seen.frames:
-                raise
-            return
-        score(pixels, seen)
-        seen.frames += had
+    keyframes = [int(frame) for frame in index.keyframes]
+    seconds = math.ceil(float(index.duration_seconds))
+    most = min(_MOST, num_frames, max(_FINENESS * num_wanted, seconds))
+    if len(keyframes) >= 2 * num_wanted:
+        most = min(most, len(keyframes))
+    return near_cheap(num_frames, most, keyframes, index.frame_costs)
 
 
-async def zoom(video: Handle, num_looks: int, size: tuple[int, int], score: Score) -> Seen:
-    """Look at no more than so many frames, and mostly where scores are high."""
-    arms = Arms(video.index, len(video), num_looks)
-    seen = Seen()
-    await look(video, arms.first_looks(), size, score, seen)
-    while len(seen.frames) < num_looks:
-        at = arms.next_looks(seen, num_looks - len(seen.frames))
-        before = len(seen.frames)
-        if not at:
-            break
-        await look(video, at, size, score, seen)
-        if len(seen.frames) == before:  # none of them can be had
-            break
-    return seen
-
-
-class Arms:
-    """Parts of a video's time line, and at which of their frames to look.
+class Looks:
+    """Candidates that were looked at, and their pixels as far as these fit into memory.
 
     Args:
-        index: of the video.
-        num_frames: N.
-        num_looks: how many looks there are in all.
+        video: the engine's handle on a source of frames, which is open.
+        size: (height, width) at which frames are scored.
     """
 
-    def __init__(self, index: Any, num_frames: int, num_looks: int) -> None:
-        self._costs = np.asarray(index.frame_costs)
-        count = min(num_frames, max(1, round(_FIRST_SHARE * num_looks)))
-        times = np.asarray(index.timestamps_seconds)
-        # Of equal length in time: frames of a variable rate may crowd in one place.
-        borders = times[0] + (times[-1] - times[0]) * np.arange(1, count) / count
-        cuts = [0, *np.searchsorted(times, borders).tolist(), num_frames]
-        self.arms = [range(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
-        self._asked: set[int] = set()
+    frames: list[int]
+    """[M] those candidates that could be seen."""
 
-    def first_looks(self) -> list[int]:
-        """A frame of each arm."""
-        found = [self._cheapest(arm.start, arm.stop) for arm in self.arms]
-        return self._ask([one for one in found if one is not None])
+    def __init__(self, video: Handle, size: tuple[int, int]) -> None:
+        self._video, self._size = video, size
+        self.frames = []
+        self._small: list[Tensor] = []
+        self._kept: dict[int, Tensor] = {}
+        self._most_kept = _KEPT_BYTES // max(1, 3 * size[0] * size[1])
 
-    def next_looks(self, seen: Seen, most: int) -> list[int]:
-        """A frame of each arm that may be among the best, `most` of them and half of the arms."""
-        frames, scores = np.array(seen.frames), np.array(seen.scores)
-        spread = float(scores.max() - scores.min())
-        unit = (scores - scores.min()) / spread if spread > 0 else np.zeros(len(scores))
-        of_arms = [unit[(frames >= arm.start) & (frames < arm.stop)] for arm in self.arms]
-        undecided = open_arms(
-            [float(one.mean()) if len(one) else 0.0 for one in of_arms],
-            [float(one.var()) if len(one) else 0.0 for one in of_arms],
-            [
-                max(len(one), len(self._of(arm)))
-                for one, arm in zip(of_arms, self.arms, strict=True)
-            ],
-            max(1, len(self.arms) // _BEST_SHARE),
-        )
-        found: list[int] = []
-        for arm in undecided:
-            frame = self._in_widest_gap(self.arms[arm])
-            if frame is not None and len(found) < min(most, max(1, len(self.arms) // 2)):
-                found.append(frame)
-        return self._ask(found)
+    async def see(self, frames: Sequence[int]) -> None:
+        """Look at frames; those that cannot be had are left out, as faults of the video.
 
-    def _ask(self, frames: list[int]) -> list[int]:
-        self._asked.update(frames)
-        return sorted(frames)
+        Raises:
+            Exception: the first fault, where nothing can be seen.
+        """
+        for start in range(0, len(frames), _BLOCK):
+            wanted = list(frames[start : start + _BLOCK])
+            try:
+                had, pixels = await glance(self._video, wanted, size=self._size)
+            except Exception:  # it is written down; what was seen may be enough
+                if not self.frames:
+                    raise
+                return
+            self._small.append(F.adaptive_avg_pool2d(pixels.float(), _SMALL).flatten(1))
+            for frame, image in zip(had, pixels, strict=True):
+                if len(self._kept) < self._most_kept:
+                    self._kept[frame] = image
+            self.frames += had
 
-    def _of(self, arm: range) -> list[int]:
-        return sorted(frame for frame in self._asked if frame in arm)
+    def small(self) -> _Floats:
+        """Small pictures as vectors `[M, 3 * 16 * 16]`."""
+        return torch.cat(self._small).double().numpy()
 
-    def _in_widest_gap(self, arm: range) -> int | None:
-        edges = [arm.start - 1, *self._of(arm), arm.stop]
-        widths = np.diff(edges)
-        for gap in np.argsort(-widths, kind="stable"):
-            frame = self._cheapest(edges[gap] + 1, edges[gap + 1])
-            if frame is not None:
-                return frame
-        return None
+    async def pixels(self, places: Sequence[int]) -> tuple[list[int], Tensor]:
+        """Which of these candidates (places of `frames`) can be had, and their pixels."""
+        kept = [place for place in places if self.frames[place] in self._kept]
+        left = {self.frames[place]: place for place in places if place not in set(kept)}
+        images = [self._kept[self.frames[place]] for place in kept]
+        if left:
+            had, pixels = await glance(self._video, list(left), size=self._size)
+            kept += [left[frame] for frame in had]
+            images += list(pixels)
+        return kept, torch.stack(images)
 
-    def _cheapest(self, start: int, stop: int) -> int | None:
-        """The keyframe nearest to the middle or, without any, the cheapest of the middle half."""
-        if start >= stop:
-            return None
-        if not (self._costs[start:stop] == 1).any():
-            quarter = (stop - start) // 4  # the frame beside one that was seen tells nothing new
-            start, stop = start + quarter, stop - quarter
-        costs = self._costs[start:stop]
-        away = np.abs(np.arange(stop - start) - (stop - start - 1) / 2)
-        return start + int(np.lexsort((away, costs))[0])
+
+async def fill(looks: Looks, scores_M: _Floats, places: Sequence[int], score: Score) -> bool:
+    """Score candidates, in place; return whether any of them could be had.
+
+    Raises:
+        Exception: the first fault, where none can be had and none was before.
+    """
+    for start in range(0, len(places), _BLOCK):
+        try:
+            had, pixels = await looks.pixels(places[start : start + _BLOCK])
+        except Exception:  # it is written down
+            if np.isnan(scores_M).all():
+                raise
+            break
+        scores_M[had] = score(had, pixels)
+    return not np.isnan(scores_M[list(places)]).all()
+
+
+async def zoom(looks: Looks, num_scores: int, num_wanted: int, score: Score) -> _Floats:
+    """Score no more than so many of what was looked at.
+
+    Args:
+        looks: what was seen.
+        num_scores: S, how many may be scored.
+        num_wanted: how many of the best are looked for.
+        score: scores frames.
+
+    Returns:
+        Scores `[M]`, NaN where a candidate was not scored.
+    """
+    scores = np.full(len(looks.frames), np.nan)
+    if num_scores >= len(scores):
+        await fill(looks, scores, range(len(scores)), score)
+        return scores
+    alike = likeness(looks.small())
+    places = representatives(alike, math.ceil(_FIRST_SHARE * num_scores))
+    left = num_scores
+    while places and await fill(looks, scores, places, score):
+        left -= len(places)
+        scored = np.flatnonzero(~np.isnan(scores))
+        known = scored.tolist(), scores[scored].tolist()
+        places = next_looks(alike, *known, num_wanted, min(_ROUND, left))
+    return scores
+
+
+def guessed(looks: Looks, scores_M: _Floats) -> _Floats:
+    """Scores `[M]` of all candidates: those that were scored, and what they say of the others."""
+    scored = np.flatnonzero(~np.isnan(scores_M))
+    if len(scored) == len(scores_M):
+        return scores_M
+    return posterior(likeness(looks.small()), scored.tolist(), scores_M[scored].tolist())[0]

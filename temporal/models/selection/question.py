@@ -1,14 +1,12 @@
 """Frames for a question: few are scored, the others' scores guessed from these, and some picked.
 
-N frames of a video, M of a grid over it, K of them taken.
+N frames of a video, M candidates among them, K of them taken.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,19 +15,21 @@ from torch import Tensor
 
 from ...handle import Handle
 from ...policies.diverse import farthest_first, greedy_log_det
-from ...policies.read import uniform
-from ...policies.select import near_cheap, top_k
+from ...policies.select import top_k
 from ...policies.spread import adaptive_split, inverse_transform, routed, unit_range
+from ...policies.zoom import likeness, representatives
 from .image_text import FunctionScores, ImageText
-from .looking import Seen, look, zoom
+from .looking import Looks, candidates, fill, guessed, zoom
+
+_Floats = NDArray[np.float64]
 
 PICKS = ("quantiles", "top", "adaptive", "routed", "log_det")
 """How frames are picked by how well they fit."""
 
-_SECONDS_A_LOOK = 20.0  # a twentieth of a scan of one frame a second
-_FEWEST_LOOKS = 4
-_FINENESS = 4  # places of the grid for each frame that is taken
-_THUMBNAIL = (16, 16)
+_SECONDS_A_SCORE = 20.0  # a twentieth of a scan of one frame a second
+_FEWEST_SCORES = 4
+_COMPARED = (32, 32)
+"""Size at which frames are compared without a model."""
 _WEIGHT = 0.25  # of differing, beside scores from 0 to 1: `log det` falls by ones
 
 
@@ -40,11 +40,8 @@ class Answer:
     frames: list[int]
     """[K] frame indices."""
 
-    scores: NDArray[np.float64] | None
+    scores: _Floats | None = None
     """[N] NaN where a frame was not scored; None where nothing was asked for."""
-
-    seen: list[int]
-    """Frames that were seen: they are decoded already."""
 
 
 async def fitting(
@@ -58,7 +55,7 @@ async def fitting(
     max_scored: int | None,
     generator: torch.Generator | None,
 ) -> Answer:
-    """The K frames that a way of picking takes by their scores.
+    """The K frames that a way of picking takes by how well they fit.
 
     Args:
         video: the engine's handle on a source of frames, which is open.
@@ -74,71 +71,75 @@ async def fitting(
     Raises:
         Exception: the first fault, where no frame can be seen.
     """
-    index, count = video.index, len(video)
-    size = scorer.look_size(index.height, index.width)
-    score = partial(_score, scorer, None if query is None else _text(scorer, query))
-    grid = _grid(index, count, k)
-    looks = _num_looks(index, k if pick == "log_det" else 0) if max_scored is None else max_scored
-    if looks >= len(grid):
-        seen = Seen()
-        await look(video, grid, size, score, seen)
-    else:
-        seen = await zoom(video, looks, size, score)
-    order = np.argsort(seen.frames)
-    at, known = np.array(seen.frames)[order], np.array(seen.scores)[order]
-    scores = np.full(count, np.nan)
-    scores[at] = known
+    index = video.index
+    if max_scored is None:
+        some = math.ceil(float(index.duration_seconds) / _SECONDS_A_SCORE)
+        max_scored = max(_FEWEST_SCORES, some, 2 * k if pick == "log_det" else 0)
+    looks = Looks(video, scorer.look_size(index.height, index.width))
+    await looks.see(candidates(index, len(video), k))
+    vectors: dict[int, _Floats] = {}
+    # No question comes with a function alone.
+    text_D = scorer.text_vector(query or "") if isinstance(scorer, ImageText) else np.zeros(0)
+
+    def score(places: list[int], pixels: Tensor) -> _Floats:
+        if isinstance(scorer, FunctionScores):
+            return scorer.frame_scores(pixels)
+        vectors_KD = scorer.frame_vectors(pixels)
+        vectors.update(zip(places, vectors_KD, strict=True))
+        fits: _Floats = vectors_KD @ text_D
+        return fits
+
+    known = await zoom(looks, max_scored, k, score)
+    scores = np.full(len(video), np.nan)
+    scores[looks.frames] = known
     if pick == "log_det":
-        vectors = np.stack(seen.vectors)[order]
-        chosen = greedy_log_det(vectors, k, scores_N=unit_range(known), weight=_WEIGHT)
-        return Answer(frames=at[chosen].tolist(), scores=scores, seen=seen.frames)
-    times = np.asarray(index.timestamps_seconds)
-    guessed = np.interp(times[grid], times[at], known)
-    places = _picked(pick, guessed, k, power, generator)
-    return Answer(frames=[grid[place] for place in places], scores=scores, seen=seen.frames)
+        of = sorted(vectors)
+        vectors_SD, fits = np.stack([vectors[place] for place in of]), unit_range(known[of])
+        chosen = greedy_log_det(vectors_SD, k, scores_N=fits, weight=_WEIGHT)
+        places = [of[at] for at in chosen]
+    else:
+        places = _picked(pick, guessed(looks, known), k, power, generator)
+    return Answer(frames=[looks.frames[place] for place in places], scores=scores)
 
 
 async def differing(
     video: Handle, scorer: ImageText | None, k: int, *, max_scored: int | None
 ) -> Answer:
-    """The K frames that differ most (`farthest_first`), of keyframes and what lies between.
+    """The K frames that differ most (`farthest_first`).
 
     Args:
         video: the engine's handle on a source of frames, which is open.
         scorer: gives the vectors; None: small pictures are compared.
         k: how many to take.
-        max_scored: how many frames may be seen; None: twice as many as are taken.
+        max_scored: how many frames may be given to it; None: twice as many as are taken. They are
+            those that stand for most others.
 
     Raises:
         Exception: the first fault, where no frame can be seen.
     """
-    index, count = video.index, len(video)
-    most = min(count, max(k, 2 * k if max_scored is None else max_scored))
-    candidates = near_cheap(count, most, index.keyframes, index.frame_costs)
-    size = _THUMBNAIL if scorer is None else scorer.look_size(index.height, index.width)
-    seen = Seen()
-    score = _thumbnails if scorer is None else partial(_score, scorer, None)
-    await look(video, candidates, size, score, seen)
-    chosen = farthest_first(np.stack(seen.vectors), k)
-    return Answer(frames=[seen.frames[at] for at in chosen], scores=None, seen=seen.frames)
+    index = video.index
+    size = _COMPARED if scorer is None else scorer.look_size(index.height, index.width)
+    looks = Looks(video, size)
+    await looks.see(candidates(index, len(video), k))
+    if scorer is None:
+        small = looks.small()
+        places = farthest_first(small - small.mean(axis=0), k)
+        return Answer(frames=[looks.frames[place] for place in places])
+    vectors: dict[int, _Floats] = {}
 
+    def see(places: list[int], pixels: Tensor) -> _Floats:
+        vectors.update(zip(places, scorer.frame_vectors(pixels), strict=True))
+        return np.zeros(len(places))
 
-def _num_looks(index: Any, least: int) -> int:
-    looks = math.ceil(float(index.duration_seconds) / _SECONDS_A_LOOK)
-    return max(_FEWEST_LOOKS, looks, 2 * least)
-
-
-def _grid(index: Any, count: int, k: int) -> list[int]:
-    """Frames all over a video, about one a second, and several for each that is taken."""
-    return uniform(count, max(math.ceil(float(index.duration_seconds)), _FINENESS * k))
+    asked = representatives(likeness(looks.small()), max(k, max_scored or 2 * k))
+    await fill(looks, np.full(len(looks.frames), np.nan), sorted(asked), see)
+    of = sorted(vectors)
+    places = farthest_first(np.stack([vectors[place] for place in of]), k)
+    return Answer(frames=[looks.frames[of[place]] for place in places])
 
 
 def _picked(
-    pick: str,
-    scores_M: NDArray[np.float64],
-    k: int,
-    power: float,
-    generator: torch.Generator | None,
+    pick: str, scores_M: _Floats, k: int, power: float, generator: torch.Generator | None
 ) -> list[int]:
     if pick == "top":
         return top_k(scores_M, k)
@@ -147,29 +148,3 @@ def _picked(
     if pick == "routed":
         return routed(scores_M, k, threshold=1.0, power=power)
     return inverse_transform(scores_M, k, power=power, generator=generator)
-
-
-def _text(scorer: ImageText | FunctionScores, query: str) -> NDArray[np.float64]:
-    assert isinstance(scorer, ImageText)
-    return scorer.text_vector(query)
-
-
-def _score(
-    scorer: ImageText | FunctionScores,
-    text_D: NDArray[np.float64] | None,
-    pixels: Tensor,
-    seen: Seen,
-) -> None:
-    if isinstance(scorer, FunctionScores):
-        seen.scores += scorer.frame_scores(pixels).tolist()
-        return
-    vectors_KD = scorer.frame_vectors(pixels)
-    seen.vectors += list(vectors_KD)
-    if text_D is not None:
-        seen.scores += (vectors_KD @ text_D).tolist()
-
-
-def _thumbnails(pixels: Tensor, seen: Seen) -> None:
-    """Small pictures as vectors: how each place differs from the picture's mean."""
-    flat_KD = pixels.flatten(1).double().numpy()
-    seen.vectors += list(flat_KD - flat_KD.mean(axis=1, keepdims=True))

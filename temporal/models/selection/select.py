@@ -36,7 +36,7 @@ Scorer = Callable[[Any], Any]
 """A video to the scores of its frames, `[N]`, or to a pair of frames and their scores."""
 
 _WAYS = ("uniform", "segments", "keyframes", "motion", "query", "diverse")
-_MOVES = ("uniform", "motion", "query", "diverse")
+_MOVES = ("uniform", "motion")
 """Ways whose frames may be moved to keyframes near them, where nothing else was asked for."""
 _NEEDED = ("read", "glance", "motion", "expect", "cost")
 _LONG = 16
@@ -72,11 +72,12 @@ def select(
             or with a seed a frame of each, drawn (TSN). `"keyframes"`: the keyframes nearest to the
             middles or, where there are fewer than K, the frame of each segment that is cheapest to
             decode. `"motion"`: frames between which about as much happens (MGSampler). `"query"`:
-            frames that fit a question; few are scored, keyframes first, and more only where scores
-            are high. `"diverse"`: frames that differ (VKF), by the vectors of `model` or, without
-            one, as small pictures. Or a function of the video that returns scores of all frames
-            `[N]`, or `(frames, scores)` of some, of which it is chosen then. None: `"query"` with a
-            query or a function as model, else `"uniform"`.
+            frames that fit a question: of candidates (the keyframes where there are enough, at most
+            one a second) small pictures are made, few are scored, and what looks alike is taken to
+            fit alike. `"diverse"`: of the same candidates, frames that differ (VKF), by the vectors
+            of `model` or, without one, as small pictures. Or a function of the video that returns
+            scores of all frames `[N]`, or `(frames, scores)` of some, of which it is chosen then.
+            None: `"query"` with a query or a function as model, else `"uniform"`.
         query: The question, or what to look for.
         model: What scores frames for it: the name or folder of a CLIP or SigLIP model, a loaded one
             (with its processor), a `temporal.models.selection.image_text.ImageText` that is made
@@ -100,8 +101,8 @@ def select(
         tolerance_seconds: How far from a chosen frame one that is cheaper to decode may be taken in
             its place; 0: exact. Default: exact where reading these decodes at most 16 frames for
             each, as with keyframes a second apart; else a frame is moved to the keyframe nearest to
-            it, one of its own, at most half as far as uniform frames are apart. For a query, also
-            to one that was scored. `"segments"`, `"keyframes"` and functions of yours are exact.
+            it, one of its own, at most half as far as uniform frames are apart. That is of
+            `"uniform"` and `"motion"`: the others choose of frames that are cheap, or exactly.
         seed: For training: draw a frame in each part, instead of its middle: of `"segments"`, and
             of the quantiles of scores.
 
@@ -173,7 +174,7 @@ def select(
             own = _scores(by(video), count) if callable(by) else None
             scores = own if own is not None else await frame_motion(handle, evidence)
             frames = best(scores)
-        return Answer(frames=frames, scores=scores, seen=[])
+        return Answer(frames=frames, scores=scores)
 
     async def choose(handle: Handle) -> Selection:
         start = time.perf_counter()
@@ -186,7 +187,7 @@ def select(
             places = index.timestamps_seconds
             frames = cheaper(frames, index.frame_costs, places, tolerance_seconds)
         elif tolerance_seconds is None and by in _MOVES:
-            frames = _moved(video, frames, answer.seen if by == "query" else [])
+            frames = _moved(video, frames)
         frames = runs_of(frames, run, count) if run > 1 else frames
         plan, pixels = video.cost(frames), None
         if read:
@@ -257,14 +258,14 @@ def _run_length(pairs: bool | int, num_frames: int) -> int:
     return run
 
 
-def _moved(video: FrameSource, frames: list[int], seen: list[int]) -> list[int]:
-    """Frames moved to keyframes near them, where they are long to read, and to those seen."""
+def _moved(video: FrameSource, frames: list[int]) -> list[int]:
+    """Frames moved to keyframes near them, where they are long to read."""
     index = video.index
-    is_long = video.cost(frames).frames_decoded > _LONG * len(frames)
-    cheap = [*seen, *(int(frame) for frame in index.keyframes)] if is_long else seen
+    if video.cost(frames).frames_decoded <= _LONG * len(frames):
+        return frames
     times = index.timestamps_seconds
-    reach = float(times[-1] - times[0]) / len(frames) / 2
-    return to_cheap(frames, cheap, times, reach) if cheap else frames
+    reach = float(index.duration_seconds) / len(frames) / 2
+    return to_cheap(frames, [int(frame) for frame in index.keyframes], times, reach)
 
 
 def _scores(said: Any, num_frames: int) -> NDArray[np.float64]:

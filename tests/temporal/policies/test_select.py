@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from temporal.policies.read import uniform
-from temporal.policies.select import near_cheap, quantile_frames, segments, top_k
+from temporal.policies.select import near_cheap, quantile_frames, segments, to_cheap, top_k
 
 lengths = st.integers(1, 300)
 counts = st.integers(1, 40)
@@ -134,3 +134,23 @@ def test_scores_of_a_network_may_be_of_any_type_and_have_a_gradient() -> None:
     scores = torch.tensor([0.1, 0.9, 0.5], requires_grad=True)
     assert top_k(scores, 1) == [1]
     assert top_k(scores.half(), 2) == quantile_frames(scores.bfloat16(), 2) == [1, 2]
+
+
+def test_to_cheap_by_hand() -> None:
+    places = list(range(12))
+    assert to_cheap([3, 5, 9], [0, 4, 8], places, 2) == [4, 5, 8]  # 4 is taken when 5 asks
+    assert to_cheap([3, 4, 9], [0, 4, 8], places, 2) == [3, 4, 8]  # what is there stays
+    assert to_cheap([3, 5, 9], [], places, 2) == [3, 5, 9]
+    assert to_cheap([3, 5], [0, 11], places, 2.9) == [3, 5]
+    assert to_cheap([1, 2], [0, 3], [0.0, 0.1, 0.2, 9.0], 0.5) == [0, 2]  # 3 is far in time
+
+
+@given(
+    units=st.sets(st.integers(0, 99), min_size=1, max_size=20),
+    cheap=st.sets(st.integers(0, 99), max_size=20),
+    reach=st.integers(0, 30),
+)
+def test_to_cheap_loses_none(units: set[int], cheap: set[int], reach: int) -> None:
+    moved = to_cheap(sorted(units), sorted(cheap), range(100), reach)
+    assert moved == sorted(set(moved)) and len(moved) == len(units)
+    assert set(moved) <= units | cheap and len(units & cheap) <= len(set(moved) & cheap)

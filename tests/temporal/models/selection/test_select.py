@@ -308,3 +308,29 @@ def test_errors_name_what_to_do(burst: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=says):
             temporal.select(video, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def long_gops(folder: Path) -> Path:
+    """800 frames, a keyframe every hundred: sixteen are far from keyframes, five are few."""
+    return write(folder / "long_gops.avi", moving([True] * 800), gop=100)
+
+
+def test_of_long_gops_keyframes_are_taken(long_gops: Path) -> None:
+    for by in ("uniform", "motion"):
+        chosen = temporal.select(Video(long_gops), 5, by=by)  # type: ignore[arg-type]
+        assert all(frame % 100 == 0 for frame in chosen.frames) and len(set(chosen.frames)) == 5
+        assert chosen.cost.frames_decoded == 5
+    assert temporal.select(Video(long_gops), 5).frames == [100, 200, 400, 600, 700]  # 80 240 ...
+    exact = temporal.select(Video(long_gops), 5, tolerance_seconds=0)
+    assert exact.frames == uniform(800, 5) and exact.cost.frames_decoded > 100
+
+
+def test_no_frame_leaves_its_place_for_a_keyframe(long_gops: Path) -> None:
+    chosen = temporal.select(Video(long_gops), 16)  # half of 50 frames is as far as one may go
+    want = uniform(800, 16)
+    moved = [frame for frame in chosen.frames if frame % 100 == 0]
+    assert len(set(chosen.frames)) == 16 and 4 <= len(moved) <= 8
+    assert max(abs(a - b) for a, b in zip(chosen.frames, want, strict=True)) <= 25
+    drawn = temporal.select(Video(long_gops), 5, by="segments", seed=1)
+    assert any(frame % 100 for frame in drawn.frames)  # what is drawn stays as it is
