@@ -1,4 +1,4 @@
-"""The command line: `temporal run`, `inspect`, `show`, `export`, `calibrate`, `check` and others.
+"""The command line: `temporal run`, `select`, `show`, `export`, `calibrate`, `check` and others.
 
 Exit codes:
   0   every input is ok
@@ -24,6 +24,7 @@ from ..jobs.stop import exit_on_signal
 from ..jobs.streams import forgive_closed_streams
 from .event_commands import export
 from .faults import UsageFault, faults, plugins
+from .select import select
 from .shared_options import (
     Audit,
     AuditSeed,
@@ -210,6 +211,7 @@ def show(
 
 
 app.command()(export)
+app.command()(select)
 
 _OF_A_DATACLASS: dict[Any, Any] = {
     "allow_extra_args": True,
