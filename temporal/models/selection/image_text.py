@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ...backbones.image_text import check_image_text, image_vectors, text_vectors
+from ...checks import NonFiniteError
 
 FrameScorer = Callable[[Tensor], Any]
 """Frames, uint8 `[K, C, H, W]`, to their scores `[K]`."""
@@ -92,6 +93,11 @@ class ImageText:
             vectors_KD = _numpy(image_vectors(self.model, **moved))
         self.frames_scored += len(images)
         self.model_seconds += time.perf_counter() - start
+        if not np.isfinite(vectors_KD).all():
+            raise NonFiniteError(
+                f"model ({type(self.model).__name__}) gives vectors that are not finite: load it "
+                "in float32"
+            )
         return vectors_KD
 
     def look_size(self, height: int, width: int) -> tuple[int, int]:

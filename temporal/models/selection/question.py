@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...handle import Handle
-from ...policies.diverse import farthest_first, greedy_log_det
+from ...policies.read import uniform
 from ...policies.select import top_k
 from ...policies.spread import adaptive_split, inverse_transform, routed, unit_range
+from ...policies.vectors import farthest_first, greedy_log_det
 from ...policies.zoom import likeness, representatives
 from .image_text import FunctionScores, ImageText
 from .looking import Looks, candidates, fill, guessed, zoom
@@ -30,6 +31,7 @@ _SECONDS_A_SCORE = 20.0  # a twentieth of a scan of one frame a second
 _FEWEST_SCORES = 4
 _COMPARED = (32, 32)
 """Size at which frames are compared without a model."""
+_ROUNDING = 1e-6
 _WEIGHT = 0.25  # of differing, beside scores from 0 to 1: `log det` falls by ones
 
 
@@ -123,7 +125,7 @@ async def differing(
     await looks.see(candidates(index, len(video), k))
     if scorer is None:
         small = looks.small()
-        places = farthest_first(small - small.mean(axis=0), k)
+        places = _farthest(small - small.mean(axis=0), k)
         return Answer(frames=[looks.frames[place] for place in places])
     vectors: dict[int, _Floats] = {}
 
@@ -134,8 +136,15 @@ async def differing(
     asked = representatives(likeness(looks.small()), max(k, max_scored or 2 * k))
     await fill(looks, np.full(len(looks.frames), np.nan), sorted(asked), see)
     of = sorted(vectors)
-    places = farthest_first(np.stack([vectors[place] for place in of]), k)
+    places = _farthest(np.stack([vectors[place] for place in of]), k)
     return Answer(frames=[looks.frames[of[place]] for place in places])
+
+
+def _farthest(vectors_SD: _Floats, k: int) -> list[int]:
+    """Places in the order of time; all over it where nothing differs."""
+    if np.ptp(vectors_SD, axis=0).max() <= _ROUNDING * np.abs(vectors_SD).max():
+        return uniform(len(vectors_SD), k)
+    return sorted(farthest_first(torch.from_numpy(vectors_SD), k))
 
 
 def _picked(
