@@ -71,6 +71,9 @@ class LiveVideo:
     state: LiveState
     """What the stream does now."""
 
+    overlap: bool
+    """Whether the last frame of a window is the first of the next one."""
+
     def __init__(
         self,
         source: Any,
@@ -104,7 +107,7 @@ class LiveVideo:
         self.counts, self.state = LiveCounts(), "opening"
         self._window_seconds, self._stall_seconds = window_seconds, stall_seconds
         self._give_up = give_up_seconds
-        self._max_bytes, self._max_pixels, self._overlap = max_behind_bytes, max_pixels, overlap
+        self._max_bytes, self._max_pixels, self.overlap = max_behind_bytes, max_pixels, overlap
         self._max_packets_waiting = _MAX_PACKETS
         self._has_looked = False
         self._stop = threading.Event() if stop is None else stop
@@ -132,6 +135,11 @@ class LiveVideo:
     def spent(self) -> Cost:
         """What reading its windows cost so far."""
         return Cost() if self._decoder is None else self._decoder.spent
+
+    @property
+    def frames_per_second(self) -> float | None:
+        """The usual rate, as the stream says; None before it is open."""
+        return None if self._decoder is None else float(1 / self._decoder.frame_seconds)
 
     @property
     def start_seconds(self) -> float:
@@ -235,7 +243,7 @@ class LiveVideo:
             max_bytes=self._max_bytes,
             counts=self.counts,
             tick_seconds=self._tick_seconds,
-            overlap=self._overlap,
+            overlap=self.overlap,
         )
 
     def _look(self, first: Arrived) -> None:

@@ -22,7 +22,7 @@ import temporal
 
 from ..jobs.stop import exit_on_signal
 from ..jobs.streams import forgive_closed_streams
-from .event_commands import export
+from .event_commands import export, watch
 from .faults import UsageFault, faults, plugins
 from .select import select
 from .shared_options import (
@@ -210,8 +210,8 @@ def show(
         show_command(result, ids=ids or [], output=output, limit=limit)
 
 
-app.command()(export)
-app.command()(select)
+for command in (export, select, watch):
+    app.command()(command)
 
 _OF_A_DATACLASS: dict[Any, Any] = {
     "allow_extra_args": True,
