@@ -230,8 +230,10 @@ class LiveVideo:
         """Raise what kept the stream from being read; what ended it early is counted."""
         if error is None:
             return
-        if not isinstance(error, VideoError) or self._decoder is None:
+        if self._decoder is None or not isinstance(error, VideoError | OSError):
             raise error
+        if not isinstance(error, VideoError):  # of the pipe, or of the network
+            error = VideoError("truncated", f"{self.id}: it breaks off: {error}")
         self.counts.fault = error
 
     def _begin(self, opened: Opened) -> Cutter:

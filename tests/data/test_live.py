@@ -406,3 +406,40 @@ def test_windows_that_overlap_have_no_gap_between(clips: Any) -> None:
     assert live.counts.frames_given == 60
     last = windows[0].read([len(windows[0]) - 1])[0].numpy()
     assert np.array_equal(last, truth[len(windows[0]) - 1])
+
+
+def test_counters_that_overflow_do_not_end_it(clips: Any, tmp_path: Path) -> None:
+    truth, _ = clips.truth("h264_no_b.ts")
+    path = tmp_path / "late.ts"
+    with av.open(str(clips.path("h264_no_b.ts"))) as reader, av.open(str(path), "w") as writer:
+        stream = reader.streams.video[0]
+        copy = writer.add_stream_from_template(stream)
+        for packet in reader.demux(stream):
+            if packet.size:
+                packet.stream = copy
+                packet.pts += 2**33 - 90_000 - 126_000  # a transport stream has 33 bits
+                packet.dts += 2**33 - 90_000 - 126_000
+                writer.mux(packet)
+    live = LiveVideo(io.BytesIO(path.read_bytes()), window_seconds=0.5)
+    found, times = frames_of(live)
+    assert np.array_equal(found, truth)
+    assert np.all(np.diff(times) > 0)
+    assert times[-1] - times[0] == pytest.approx(59 / 25, abs=0.1)
+
+
+def test_a_connection_that_breaks_gives_what_has_come(clips: Any) -> None:
+    content = io.BytesIO(clips.path("h264_no_b.ts").read_bytes()[: 188 * 60])
+
+    class Broken:
+        def read(self, size: int) -> bytes:
+            data = content.read(size)
+            if not data:
+                raise ConnectionResetError("the other side has gone")
+            return data
+
+    live = LiveVideo(Broken(), window_seconds=0.5)
+    frames = sum(map(len, live))
+    assert frames > 10
+    assert frames == live.counts.frames_given
+    assert live.counts.fault is not None
+    assert "has gone" in str(live.counts.fault)
