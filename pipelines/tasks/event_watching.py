@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -105,7 +105,7 @@ class EventWatch:
                 self.counts.told += not event.is_open
                 yield self._told(event)
 
-    def _events(self) -> Iterator[Event]:  # type: ignore[override]
+    def _events(self) -> Generator[Event, None, None]:
         for window in self.live:
             start = window.start_seconds - self.live.start_seconds
             times = window.index.timestamps_seconds - window.start_seconds
@@ -119,7 +119,8 @@ class EventWatch:
     def _read(self, window: LiveWindow) -> Sequence[Event] | None:
         """The events of a window, on its own clock; None: it cannot be read."""
         engine = Engine(1, max_batch_size=self._batch_size, num_threads=1)
-        (outcome,) = engine.run(self._reader.read, [window])
+        sources: list[Any] = [window]
+        (outcome,) = engine.run(self._reader.read, sources)
         if outcome.trace is not None:
             self.counts.cost += outcome.trace.cost
         if outcome.error is not None:
