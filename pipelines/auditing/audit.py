@@ -62,6 +62,7 @@ class Audit:
         failed: inputs that could be read adaptively, and not in full.
         cost: of the full readings, which no trace and no row of an input holds.
         alarm: whether everything is read in full from now on.
+        at_calibration: inputs that calibration read both ways; None where it did not note it.
         likeness: what compares with calibration; None where that stored nothing to compare with.
         finished: the last `Audited`, at most 1,024; a job takes each of them out.
         tell: what is called with a sentence when an alarm is raised; default: a warning.
@@ -100,6 +101,7 @@ class Audit:
         self.audited = self.disagreed = self.failed = 0
         self.cost = Cost()
         self.alarm = False
+        self.at_calibration: Counts | None = None
         self.likeness: Likeness | None = None
         self.finished: deque[Audited] = deque(maxlen=_MOST_FINISHED)
         self.pending: set[str] = set()  # ids that are chosen and answered, and not audited yet

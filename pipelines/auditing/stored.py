@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from temporal.auditing.likeness import LOOKS
-
 from ..jobs.store.ledger import read_rows
 from .audit import Audit
 from .others import Others
@@ -50,5 +48,4 @@ def go_on(
         alarm=alarm,
     )
     # Each process, and each beginning, has its part of the error of a false alarm.
-    past = 0 if rows == 0 else 1 + rows // LOOKS[-1]
-    audit.compare_with(stored_of(pipe), level=0.05 / world_size, first_period=past)
+    audit.compare_with(stored_of(pipe), level=0.05 / world_size, inputs_before=rows)

@@ -9,10 +9,14 @@ from typing import Any
 
 from temporal.auditing.betting import lower_bound, upper_bound
 from temporal.auditing.likeness import Unlike, differing
-from temporal.auditing.signals import Counts, add, cells
+from temporal.auditing.signals import Counts as CellCounts
+from temporal.auditing.signals import add, cells
+from temporal.training.risk import Change
+from temporal.training.risk import upper_bound as exact_bound
 
 from .audit import Audit
 from .columns import AUDIT_COLUMNS
+from .others import Counts
 
 _SUMMED = ("units_read", "frames_decoded", "macs", "decode_seconds", "model_seconds")
 
@@ -63,6 +67,9 @@ class AuditSummary:
     model_seconds: float = 0.0
     """Seconds of their computation."""
 
+    at_calibration: Counts | None = None
+    """Inputs that calibration read both ways at this operating point; None: it noted none."""
+
     compared: int | None = None
     """Rows that were compared with calibration, in how certain answers are and how much is read;
     None: the operating point stores nothing to compare with."""
@@ -80,6 +87,21 @@ class AuditSummary:
             lower_bound(self.disagreed, self.audited, self.confidence),
             upper_bound(self.disagreed, self.audited, self.confidence),
         )
+
+    @property
+    def calibration_bound(self) -> float | None:
+        """Below which the share of disagreement lay at calibration, by an exact test of one look.
+
+        Clopper & Pearson's, with `confidence`; None: calibration noted none.
+        """
+        if self.at_calibration is None:
+            return None
+        change = Change(
+            num_lost=self.at_calibration.disagreed,
+            num_gained=0,
+            num_sources=self.at_calibration.audited,
+        )
+        return exact_bound("disagreement", change, 1 - self.confidence)
 
 
 def audit_columns(audit: Audit | None, answers: Collection[str]) -> tuple[str, ...]:
@@ -99,7 +121,7 @@ class AuditTally:
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
         self._sums: Counter[str] = Counter()
-        self._seen: Counts = {}
+        self._seen: CellCounts = {}
         self._compared = 0
 
     def add(self, row: Mapping[str, Any], trace: Mapping[str, Any] | None) -> None:
@@ -132,6 +154,7 @@ class AuditTally:
             share=audit.share,
             max_disagreement=audit.max_disagreement,
             confidence=audit.confidence,
+            at_calibration=audit.at_calibration,
             reads_in_full=audit.full is None,
             alarm=audit.alarm or self._sums["rows_in_full"] > 0,
             compared=None if likeness is None else self._compared,

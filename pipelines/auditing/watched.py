@@ -7,11 +7,12 @@ from typing import Any
 
 from temporal.auditing.signals import counts_of
 from temporal.checks import num_classes
-from temporal.models.operating_points import apply_point
+from temporal.models.operating_points import Point, apply_point
 from temporal.models.stored_points import NEVER
 
 from ..loading.loaded_model import LoadedModel, with_own_policy
 from .audit import Audit, compared
+from .others import Counts
 
 
 def audit_of(audit: float | Audit | None, max_disagreement: float | None) -> Audit:
@@ -50,6 +51,7 @@ def watched(
         is_full = _settings(full.model.config.to_dict()) == _settings(pipe.model.config.to_dict())
         audit.full = None if is_full else (full.reader, full.model)
     audit.compare_with(stored_of(pipe))
+    audit.at_calibration = differing_at_calibration(pipe)
     pipe.audit = audit
 
 
@@ -68,11 +70,23 @@ def stored_of(pipe: Any) -> dict[str, list[int]]:
 
     Empty where it runs at none, or where the calibration is older and stored nothing.
     """
+    return counts_of((_point_of(pipe) or {}).get("read_like") or {})
+
+
+def differing_at_calibration(pipe: Any) -> Counts | None:
+    """Inputs that calibration read both ways at this operating point; None: it noted none."""
+    point = _point_of(pipe) or {}
+    if not point.get("num_read"):
+        return None
+    return Counts(audited=point["num_read"], disagreed=point["num_differing"])
+
+
+def _point_of(pipe: Any) -> Point | None:
     config = getattr(getattr(pipe, "model", None), "config", None)
     for point in getattr(config, "operating_points", None) or ():
         if all(getattr(config, name, None) == value for name, value in point["policy"].items()):
-            return counts_of(point.get("read_like") or {})
-    return {}
+            return dict(point)
+    return None
 
 
 def _settings(value: Any) -> Any:

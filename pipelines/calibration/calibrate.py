@@ -43,6 +43,7 @@ from ..held_out.faulty import check_read
 from ..loading.dtypes import dtype_of
 from .offered import Offered, exit_costs, read_at
 from .options import CalibrationOptions
+from .readings_seen import ReadingsSeen, spread_sample
 
 
 class CannotCalibrate(ValueError):
@@ -157,17 +158,18 @@ def measured_points(
     if chooses and not isinstance(answers, EveryExit):
         raise ValueError("--per_exit and --temperature_scaling are for readers with fixed exits")
     share = options.choose_share if chooses or not space.ordered else 0.0
+    seen = ReadingsSeen()
     if answers is None:  # it must be read under each policy
-        read = partial(read_at, pipe, inputs=inputs, unit=options.cost_unit, told=set())
+        read = partial(read_at, pipe, inputs=inputs, unit=options.cost_unit, told=set(), seen=seen)
         grid = read_grid(read, policies, labels_N, options.cost_unit)
         count = grid.losses_PN.shape[1]
         unread = check_read(count, len(inputs))
         first, rest = split_rows(count, share, seed)
-        return operating_points(grid, first, rest, **how), {}, unread
+        return seen.added_to(operating_points(grid, first, rest, **how)), {}, unread
     kept = _kept(offered, answers)
     unread = check_read(len(kept), len(inputs))
     labels_N = None if labels_N is None else labels_N[torch.tensor(kept)]
-    sample = [inputs[k] for k in kept[: options.cost_samples]]
+    sample = [inputs[k] for k in spread_sample(kept, options.cost_samples, seed)]
     first, rest = split_rows(len(kept), share, seed)
     fields: dict[str, Any] = {}
     if isinstance(answers, EveryExit):
@@ -178,8 +180,8 @@ def measured_points(
     else:
         grid = replayed_grid(answers, policies, labels_N, options.cost_unit)
     points = operating_points(grid, first, rest, **how)
-    read = partial(read_at, pipe, inputs=sample, unit=options.cost_unit)
-    return with_real_costs(read, points), fields, unread
+    read = partial(read_at, pipe, inputs=sample, unit=options.cost_unit, seen=seen)
+    return seen.added_to(with_real_costs(read, points)), fields, unread
 
 
 def _exit_grid(

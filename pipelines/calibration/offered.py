@@ -12,6 +12,7 @@ from temporal.models.policy_space import Policy
 from temporal.trace import Trace
 
 from ..inputs import items_of
+from .readings_seen import ReadingsSeen
 
 _TIMED_ROUNDS = 3
 
@@ -71,12 +72,18 @@ def cost_of(trace: Trace, unit: str) -> float:
 
 
 def read_at(
-    pipe: Any, policy: Policy, inputs: Sequence[Any], unit: str, told: set[str] | None = None
+    pipe: Any,
+    policy: Policy,
+    inputs: Sequence[Any],
+    unit: str,
+    told: set[str] | None = None,
+    seen: ReadingsSeen | None = None,
 ) -> tuple[list[int | None], list[float]]:
     """Each input's answer (None: it cannot be read) and cost under a policy.
 
     Times are medians over rounds, after one that warms up and counts MACs. Inputs that cannot be
-    read are named on stderr, unless they are among those that were `told` before.
+    read are named on stderr, unless they are among those that were `told` before. `seen` takes note
+    of how the others were read.
 
     Raises:
         ValueError: there are inputs, and none can be read.
@@ -95,6 +102,8 @@ def read_at(
             print(f"left out {reading.id[:300]}: {why}", file=sys.stderr)
         told.update(reading.id for reading in bad)
     answers = [reading.classes[0] if reading.classes else None for reading in rounds[0]]
+    if seen is not None:
+        seen.note(policy, rounds[0])
     costs = [
         statistics.median(cost_of(reading.trace, unit) if reading.trace else 0.0 for reading in one)
         for one in zip(*rounds, strict=True)

@@ -30,6 +30,12 @@ def audit_remarks(audit: AuditSummary) -> list[str]:
             f"full reading's ({audit.confidence:.0%} confidence each, at any time); it took "
             f"{seconds:.1f} s beside the rows' own"
         )
+        if audit.at_calibration is not None:
+            before = audit.at_calibration
+            lines.append(
+                f"  at calibration {before.disagreed:,} of {before.audited:,} differed, less than "
+                f"{audit.calibration_bound:.1%} (exact test)"
+            )
         if audit.failed:
             lines.append(f"  {audit.failed:,} more could not be read in full")
     if audit.alarm and audit.max_disagreement is not None:

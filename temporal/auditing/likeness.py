@@ -1,15 +1,16 @@
 """Are inputs like those that calibrated a reader? Tested while it reads, without a label.
 
 Each signal of the readings (`signals`) is compared with what calibration stored of it, by an exact
-two-sample test (`two_sample`), after 32 inputs, after half as many again, and so on to 4,096; then
-anew, so that a change late in a long run is seen as well. Every look has its part of the error:
+two-sample test (`two_sample`), after 32 inputs, after half as many again, and so on to the end of a
+period; then anew. Periods of 128 inputs see a change soon, whenever it comes; beside them, periods
+of 4,096 see smaller ones. Every look has its part of the error:
 
-    level / (2 * signals) * 1 / ((look + 1)(look + 2)) * 1 / ((period + 1)(period + 2))
+    level / (4 * signals) * 1 / ((look + 1)(look + 2)) * 1 / ((period + 1)(period + 2))
 
-which add up, over all looks for ever, to half of the level (Bonferroni). The other half is for one
-look at a whole run once it is over (`differing`). So inputs like those of calibration raise a false
-alarm, ever, with a probability of at most `level`. Both samples are taken as independent draws:
-clips of one session, or a collection in the order of its topics, resemble each other more.
+which add up, over all looks of both for ever, to half of the level (Bonferroni). The other half is
+for one look at a whole run once it is over (`differing`). So inputs like those of calibration raise
+a false alarm, ever, with a probability of at most `level`. Both samples are taken as independent
+draws: clips of one session, or a collection in the order of its topics, resemble each other more.
 """
 
 from __future__ import annotations
@@ -21,19 +22,7 @@ from .signals import SIGNALS, Counts, add
 from .two_sample import p_value
 
 _FIRST_LOOK = 32
-_PERIOD = 4096
-
-
-def _looks() -> tuple[int, ...]:
-    looks, size = [], _FIRST_LOOK
-    while size < _PERIOD:
-        looks.append(size)
-        size += size // 2
-    return (*looks, _PERIOD)
-
-
-LOOKS = _looks()
-"""After how many inputs of a period it is tested."""
+_PERIODS = (128, 4096)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,13 +57,11 @@ def differing(
     """
     shared = [name for name in stored if any(counts.get(name, ()))]
     found = [
-        Unlike(signal=name, p_value=p_value(stored[name], counts[name]), inputs=sum(counts[name]))
+        Unlike(signal=name, p_value=p, inputs=sum(counts[name]))
         for name in shared
+        if (p := p_value(stored[name], counts[name], up_to=level / len(shared))) is not None
     ]
-    if not found:
-        return None
-    least = min(found, key=lambda one: one.p_value)
-    return least if least.p_value <= level / len(shared) else None
+    return min(found, key=lambda one: one.p_value, default=None)
 
 
 class Likeness:
@@ -83,21 +70,20 @@ class Likeness:
     Args:
         stored: counts of calibration by signal.
         level: probability of a false alarm, at most; half of it is left for the end of the run.
-        first_period: 0, or more where a run is gone on with: its looks have been spent.
+        inputs_before: of a run that is gone on with: their looks have been spent.
 
     Attributes:
         unlike: the first signal that was found to differ, and when; None so far.
     """
 
     def __init__(
-        self, stored: Mapping[str, Sequence[int]], *, level: float = 0.05, first_period: int = 0
+        self, stored: Mapping[str, Sequence[int]], *, level: float = 0.05, inputs_before: int = 0
     ) -> None:
         self.stored = stored
-        self.level = level / 2
         self.unlike: Unlike | None = None
-        self._period = first_period
-        self._counts: Counts = {}
-        self._inputs = self._look = 0
+        self._periods = [
+            _Period(length, level / 2 / len(_PERIODS), inputs_before) for length in _PERIODS
+        ]
 
     def add(self, reading: Mapping[str, int]) -> Unlike | None:
         """Take in the cells of one more reading; what was found just now, if anything was.
@@ -105,16 +91,38 @@ class Likeness:
         Args:
             reading: of `signals.cells`.
         """
-        if self.unlike is not None:
-            return None
+        if self.unlike is None:
+            found = [period.add(reading, self.stored) for period in self._periods]
+            self.unlike = next(filter(None, found), None)
+            return self.unlike
+        return None
+
+
+class _Period:
+    """Looks at inputs from the first of a period on, period after period."""
+
+    def __init__(self, length: int, level: float, inputs_before: int) -> None:
+        self._length, self._level = length, level
+        self._number = 1 + inputs_before // length if inputs_before else 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._inputs = self._look = 0
+        self._next_look = _FIRST_LOOK
+        self._counts: Counts = {}
+
+    def add(self, reading: Mapping[str, int], stored: Mapping[str, Sequence[int]]) -> Unlike | None:
         add(self._counts, reading)
         self._inputs += 1
-        if self._inputs < LOOKS[self._look]:
+        if self._inputs < self._next_look:
             return None
-        level = self.level / ((self._look + 1) * (self._look + 2))
-        level /= (self._period + 1) * (self._period + 2)
-        self.unlike = differing(self.stored, self._counts, level=level)
+        level = self._level / ((self._look + 1) * (self._look + 2))
+        found = differing(
+            stored, self._counts, level=level / ((self._number + 1) * (self._number + 2))
+        )
         self._look += 1
-        if self._look == len(LOOKS):
-            self._period, self._look, self._inputs, self._counts = self._period + 1, 0, 0, {}
-        return self.unlike
+        self._next_look = min(self._next_look + self._next_look // 2, self._length)
+        if self._inputs == self._length:
+            self._number += 1
+            self._begin()
+        return found

@@ -20,6 +20,7 @@ SIGNALS: Mapping[str, str] = {
 }
 """The signals, with what each of them tells."""
 
+_MOST = 10**12
 _CELLS_PER_LOGIT = 4
 _LOWEST_LOGIT = -4.0
 _CELLS_PER_DOUBLING = 3
@@ -90,7 +91,7 @@ def counts_of(words: Mapping[str, str]) -> Counts:
             of_cells = [0] * NUM_CELLS
             for word in text.split():
                 cell, _, count = word.partition(":")
-                if not (0 <= int(cell) < NUM_CELLS and int(count) > 0):
+                if not (0 <= int(cell) < NUM_CELLS and 0 < int(count) < _MOST):
                     raise ValueError(word)
                 of_cells[int(cell)] += int(count)
             if name in SIGNALS and any(of_cells):  # later versions may tell more

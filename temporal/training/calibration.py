@@ -68,6 +68,13 @@ class OperatingPoint:
     """Upper bound on the risk that holds for all stored points at once."""
     max_drop: float | None = None
     """The drop that was named in advance, of the point that was chosen for it."""
+    read_like: dict[str, str] | None = None
+    """How certain answers were and how much was read of some of the sources, as
+    `temporal.auditing.signals.stored` writes it; None: that was not noted."""
+    num_read: int | None = None
+    """How many sources that is of."""
+    num_differing: int | None = None
+    """Of how many of them the answer was not the full reading's."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a configuration file."""
