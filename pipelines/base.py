@@ -132,7 +132,8 @@ class Pipeline:
         self.check_options()
         top_k = self.top_k if top_k == "" else top_k
         top_k = self.default_top_k if top_k == "" else top_k
-        items = items_of(inputs, self.kind, column, id_column)
+        others = self.record.item_columns
+        items = items_of(inputs, self.kind, column, id_column, other_columns=others)
         if self.audit is None or not self.audit.watches:
             readings = self._readings(items, order, on_error, top_k)
         else:

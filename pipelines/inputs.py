@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,7 +61,12 @@ def how_many(inputs: Any, kind: Kind, column: str | None = None) -> Held:
 
 
 def items_of(
-    inputs: Any, kind: Kind, column: str | None = None, id_column: str | None = None
+    inputs: Any,
+    kind: Kind,
+    column: str | None = None,
+    id_column: str | None = None,
+    *,
+    other_columns: Sequence[str] = (),
 ) -> Iterator[Item]:
     """The items of what a pipeline was given: a string is a text, or the path of a video."""
     strings: Any = "text" if kind == "text" else "path"
@@ -70,6 +75,7 @@ def items_of(
         kind=kind,
         column=column,
         id_column=id_column,
+        other_columns=other_columns,
         strings=strings,
         paths_repeat=True,  # two inputs have two results, whatever they are called
     )

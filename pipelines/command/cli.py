@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +22,7 @@ import temporal
 
 from ..jobs.stop import exit_on_signal
 from ..jobs.streams import forgive_closed_streams
+from . import shared_options as shared
 from .event_commands import export, watch
 from .faults import UsageFault, faults, plugins
 from .select import select
@@ -91,6 +92,10 @@ def run(
     sampling: Sampling = None,
     candidate_label: CandidateLabel = None,
     hypothesis_template: HypothesisTemplate = None,
+    question: shared.AskedQuestion = None,
+    answer_option: shared.AnswerOption = None,
+    num_frames: shared.NumFrames = None,
+    max_new_tokens: shared.MaxNewTokens = None,
     batch_size: BatchSize = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -101,29 +106,16 @@ def run(
     top_k: Annotated[int | None, typer.Option(min=1, help="Predictions kept per input.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
     resume_anyway: ResumeAnyway = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Remove the run in the output directory first.")
-    ] = False,
-    format: Annotated[
-        Literal["parquet", "jsonl"], typer.Option(help="Format of the results.")
-    ] = "parquet",
+    overwrite: shared.Overwrite = False,
+    format: shared.Format = "parquet",
     column: Column = None,
     id_column: Annotated[str | None, typer.Option(help="Column that names the inputs.")] = None,
     limit: Limit = None,
-    keep_text: Annotated[
-        bool, typer.Option("--keep-text", help="Store the texts, so that `show` can draw them.")
-    ] = False,
-    deadline_seconds: Annotated[
-        float, typer.Option(min=0, help="Longest decode of a video; 0: no limit, no own process.")
-    ] = 60.0,
+    keep_text: shared.KeepText = False,
+    deadline_seconds: shared.DeadlineSeconds = 60.0,
     max_pixels: MaxPixels = None,
-    allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="Read https URLs of public addresses.")
-    ] = False,
-    allow_origin: Annotated[
-        list[str] | None,
-        typer.Option(help="Read URLs of this origin (http://host:port); may be repeated."),
-    ] = None,
+    allow_remote: shared.AllowRemote = False,
+    allow_origin: shared.AllowOrigin = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -143,6 +135,10 @@ def run(
             sampling=sampling,
             candidate_labels=tuple(candidate_label or ()),
             hypothesis_template=hypothesis_template,
+            question=question,
+            answers=tuple(answer_option or ()),
+            num_frames=num_frames,
+            max_new_tokens=max_new_tokens,
             batch_size=batch_size,
             device=device,
             dtype=dtype,

@@ -186,7 +186,7 @@ def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
     elif request.token_reduction is not None or request.sampling is not None:
         raise UsageFault("--token-reduction and --sampling are for videos")
     given = {name: value for name, value in options.items() if value is not None}
-    given |= request.zero_shot
+    given |= request.zero_shot | request.asked
     try:
         made = pipeline(request.task, model=request.model, budget=request.budget, **given)
         made.check_options()
@@ -235,11 +235,14 @@ def _quiet_loading() -> Iterator[None]:
 def _items(request: RunRequest, *, notify: Callable[[str], None]) -> Iterable[Any]:
     # Given alone, a directory's files are named relative to it.
     alone = len(request.inputs) == 1
+    others = record_of(request.task).item_columns
     return collect(
         request.inputs[0] if alone else list(request.inputs),
         kind=request.kind,
         column=request.column,
         id_column=request.id_column,
+        other_columns=others,
+        paths_repeat=bool(others),
         limit=request.limit,
         notify=notify,
     )

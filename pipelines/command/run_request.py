@@ -46,6 +46,10 @@ class RunRequest:
     dtype: str | None = None
     candidate_labels: tuple[str, ...] = ()
     hypothesis_template: str | None = None
+    question: str | None = None
+    answers: tuple[str, ...] = ()
+    num_frames: int | None = None
+    max_new_tokens: int | None = None
     audit: float | None = None
     max_disagreement: float | None = None
     audit_seed: int = 0
@@ -90,6 +94,17 @@ class RunRequest:
             message = str(error).replace("max_disagreement", "--max-disagreement")
             raise UsageFault(message.replace("audit (", "--audit (")) from error
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What tasks that answer questions, and they alone, are told; empty where nothing is."""
+        told = {
+            "question": self.question,
+            "options": list(self.answers) or None,
+            "num_frames": self.num_frames,
+            "max_new_tokens": self.max_new_tokens,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
     def manifest(
         self,
         model_name: str,
@@ -123,7 +138,7 @@ class RunRequest:
         if self.kind == "video":
             options["token_reduction"] = self.token_reduction
             options["sampling"] = self.sampling
-            options |= self.zero_shot
+            options |= self.zero_shot | self.asked
             options["max_pixels"] = self.max_pixels
             options["allow_remote"] = self.remote
         return RunManifest(

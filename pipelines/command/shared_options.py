@@ -86,10 +86,40 @@ CandidateLabel = Annotated[
     list[str] | None,
     typer.Option(help="Of zero-shot tasks: a name to choose from; repeated for each."),
 ]
+AskedQuestion = Annotated[
+    str | None,
+    typer.Option("--question", help="Asked about every video that has no question of its own."),
+]
+AnswerOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="An answer to choose from; may be repeated, two or more."),
+]
+NumFrames = Annotated[
+    int | None,
+    typer.Option(min=1, help="Frames of a full reading; default: the model's."),
+]
+MaxNewTokens = Annotated[int | None, typer.Option(min=1, help="Tokens of a written answer.")]
 HypothesisTemplate = Annotated[
     str | None,
     typer.Option(help="Of zero-shot tasks: what each name is put into: 'This is a photo of {}.'"),
 ]
 MaxPixels = Annotated[
     int | None, typer.Option(min=1, help="Largest frames that are decoded; 4096 x 2304 without it.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Remove the run in the output directory first.")
+]
+Format = Annotated[Literal["parquet", "jsonl"], typer.Option(help="Format of the results.")]
+KeepText = Annotated[
+    bool, typer.Option("--keep-text", help="Store the texts, so that `show` can draw them.")
+]
+DeadlineSeconds = Annotated[
+    float, typer.Option(min=0, help="Longest decode of a video; 0: no limit, no own process.")
+]
+AllowRemote = Annotated[
+    bool, typer.Option("--allow-remote", help="Read https URLs of public addresses.")
+]
+AllowOrigin = Annotated[
+    list[str] | None,
+    typer.Option(help="Read URLs of this origin (http://host:port); may be repeated."),
 ]

@@ -21,6 +21,17 @@ VECTORS: Mapping[str, Any] = {
 }
 """What a prediction of a feature extraction holds: the mean, and few with their times."""
 
+ANSWERS: Mapping[str, Any] = {
+    "question": str,
+    "generated_text": str,
+    "certainty": float,
+    "looks": int,
+    "frames": list[int],
+    "visual_tokens": int,
+}
+"""What an answer to a question holds: what the model wrote or chose, how certain it is of that, in
+how many looks; the frames that it saw in the last, and their tokens."""
+
 OF_EVERY_ROW = frozenset(
     {
         *("id", "status", "predictions", "target", "units_total", "units_read", "units_skimmed"),

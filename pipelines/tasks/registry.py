@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .columns import CLASSES, VECTORS, check_columns
+from .columns import ANSWERS, CLASSES, VECTORS, check_columns
 
 if TYPE_CHECKING:
     from temporal.data.item import Kind  # a package that takes a while
@@ -67,6 +67,10 @@ class TaskRecord:
 
     pipeline: str = ""
     """Its class of pipelines; default: the one that reads its kind of source."""
+
+    item_columns: tuple[str, ...] = ()
+    """Columns of tables that come along with an input (`Item.extra`), and belong to it: one video
+    with two questions is two inputs."""
 
     picture: str = ""
     """A function `draw(canvas, row, trace, x, y, width) -> y` that draws one reading; default: the
@@ -137,6 +141,17 @@ RECORDS: dict[str, TaskRecord] = {
             is_single=True,
             pipeline=".video_feature_extraction:VideoFeatureExtractionPipeline",
             auto_classes=("AutoModelForImageClassification", "AutoModel"),
+        ),
+        TaskRecord(
+            name="video-text-to-text",
+            kind="video",
+            load=".video_language_models:load_video_language_model",
+            predictions=".video_language_models:answer_predictions",
+            columns=ANSWERS,
+            is_single=True,
+            pipeline=".video_text_to_text:VideoTextToTextPipeline",
+            auto_classes=("AutoModelForImageTextToText",),
+            item_columns=("question", "text", "options"),
         ),
     )
 }

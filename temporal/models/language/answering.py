@@ -8,6 +8,7 @@ B prompts, T tokens of the longest, A axes of positions, V visual tokens, O opti
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,10 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ...checks import check_count
 from ...macs import count_macs
 from ...packed import Packed
 from .encoding import Encoder
 from .said import logs_and_leads
+
+_MOST_TOKENS = 256
 
 NO_OPTIONS = torch.tensor([[-1, -1]])
 
@@ -40,6 +44,30 @@ class Answering:
         self.encoder = encoder
         self.pad_token_id = pad_token_id
         self.generation: dict[str, Any] = {}
+        self.set_generation()
+
+    def set_generation(self, **options: Any) -> None:
+        """Set how answers are written: options of `model.generate`.
+
+        Without `do_sample` the likeliest tokens are, whatever the model's own configuration says;
+        and without a length 256 of them at most, as in transformers' pipelines.
+
+        Raises:
+            ValueError: an option has no such value, or asks for several answers at once.
+        """
+        for name in ("num_beams", "num_return_sequences"):
+            if options.get(name) not in (None, 1):
+                raise ValueError(f"{name} ({options[name]}) must be 1: a look writes one answer")
+        if options.get("max_new_tokens") is not None:
+            check_count("max_new_tokens", options["max_new_tokens"], 1)
+        config = copy.deepcopy(options.pop("generation_config", self.model.generation_config))
+        config.num_beams = config.num_return_sequences = 1
+        if not options.get("do_sample"):
+            config.do_sample = False
+            config.temperature = config.top_p = config.top_k = config.min_p = None
+        if config.max_new_tokens is None:
+            config.max_new_tokens = _MOST_TOKENS
+        self.generation = {"generation_config": config, **options}
 
     def positions_of(self, inputs: Mapping[str, Any]) -> Tensor:
         """Positions of a prompt's tokens, `[T, A]`, as the model itself numbers them."""

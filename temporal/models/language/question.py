@@ -21,6 +21,14 @@ class Question:
     options: tuple[str, ...] = ()
     """The answers to choose from, as the model would write them; none: it writes one itself."""
 
+    @property
+    def text(self) -> str:
+        """The texts of it, those of a chat line by line."""
+        if isinstance(self.content, str):
+            return self.content
+        parts = [part for message in self.content for part in message["content"]]
+        return "\n".join(part["text"] for part in parts if part["type"] == "text")
+
     def __post_init__(self) -> None:
         if len(self.options) == 1 or len(set(self.options)) != len(self.options):
             raise ValueError(

@@ -133,6 +133,11 @@ class VideoLanguageReader(Reader, nn.Module):
         """Frames that the encoder merges."""
         return int(getattr(self.processor.video_processor, "temporal_patch_size", None) or 1)
 
+    def apart(self) -> VideoLanguageReader:
+        """The same model with the same settings, whose answers may be written otherwise."""
+        made = VideoLanguageReader(self.model, self.processor, self.config)
+        return made.train(self.training)
+
     # Reading -------------------------------------------------------------------------------------
 
     async def read(self, video: Handle) -> VideoAnswer:
