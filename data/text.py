@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from temporal.trace import Cost
 
+from .exact.spans import LaterSpans
 from .tokens import CHARACTERS_PER_TOKEN as CHARACTERS_PER_TOKEN
 from .tokens import side_cut, tokenize, tokenize_pair
 
@@ -126,12 +127,18 @@ class Document:
             raise ValueError(f"offsets ({len(offsets)}) must be as many as ids ({total})")
         if max_tokens is not None and total > max_tokens:
             # The tokenizer's own at both ends stay there, as where it truncates itself.
-            opening, closing = _num_specials(self.offsets)
+            if isinstance(offsets, LaterSpans):
+                opening, closing = offsets.specials
+            else:
+                opening, closing = _num_specials(self.offsets)
             inner = max(max_tokens - opening - closing, 0)
             first = total - closing - inner if side == "left" else opening
             kept = [*range(opening), *range(first, first + inner), *range(total - closing, total)]
             kept = kept[:max_tokens]
-            self._offsets = None if self.offsets is None else self.offsets[kept]
+            if isinstance(offsets, LaterSpans):
+                offsets.keep(kept)
+            elif self.offsets is not None:
+                self._offsets = self.offsets[kept]
             self.ids, self.truncated = self.ids[kept], True
         self._spent = Cost(decode_seconds=seconds)
 
@@ -163,7 +170,7 @@ class Document:
 
         Args:
             texts: The texts; or pairs of texts, `{"text": ..., "text_pair": ...}`.
-            tokenizer: A Hugging Face tokenizer.
+            tokenizer: A Hugging Face tokenizer, or an `ExactTokenizer` around one.
             ids: The documents' names (not token ids), as many as texts.
             max_tokens: Keep so many tokens of each.
             add_special_tokens: Let the tokenizer add its own.

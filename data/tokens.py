@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
+
+from .exact.exact_tokenizer import ExactTokenizer
+from .exact.reference import encode_by_reference
 
 CHARACTERS_PER_TOKEN = 16
 """Characters that are tokenized at first per token that is kept. Tokenizers truncate after the
@@ -34,20 +38,24 @@ def tokenize(
 
     Args:
         texts: the texts. Lone surrogates, which no tokenizer takes, are replaced.
-        tokenizer: of Hugging Face.
+        tokenizer: of Hugging Face, or an `ExactTokenizer` around it.
         max_tokens: tokens of each that will be kept; None: all.
         add_special_tokens: let the tokenizer add its own.
     """
     if max_tokens is not None and max_tokens < 1:
         raise ValueError(f"max_tokens ({max_tokens}) must be >= 1")
     left = side_cut(tokenizer) == "left"
+    if isinstance(tokenizer, ExactTokenizer):
+        encode = tokenizer.encode
+    else:
+        encode = partial(encode_by_reference, tokenizer)
     texts = [_encodable(text) for text in texts]
     results: dict[int, Tokens] = {}
     todo = list(range(len(texts)))
     size = None if max_tokens is None else CHARACTERS_PER_TOKEN * max_tokens
     while todo:
         parts = [_part(texts[k], size, left) for k in todo]
-        found = _encode(parts, tokenizer, add_special_tokens)
+        found = encode(parts, add_special_tokens)
         for k, part, (ids, spans) in zip(todo, parts, found, strict=True):
             if len(part) == len(texts[k]) or _is_enough(part, len(ids), max_tokens or 0, left):
                 results[k] = Tokens(part, ids, spans)
@@ -63,11 +71,12 @@ def tokenize_pair(
 
     Args:
         pair: `{"text": ..., "text_pair": ...}`.
-        tokenizer: of Hugging Face.
+        tokenizer: as of `tokenize`.
         max_tokens: tokens that are kept, special ones among them; None: all.
         truncation: the tokenizer's own strategy.
     """
     texts = _encodable(pair["text"]), _encodable(pair["text_pair"])
+    tokenizer = _plain(tokenizer)
     encoded = tokenizer(*texts, verbose=False)
     cut = max_tokens is not None and len(encoded["input_ids"]) > max_tokens
     if cut:
@@ -77,7 +86,12 @@ def tokenize_pair(
 
 def side_cut(tokenizer: Any) -> str:
     """At which end a tokenizer cuts long texts: `"right"` or `"left"`."""
-    return getattr(tokenizer, "truncation_side", "right")
+    return getattr(_plain(tokenizer), "truncation_side", "right")
+
+
+def _plain(tokenizer: Any) -> Any:
+    """The tokenizer of transformers itself."""
+    return tokenizer.reference if isinstance(tokenizer, ExactTokenizer) else tokenizer
 
 
 def _part(text: str, size: int | None, left: bool) -> str:
@@ -103,16 +117,3 @@ def _encodable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode(errors="replace").decode()
     return text
-
-
-def _encode(texts: list[str], tokenizer: Any, add_special_tokens: bool) -> list[tuple[Any, Any]]:
-    fast = bool(getattr(tokenizer, "is_fast", False))
-    encoded = tokenizer(
-        texts,
-        add_special_tokens=add_special_tokens,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
-    spans = encoded.encodings if fast else [None] * len(texts)
-    return list(zip(encoded["input_ids"], spans, strict=True))

@@ -8,6 +8,7 @@ from typing import Any
 
 from temporal.checks import check_count
 from temporal.data import Document, Item, TextError
+from temporal.data.exact.exact_tokenizer import ExactTokenizer
 from temporal.data.tokens import side_cut
 from temporal.engine import Engine, Outcome
 
@@ -77,6 +78,7 @@ class TextPipeline(Pipeline):
         self.num_added_tokens = loaded.num_added_tokens
         self.reads_empty = loaded.reads_empty
         self.reads_pairs = loaded.reads_pairs
+        self._exact = ExactTokenizer(self.tokenizer)
         self.check_options()
 
     def check_options(self) -> None:
@@ -87,6 +89,18 @@ class TextPipeline(Pipeline):
         cuts = (None, True, False, "longest_first", "only_first", "only_second", "do_not_truncate")
         if self.truncation not in cuts:
             raise ValueError(f"truncation ({self.truncation!r}) must be one of {cuts}")
+
+    @property
+    def exact_tokenizer(self) -> ExactTokenizer:
+        """What tokenizes: `tokenizer`, or a faster library that says the very same."""
+        if self._exact.reference is not self.tokenizer:
+            self._exact = ExactTokenizer(self.tokenizer)
+        return self._exact
+
+    @property
+    def tokenized_by(self) -> str:
+        """What tokenizes, and why, for a person: it may change from run to run."""
+        return self.exact_tokenizer.said
 
     @property
     def max_tokens(self) -> int | None:
@@ -140,6 +154,8 @@ class TextPipeline(Pipeline):
     ) -> Iterator[list[Document] | Document]:
         stream = iter(items)
         size = self.batch_size * (_WINDOW_BATCHES if self.batch_size > 1 else 1)
+        tokenizer = self.exact_tokenizer
+        tokenizer.begin_run()
         while window := list(itertools.islice(stream, size)):
             good = []
             for position, item in window:
@@ -150,7 +166,7 @@ class TextPipeline(Pipeline):
             limit = self.max_tokens
             documents = Document.batch(
                 [item.value for _, item in good],
-                self.tokenizer,
+                tokenizer,
                 ids=[item.id for _, item in good],
                 max_tokens=limit,
                 add_special_tokens=self.adds_special_tokens,
