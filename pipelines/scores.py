@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from torch import Tensor
@@ -16,28 +16,28 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def class_scores(
-    config: Any, logits_K: Tensor, function_to_apply: FunctionToApply | None = None
-) -> list[float]:
+def usual_function(problem_type: str | None, num_labels: int) -> FunctionToApply:
+    """What makes scores of logits where nobody says: of a model with this problem and these labels.
+
+    Nothing for regression, a sigmoid for one label or several independent ones, else a softmax.
+    """
+    if problem_type == "regression":
+        return "none"
+    if problem_type == "multi_label_classification" or num_labels == 1:
+        return "sigmoid"
+    return "softmax"
+
+
+def class_scores(logits_K: Tensor, function_to_apply: FunctionToApply) -> list[float]:
     """Score of each class, by its index: names need not differ.
 
     Args:
-        config: a model's, with `num_labels` and perhaps `problem_type`.
         logits_K: `[K]`.
-        function_to_apply: default: nothing for regression, a sigmoid for one label or several
-            independent ones, else a softmax.
+        function_to_apply: what makes scores of them.
 
     Raises:
         ValueError: the function is unknown.
     """
-    if function_to_apply is None:
-        problem = getattr(config, "problem_type", None)
-        if problem == "regression":
-            function_to_apply = "none"
-        elif problem == "multi_label_classification" or config.num_labels == 1:
-            function_to_apply = "sigmoid"
-        else:
-            function_to_apply = "softmax"
     return _FUNCTIONS[check_function(function_to_apply)](logits_K.float().cpu()).tolist()
 
 
@@ -59,9 +59,9 @@ def best_classes(scores: list[float], top_k: int | None) -> tuple[int, ...]:
     return tuple(sorted(range(len(scores)), key=lambda k: -scores[k])[:top_k])
 
 
-def name_of(config: Any, index: int) -> str:
+def name_of(names: Mapping[int, str], index: int) -> str:
     """A class's name, as transformers names what has none."""
-    return (config.id2label or {}).get(index, f"LABEL_{index}")
+    return names.get(index, f"LABEL_{index}")
 
 
 def class_numbers_by_name(config: Any) -> dict[str, int]:

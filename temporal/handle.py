@@ -189,12 +189,12 @@ class Handle:
             skimmed: units that got the cheaper computation.
             **facts: other fields of `Trace`, e.g. `halted_at=12, exit=3, num_exits=10`.
         """
-        unknown = facts.keys() - _FACTS
-        if unknown:
-            raise TypeError(f"note() takes fields of Trace, not {sorted(unknown)}")
+        if facts:
+            if unknown := facts.keys() - _FACTS:
+                raise TypeError(f"note() takes fields of Trace, not {sorted(unknown)}")
+            self._notes.update(facts)
         self._read.extend(read)
         self._skimmed.extend(skimmed)
-        self._notes.update(facts)
 
     def see(
         self, units: Iterable[int], options: Mapping[str, Any], *, is_glance: bool = False

@@ -56,6 +56,11 @@ class ExactTokenizer:
         name = type(self.reference).__name__
         return name if self.reason is None else f"{name}: {self.reason}"
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether texts are encoded without the reference, which others may be using meanwhile."""
+        return self.library is not None and not self._left_to_compare
+
     def begin_run(self) -> None:
         """Compare the next texts with the reference again: a run begins."""
         self._left_to_compare, self._characters_left = _SAMPLE_TEXTS, _SAMPLE_CHARACTERS

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..base import Pipeline
-from ..scores import FunctionToApply, best_classes, check_function, class_scores, name_of
+from ..scores import (
+    FunctionToApply,
+    best_classes,
+    check_function,
+    class_scores,
+    name_of,
+    usual_function,
+)
 
 
 class ClassPipeline(Pipeline):
@@ -44,13 +51,13 @@ def class_predictions(
         top_k: The most predictions; None: all.
     """
     config = pipe.model.config
+    # Each look at a configuration of transformers takes as long as a softmax: one is enough.
+    names, problem = config.id2label or {}, getattr(config, "problem_type", None)
     function = getattr(pipe, "function_to_apply", None)
-    if (
-        function is None
-        and config.num_labels == 1
-        and getattr(config, "problem_type", None) is None
-    ):
-        function = pipe.reader.one_label_function
-    scores = class_scores(config, logits_K, function)
+    if function is None:
+        if len(names) == 1 and problem is None:
+            function = pipe.reader.one_label_function
+        function = function or usual_function(problem, len(names))
+    scores = class_scores(logits_K, function)
     classes = best_classes(scores, top_k)
-    return tuple({"label": name_of(config, k), "score": scores[k]} for k in classes), classes
+    return tuple({"label": name_of(names, k), "score": scores[k]} for k in classes), classes

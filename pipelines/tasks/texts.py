@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 from temporal.checks import check_count
@@ -12,6 +13,7 @@ from temporal.data.exact.exact_tokenizer import ExactTokenizer
 from temporal.data.tokens import side_cut
 from temporal.engine import Engine, Outcome
 
+from ..ahead import made_ahead
 from ..base import Pipeline
 from ..inputs import how_many
 from ..reading import ReadingError
@@ -38,6 +40,10 @@ def cohorts(documents: list[Document], size: int) -> Iterator[list[Document]]:
         cohort.append(document)
     if cohort:
         yield cohort
+
+
+def _is_pair(item: Item) -> bool:
+    return isinstance(item.value, Mapping)
 
 
 class TextPipeline(Pipeline):
@@ -156,34 +162,45 @@ class TextPipeline(Pipeline):
         size = self.batch_size * (_WINDOW_BATCHES if self.batch_size > 1 else 1)
         tokenizer = self.exact_tokenizer
         tokenizer.begin_run()
-        while window := list(itertools.islice(stream, size)):
-            good = []
-            for position, item in window:
-                if item.error is None:
-                    good.append((position, item))
-                else:
-                    fail(position, item.id, ItemError(item.error))
-            limit = self.max_tokens
-            documents = Document.batch(
-                [item.value for _, item in good],
-                tokenizer,
-                ids=[item.id for _, item in good],
-                max_tokens=limit,
-                add_special_tokens=self.adds_special_tokens,
-                may_be_empty=self.may_be_empty,
-                max_pair_tokens=None if limit is None else limit + self.num_added_tokens,
-                truncation=self.truncation or True,
-            )
-            ready = []
-            for (position, item), document in zip(good, documents, strict=True):
-                document = self._allowed(document)
-                if isinstance(document, Document):
-                    ready.append(pair(position, document))
-                else:
-                    fail(position, item.id, document)
-            groups = cohorts(ready, self.batch_size)
-            one_by_one = not self.reader.reads_cohorts
-            yield from itertools.chain.from_iterable(groups) if one_by_one else groups
+        windows = iter(lambda: list(itertools.islice(stream, size)), [])
+        made = made_ahead(
+            lambda window: (window, self._documents(window, tokenizer)),
+            windows,
+            lambda window: tokenizer.is_apart and not any(_is_pair(item) for _, item in window),
+        )
+        with closing(made):
+            for window, documents in made:
+                ready = []
+                for position, item in window:
+                    if item.error is not None:
+                        fail(position, item.id, ItemError(item.error))
+                good = [numbered for numbered in window if numbered[1].error is None]
+                for (position, item), document in zip(good, documents, strict=True):
+                    if isinstance(document, Document):
+                        ready.append(pair(position, document))
+                    else:
+                        fail(position, item.id, document)
+                groups = cohorts(ready, self.batch_size)
+                one_by_one = not self.reader.reads_cohorts
+                yield from itertools.chain.from_iterable(groups) if one_by_one else groups
+
+    def _documents(
+        self, window: list[tuple[int, Item]], tokenizer: ExactTokenizer
+    ) -> list[Document | TextError]:
+        """The documents of the items that have a value, each or why there is none."""
+        good = [item for _, item in window if item.error is None]
+        limit = self.max_tokens
+        documents = Document.batch(
+            [item.value for item in good],
+            tokenizer,
+            ids=[item.id for item in good],
+            max_tokens=limit,
+            add_special_tokens=self.adds_special_tokens,
+            may_be_empty=self.may_be_empty,
+            max_pair_tokens=None if limit is None else limit + self.num_added_tokens,
+            truncation=self.truncation or True,
+        )
+        return [self._allowed(document) for document in documents]
 
     def _allowed(self, document: Document | TextError) -> Document | TextError:
         """The document, or why this reader must not read it."""

@@ -105,7 +105,7 @@ def watch_pipeline(clock: Clock, pipe: Any) -> None:
     clock.watch(EngineRun, "outcomes", "engine")
     clock.watch(EngineRun, "_step", "reader: what to do next")
     clock.watch(Handle, "trace", "traces")
-    clock.watch(sys.modules[Pipeline.__module__], "class_scores", "scores")
+    clock.watch(temporal.pipelines.tasks.classes, "class_scores", "scores")
     clock.watch(Pipeline, "_reading", "results")
     clock.watch(Pipeline, "_readings", "order of results")
     for stage in (pipe.model.embed, *pipe.model.segments):

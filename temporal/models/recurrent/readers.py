@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import initialization as init
@@ -318,20 +319,19 @@ def init_recurrent_weights(module: nn.Module, cell: str, forget_bias_of: Sequenc
 
 async def padded_ids(documents: Sequence[Handle], limit: int) -> tuple[Tensor, Tensor]:
     """The tokens of a cohort: ids `[B, T]` padded with 0, and lengths `[B]`, both int64."""
-    ids = [await doc.peek(range(min(len(doc), limit))) for doc in documents]
-    lengths = [len(row) for row in ids]
+    lengths = [min(len(doc), limit) for doc in documents]
+    ids = [await doc.peek(range(n)) for doc, n in zip(documents, lengths, strict=True)]
     ids_BT = np.zeros((len(ids), max(lengths)), np.int64)  # see `count_tokens` for why NumPy
-    for padded_T, row in zip(ids_BT, ids, strict=True):
-        padded_T[: len(row)] = row
+    for padded_T, row, length in zip(ids_BT, ids, lengths, strict=True):
+        padded_T[:length] = row.numpy()
     return torch.from_numpy(ids_BT), torch.tensor(lengths)
 
 
 def note_tokens(document: Handle, was_read_T: Tensor, *, looks_at_all: bool = True) -> None:
     """Write down which tokens were read and, of the others, that they were skimmed if looked at."""
-    was_read_T = was_read_T > 0  # some kernels mark by a weight
-    positions = torch.arange(len(was_read_T))
-    skimmed = positions[~was_read_T].tolist() if looks_at_all else []
-    document.note(read=positions[was_read_T].tolist(), skimmed=skimmed)
+    was_read: NDArray[np.bool_] = (was_read_T > 0).numpy()  # some kernels mark by a weight
+    skimmed = (~was_read).nonzero()[0].tolist() if looks_at_all else []
+    document.note(read=was_read.nonzero()[0].tolist(), skimmed=skimmed)
 
 
 def checked_rows(logits_BK: Tensor) -> list[Tensor]:
@@ -340,4 +340,6 @@ def checked_rows(logits_BK: Tensor) -> list[Tensor]:
     Raises:
         NonFiniteError: one has NaN or infinite logits.
     """
+    if torch.isfinite(logits_BK).all():  # one question to all: of each it takes as long
+        return list(logits_BK)
     return [check_finite(logits_K) for logits_K in logits_BK]
