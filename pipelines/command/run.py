@@ -136,6 +136,7 @@ def _of_all_ranks(own: Summary, request: RunRequest, pipe: Any, ranks: Ranks) ->
         at_work=own.at_work if apart else (),
         labels=known_targets(pipe),
         audit=audit,
+        tokenized_by=own.tokenized_by,
     )
 
 

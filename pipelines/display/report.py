@@ -98,7 +98,7 @@ def summary_table(summary: Summary) -> Table:
 
 
 def _remarks(summary: Summary) -> Text:
-    """The first error of each reason, and labels that the model does not have."""
+    """First errors of each reason, labels that the model does not have, and what tokenized."""
     lines = []
     if bad := summary.partial + summary.error:
         reasons = ", ".join(f"{reason} {count}" for reason, count in summary.reasons.items())
@@ -118,6 +118,8 @@ def _remarks(summary: Summary) -> Text:
         )
     if summary.audit is not None:
         lines += audit_remarks(summary.audit)
+    if summary.tokenized_by is not None:
+        lines.append(f"tokenized by {summary.tokenized_by}")
     return Text("\n".join(lines))
 
 

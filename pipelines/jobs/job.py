@@ -181,6 +181,7 @@ def run(
         at_work=at_work,
         labels=known_targets(pipe),
         audit=audit,
+        tokenized_by=getattr(pipe, "tokenized_by", None),
     )
 
 

@@ -107,6 +107,9 @@ class Summary:
     model_seconds: float = 0.0
     """Seconds of model computation, summed over the inputs."""
 
+    tokenized_by: str | None = None
+    """What tokenized this process's texts, and why it did; None for videos."""
+
     with_target: int = 0
     """Rows whose input had a label of its own, one of the model's, and that have a prediction."""
 
@@ -161,6 +164,7 @@ def summarize(
     at_work: Iterable[int] = (),
     labels: Collection[str] | None = None,
     audit: Audit | None = None,
+    tokenized_by: str | None = None,
 ) -> Summary:
     """Add up rows, one by one (they need not fit in memory).
 
@@ -173,6 +177,7 @@ def summarize(
         labels: The model's; an input's own label that is none of them tells nothing about the
             prediction. None or empty: not known, and every label may be one.
         audit: The pipeline's.
+        tokenized_by: What tokenized the texts of this process.
     """
     tally = _Tally(labels or ())
     audits = None if audit is None else AuditTally(audit)
@@ -187,6 +192,7 @@ def summarize(
         unread=dict(unread or {}),
         at_work=tuple(at_work),
         audit=None if audits is None else audits.summary(),
+        tokenized_by=tokenized_by,
     )
 
 
