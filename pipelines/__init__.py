@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .reading import Reading as Reading
     from .reading import ReadingError as ReadingError
     from .reading import ReadingFailed as ReadingFailed
+    from .search.indexing import IndexSummary as IndexSummary
+    from .search.result import SearchResult as SearchResult
+    from .search.search import VideoSearch as VideoSearch
     from .tasks.registry import TaskRecord as TaskRecord
     from .tasks.registry import register_task as register_task
     from .tasks.text_classification import TextClassificationPipeline as TextClassificationPipeline
@@ -44,16 +47,19 @@ _NAMES = {
     "CalibrationOptions": ".calibration.options",
     "CannotCalibrate": ".calibration.calibrate",
     "CommitError": ".jobs.store.ledger",
+    "IndexSummary": ".search.indexing",
     "OutputRefused": ".jobs.manifest",
     "Pipeline": ".base",
     "Reading": ".reading",
     "ReadingError": ".reading",
     "ReadingFailed": ".reading",
     "RunManifest": ".jobs.manifest",
+    "SearchResult": ".search.result",
     "Summary": ".jobs.summary",
     "TaskRecord": ".tasks.registry",
     "TextClassificationPipeline": ".tasks.text_classification",
     "VideoClassificationPipeline": ".tasks.video_classification",
+    "VideoSearch": ".search.search",
     "calibrate": ".calibration.calibrate",
     "read_rows": ".jobs.store.ledger",
     "register_task": ".tasks.registry",

@@ -1,4 +1,4 @@
-"""The command line: `temporal run`, `select`, `show`, `export`, `calibrate`, `check` and others.
+"""The command line: `temporal run`, `select`, `show`, `index`, `search`, `calibrate` and others.
 
 Exit codes:
   0   every input is ok
@@ -25,6 +25,7 @@ from ..jobs.streams import forgive_closed_streams
 from . import shared_options as shared
 from .event_commands import export, watch
 from .faults import UsageFault, faults, plugins
+from .search_commands import index, search
 from .select import select
 from .shared_options import (
     Audit,
@@ -206,7 +207,7 @@ def show(
         show_command(result, ids=ids or [], output=output, limit=limit)
 
 
-for command in (export, select, watch):
+for command in (export, index, search, select, watch):
     app.command()(command)
 
 _OF_A_DATACLASS: dict[Any, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from temporal.checks import check_count, check_in
@@ -87,7 +88,10 @@ def feature_predictions(
     found: dict[str, Any] = {"embedding": mean.tolist()}
     if pipe.embedding == "few":
         flat = value.vectors.flatten(1)
-        taken = sorted(farthest_first(flat, pipe.num_embeddings), key=lambda k: value.seconds[k])
+        # A long video has more frames than `num_frames`, and more vectors in proportion.
+        share = max(1.0, len(flat) / pipe.reader.num_frames)
+        chosen = farthest_first(flat, math.ceil(share * pipe.num_embeddings))
+        taken = sorted(chosen, key=lambda k: value.seconds[k])
         found["embeddings"] = value.vectors[taken].tolist()
         found["seconds"] = [value.seconds[k] for k in taken]
     return (found,), ()

@@ -1,0 +1,1 @@
+"""Videos found by words: an index of few vectors per video, refined where a query ranks high."""
