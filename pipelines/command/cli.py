@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,6 +25,7 @@ from ..jobs.streams import forgive_closed_streams
 from . import shared_options as shared
 from .event_commands import export, watch
 from .faults import UsageFault, faults, plugins
+from .model_commands import HELD_OUT, OF_A_DATACLASS, calibrate, card, check
 from .search_commands import index, search
 from .select import select
 from .shared_options import (
@@ -207,33 +208,11 @@ def show(
         show_command(result, ids=ids or [], output=output, limit=limit)
 
 
-for command in (export, index, search, select, watch):
+for command in (card, export, index, search, select, watch):
     app.command()(command)
 
-_OF_A_DATACLASS: dict[Any, Any] = {
-    "allow_extra_args": True,
-    "ignore_unknown_options": True,
-    "help_option_names": [],
-}
-"""For commands whose options, `--help` among them, are parsed by `command.options`."""
-
-
-@app.command(context_settings=_OF_A_DATACLASS, options_metavar="--model DIR --data_file FILE ...")
-def calibrate(context: typer.Context) -> None:
-    """Choose how much a reader reads from held-out rows, and say what is certain (see --help)."""
-    from .calibrate import calibrate_command
-    from .options import print_report
-
-    print_report(calibrate_command, context.args, "temporal calibrate")
-
-
-@app.command(context_settings=_OF_A_DATACLASS, options_metavar="--model DIR --data_file FILE ...")
-def check(context: typer.Context) -> None:
-    """Compare what was certified of a reader with what it does on new rows (see --help)."""
-    from .calibrate import check_command
-    from .options import print_report
-
-    print_report(check_command, context.args, "temporal check", indent=2)
+for judged in (calibrate, check):
+    app.command(context_settings=OF_A_DATACLASS, options_metavar=HELD_OUT)(judged)
 
 
 @app.command()
@@ -315,25 +294,6 @@ def benchmark(
             plot=plot,
         )
         raise typer.Exit(benchmark_command(request))
-
-
-@app.command()
-def card(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The folder of a saved reader.")],
-    facts: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[FACTS]", help="JSON: name, summary, units and facts, which no model knows."
-        ),
-    ] = None,
-    debug: Debug = False,
-) -> None:
-    """Write the model card of a calibrated reader beside it: what it costs, what is certain."""
-    with faults(debug):
-        from .card import card_command
-
-        plugins()
-        typer.echo(f"card: {card_command(model, facts)}")
 
 
 def main() -> None:
