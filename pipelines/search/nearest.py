@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_INNER_PRODUCT = 0  # faiss.METRIC_INNER_PRODUCT
 _BLOCK = 1 << 16  # vectors that are compared at a time
 
 
@@ -43,9 +44,5 @@ def nearest(
 
 def faiss_index(dataset: Any) -> Any:
     """A dataset of `datasets` with an exact index of inner products over its `embedding`."""
-    import faiss  # type: ignore[import-not-found, unused-ignore]  # an option
-
-    dataset.add_faiss_index(
-        "embedding", string_factory="Flat", metric_type=faiss.METRIC_INNER_PRODUCT
-    )
+    dataset.add_faiss_index("embedding", string_factory="Flat", metric_type=_INNER_PRODUCT)
     return dataset
