@@ -27,12 +27,13 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av
 from parts.process_memory import memory_mb
@@ -46,7 +47,8 @@ def main() -> None:
     if args.feed:
         send(args.video, args.speed, args.seconds)
         return
-    sender = start_sender(args)
+    log = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads would fill
+    sender = start_sender(args, log)
     assert sender.stdout is not None
     live = LiveVideo(
         sender.stdout,
@@ -74,7 +76,8 @@ def main() -> None:
         is_over.set()
         clock.join()
         sender.terminate()
-        sent = frames_sent(sender)
+        sent = frames_sent(sender, log)
+        log.close()
     print(json.dumps(report(live, memory, events, watched, sent, time.monotonic() - begun, args)))
 
 
@@ -170,8 +173,8 @@ def note_memory(
 # Sending -----------------------------------------------------------------------------------------
 
 
-def start_sender(args: argparse.Namespace) -> subprocess.Popen[bytes]:
-    """Start the process that sends; it writes to its standard output."""
+def start_sender(args: argparse.Namespace, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start the process that sends; it writes to its standard output, and what it says to a log."""
     # Longer than it is watched, where the watching is what ends.
     seconds = args.seconds if args.end == "sender" else 2 * args.seconds + 60
     if args.sender == "ffmpeg":
@@ -182,16 +185,16 @@ def start_sender(args: argparse.Namespace) -> subprocess.Popen[bytes]:
     else:
         command = [sys.executable, __file__, "--feed", "--video", str(args.video)]
         command += ["--speed", str(args.speed), "--seconds", str(seconds)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
 
 
-def frames_sent(sender: subprocess.Popen[bytes]) -> int | None:
+def frames_sent(sender: subprocess.Popen[bytes], log: IO[bytes]) -> int | None:
     """How many frames the sender says that it has sent; None: it does not."""
-    assert sender.stdout is not None and sender.stderr is not None
+    assert sender.stdout is not None
     sender.stdout.close()
-    said = [line for line in sender.stderr.read().split() if line.startswith(b"frame=")]
-    sender.stderr.close()
     sender.wait()
+    log.seek(0)
+    said = [line for line in log.read().split() if line.startswith(b"frame=")]
     return int(said[-1].removeprefix(b"frame=")) if said and len(said[-1]) > 6 else None
 
 
