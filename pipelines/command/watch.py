@@ -62,7 +62,8 @@ def watch_command(request: WatchRequest) -> int:
                     if format is not None and not told["is_open"]:
                         kept.append(told)
         except VideoError as error:
-            raise UsageFault(f"source ({request.source}) cannot be read: {error}") from error
+            allow = "; or --allow-origin" if error.reason == "path_not_allowed" else ""
+            raise UsageFault(f"source ({request.source}) cannot be read: {error}{allow}") from error
     if format is not None and request.output is not None:
         _write(request, format, live, kept)
     fault = live.counts.fault
@@ -103,7 +104,11 @@ def _watch(request: WatchRequest, pipe: Any, stop: Any) -> tuple[Any, LiveVideo]
     try:
         live = LiveVideo(
             source,
-            window_seconds=request.window_seconds or pipe.model.config.place_seconds,
+            window_seconds=(
+                pipe.model.config.place_seconds
+                if request.window_seconds is None
+                else request.window_seconds
+            ),
             stall_seconds=request.stall_seconds,
             give_up_seconds=request.give_up_seconds,
             when_behind="skip" if request.skip_when_behind else "wait",

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from .span import VideoSpans
 
@@ -26,8 +27,9 @@ def csv_table(videos: Sequence[VideoSpans]) -> str:
     writer.writerow(_COLUMNS)
     for video in videos:
         for span in video.spans:
-            score = "" if span.score is None else span.score
-            writer.writerow((video.id, span.start_seconds, span.end_seconds, span.label, score))
+            times = (_plain(span.start_seconds), _plain(span.end_seconds))
+            score = "" if span.score is None else _plain(span.score)
+            writer.writerow((video.id, *times, span.label, score))
     return text.getvalue()
 
 
@@ -43,8 +45,16 @@ def json_list(videos: Sequence[VideoSpans]) -> str:
             **video.extra,
             "status": video.status,
             "error": video.error,
-            "events": [asdict(span) for span in video.spans],
+            "events": [
+                {name: _plain(value) for name, value in asdict(span).items()}
+                for span in video.spans
+            ],
         }
         for video in videos
     ]
     return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Microseconds are enough: 101.60000000000001 is 101.6."""
+    return round(value, 6) if isinstance(value, float) else value
