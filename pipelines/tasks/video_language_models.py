@@ -24,6 +24,7 @@ def load_video_language_model(
     first_frames: int | None = None,
     growth: float | None = None,
     sampling: str | None = None,
+    scorer: str | None = None,
     max_visual_tokens: int | None = None,
     repeat_threshold: float | None = None,
 ) -> LoadedModel:
@@ -35,6 +36,7 @@ def load_video_language_model(
         num_frames, first_frames, growth, max_visual_tokens, repeat_threshold: of
             `VideoLanguageConfig`; default: as saved.
         sampling: its `order`.
+        scorer: a model of images and texts, for `sampling="query"`.
 
     Raises:
         ValueError: the model is none that can be read so, or has no processor.
@@ -42,7 +44,7 @@ def load_video_language_model(
     """
     asked: dict[str, Any] = {
         **{"num_frames": num_frames, "first_frames": first_frames, "growth": growth},
-        **{"order": sampling, "max_visual_tokens": max_visual_tokens},
+        **{"order": sampling, "scorer": scorer, "max_visual_tokens": max_visual_tokens},
         "repeat_threshold": repeat_threshold,
     }
     settings = {field: value for field, value in asked.items() if value is not None}

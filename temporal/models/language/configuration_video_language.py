@@ -12,7 +12,7 @@ from ...checks import check_count, check_in, check_range
 LANGUAGE_CRITERIA = ("confidence", "margin", "patience")
 """How certain an answer may be found, see `temporal.models.language.said`."""
 
-ORDERS = ("uniform", "motion")
+ORDERS = ("uniform", "motion", "query")
 
 
 class VideoLanguageConfig(PreTrainedConfig):
@@ -23,7 +23,9 @@ class VideoLanguageConfig(PreTrainedConfig):
             where it does (`do_sample_frames`, `fps`, `max_frames` ...), else 32.
         first_frames: frames of the first look.
         growth: each look has so many times the frames of the one before.
-        order: `"uniform"`, or `"motion"`: frames between which about as much moves, by packets.
+        order: `"uniform"`; `"motion"`: frames between which about as much moves, by packets; or
+            `"query"`: frames that fit the question, by `scorer`, few of which are scored.
+        scorer: name or folder of a CLIP or SigLIP model, for `"query"`.
         max_visual_tokens: of a prompt; looks are cut to it. None: as many as the frames have.
         criterion: how certain an answer is, one of `LANGUAGE_CRITERIA`.
         threshold: how certain is enough; None: never, all looks are taken up to the last.
@@ -42,6 +44,7 @@ class VideoLanguageConfig(PreTrainedConfig):
         first_frames: int = 4,
         growth: float = 2.0,
         order: str = "uniform",
+        scorer: str | None = None,
         max_visual_tokens: int | None = None,
         criterion: str = "confidence",
         threshold: float | None = None,
@@ -54,6 +57,7 @@ class VideoLanguageConfig(PreTrainedConfig):
         self.first_frames = first_frames
         self.growth = growth
         self.order = order
+        self.scorer = scorer
         self.max_visual_tokens = max_visual_tokens
         self.criterion = criterion
         self.threshold = threshold
@@ -70,6 +74,11 @@ class VideoLanguageConfig(PreTrainedConfig):
         if not self.growth > 1:
             raise ValueError(f"growth ({self.growth}) must be > 1, e.g. 2: looks must grow")
         check_in("order", self.order, ORDERS)
+        if self.order == "query" and self.scorer is None:
+            raise ValueError(
+                "order ('query') needs scorer=, the name or folder of a model that matches images "
+                "and texts (CLIP, SigLIP)"
+            )
         check_in("criterion", self.criterion, LANGUAGE_CRITERIA)
         if self.repeat_threshold is not None:
             check_range("repeat_threshold", self.repeat_threshold, -1.0, 1.0)

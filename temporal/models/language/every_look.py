@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from torch import Tensor
 from ..policy_space import Policy, PolicySpace
 from ..stored_points import NEVER
 from .configuration_video_language import VideoLanguageConfig
+from .looking import VideoAnswer
 from .said import Said, certainty_of
 
 
@@ -26,14 +26,12 @@ class LooksTaken:
     """What each said."""
 
     costs: tuple[float, ...]
-    """What reading up to each costs, in proportion to each other: frames."""
+    """Frames that each saw."""
 
     @classmethod
-    def of(cls, answer: Any, costs: Sequence[float] | None = None) -> LooksTaken:
-        """The looks of a `VideoAnswer`."""
-        count = len(answer.looks)
-        means = tuple(float(k + 1) for k in range(count)) if costs is None else tuple(costs)
-        return cls(said=tuple(answer.looks), costs=means)
+    def of(cls, answer: VideoAnswer) -> LooksTaken:
+        """The looks of an answer."""
+        return cls(said=answer.looks, costs=tuple(map(float, answer.look_frames)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

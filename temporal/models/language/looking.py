@@ -44,6 +44,9 @@ class VideoAnswer:
     looks: tuple[Said, ...]
     """What each look said."""
 
+    look_frames: tuple[int, ...]
+    """How many frames each look saw."""
+
     question: Question
     """What was asked."""
 
@@ -62,6 +65,7 @@ class Looking:
         self.units: dict[Unit, tuple[Unit, Tensor]] = {}
         self.features: dict[tuple[Any, ...], Tensor] = {}
         self.said: list[Said] = []
+        self.look_frames: list[int] = []
         self.visual_tokens = 0
 
     def add(self, units: Sequence[Unit], group: Any) -> None:
@@ -103,6 +107,7 @@ class Looking:
             Packed.of([NO_OPTIONS if self.options is None else self.options]),
         )
         self.said.append(self._said(answer.values))
+        self.look_frames.append(len(set(self.frames)))
         return is_full
 
     def answer(self, certainty: float) -> VideoAnswer:
@@ -113,6 +118,7 @@ class Looking:
             frames=tuple(dict.fromkeys(self.frames)),
             visual_tokens=self.visual_tokens,
             looks=tuple(self.said),
+            look_frames=tuple(self.look_frames),
             question=self.question,
         )
 

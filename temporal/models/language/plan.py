@@ -10,16 +10,27 @@ import numpy as np
 from ...handle import Handle
 from ...policies.read import coarse_to_fine, uniform
 from ...policies.select import quantile_frames
+from ..selection.question import fitting
 from .configuration_video_language import VideoLanguageConfig
 
 DEFAULT_FRAMES = 32
+_POWER = 3.0  # of scores, as `temporal.select` has it
 
 Unit = tuple[int, ...]
 """Frames that the vision encoder takes together, in the order of time: one, or a pair."""
 
 
-async def frames_of(video: Handle, config: VideoLanguageConfig, processor: Any) -> list[int]:
+async def frames_of(
+    video: Handle, config: VideoLanguageConfig, processor: Any, scorer: Any, question: str
+) -> list[int]:
     """The frames of the full reading, in the order of time.
+
+    Args:
+        video: the engine's handle on a video.
+        config: of the reader.
+        processor: of the model.
+        scorer: of images and texts (`ImageText`), for the order `"query"`.
+        question: what frames are to fit then.
 
     Raises:
         ValueError: the processor cannot sample this video.
@@ -33,6 +44,10 @@ async def frames_of(video: Handle, config: VideoLanguageConfig, processor: Any) 
         count = DEFAULT_FRAMES if sampled is None else len(sampled)
     if config.order == "motion" and count < num_units:
         return quantile_frames(await video.motion(), count)
+    if config.order == "query" and count < num_units:
+        options: dict[str, Any] = {"pick": "quantiles", "power": _POWER, "max_scored": None}
+        answer = await fitting(video, scorer, question, count, generator=None, **options)
+        return sorted(answer.frames)
     return uniform(num_units, count)
 
 

@@ -28,6 +28,7 @@ from ...handle import Handle
 from ...source import Source
 from ..policy_space import PolicySpace
 from ..reader import Reader
+from ..selection.image_text import ImageText
 from ..video.reading import Groups
 from .answering import Answering
 from .configuration_video_language import LANGUAGE_CRITERIA, VideoLanguageConfig
@@ -75,6 +76,7 @@ class VideoLanguageReader(Reader, nn.Module):
         self.config = VideoLanguageConfig(**settings) if config is None else config
         self.model = model
         self.processor = processor
+        self._scorer: ImageText | None = None
         self.encoder = Encoder(model)
         pad = processor.tokenizer.pad_token_id
         pad = processor.tokenizer.eos_token_id if pad is None else pad
@@ -129,6 +131,15 @@ class VideoLanguageReader(Reader, nn.Module):
         return self.model.dtype
 
     @property
+    def scorer(self) -> ImageText | None:
+        """What matches frames with questions; loaded when it is first asked for."""
+        if self.config.order != "query":
+            return None
+        if self._scorer is None:
+            self._scorer = ImageText.from_pretrained(str(self.config.scorer))
+        return self._scorer
+
+    @property
     def pair(self) -> int:
         """Frames that the encoder merges."""
         return int(getattr(self.processor.video_processor, "temporal_patch_size", None) or 1)
@@ -148,7 +159,9 @@ class VideoLanguageReader(Reader, nn.Module):
             NonFiniteError: the model's scores are NaN or infinite.
         """
         reading = Looking(self, video, getattr(video.source, "question", None))
-        planned = await frames_of(video, self.config, self.processor)
+        planned = await frames_of(
+            video, self.config, self.processor, self.scorer, reading.question.text
+        )
         units = units_of(planned, self.pair)
         looks = looks_of(len(units), self.config, self.pair)
         video.note(num_exits=len(looks))
@@ -208,8 +221,8 @@ class VideoLanguageReader(Reader, nn.Module):
 
 
 _FIELDS = (
-    *("num_frames", "first_frames", "growth", "order", "max_visual_tokens", "criterion"),
-    *("threshold", "repeat_threshold", "operating_points"),
+    *("num_frames", "first_frames", "growth", "order", "scorer", "max_visual_tokens"),
+    *("criterion", "threshold", "repeat_threshold", "operating_points"),
 )
 
 

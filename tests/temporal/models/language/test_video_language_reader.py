@@ -17,6 +17,8 @@ from temporal.models.language.question import Asked, Question, chat_question, pr
 from temporal.models.language.said import Said, certainty_of, of_options, of_words
 from temporal.models.language.video_language_reader import VideoLanguageReader
 from temporal.models.selection.clock import metadata_fields
+from temporal.models.selection.image_text import ImageText
+from temporal.training.question_points import question_points
 
 from .families import FAMILIES, family
 
@@ -251,6 +253,64 @@ def test_saved_beside_the_model_and_loaded(name, tmp_path):
     for field in ("size", "do_resize", "patch_size", "merge_size", "max_image_size"):
         assert settings.get(field) == wanted.get(field)
     assert load_language_processor(tmp_path).chat_template == reader.processor.chat_template
+
+
+def test_points_are_certified_by_agreement_or_by_right_answers(tmp_path):
+    def said(text: str, confidence: float) -> Said:
+        return Said(text=text, confidence=confidence, margin=0.0)
+
+    # Of 100 questions the first look is sure of 80 and right, and unsure of 20 and wrong.
+    sure = LooksTaken(said=(said("a", 0.97), said("a", 0.9)), costs=(4.0, 16.0))
+    unsure = LooksTaken(said=(said("b", 0.2), said("a", 0.9)), costs=(4.0, 16.0))
+    reader = reader_of("InternVL", num_frames=16)
+    every = EveryLook.of(reader.config, dict(enumerate([sure] * 80 + [unsure] * 20)), {})
+    for points in (question_points(every), question_points(every, ["a"] * 100)):
+        assert points[0]["accuracy"] == 1
+        assert points[0]["cost"] == 16
+        assert points[0]["cost_unit"] == "frames"
+        assert points[1]["cost"] == pytest.approx(0.8 * 4 + 0.2 * 16)
+        assert points[1]["drop"] == 0
+        assert 0.02 < points[1]["drop_bound"] < 0.04  # ln 20 / 100, about
+        assert points[-1]["cost"] == 4
+        assert points[-1]["drop"] == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="one for each of the 100"):
+        question_points(every, ["a"])
+    reader.config.operating_points = points
+    reader.save_pretrained(tmp_path)
+    loaded = VideoLanguageReader.from_pretrained(tmp_path)
+    assert loaded.set_max_drop(0.05) == points[1]
+    assert loaded.config.threshold == points[1]["policy"]["threshold"]
+    assert loaded.set_budget(0.3) == points[-1]
+    assert loaded.set_max_drop(0.0) == points[0]
+    assert len(loaded(Asked(video(), "?")).value.looks) == 3
+
+
+def test_frames_may_be_those_that_fit_the_question():
+    reader = reader_of("InternVL", num_frames=4, order="query", scorer="a model")
+
+    class Scores(ImageText):
+        """Finds the second half of a video bright."""
+
+        def __init__(self) -> None:
+            pass
+
+        def look_size(self, height: int, width: int) -> tuple[int, int]:
+            return height, width
+
+        def text_vector(self, text: str) -> np.ndarray:
+            return np.array([1.0])
+
+        def frame_vectors(self, frames: torch.Tensor) -> np.ndarray:
+            return frames.double().mean((1, 2, 3))[:, None].numpy()
+
+    pictures = np.zeros((40, 48, 64, 3), np.uint8)
+    pictures[20:] = 200
+    reader._scorer = Scores()
+    answer = reader(Asked(Frames(pictures), "Where is it bright?")).value
+    assert len(answer.frames) == 4
+    assert min(answer.frames) >= 19
+    with pytest.raises(ValueError, match="needs scorer"):
+        reader_of("InternVL", order="query")
 
 
 def test_a_chat_holds_one_video_and_texts():
