@@ -1,8 +1,9 @@
 """Looking at frames of a video, small, and scoring few of them: those that tell most.
 
-All candidates are looked at, the keyframes where there are enough, and small pictures made of them.
-Three quarters of the scores go to frames that stand for most others, the rest to those that may be
-the best (`temporal.policies.zoom`); then all others' scores are guessed from these.
+Of candidates, the keyframes where there are enough, some all over the video are looked at, and
+small pictures made of them. Most of the scores go to frames that stand for many others; what these
+say of all tells where to look closer, and the rest of the scores go to what may be the best there
+(`temporal.policies.zoom`). Scores of what was seen and not scored are guessed from these.
 
 M candidates, S of them scored, H, W; D width of vectors.
 """
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...handle import Handle
+from ...policies.read import uniform
 from ...policies.select import near_cheap
 from ...policies.zoom import likeness, next_looks, posterior, representatives
 from ..video.reading import glance
@@ -35,6 +37,8 @@ _KEPT_BYTES = 64 * 2**20
 _SMALL = 16  # height and width of the small pictures
 _MOST = 1024  # candidates: their likeness takes 8 MB
 _FINENESS = 4  # candidates for each frame that is wanted, at least
+_COARSE = 2  # those that are looked at first, for each frame that is wanted
+_NEARLY = 1.25
 _FIRST_SHARE = 0.75
 _ROUND = 8  # scores between which bounds are worked out anew
 
@@ -68,6 +72,7 @@ class Looks:
         self.frames = []
         self._small: list[Tensor] = []
         self._kept: dict[int, Tensor] = {}
+        self._alike = np.ones((0, 0))
         self._most_kept = _KEPT_BYTES // max(1, 3 * size[0] * size[1])
 
     async def see(self, frames: Sequence[int]) -> None:
@@ -90,9 +95,20 @@ class Looks:
                     self._kept[frame] = image
             self.frames += had
 
+    def are_as_cheap(self, frames: Sequence[int], fewer: Sequence[int]) -> bool:
+        """Whether most of these are decoded on the way to fewer of them."""
+        decoded = [self._video.cost(some).frames_decoded for some in (frames, fewer)]
+        return bool(decoded[0] <= _NEARLY * decoded[1])
+
     def small(self) -> _Floats:
         """Small pictures as vectors `[M, 3 * 16 * 16]`."""
         return torch.cat(self._small).double().numpy()
+
+    def alike(self) -> _Floats:
+        """How alike they are, `[M, M]`."""
+        if len(self._alike) != len(self.frames):
+            self._alike = likeness(self.small())
+        return self._alike
 
     async def pixels(self, places: Sequence[int]) -> tuple[list[int], Tensor]:
         """Which of these candidates (places of `frames`) can be had, and their pixels."""
@@ -123,31 +139,98 @@ async def fill(looks: Looks, scores_M: _Floats, places: Sequence[int], score: Sc
     return not np.isnan(scores_M[list(places)]).all()
 
 
-async def zoom(looks: Looks, num_scores: int, num_wanted: int, score: Score) -> _Floats:
-    """Score no more than so many of what was looked at.
+async def zoom(
+    looks: Looks, of: Sequence[int], num_scores: int, num_wanted: int, score: Score
+) -> _Floats:
+    """Look at candidates, and score no more than so many of them.
 
     Args:
-        looks: what was seen.
+        looks: takes what is seen; empty.
+        of: candidates in the order of time.
         num_scores: S, how many may be scored.
         num_wanted: how many of the best are looked for.
         score: scores frames.
 
     Returns:
-        Scores `[M]`, NaN where a candidate was not scored.
+        Scores `[M]` of `looks.frames`, NaN where one was not scored.
+
+    Raises:
+        Exception: the first fault, where nothing can be seen.
     """
-    scores = np.full(len(looks.frames), np.nan)
-    if num_scores >= len(scores):
+    if num_scores >= len(of):
+        await looks.see(of)
+        scores = np.full(len(looks.frames), np.nan)
         await fill(looks, scores, range(len(scores)), score)
         return scores
-    alike = likeness(looks.small())
-    places = representatives(alike, math.ceil(_FIRST_SHARE * num_scores))
-    left = num_scores
-    while places and await fill(looks, scores, places, score):
-        left -= len(places)
+    coarse = [of[place] for place in uniform(len(of), max(_COARSE * num_wanted, num_scores))]
+    await looks.see(of if looks.are_as_cheap(of, coarse) else coarse)
+    scores = np.full(len(looks.frames), np.nan)
+    first = representatives(looks.alike(), math.ceil(_FIRST_SHARE * num_scores))
+    await fill(looks, scores, first, score)
+    most = max(_FINENESS * num_wanted, 2 * num_scores)
+    scores = await _closer(looks, of, scores, num_wanted, most)
+    left = num_scores - len(first)
+    while left > 0:
         scored = np.flatnonzero(~np.isnan(scores))
         known = scored.tolist(), scores[scored].tolist()
-        places = next_looks(alike, *known, num_wanted, min(_ROUND, left))
-    return scores
+        places = next_looks(looks.alike(), *known, num_wanted, min(_ROUND, left))
+        left -= len(places)
+        if not places or not await fill(looks, scores, places, score):
+            break
+    return await _closer(looks, of, scores, num_wanted, most)
+
+
+async def _closer(
+    looks: Looks, of: Sequence[int], scores_M: _Floats, num_wanted: int, most: int
+) -> _Floats:
+    """Look between frames whose scores are in the upper half, until nothing lies between them.
+
+    Args:
+        looks: takes what is seen.
+        of: candidates in the order of time.
+        scores_M: of what was seen.
+        num_wanted: how many of the best are looked for.
+        most: how many may be seen in all.
+
+    Returns:
+        Scores of all that was seen now, NaN where one was not scored.
+    """
+    while len(looks.frames) < most:
+        fits = guessed(looks, scores_M)
+        order = np.argsort(-fits, kind="stable")[:num_wanted]
+        high = [
+            looks.frames[place] for place in order if fits[place] > (fits.max() + fits.min()) / 2
+        ]
+        closer = beside(high, looks.frames, of)[: most - len(looks.frames)]
+        before = len(looks.frames)
+        await looks.see(closer)
+        if len(looks.frames) == before:
+            break
+        scores_M = np.append(scores_M, np.full(len(looks.frames) - before, np.nan))
+    return scores_M
+
+
+def beside(frames: Sequence[int], seen: Sequence[int], of: Sequence[int]) -> list[int]:
+    """Candidates between frames and what was seen on either side of them, the middle ones.
+
+        of 0 1 2 3 4 5 6 7 8, seen 0 4 8, beside 4:   2 and 6
+
+    Args:
+        frames: candidates that were seen.
+        seen: all that were.
+        of: all candidates, in the order of time.
+
+    Returns:
+        Candidates that were not seen, in the order of time.
+    """
+    places = {frame: place for place, frame in enumerate(of)}
+    known = sorted(places[frame] for frame in seen)
+    found = set()
+    for frame in frames:
+        at = known.index(places[frame])
+        for other in known[max(0, at - 1) : at + 2]:
+            found.add((other + places[frame]) // 2)
+    return [of[place] for place in sorted(found - set(known))]
 
 
 def guessed(looks: Looks, scores_M: _Floats) -> _Floats:
@@ -155,4 +238,4 @@ def guessed(looks: Looks, scores_M: _Floats) -> _Floats:
     scored = np.flatnonzero(~np.isnan(scores_M))
     if len(scored) == len(scores_M):
         return scores_M
-    return posterior(likeness(looks.small()), scored.tolist(), scores_M[scored].tolist())[0]
+    return posterior(looks.alike(), scored.tolist(), scores_M[scored].tolist())[0]

@@ -18,7 +18,7 @@ from ...policies.read import uniform
 from ...policies.select import top_k
 from ...policies.spread import adaptive_split, inverse_transform, routed, unit_range
 from ...policies.vectors import farthest_first, greedy_log_det
-from ...policies.zoom import likeness, representatives
+from ...policies.zoom import representatives
 from .image_text import FunctionScores, ImageText
 from .looking import Looks, candidates, fill, guessed, zoom
 
@@ -78,7 +78,6 @@ async def fitting(
         some = math.ceil(float(index.duration_seconds) / _SECONDS_A_SCORE)
         max_scored = max(_FEWEST_SCORES, some, 2 * k if pick == "log_det" else 0)
     looks = Looks(video, scorer.look_size(index.height, index.width))
-    await looks.see(candidates(index, len(video), k))
     vectors: dict[int, _Floats] = {}
     # No question comes with a function alone.
     text_D = scorer.text_vector(query or "") if isinstance(scorer, ImageText) else np.zeros(0)
@@ -91,7 +90,7 @@ async def fitting(
         fits: _Floats = vectors_KD @ text_D
         return fits
 
-    known = await zoom(looks, max_scored, k, score)
+    known = await zoom(looks, candidates(index, len(video), k), max_scored, k, score)
     scores = np.full(len(video), np.nan)
     scores[looks.frames] = known
     if pick == "log_det":
@@ -100,8 +99,10 @@ async def fitting(
         chosen = greedy_log_det(vectors_SD, k, scores_N=fits, weight=_WEIGHT)
         places = [of[at] for at in chosen]
     else:
-        places = _picked(pick, guessed(looks, known), k, power, generator)
-    return Answer(frames=[looks.frames[place] for place in places], scores=scores)
+        in_time = np.argsort(looks.frames)
+        picked = _picked(pick, guessed(looks, known)[in_time], k, power, generator)
+        places = in_time[picked].tolist()
+    return Answer(frames=sorted(looks.frames[place] for place in places), scores=scores)
 
 
 async def differing(
@@ -133,7 +134,7 @@ async def differing(
         vectors.update(zip(places, scorer.frame_vectors(pixels), strict=True))
         return np.zeros(len(places))
 
-    asked = representatives(likeness(looks.small()), max(k, max_scored or 2 * k))
+    asked = representatives(looks.alike(), max(k, max_scored or 2 * k))
     await fill(looks, np.full(len(looks.frames), np.nan), sorted(asked), see)
     of = sorted(vectors)
     places = _farthest(np.stack([vectors[place] for place in of]), k)

@@ -39,6 +39,7 @@ _WAYS = ("uniform", "segments", "keyframes", "motion", "query", "diverse")
 _MOVES = ("uniform", "motion")
 """Ways whose frames may be moved to keyframes near them, where nothing else was asked for."""
 _NEEDED = ("read", "glance", "motion", "expect", "cost")
+_POWER_OF_QUERIES = 5.0
 _LONG = 16
 """Frames decoded for each frame chosen, above which keyframes are taken instead."""
 
@@ -91,7 +92,8 @@ def select(
             `"adaptive"` (AKS), `"routed"` (uniform where no scores stand out) or `"log_det"` (of
             those that were scored, frames that fit and differ: AdaRD, MDP3).
         power: Scores are raised to it for quantiles: 0 ignores them, larger ones gather where they
-            are high. Default: 0.5, and 3 of queries.
+            are high. Default: 0.5, and 5 of queries (BOLT has 3, of scores that are not guessed
+            and so differ more).
         max_scored: How many frames may be scored for a query or compared, at most. Default: one in
             20 seconds and at least 4; twice `num_frames` where only those can be chosen.
         pairs: True: frames come in pairs of neighbours, as models want that merge two
@@ -126,7 +128,8 @@ def select(
     check_in("evidence", evidence, EVIDENCE)
     pick = pick or ("top" if callable(by) else "quantiles")
     check_in("pick", pick, PICKS if by == "query" else PICKS[:2])
-    power = power if power is not None else 3.0 if by == "query" else 0.5
+    if power is None:
+        power = _POWER_OF_QUERIES if by == "query" else 0.5
     if not 0 <= power < float("inf"):
         raise ValueError(f"power ({power}) must be a finite number >= 0")
     if tolerance_seconds is not None and not 0 <= tolerance_seconds < float("inf"):

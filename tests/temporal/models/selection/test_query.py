@@ -14,6 +14,7 @@ import temporal
 from temporal.data import DecodePool, Video, VideoError
 from temporal.data.frames import Frames
 from temporal.models.selection.image_text import ImageText
+from temporal.models.selection.looking import beside
 from temporal.policies.select import top_k
 
 from .small_image_text import QUERY, SIDE, brightness, film, make, save
@@ -60,18 +61,19 @@ def test_few_scores_find_what_fits(night: Path, pick: Any) -> None:
     known = np.flatnonzero(np.isfinite(chosen.scores))
     assert len(known) == chosen.frames_scored and known[0] % 20 == known[-1] % 20 == 0  # keyframes
     assert in_light(known.tolist()) >= 1
-    # A keyframe a second was decoded, once each: what was chosen of them lay on the shelf.
-    assert chosen.cost.frames_decoded == chosen.cost.frames_glanced == 100
+    # Of a hundred keyframes 16 all over it and those in the light were decoded, once each.
+    assert 16 < chosen.cost.frames_glanced == chosen.cost.frames_decoded <= 32
     assert chosen.cost.model_seconds > 0 and chosen.seconds > chosen.cost.model_seconds
     assert chosen.pixels is not None
     assert torch.equal(chosen.pixels, Video(night).read(chosen.frames, size=(24, 32)))
 
 
-def test_more_scores_go_where_it_is_bright(night: Path) -> None:
-    chosen = temporal.select(Video(night), 4, model=brightness, max_scored=12, read=False)
-    assert chosen.scores is not None and chosen.frames_scored <= 12
-    known = np.flatnonzero(np.isfinite(chosen.scores)).tolist()
-    assert in_light(known) > 12 * len(LIT) / 2000 + 1
+def test_scores_end_when_the_best_are_known(night: Path) -> None:
+    chosen = temporal.select(
+        Video(night), 4, model=brightness, max_scored=40, pick="top", read=False
+    )
+    assert in_light(chosen.frames) == 4 and chosen.frames_scored <= 40
+    assert chosen.scores is not None and in_light(np.flatnonzero(chosen.scores > 0.5).tolist()) >= 4
 
 
 def test_all_scores_are_those_of_the_model(night: Path, scorer: ImageText) -> None:
@@ -133,7 +135,7 @@ def test_flat_scores_are_uniform(night: Path) -> None:
 
     for pick in ("quantiles", "adaptive", "routed"):
         chosen = temporal.select(Video(night), 10, model=nothing, pick=pick)  # type: ignore[arg-type]
-        assert chosen.frames == list(range(100, 2000, 200))
+        assert np.ptp(np.diff(chosen.frames)) <= 20 and 0 < chosen.frames[0] < 200
 
 
 def test_frames_that_differ_need_no_question(night: Path, scorer: ImageText) -> None:
@@ -154,7 +156,7 @@ def test_every_source_of_frames(night: Path) -> None:
     assert worker.frames == from_file.frames and worker.frames_scored == from_file.frames_scored
     memory = Frames(Video(night).read(keyframes), frames_per_second=1.0)
     held = temporal.select(memory, 5, model=brightness, pick="top", size=(48, 64))
-    assert [keyframes[at] for at in held.frames] == from_file.frames
+    assert in_light([keyframes[at] for at in held.frames]) == 5 == in_light(from_file.frames)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -191,7 +193,7 @@ class Scratched(Video):
 
 def test_what_cannot_be_seen_is_left_out_and_told(night: Path) -> None:
     video = Scratched(night)
-    video.broken = {0, 20}
+    video.broken = {60, 180}  # two of the sixteen that are looked at first
     chosen = temporal.select(video, 8, model=brightness, pick="top")
     assert len(chosen.frames) == 8 == in_light(chosen.frames) and len(chosen.faults) == 2
     video.broken = set(range(2000))
@@ -237,3 +239,19 @@ def test_pairs_are_neighbours(night: Path) -> None:
     assert pairs.pixels is not None and len(pairs.pixels) == 8
     three = temporal.select(Video(night), 6, model=brightness, pairs=3, read=False)
     assert np.diff(three.frames).tolist()[:2] == [1, 1] and len(three.frames) == 6
+
+
+def test_closer_looks_lie_beside_what_is_best() -> None:
+    of = list(range(0, 90, 10))
+    assert beside([40], [0, 40, 80], of) == [20, 60]
+    assert beside([0], [0, 40, 80], of) == [20]
+    assert beside([40, 80], [0, 40, 80], of) == [20, 60]
+    assert beside([40], of, of) == []
+
+
+def test_a_long_film_is_looked_at_in_part(tmp_path: Path) -> None:
+    """Of ten minutes with a keyframe a second, one in ten is looked at, mostly where it is lit."""
+    path = film(tmp_path / "long.avi", 1200, range(700, 760), gop=2, rate=2)
+    chosen = temporal.select(Video(path), 8, model=brightness, size=(16, 16))
+    assert chosen.frames_scored <= 30 and 30 <= chosen.cost.frames_glanced <= 60
+    assert sum(700 <= frame < 760 for frame in chosen.frames) >= 6  # uniform: one, at most
