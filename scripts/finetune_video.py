@@ -11,7 +11,8 @@ table of path, label and perhaps group, camera, split, start and end, or a folde
 (`groups.csv`); or WebDataset archives (`--data_dir 'clips-{000..009}.tar'`), or a dataset of
 `datasets` (`--dataset_name NAME --streaming`). Where it names splits, they are trained on, picked
 and judged by; else every clip is answered by a reader that saw no clip of its group, and once more
-with whole cameras held out.
+with whole cameras held out. A table of video, start_seconds, end_seconds and label (or a folder
+with `events.csv`) trains a reader of events, with options of its own (docs/events.md).
 
 With a frozen backbone every frame is seen once, and what was seen is kept (`--cache_dir`): further
 trainings decode nothing. FrameExit's exits are then fitted by L-BFGS; all else is learned by
@@ -34,6 +35,7 @@ from transformers import HfArgumentParser, TrainingArguments, set_seed
 from transformers.utils import logging
 
 from temporal.data.labelled.clips import hold_out_clips
+from temporal.pipelines.training.events.run import run_on_events
 from temporal.pipelines.training.flags import (
     IGNORED_FOR_CLIPS,
     IGNORED_FOR_FRAMES,
@@ -49,6 +51,10 @@ from temporal.pipelines.training.video.run import run_folds, run_splits, trainin
 
 def main() -> None:
     """Train, judge, save and print."""
+    of_events = run_on_events(sys.argv[1:])
+    if of_events is not None:
+        print(json.dumps(of_events))
+        return
     kinds = (VideoArguments, TrainingArguments)
     parser = HfArgumentParser(kinds)
     saved = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from temporal.models.rows_seen import Use
 from ..calibration.arguments import CalibrationArguments, CheckArguments
 from ..calibration.run import run_calibration, run_check
 from ..held_out.rows import read_held_out
+from ..tasks.registry import RECORDS
 from .faults import plugins
 from .options import parsed
 
@@ -28,6 +30,9 @@ def calibrate_command(options: Sequence[str] | None = None, prog: str | None = N
         The report, in plain values.
     """
     plugins()  # --task may name one of theirs
+    own = RECORDS.get(_task_in(options))
+    if own is not None and own.calibration:
+        return own.find("calibration")(options, prog)
     args = parsed(CalibrationArguments, options, prog)
     return run_calibration(
         args.record.name,
@@ -50,3 +55,13 @@ def check_command(options: Sequence[str] | None = None, prog: str | None = None)
         lambda pipe: read_held_out(args, pipe, _NEW),
         batch_size=args.batch_size,
     )
+
+
+def _task_in(options: Sequence[str] | None) -> str:
+    """The task that a command line names; "": none."""
+    words = sys.argv[1:] if options is None else list(options)
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        if name == "--task":
+            return value or following
+    return ""

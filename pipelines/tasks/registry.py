@@ -72,6 +72,10 @@ class TaskRecord:
     """Columns of tables that come along with an input (`Item.extra`), and belong to it: one video
     with two questions is two inputs."""
 
+    calibration: str = ""
+    """A function `calibrate(words, prog) -> report` that is `temporal calibrate` for this task,
+    where its answers are no classes; default: there is none but that of classes."""
+
     picture: str = ""
     """A function `draw(canvas, row, trace, x, y, width) -> y` that draws one reading; default: the
     one of its kind of source."""
@@ -83,8 +87,11 @@ class TaskRecord:
 
     @property
     def has_labels(self) -> bool:
-        """Whether answers are classes, which can be right or wrong: predictions with a `label`."""
-        return "label" in self.columns
+        """Whether answers are classes, which can be right or wrong: predictions with a `label`.
+
+        A label of a span of time is no class of the video.
+        """
+        return "label" in self.columns and "start_seconds" not in self.columns
 
     def find(self, part: str) -> Any:
         """What a field names (`record.find("load")`); imports its module.
@@ -152,6 +159,16 @@ RECORDS: dict[str, TaskRecord] = {
             pipeline=".video_text_to_text:VideoTextToTextPipeline",
             auto_classes=("AutoModelForImageTextToText",),
             item_columns=("question", "text", "options"),
+        ),
+        TaskRecord(
+            name="video-event-detection",
+            kind="video",
+            load=".events.event_detection:load_event_reader",
+            predictions=".events.event_detection:event_predictions",
+            columns={**CLASSES, "start_seconds": float, "end_seconds": float},
+            pipeline=".events.event_detection:VideoEventPipeline",
+            calibration="..calibration.events:calibrate_events_command",
+            auto_classes=("AutoModelForObjectDetection",),
         ),
     )
 }

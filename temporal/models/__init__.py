@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .clips.configuration_clip_reader import ClipReaderConfig as ClipReaderConfig
     from .depth.configuration_early_exit import EarlyExitConfig as EarlyExitConfig
     from .depth.early_exit import EarlyExit as EarlyExit
+    from .events.configuration_event_reader import EventReaderConfig as EventReaderConfig
+    from .events.event_reader import EventReader as EventReader
     from .glimpses.ada_frame import AdaFrame as AdaFrame
     from .glimpses.ada_frame import AdaFrameConfig as AdaFrameConfig
     from .glimpses.fast_forward import FastForward as FastForward

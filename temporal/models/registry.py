@@ -10,6 +10,7 @@ from typing import Any
 
 TEXT = "AutoModelForSequenceClassification"
 VIDEO = "AutoModelForVideoClassification"
+DETECTION = "AutoModelForObjectDetection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ RECORDS: dict[str, ReaderRecord] = {
         ReaderRecord(".video.ada_focus", "AdaFocus", VIDEO),
         ReaderRecord(".clips.clip_reader", "ClipReader", VIDEO),
         ReaderRecord(".clips.clip_early_exit", "ClipEarlyExit", VIDEO),
+        ReaderRecord(".events.event_reader", "EventReader", DETECTION),
     )
 }
 """Records by the `model_type` of their configuration, in the order that users are shown."""

@@ -260,8 +260,8 @@ def certify(
 
     Args:
         grid: a path that was not chosen on these sources, safest first.
-        risk: one of `temporal.training.risk.RISKS`; for `"disagreement"` the full reading has no
-            losses.
+        risk: one of `temporal.training.risk.RISKS`; for `"disagreement"` and `"missed_events"` the
+            full reading has no losses.
         confidence: of the bounds, in (0, 1).
 
     Returns:

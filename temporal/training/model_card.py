@@ -20,6 +20,7 @@ _RISKS = {
     "everything gets right",
     "disagreement": "at most {points:.1f} % of {units} are answered otherwise than by reading "
     "everything",
+    "missed_events": "at most {points:.1f} % of {units} are missed",
 }
 
 

@@ -1,10 +1,11 @@
 """How much reading less may cost in accuracy: exact tests and bounds from held-out sources.
 
-The sources are taken as independent draws from what the reader will read. Three risks:
+The sources are taken as independent draws from what the reader will read. Four risks:
 
 - `"accuracy_drop"`: the full reading's accuracy minus the policy's, in [-1, 1];
 - `"lost_answers"`: the share of sources that the full reading gets right and the policy does not;
 - `"disagreement"`: the share that the policy answers otherwise than the full reading. No labels.
+- `"missed_events"`: of readers that find events, the share that is not found. A source is an event.
 
 A test gives a p-value for "the risk is at least `limit`": whatever the truth, so long as that
 holds, the p-value is at most alpha with a probability of at most alpha. Answers are right or
@@ -111,6 +112,7 @@ RISKS: dict[str, Callable[[Change, float], float]] = {
     "accuracy_drop": drop_p_value,
     "lost_answers": share_p_value,
     "disagreement": share_p_value,
+    "missed_events": share_p_value,
 }
 """The p-value of each risk."""
 

@@ -63,6 +63,10 @@ class EventsFound:
     """Every place was decided. False: the reading halted at the first event that was certain, and
     more may follow."""
 
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """How many `places` there are, and how many of them each level scored: `packets`, `small` and
+    `full`."""
+
     @property
     def score(self) -> float:
         """Of the likeliest label; 0 without any."""

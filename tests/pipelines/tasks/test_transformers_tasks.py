@@ -35,8 +35,8 @@ def test_transformers_has_our_tasks_whatever_is_imported_first(first: str) -> No
     code += "print(*(x for x in tasks.get_supported_tasks() if x.startswith('adaptive-')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    kinds = ["text-classification", "video-classification", "video-feature-extraction"]
-    kinds.append("zero-shot-video-classification")
+    kinds = ["text-classification", "video-classification", "video-event-detection"]
+    kinds += ["video-feature-extraction", "video-text-to-text", "zero-shot-video-classification"]
     assert done.stdout.split() == [f"adaptive-{kind}" for kind in kinds]
 
 

@@ -1,0 +1,1 @@
+"""The task that finds events in videos."""

@@ -1,0 +1,107 @@
+"""finetune_video.py on a table of events: from its options to a saved reader and a report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ....data.labelled.events import has_events, read_event_table
+from ...command.options import parsed
+from ...pipeline import pipeline
+from ..video.backbones import LITE0
+from .judge import judge_events
+from .train import EventOptions, train_events
+
+
+@dataclass
+class EventArguments:
+    """Train a reader of events from a table of video, start_seconds, end_seconds and label.
+
+    Where the table names splits, `train` is learned from and every other one judged.
+    """
+
+    data_dir: str = field(metadata={"help": "The table, or a folder with events.csv."})
+    output_dir: str = field(metadata={"help": "Where the reader is saved, in `final`."})
+    videos: str | None = field(
+        default=None,
+        metadata={
+            "help": "A table of all videos, those without events too, perhaps with split, group "
+            "and camera. Default: videos.csv beside the events."
+        },
+    )
+    backbone: str = field(
+        default=LITE0,
+        metadata={"help": f"{LITE0}, or a folder or hub id of an image model of transformers."},
+    )
+    place_seconds: float | None = field(
+        default=None,
+        metadata={"help": "About how long a place is. Default: the median event, 1 to 60 seconds."},
+    )
+    reader_options: str = field(
+        default="{}", metadata={"help": "JSON: fields of EventReaderConfig."}
+    )
+    decay: float = field(default=0.003, metadata={"help": "Weight of the squared weights."})
+    keep_share: float = field(
+        default=0.98, metadata={"help": "Share of events that each cheaper level leaves open."}
+    )
+    num_folds: int = field(default=5, metadata={"help": "Folds that thresholds are found by."})
+    by_group: bool = field(
+        default=True, metadata={"help": "Folds keep groups (or cameras) whole, if there are any."}
+    )
+    seed: int = field(default=0, metadata={"help": "Of the folds."})
+
+
+def run_on_events(words: Sequence[str]) -> dict[str, Any] | None:
+    """Train as a command line says; None: it names no table of events.
+
+    Args:
+        words: of finetune_video.py.
+
+    Raises:
+        ValueError: an option is none, or there is nothing to learn from.
+    """
+    place = _value(words, "--data_dir")
+    if place is None or not has_events(place):
+        return None
+    args: EventArguments = parsed(EventArguments, words, "finetune_video.py")
+    options = json.loads(args.reader_options)
+    if not isinstance(options, dict):
+        raise ValueError(f"--reader_options ({args.reader_options}) must be a JSON object")
+    table = read_event_table(args.data_dir, videos=args.videos)
+    is_split = "train" in table.splits
+    final = Path(args.output_dir, "final")
+    result = train_events(
+        table,
+        final,
+        EventOptions(
+            split="train" if is_split else "",
+            backbone=args.backbone,
+            place_seconds=args.place_seconds,
+            reader_options=options,
+            decay=args.decay,
+            keep_share=args.keep_share,
+            num_folds=args.num_folds,
+            by_group=args.by_group,
+            seed=args.seed,
+        ),
+    )
+    report: dict[str, Any] = {"output_dir": args.output_dir, "train": result}
+    for split in table.splits if is_split else ():
+        if split != "train":
+            pipe = pipeline("video-event-detection", str(final))
+            report[split] = judge_events(pipe, table.of_split(split).videos)
+    Path(args.output_dir, "all_results.json").write_text(json.dumps(report, indent=2))
+    print(f"saved {final}", file=sys.stderr)
+    return report
+
+
+def _value(words: Sequence[str], option: str) -> str | None:
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        name, is_given, value = word.partition("=")
+        if name.replace("-", "_").replace("__", "--", 1) == option:
+            return value if is_given else following
+    return None

@@ -1,0 +1,151 @@
+"""From a table of videos and events to a saved `EventReader`.
+
+from temporal.pipelines import pipeline
+from temporal.pipelines.training.events import train_events
+
+train_events("events.csv", "out/trains", split="train")
+pipe = pipeline("video-event-detection", "out/trains")
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ....data.labelled.events import EventTable, LabelledVideo, read_event_table
+from ....models.events.event_reader import EventReader
+from ....models.rows_seen import RowsSeen, Shown
+from ....training.events.heads import (
+    PlaceRows,
+    cross_fitted_logits,
+    find_thresholds,
+    fit_heads,
+    row_folds,
+)
+from ...held_out.unseen import digest_input
+from ..video.backbones import LITE0, load_backbone
+from .features import joined_rows, rows_of_video
+
+
+@dataclass(kw_only=True)
+class EventOptions:
+    """How a reader of events is trained."""
+
+    split: str = field(default="", metadata={"help": "Train on the videos of this split; all: ''."})
+    backbone: str = field(
+        default=LITE0,
+        metadata={"help": f"{LITE0}, or a folder or hub id of an image model of transformers."},
+    )
+    place_seconds: float | None = field(
+        default=None,
+        metadata={"help": "About how long a place is. Default: the median event, 1 to 60 seconds."},
+    )
+    reader_options: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "Fields of EventReaderConfig."}
+    )
+    decay: float = field(
+        default=0.003, metadata={"help": "Weight of the squared weights in the fit."}
+    )
+    keep_share: float = field(
+        default=0.98,
+        metadata={"help": "Share of events that each cheaper level leaves open, cross-fitted."},
+    )
+    num_folds: int = field(default=5, metadata={"help": "Folds that thresholds are found by."})
+    by_group: bool = field(
+        default=True,
+        metadata={"help": "Folds keep groups (or cameras) whole, where there are any."},
+    )
+    seed: int = field(default=0, metadata={"help": "Of the folds."})
+
+
+def train_events(
+    table: Any, output_dir: str | Path, options: EventOptions | None = None, **fields: Any
+) -> dict[str, Any]:
+    """Train a reader, find its thresholds by cross-fitting, and save it.
+
+    Args:
+        table: see `read_event_table`; or an `EventTable`.
+        output_dir: where the reader is saved.
+        options: how; or
+        **fields: those of `EventOptions`, which replace the options'.
+
+    Returns:
+        What was found, in plain values: thresholds, recall and specificity of places that the heads
+        did not learn from, the share that each level leaves open, and videos that were left out.
+
+    Raises:
+        ValueError: there is nothing to learn from.
+    """
+    options = EventOptions(**{**(asdict(options) if options else {}), **fields})
+    listed = table if isinstance(table, EventTable) else read_event_table(table)
+    if options.split:
+        splits = listed.splits
+        listed = listed.of_split(options.split)
+        if not listed.videos:
+            raise ValueError(f"split ({options.split!r}) must be one of {splits}")
+    left_out = dict(listed.left_out)
+    reader = new_reader(listed, options)
+    parts: list[PlaceRows] = []
+    videos: list[LabelledVideo] = []
+    for video in tqdm(listed.videos, unit="video", disable=None):
+        try:
+            parts.append(rows_of_video(reader, video, len(videos)))
+            videos.append(video)
+        except Exception as fault:  # other videos may be enough
+            left_out[str(video.path)] = str(fault)
+    for name, why in left_out.items():
+        print(f"left out {name}: {why}", file=sys.stderr)
+    if not parts:
+        raise ValueError(f"no video can be read: {next(iter(left_out.values()), 'there is none')}")
+    rows = joined_rows(parts)
+    groups = [video.group if options.by_group else "" for video in videos]
+    folds = row_folds(rows, groups, options.num_folds, options.seed)
+    logits = cross_fitted_logits(reader, rows, folds, decay=options.decay)
+    found = find_thresholds(logits, rows, keep_share=options.keep_share)
+    fit_heads(reader, rows, decay=options.decay)
+    config: Any = reader.config
+    config.event_threshold = found.event_threshold
+    for level, margin in found.margins.items():
+        setattr(config, f"{level}_margin", margin)
+    output = Path(output_dir)
+    digests = [digest_input(video.path, "video") for video in videos]
+    shown = Shown(rows=frozenset(digests))
+    reader.rows_seen = RowsSeen(shown={"training": shown, "selection": shown})
+    reader.save_pretrained(output)
+    result = {
+        "videos": len(videos),
+        "events": sum(len(video.events) for video in videos),
+        "places": int(rows.is_place.sum()),
+        "place_seconds": config.place_seconds,
+        "cross_fitted": asdict(found),
+        "left_out": left_out,
+    }
+    (output / "training.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    return result
+
+
+def new_reader(table: EventTable, options: EventOptions) -> EventReader:
+    """An untrained reader of a table's labels on the backbone."""
+    backbone, sizes = load_backbone(options.backbone)
+    seconds = options.place_seconds
+    if seconds is None:
+        lengths = [
+            event.end_seconds - event.start_seconds
+            for video in table.videos
+            for event in video.events
+        ]
+        seconds = min(60.0, max(1.0, statistics.median(lengths))) if lengths else 10.0
+    reader: EventReader = EventReader.from_backbone(
+        backbone,
+        id2label=dict(enumerate(table.names)),
+        label2id={name: k for k, name in enumerate(table.names)},
+        **{**sizes, "place_seconds": float(seconds), **options.reader_options},
+    )
+    reader.requires_grad_(False)
+    return reader.eval()

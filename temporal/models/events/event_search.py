@@ -1,0 +1,230 @@
+"""One reading of an `EventReader`: which places are looked at, how closely, and until when.
+
+Places are taken in blocks in the order of time, so that nothing but scores (some numbers a place)
+is kept of what was passed: a video of a day takes the memory of one of a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...handle import Handle
+from ..video.reading import MAX_FAULTS, glance, read_each
+from .borders import bisect, candidates
+from .cascade import FULL, LEVELS, PACKETS, SMALL, Scores, Thresholds
+from .event import Event, EventsFound
+from .places import Frames, Places, Profiles, Seconds, make_places
+
+_MOST_PLACES = 32
+"""Of a block."""
+_AT_ONCE = 4
+"""Places that are read together where the first one that is certain ends the reading."""
+_SHELF_BYTES = 32 * 2**20
+"""Whole frames that a video keeps after a glance: those are read without being decoded again."""
+
+
+class Search:
+    """The state of a reading. Made by `begin`.
+
+    Args:
+        reader: the `EventReader` that reads.
+        video: the engine's handle on it, open.
+        times_N: when its frames are shown, in seconds from the first.
+        places: of it.
+        profiles: what its packets say.
+    """
+
+    def __init__(
+        self,
+        reader: Any,
+        video: Handle,
+        times_N: Seconds,
+        places: Places,
+        profiles: Profiles,
+    ) -> None:
+        self.reader, self.video, self.times_N = reader, video, times_N
+        self.places, self.profiles = places, profiles
+        self.thresholds = Thresholds.of(reader.config)
+        self.scores = Scores(places, reader.labels, glances="small" in reader.levels)
+        self.is_complete = True
+
+    @classmethod
+    async def begin(cls, reader: Any, video: Handle) -> Search:
+        """Cut a video into places, and score all of them by packets; nothing is decoded."""
+        await video.open()
+        index, config = video.index, reader.config
+        times_N = np.asarray(index.timestamps_seconds, dtype=np.float64)
+        times_N = times_N - times_N[0]
+        places = make_places(times_N, index.keyframes, config.place_seconds)
+        profiles = Profiles(await video.motion(), index, config.profile_bins)
+        search = cls(reader, video, times_N, places, profiles)
+        # Where packets are not asked, they leave everything open.
+        search.scores.levels[PACKETS] = 1.0
+        if "packets" in reader.levels:
+            profiles_PM = profiles.of(places.first_P, places.last_P)
+            rows_PM = torch.from_numpy(profiles_PM).to(reader.device, reader.dtype)
+            search.scores.levels[PACKETS] = reader.score("packets", rows_PM).cpu().numpy()
+        return search
+
+    async def score_places(self, *, skips: bool = True) -> None:
+        """Look at the places that are open, as closely as it takes.
+
+        Args:
+            skips: decide places by the thresholds, and halt. False: all levels look at all.
+        """
+        config = self.reader.config
+        nothing = Thresholds(event=self.thresholds.event, small=0.0, packets=0.0)
+        thresholds = self.thresholds if skips else nothing
+        scores, levels = self.scores, self.scores.levels
+        halts = skips and config.halt == "first"
+        open_P = np.flatnonzero(scores.open_after_packets(thresholds))
+        size = self._block_size()
+        for start in range(0, len(open_P), size):
+            block = open_P[start : start + size]
+            if scores.glances:
+                await self._look(SMALL, block)
+                block = block[scores.open_after_small(thresholds)[block]]
+            if halts and len(block):  # the likeliest first: the others may not be needed
+                likely_P = levels[SMALL if scores.glances else PACKETS].max(-1)
+                block = block[np.argsort(-likely_P[block], kind="stable")]
+            step = _AT_ONCE if halts else size
+            for part in (block[k : k + step] for k in range(0, len(block), step)):
+                await self._look(FULL, part)
+                if halts and (levels[FULL, part] >= np.float32(thresholds.event)).any():
+                    self.video.note(halted_at=int(self.places.last_P[part].max()))
+                    self.is_complete = False
+                    return
+            if len(self.video.faults) >= MAX_FAULTS:
+                self.is_complete = False
+                break
+        is_seen = np.isfinite(levels[[SMALL, FULL]]).any()
+        if len(open_P) and not is_seen and self.video.faults:
+            raise self.video.faults[0]
+
+    async def found(self) -> EventsFound:
+        """The events, with their borders."""
+        config, scores = self.reader.config, self.scores
+        events = scores.events(self.thresholds, config.gap_seconds)
+        if config.border_seconds is not None:
+            events = [await self._bordered(event) for event in events]
+        final_PK = scores.final(self.thresholds)
+        best = dict(zip(self.reader.labels, final_PK.max(0).tolist(), strict=True))
+        order = sorted(events, key=lambda event: (event.start_seconds, event.label))
+        return EventsFound(
+            events=tuple(order), scores=best, is_complete=self.is_complete, counts=scores.counts()
+        )
+
+    # Looking -------------------------------------------------------------------------------------
+
+    def _block_size(self) -> int:
+        """Places whose whole frames stay on the video's shelf from a glance to a read."""
+        index = self.video.index
+        return int(np.clip(_SHELF_BYTES // (3 * index.height * index.width * 2), 4, _MOST_PLACES))
+
+    async def _look(self, level: int, block: Frames) -> None:
+        """Score places by frames; those whose frames cannot be had stay as they are."""
+        first, last = self.places.first_P[block], self.places.last_P[block]
+        features = await self._features(level, [*first, *last])
+        if not features:
+            return
+        # A place of which one frame can be had is seen by that one.
+        pairs = [
+            (features.get(int(a)), features.get(int(b))) for a, b in zip(first, last, strict=True)
+        ]
+        seen = [k for k, pair in enumerate(pairs) if pair[0] is not None or pair[1] is not None]
+        if not seen:
+            return
+        firsts = [_either(*pairs[k]) for k in seen]
+        lasts = [_either(*reversed(pairs[k])) for k in seen]
+        said_nK = self._score_pairs(
+            LEVELS[level], torch.stack(firsts), torch.stack(lasts), first[seen], last[seen]
+        )
+        self.scores.levels[level, block[seen]] = said_nK
+
+    async def _features(self, level: int, frames: Sequence[int]) -> dict[int, Tensor]:
+        """Features `[D]` of those frames that can be had."""
+        wanted = sorted({int(frame) for frame in frames})
+        stage = self.reader.features if level == FULL else self.reader.small_features
+        look = partial(read_each if level == FULL else glance, self.video)
+        try:
+            had, pixels = await look(wanted, size=self.reader.size_at(LEVELS[level]))
+        except Exception:  # written down as faults; other blocks may tell enough
+            if not self.video.faults:
+                raise
+            return {}
+        rows = await stage(pixels)
+        return dict(zip(had, rows, strict=True))
+
+    def _score_pairs(
+        self, head: str, first_nD: Tensor, last_nD: Tensor, first: Frames, last: Frames
+    ) -> Any:
+        seconds = torch.from_numpy(self.times_N[last] - self.times_N[first])
+        profiles = torch.from_numpy(self.profiles.of(first, last))
+        device = first_nD.device
+        states = self.reader.pair_states(first_nD, last_nD, seconds.to(device), profiles.to(device))
+        return self.reader.score(head, states).cpu().numpy()
+
+    # Borders -------------------------------------------------------------------------------------
+
+    async def _bordered(self, event: Event) -> Event:
+        """The event with its start and end to the tolerance, where frames can be had."""
+        places = self.places
+        inside = np.flatnonzero(
+            (places.start_P < event.end_seconds) & (places.end_P > event.start_seconds)
+        )
+        if not len(inside):  # a moment
+            return event
+        k = self.reader.labels.index(event.label)
+        i, j = int(inside[0]), int(inside[-1])
+        start, end = event.start_seconds, event.end_seconds
+        if i > 0:
+            start = await self._border(int(places.first_P[i - 1]), int(places.last_P[i]), k, start)
+        if j < len(places) - 1:
+            end = await self._border(
+                int(places.first_P[j]), int(places.last_P[j + 1]), k, end, is_end=True
+            )
+        if end < start:  # they crossed inside one place: it holds what it holds
+            return event
+        return Event(start_seconds=start, end_seconds=end, label=event.label, score=event.score)
+
+    async def _border(
+        self, first: int, last: int, k: int, known: float, *, is_end: bool = False
+    ) -> float:
+        """When a border between two frames is; `known`, where no frame tells."""
+        config, times_N = self.reader.config, self.times_N
+        frames = candidates(times_N, first, last, config.border_seconds)
+        size = self.reader.size_at("full")
+        self.video.expect(frames, size=size)  # those passed on the way to others are kept
+        features = await self._features(FULL, [first, last])
+
+        async def is_before(low: int, middle: int, high: int) -> bool:
+            if middle not in features:
+                features.update(await self._features(FULL, [middle]))
+            spans = [(low, middle), (middle, high)]
+            if any(frame not in features for span in spans for frame in span):
+                return not is_end  # nothing tells: the event may be longer
+            firsts, lasts = (np.asarray(side) for side in zip(*spans, strict=True))
+            said_2K = self._score_pairs(
+                "border",
+                torch.stack([features[frame] for frame, _ in spans]),
+                torch.stack([features[frame] for _, frame in spans]),
+                firsts,
+                lasts,
+            )
+            # How much of each half lies in the event: of the half with the border, a part; of the
+            # other, all (the event's side) or nothing.
+            more = float(said_2K[:, k].sum()) >= 1.0
+            return not more if is_end else more
+
+        low, high = await bisect(frames, is_before)
+        return float(times_N[low] + times_N[high]) / 2 if features else known
+
+
+def _either(one: Tensor | None, other: Tensor | None) -> Tensor:
+    return one if one is not None else other  # type: ignore[return-value]  # one of them is there

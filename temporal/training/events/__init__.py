@@ -1,0 +1,1 @@
+"""Fit readers of events, and say what is certain of how many they miss."""
