@@ -61,6 +61,11 @@ class ExactTokenizer:
         """Whether texts are encoded without the reference, which others may be using meanwhile."""
         return self.library is not None and not self._left_to_compare
 
+    def stay_with_reference(self, why: str) -> None:
+        """Let the reference tokenize from here on, for a reason that `said` tells."""
+        self.library = self._encode = None
+        self.reason = why
+
     def begin_run(self) -> None:
         """Compare the next texts with the reference again: a run begins."""
         self._left_to_compare, self._characters_left = _SAMPLE_TEXTS, _SAMPLE_CHARACTERS
@@ -154,8 +159,7 @@ class ExactTokenizer:
 
     def _give_up(self, why: str) -> None:
         _log.warning("%s: the reference tokenizes from here on", why)
-        self.library = self._encode = None
-        self.reason = why
+        self.stay_with_reference(why)
 
 
 def _is_fault(error: BaseException) -> bool:

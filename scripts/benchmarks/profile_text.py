@@ -16,7 +16,6 @@ import json
 import os
 import random
 import statistics
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -29,12 +28,15 @@ import transformers
 from transformers import HfArgumentParser
 
 import temporal.data.text
+import temporal.pipelines.base
+import temporal.pipelines.tasks.classes
 from temporal.data import Document
 from temporal.data.labelled.files import read_labelled_texts
 from temporal.handle import Handle
 from temporal.pipelines import pipeline
 from temporal.pipelines.benchmark.interleaved import machine
 from temporal.pipelines.pipeline import Pipeline
+from temporal.pipelines.tasks.texts import TextPipeline
 from temporal.scheduler import EngineRun
 from temporal.stage import Stage
 
@@ -43,8 +45,8 @@ from temporal.stage import Stage
 class ProfileArguments:
     """What to profile, on what."""
 
-    model: str = field(metadata={"help": "Folder of a saved EarlyExit."})
     data_file: str = field(metadata={"help": "Texts; see temporal.data.labelled.files."})
+    model: str | None = field(default=None, metadata={"help": "Folder; default: the bundled one."})
     text_column: str = field(default="text", metadata={"help": "Column of the texts."})
     label_column: str = field(default="label", metadata={"help": "Column of the labels."})
     policy: str | None = field(default=None, metadata={"help": "As of `pipeline()`."})
@@ -96,25 +98,19 @@ class Clock:
                 close()
 
 
-def watch_pipeline(clock: Clock, pipe: Any) -> None:
-    """Name the pieces of a text pipeline."""
-    clock.watch(Pipeline, "_items", "items")
-    clock.watch(temporal.data.text, "_tokenize", "tokenizer")
+def watch_pipeline(clock: Clock) -> None:
+    """Name the pieces of text pipelines."""
+    clock.watch(temporal.pipelines.base, "items_of", "items")
+    clock.watch(temporal.data.text, "tokenize", "tokenizer")
     clock.watch(Document, "batch", "documents")
-    clock.watch(type(pipe), "_sources", "cohorts")
+    clock.watch(TextPipeline, "_sources", "cohorts")
     clock.watch(EngineRun, "outcomes", "engine")
     clock.watch(EngineRun, "_step", "reader: what to do next")
     clock.watch(Handle, "trace", "traces")
     clock.watch(temporal.pipelines.tasks.classes, "class_scores", "scores")
     clock.watch(Pipeline, "_reading", "results")
     clock.watch(Pipeline, "_readings", "order of results")
-    for stage in (pipe.model.embed, *pipe.model.segments):
-        own = "stages: embedding" if stage is pipe.model.embed else "stages: layers and exits"
-        stage.run = functools.partial(_timed, clock, own, stage)  # type: ignore[method-assign]  # on one object
-
-
-def _timed(clock: Clock, name: str, stage: Stage, *args: Any, **kwargs: Any) -> Any:
-    return clock.piece(name, lambda: Stage.run(stage, *args, **kwargs))
+    clock.watch(Stage, "run", "stages")
 
 
 def profile(args: ProfileArguments, texts: list[str]) -> dict[str, Any]:
@@ -125,19 +121,18 @@ def profile(args: ProfileArguments, texts: list[str]) -> dict[str, Any]:
     watched = pipeline(
         "text-classification", args.model, policy=args.policy, batch_size=args.batch_size
     )
-    dense = transformers.pipeline(
-        "text-classification",
-        model=plain.model.classifier,
-        tokenizer=plain.tokenizer,
-        device="cpu",
-    )
-    limit = plain.max_tokens
-    contestants: dict[str, Callable[[], Any]] = {
-        "temporal": lambda: plain(texts),
-        "transformers": lambda: dense(
+    contestants: dict[str, Callable[[], Any]] = {"temporal": lambda: plain(texts)}
+    if plain.reader.plain_classifier is not None:
+        dense = transformers.pipeline(
+            "text-classification",
+            model=plain.reader.plain_classifier,
+            tokenizer=plain.tokenizer,
+            device="cpu",
+        )
+        limit = plain.max_tokens
+        contestants["transformers"] = lambda: dense(
             texts, batch_size=args.batch_size, truncation=True, max_length=limit
-        ),
-    }
+        )
     wall: dict[str, list[float]] = {name: [] for name in contestants}
     processor: dict[str, list[float]] = {name: [] for name in contestants}
     for round_number in range(args.rounds + 1):
@@ -148,7 +143,7 @@ def profile(args: ProfileArguments, texts: list[str]) -> dict[str, Any]:
                 wall[name].append(time.perf_counter() - start)
                 processor[name].append(time.process_time() - own)
     clock = Clock()
-    watch_pipeline(clock, watched)
+    watch_pipeline(clock)
     pieces: dict[str, list[float]] = defaultdict(list)
     for round_number in range(args.rounds + 1):
         clock.seconds.clear()
@@ -162,9 +157,9 @@ def profile(args: ProfileArguments, texts: list[str]) -> dict[str, Any]:
     return {
         "wall_ms": {name: statistics.median(s) * per_text for name, s in wall.items()},
         "processor_ms": {name: statistics.median(s) * per_text for name, s in processor.items()},
+        "tokenized_by": plain.tokenized_by,
         "pieces_ms": dict(sorted(milliseconds.items(), key=lambda item: -item[1])),
-        "outside_stages_share": 1
-        - sum(ms for name, ms in milliseconds.items() if name.startswith("stages")) / total,
+        "outside_stages_share": 1 - milliseconds["stages"] / total,
     }
 
 

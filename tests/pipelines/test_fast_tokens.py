@@ -59,7 +59,7 @@ def told(pipe: Any, texts: list[Any], **options: Any) -> list[Any]:
 
 def by_reference(pipe: Any) -> Any:
     """The pipeline without a library."""
-    pipe.exact_tokenizer.reason = "for a test"
+    pipe.exact_tokenizer.stay_with_reference("for a test")
     return pipe
 
 
