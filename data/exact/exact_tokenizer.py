@@ -16,9 +16,12 @@ _log = logging.getLogger(__name__)
 _WORTHWHILE_TEXTS = 32
 """For so many texts no library is loaded, which takes 0.1 s."""
 
-_SAMPLE_TEXTS = 16
-_SAMPLE_CHARACTERS = 20_000
+_SAMPLE_TEXTS, _SAMPLE_CHARACTERS = 16, 20_000
 """Of a run's first texts so many are compared: some 10 ms of the reference."""
+
+_SHORT_SAMPLE_TEXTS, _SHORT_SAMPLE_CHARACTERS = 1, 2_000
+_SHORT_FOR_TEXTS = 1024
+"""For so many texts after that, only the first one of a run is: jobs read in many short runs."""
 
 
 class ExactTokenizer:
@@ -42,6 +45,7 @@ class ExactTokenizer:
         self._settings: tuple[Any, ...] = ()
         self._specials = (0, 0)
         self._texts_before = 0
+        self._texts_since_sample: int | None = None
         self._left_to_compare = 0
         self._characters_left = 0
 
@@ -67,8 +71,16 @@ class ExactTokenizer:
         self.reason = why
 
     def begin_run(self) -> None:
-        """Compare the next texts with the reference again: a run begins."""
-        self._left_to_compare, self._characters_left = _SAMPLE_TEXTS, _SAMPLE_CHARACTERS
+        """Compare the next texts with the reference again: a run begins.
+
+        Of the first run, and again after a thousand texts, 16 are compared; of others one.
+        """
+        since = self._texts_since_sample
+        if since is not None and since < _SHORT_FOR_TEXTS:
+            self._left_to_compare = _SHORT_SAMPLE_TEXTS
+            self._characters_left = _SHORT_SAMPLE_CHARACTERS
+        else:
+            self._left_to_compare, self._characters_left = _SAMPLE_TEXTS, _SAMPLE_CHARACTERS
 
     def encode(self, texts: list[str], add_special_tokens: bool) -> list[tuple[Any, Any]]:
         """Token ids of each text, and what their character spans can be taken from, if anything.
@@ -140,6 +152,10 @@ class ExactTokenizer:
 
     def _sample(self, texts: list[str]) -> list[str]:
         """Those of these texts that are among the first of the run, as far as they are compared."""
+        if self._left_to_compare == _SAMPLE_TEXTS:
+            self._texts_since_sample = 0
+        if self._texts_since_sample is not None:
+            self._texts_since_sample += len(texts)
         sample = []
         for text in texts[: self._left_to_compare]:
             sample.append(text[: self._characters_left])

@@ -94,7 +94,7 @@ def stored_prediction(prediction: Mapping[str, Any], columns: Mapping[str, Any])
 
 def storable(text: str) -> str:
     r"""Make a string that UTF-8 can hold: a lone surrogate (in a file's name) becomes `\udcff`."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _stored(name: str, value: Any, kind: Any) -> Any:

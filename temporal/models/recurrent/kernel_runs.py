@@ -22,10 +22,12 @@ _FEWEST_TOKENS = 200
 
 def kernels_apply(reader: Any) -> bool:
     """Whether a reader has a compiled kernel that can run: on a CPU, with tables that fit."""
-    config = reader.config
-    uses = reader.uses_kernels and reader.run is not None
-    on_cpu = uses and reader.classifier.weight.device.type == "cpu"
-    return on_cpu and fits(config.vocab_size, config.hidden_size)
+    if not reader.uses_kernels or reader.run is None:
+        return False
+    on_cpu = reader.classifier.weight.device.type == "cpu"
+    # One look at it: each takes transformers some 5 us, and this is asked for every text.
+    config = vars(reader.config)
+    return on_cpu and fits(config["vocab_size"], config["hidden_size"])
 
 
 def check_ids(reader: Any, ids_BT: Tensor) -> None:

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from ...checks import check_finite, check_in, check_range, count_tokens, num_classes
+from ...checks import check_finite, check_in, check_range, count_tokens
 from ...handle import Handle
 from ...kernels import NUM_GATES, State, dense_states, read_cell
 from ...kernels.table_cache import TableCache
@@ -248,10 +248,11 @@ def plain_macs(reader: Any, units_total: int) -> int:
     gates up, so there it costs nothing, as in the MACs of a trace; elsewhere it is computed. So a
     share of these MACs compares like with like, and reading everything costs about 1.
     """
-    config = reader.config
-    size = config.hidden_size
-    width = 0 if kernels_apply(reader) else config.embedding_size
-    return NUM_GATES[config.cell] * size * (size + width) * units_total + size * num_classes(config)
+    config = vars(reader.config)  # one look, as in `kernels_apply`
+    size = config["hidden_size"]
+    width = 0 if kernels_apply(reader) else config["embedding_size"]
+    per_token = NUM_GATES[config["cell"]] * size * (size + width)
+    return per_token * units_total + size * reader.classifier.out_features
 
 
 def plain_states(reader: Any, x_BTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
