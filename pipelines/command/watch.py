@@ -98,7 +98,7 @@ def _pipeline(request: WatchRequest) -> Any:
 
 
 def _watch(request: WatchRequest, pipe: Any, stop: Any) -> tuple[Any, LiveVideo]:
-    from ..tasks.event_watching import EventWatch
+    from ..tasks.events.event_watching import EventWatch
 
     source: Any = sys.stdin.buffer if request.source == "-" else request.source
     try:

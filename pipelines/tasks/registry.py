@@ -167,6 +167,7 @@ RECORDS: dict[str, TaskRecord] = {
             predictions=".events.event_detection:event_predictions",
             columns={**CLASSES, "start_seconds": float, "end_seconds": float},
             pipeline=".events.event_detection:VideoEventPipeline",
+            picture="..display.picture_events:draw_events",
             calibration="..calibration.events:calibrate_events_command",
             auto_classes=("AutoModelForObjectDetection",),
         ),

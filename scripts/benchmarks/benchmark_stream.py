@@ -84,7 +84,7 @@ def main() -> None:
 def watch(live: LiveVideo, args: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Tell the events of the stream."""
     from temporal.pipelines import pipeline
-    from temporal.pipelines.tasks.event_watching import EventWatch
+    from temporal.pipelines.tasks.events.event_watching import EventWatch
 
     pipe: Any = pipeline("video-event-detection", args.model, halt="all")
     told = EventWatch(pipe, live, certain=args.certain)

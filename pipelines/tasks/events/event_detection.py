@@ -69,6 +69,31 @@ class VideoEventPipeline(VideoPipeline):
 
     task = "video-event-detection"
 
+    def watch(
+        self, source: Any, *, certain: float | None = None, **options: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Tell the events of a stream that never ends, each when it is certain.
+
+        Args:
+            source: a pipe, an open file, a FIFO, a URL ...; see `temporal.data.LiveVideo`. Or one.
+            certain: score from which an event is told while it goes on; see `EventWatch`.
+            **options: of `LiveVideo`; `window_seconds` is as long as a place by default.
+
+        Yields:
+            Events with their delays, see `EventWatch`.
+
+        Raises:
+            VideoError: the stream cannot be opened.
+        """
+        from temporal.data import LiveVideo
+
+        from .event_watching import EventWatch
+
+        if not isinstance(source, LiveVideo):
+            options = {"window_seconds": self.model.config.place_seconds, **options}
+            source = LiveVideo(source, overlap=True, **options)
+        return iter(EventWatch(self, source, certain=certain))
+
     def _answer(self, reading: Reading) -> Any:
         return [one for one in reading.predictions if one["label"] is not None]
 

@@ -21,6 +21,7 @@ from .cascade import FULL, LEVELS, PACKETS, SMALL, Scores, Thresholds
 from .event import Event, EventsFound
 from .places import Frames, Places, Profiles, Seconds, make_places
 
+_USUAL_SECONDS = 60.0
 _MOST_PLACES = 32
 """Of a block."""
 _AT_ONCE = 4
@@ -62,11 +63,15 @@ class Search:
         times_N = np.asarray(index.timestamps_seconds, dtype=np.float64)
         times_N = times_N - times_N[0]
         places = make_places(times_N, index.keyframes, config.place_seconds)
-        profiles = Profiles(await video.motion(), index, config.profile_bins)
+        before = getattr(video, "motion_before", None)  # a part of a stream has it
+        known = () if before is None else before
+        profiles = Profiles(await video.motion(), index, config.profile_bins, known)
         search = cls(reader, video, times_N, places, profiles)
         # Where packets are not asked, they leave everything open.
         search.scores.levels[PACKETS] = 1.0
-        if "packets" in reader.levels:
+        # Nor does a stream say at first what is usual in it.
+        is_known = before is None or len(before) >= _USUAL_SECONDS * index.frames_per_second
+        if "packets" in reader.levels and is_known:
             profiles_PM = profiles.of(places.first_P, places.last_P)
             rows_PM = torch.from_numpy(profiles_PM).to(reader.device, reader.dtype)
             search.scores.levels[PACKETS] = reader.score("packets", rows_PM).cpu().numpy()
@@ -115,6 +120,8 @@ class Search:
             events = [await self._bordered(event) for event in events]
         final_PK = scores.final(self.thresholds)
         best = dict(zip(self.reader.labels, final_PK.max(0).tolist(), strict=True))
+        likeliest_P = final_PK.max(1).tolist()
+        self.video.note(places=tuple(self.places.first_P.tolist()), place_scores=tuple(likeliest_P))
         order = sorted(events, key=lambda event: (event.start_seconds, event.label))
         return EventsFound(
             events=tuple(order), scores=best, is_complete=self.is_complete, counts=scores.counts()

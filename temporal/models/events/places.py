@@ -110,13 +110,16 @@ class Profiles:
         motion_N: as `FrameSource.motion` gives it.
         index: of the source.
         bins: M; 0: profiles have no numbers.
+        before: motion of what came before, where the source is a part of a stream: its median is
+            of both.
     """
 
-    def __init__(self, motion_N: Any, index: Any, bins: int) -> None:
+    def __init__(self, motion_N: Any, index: Any, bins: int, before: Any = ()) -> None:
         motion_N = known_motion(motion_N)
         self._bins = bins
         self._sums = np.concatenate([[0.0], np.cumsum(motion_N)])
-        self._median = float(np.median(np.log(np.maximum(motion_N, 0.0) + _FLOOR)))
+        usual = np.concatenate([np.asarray(before, dtype=np.float64), motion_N])
+        self._median = float(np.median(np.log(np.maximum(usual, 0.0) + _FLOOR)))
         self._levels = np.asarray(levels_of(index), dtype=np.float64)
 
     def of(self, first_P: Frames, last_P: Frames) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,31 @@ def test_the_script_trains_on_a_table(folder: Path, trained: Path, tmp_path: Pat
     assert report is not None and report["test"]["videos"] == 8
     assert EventReader.from_pretrained(tmp_path / "final").levels == ("full",)
     assert run_on_events(["--data_dir", str(folder / "videos.csv")]) is None
+
+
+def test_a_stream_is_watched_as_its_file_is_read(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "SECONDS", 160)  # it takes a minute to know it
+    source, events = tmp_path / "long.avi", [(24.0, 32.0), (104.0, 116.0)]
+    film(source, events, 99)
+    options = {"border_seconds": None, "event_threshold": 0.5}
+    pipe = pipeline("video-event-detection", str(trained), **options)
+    pipe.model.config.packets_margin = None  # so few videos say little of what packets tell
+    (read,) = pipe.read(source)
+    wanted = sorted(read.predictions, key=lambda event: event["start_seconds"])
+    told = list(pipe.watch(source, window_seconds=7.0))
+    assert [one["label"] for one in told] == [one["label"] for one in wanted]
+    late, expected = told[-1], wanted[-1]
+    assert expected["start_seconds"] == pytest.approx(104, abs=4.1)
+    assert late["start_seconds"] == pytest.approx(expected["start_seconds"], abs=4.1)
+    assert late["end_seconds"] == pytest.approx(expected["end_seconds"], abs=4.1)
+    assert late["told_seconds"] >= late["end_seconds"]
+    assert late["delay_seconds"] == late["told_seconds"] - late["start_seconds"]
+    # What the picture draws: a score for each place, high where it happens.
+    assert read.trace is not None
+    trace = read.trace
+    assert len(trace.places) == len(trace.place_scores) > 20
+    seconds = [place / FPS for place in trace.places]
+    inside = [s for t, s in zip(seconds, trace.place_scores, strict=True) if 104 <= t < 114]
+    assert min(inside) >= pipe.model.config.event_threshold > trace.place_scores[0]

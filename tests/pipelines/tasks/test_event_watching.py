@@ -16,7 +16,7 @@ import pytest
 
 from temporal.data import LiveVideo
 from temporal.models.events.event import Event, EventsFound
-from temporal.pipelines.tasks.event_watching import EventWatch
+from temporal.pipelines.tasks.events.event_watching import EventWatch
 
 RATE = 10
 COLORS = {"red": (255, 0, 0), "blue": (0, 0, 255)}

@@ -74,6 +74,9 @@ def test_profiles_say_where_a_span_moves() -> None:
     assert moving[:2] == pytest.approx([0.0, mixed], abs=1e-6) and mixed < high
     assert moving[2:4] == pytest.approx(sorted([0.0, mixed]), abs=1e-6)
     assert Profiles(motion, index, 0).of(first, last).shape == (2, 0)
+    # Of a part of a stream, what came before says what is usual: mostly 3 here.
+    after_much, _ = Profiles(motion, index, 2, np.full(100, 3.0)).of(first, last)
+    assert after_much[:2] == pytest.approx([-high, -high], abs=1e-6)
     # Spans that are shorter than their parts have profiles, too.
     assert np.isfinite(profiles.of(np.array([39, 5]), np.array([39, 6]))).all()
 

@@ -22,7 +22,7 @@ from temporal.models.events.event import Event
 from temporal.models.events.timeline import EventTracker
 from temporal.trace import Cost
 
-from ..reading_errors import describe_error
+from ...reading_errors import describe_error
 
 _ANYTHING = 1e-6
 """Score from which a part of a window belongs to an event: the reader has decided which do."""
