@@ -106,11 +106,13 @@ def register_tasks() -> None:
     """Register all tasks whose models transformers can load, once."""
     for task, record in RECORDS.items():
         name = f"adaptive-{task}"
-        if record.auto_classes and name not in PIPELINE_REGISTRY.supported_tasks:
+        # transformers takes the first class that loads a checkpoint, whatever that was saved as.
+        classes = ("AutoModel",) if "AutoModel" in record.auto_classes else record.auto_classes
+        if classes and name not in PIPELINE_REGISTRY.supported_tasks:
             PIPELINE_REGISTRY.register_pipeline(
                 name,
                 pipeline_class=_adaptive_class(task),
-                pt_model=tuple(getattr(transformers, name) for name in record.auto_classes),
+                pt_model=tuple(getattr(transformers, name) for name in classes),
                 type=record.kind,
             )
 

@@ -90,6 +90,13 @@ def test_of_images_and_texts_it_is_what_is_compared_with_texts(family, tmp_path)
         pipe(video, pool=False)
 
 
+@pytest.mark.parametrize("kind", ["ViT", "CLIP"])
+def test_transformers_calls_it_too(kind, models, tmp_path) -> None:
+    place = models[kind] if kind in models else save(kind, str(tmp_path))
+    theirs = transformers.pipeline("adaptive-video-feature-extraction", model=place, device="cpu")
+    assert np.allclose(theirs(clip(3)), pipeline(TASK, model=place)(clip(3)), atol=1e-6)
+
+
 def test_it_halts_when_the_mean_is_near_that_of_all(models) -> None:
     still = np.stack([pattern(1)] * 20)
     restless = np.stack([pattern(seed) for seed in range(20)])
