@@ -8,6 +8,7 @@ from typing import Any
 
 from ..jobs.store.ledger import read_rows
 from .audit import Audit
+from .columns import AUDIT_COLUMNS
 from .others import Others
 from .watched import stored_of
 
@@ -17,6 +18,7 @@ def go_on(
     pipe: Any,
     directory: str | os.PathLike[str],
     *,
+    inputs_before: int,
     rank: int,
     world_size: int,
     tell: Callable[[str], None],
@@ -27,6 +29,7 @@ def go_on(
         audit: of the run.
         pipe: the pipeline that it is of.
         directory: the run's, damaged parts having been set aside.
+        inputs_before: that have their row.
         rank: this process's.
         world_size: processes of the run.
         tell: what is called with a sentence when an alarm is raised.
@@ -34,13 +37,13 @@ def go_on(
     audit.tell = tell
     audit.others = Others(directory, rank=rank, world_size=world_size)
     counts = {True: 0, False: 0, None: 0}
-    rows, alarm = 0, False
-    columns = ["id", "audit", "read_in_full"] if audit.share else ["id"]
-    for row in read_rows(directory, columns=columns, owns=lambda of: of % world_size == rank):
-        rows += 1
-        alarm |= bool(row.get("read_in_full"))
-        if row.get("audit") is not None:
-            counts[row["audit"]["agreed"]] += 1
+    alarm = False
+    if audit.share and inputs_before:
+        own = read_rows(directory, columns=AUDIT_COLUMNS, owns=lambda of: of % world_size == rank)
+        for row in own:
+            alarm |= bool(row["read_in_full"])
+            if row["audit"] is not None:
+                counts[row["audit"]["agreed"]] += 1
     audit.restore(
         audited=counts[True] + counts[False],
         disagreed=counts[False],
@@ -48,4 +51,4 @@ def go_on(
         alarm=alarm,
     )
     # Each process, and each beginning, has its part of the error of a false alarm.
-    audit.compare_with(stored_of(pipe), level=0.05 / world_size, inputs_before=rows)
+    audit.compare_with(stored_of(pipe), level=0.05 / world_size, inputs_before=inputs_before)

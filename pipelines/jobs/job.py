@@ -139,7 +139,15 @@ def run(
             # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
             done = _done_before(output, rank, world_size) if resume or rank else set()
             if audit is not None:
-                go_on(audit, pipe, output, rank=rank, world_size=world_size, tell=_tell)
+                go_on(
+                    audit,
+                    pipe,
+                    output,
+                    inputs_before=len(done),
+                    rank=rank,
+                    world_size=world_size,
+                    tell=_tell,
+                )
             share = OwnShare(
                 items,
                 Bounds.of(pipe, record.kind, rows_per_part),

@@ -14,7 +14,7 @@ import pytest
 
 from temporal.data import Video
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "make_long_videos.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "make_long_videos.py"
 SECONDS = 2.0
 
 

@@ -1,6 +1,6 @@
 """Join labelled clips of one camera to long videos with one wanted event in each, or none.
 
-    python scripts/benchmarks/make_long_videos.py CLIPS --event train_in_out --output_dir out/long \
+    python scripts/make_long_videos.py CLIPS --event train_in_out --output_dir out/long \
         --num_videos 100 --minutes 2 5
 
 CLIPS has `groups.csv` (path, label, group, camera). A video is made of clips of one camera: around
