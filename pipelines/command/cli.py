@@ -80,6 +80,7 @@ def about(
 
 @app.command()
 def run(
+    context: typer.Context,
     task: Task,
     inputs: Annotated[
         list[str],
@@ -119,10 +120,17 @@ def run(
     allow_remote: shared.AllowRemote = False,
     allow_origin: shared.AllowOrigin = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
+    num_processes: shared.NumProcesses = None,
     debug: Debug = False,
 ) -> None:
     """Read every input and write one row for each; --resume finishes a stopped run."""
     with faults(debug):
+        from ..jobs.guard import guard_rank
+        from .launch import launch, processes_to_start
+
+        guard_rank()
+        if (count := processes_to_start(num_processes, device)) > 1:
+            raise typer.Exit(launch(count, context))
         from .run import RunRequest, run_command
 
         request = RunRequest(
@@ -296,8 +304,18 @@ def benchmark(
         raise typer.Exit(benchmark_command(request))
 
 
+_is_program = False
+
+
+def is_program() -> bool:
+    """Whether this process is the command line itself, and not one that calls a command."""
+    return _is_program
+
+
 def main() -> None:
     """Run the command line (the `temporal` script)."""
+    global _is_program
+    _is_program = True
     forgive_closed_streams()
     with exit_on_signal(debug="--debug" in sys.argv[1:]):
         app()

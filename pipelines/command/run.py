@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -16,17 +16,19 @@ from ...data import collect
 from ..auditing.watched import compare_with_calibration
 from ..display.report import print_all, summary_table
 from ..jobs.job import known_targets, run
-from ..jobs.manifest import check_output
-from ..jobs.ranks import RankMissing, Ranks, WaitStopped
+from ..jobs.manifest import RunManifest, check_output
+from ..jobs.ranks import Meeting, RankMissing, Ranks, WaitStopped
 from ..jobs.run_contents import as_before
 from ..jobs.shares import told
+from ..jobs.sharing.board import BoardLost
+from ..jobs.sharing.shared_run import run_shared
 from ..jobs.stop import Stop, end_at_once, stop_on_signal
 from ..jobs.store.ledger import CommitError, read_rows
 from ..jobs.summary import Summary, summarize, summary_columns
 from ..reading import ReadingFailed
 from ..tasks.registry import record_of
 from .checks import check_inputs, check_overwrite, remove_run
-from .faults import BAD_INPUTS, StoppedFault, UsageFault
+from .faults import BAD_INPUTS, STOPPED, StoppedFault, UsageFault
 from .run_request import RunRequest as RunRequest
 
 # A bar with an end is worth this much counting before the work begins, and no more.
@@ -48,33 +50,35 @@ def run_command(request: RunRequest) -> int:
         ranks = Ranks.from_environment()
     except ValueError as error:
         raise UsageFault(str(error)) from error
-    _check_device(ranks.device(request.device))
+    _check_device(request.device if ranks.are_connected else ranks.device(request.device))
     with stop_on_signal() as stop:
-        request, pipe = _prepared(request, ranks, stop)
+        request, pipe, meeting = _prepared(request, ranks, stop)
         shows = ranks.is_first and not request.quiet
         try:
+            if meeting is not None:
+                return _read_shared(request, pipe, meeting, stop)
             summary = _read(request, pipe, ranks, stop, shows)
         except ReadingFailed as error:
             typer.echo(f"error: {error}", err=True)
             return BAD_INPUTS
-        if summary.stopped:
-            # The other ranks were told to stop as well; nobody waits for anybody.
-            _show(summary, request, shows)
-            return summary.exit_code
-        with _waiting():
-            ranks.wait_for_all(stop.is_set)
-        if ranks.world_size > 1:
-            summary = _of_all_ranks(summary, request, pipe, ranks)
+        except (CommitError, BoardLost) as error:
+            raise StoppedFault(str(error)) from error
+        if ranks.world_size > 1 and not summary.stopped:
+            summary = _of_all_ranks(summary, request, pipe)
         for sentence in told(summary.unread, summary.at_work):
             typer.echo(sentence, err=True)
         _show(summary, request, shows)
-        with suppress(RankMissing):  # all is done by now
-            # The table is out before any rank leaves with the code of errors.
-            ranks.wait_for_all()
-    return BAD_INPUTS if summary.skipped and not summary.unread else summary.exit_code
+    return _exit_code(summary)
 
 
-def _prepared(request: RunRequest, ranks: Ranks, stop: Stop) -> tuple[RunRequest, Any]:
+def _exit_code(summary: Summary) -> int:
+    is_whole = not summary.stopped and not summary.unread
+    return BAD_INPUTS if summary.skipped and is_whole else summary.exit_code
+
+
+def _prepared(
+    request: RunRequest, ranks: Ranks, stop: Stop
+) -> tuple[RunRequest, Any, Meeting | None]:
     """What is read, and by what: the output may be written to, and the ranks know each other."""
     if request.overwrite:
         _check_overwrite(request, ranks)
@@ -82,58 +86,88 @@ def _prepared(request: RunRequest, ranks: Ranks, stop: Stop) -> tuple[RunRequest
         check_output(request.output, resume=request.resume or request.resume_anyway)
     if request.resume or request.resume_anyway:
         request = replace(request, inputs=as_before(request.inputs, request.output))
-    check_inputs(_items(request, notify=_keep_quiet))
-    with _waiting():
-        ranks.join(stop.is_set)
-    with _quiet_loading() if request.quiet else nullcontext():
-        pipe = _pipeline(request, ranks)
-    if request.overwrite:  # nothing is lost for a model that cannot be loaded
-        if ranks.is_first:
-            remove_run(request.output)
+    if ranks.is_first or not ranks.are_connected:
+        check_inputs(_items(request, notify=_keep_quiet))
+    meeting = None
+    if ranks.are_connected:
         with _waiting():
-            ranks.wait_for_all(stop.is_set)
-    return request, pipe
+            meeting = ranks.join(stop.is_set, on_cpu=request.device == "cpu")
+    device = ranks.device(request.device)
+    if meeting is not None and request.device in (None, "auto", meeting.device.partition(":")[0]):
+        device = meeting.device
+    with _quiet_loading() if request.quiet or not ranks.is_first else nullcontext():
+        pipe = _pipeline(request, device)
+    if request.overwrite and ranks.is_first:  # nothing is lost for a model that cannot be loaded
+        remove_run(request.output)
+    return request, pipe, meeting
+
+
+def _manifest(request: RunRequest, pipe: Any, *, reads_files: bool) -> RunManifest:
+    return request.manifest(
+        pipe.model_name,
+        reads_files=reads_files,
+        weights=getattr(pipe, "checked_weights", {}),
+    )
 
 
 def _read(request: RunRequest, pipe: Any, ranks: Ranks, stop: Stop, shows: bool) -> Summary:
-    """Read this rank's inputs, and commit their rows."""
-    manifest = request.manifest(
-        pipe.model_name,
-        reads_files=ranks.is_first,
-        weights=getattr(pipe, "checked_weights", {}),
+    """Read this process's inputs, and commit their rows."""
+    return run(
+        pipe,
+        _items(request, notify=_tell if shows else _keep_quiet),
+        request.output,
+        manifest=_manifest(request, pipe, reads_files=ranks.is_first),
+        format=request.format,
+        resume=request.resume,
+        on_error=request.on_error,
+        progress=shows,
+        total=_count(_items(request, notify=_keep_quiet)) if shows else None,
+        keep_text=request.keep_text,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        stop=stop,
+        resume_anyway=request.resume_anyway,
+        patience_seconds=_START_SECONDS,
     )
-    try:
-        return run(
-            pipe,
-            _items(request, notify=_tell if shows else _keep_quiet),
-            request.output,
-            manifest=manifest,
-            format=request.format,
-            resume=request.resume,
-            on_error=request.on_error,
-            progress=shows,
-            total=_count(_items(request, notify=_keep_quiet)) if shows else None,
-            keep_text=request.keep_text,
-            rank=ranks.rank,
-            world_size=ranks.world_size,
-            stop=stop,
-            resume_anyway=request.resume_anyway,
-            patience_seconds=0 if ranks.are_connected else _START_SECONDS,
-        )
-    except CommitError as error:
-        raise StoppedFault(str(error)) from error
 
 
-def _of_all_ranks(own: Summary, request: RunRequest, pipe: Any, ranks: Ranks) -> Summary:
-    """The summary once the other ranks' rows are there, too."""
-    apart = not ranks.are_connected  # the others have come here as well otherwise
+def _read_shared(request: RunRequest, pipe: Any, meeting: Meeting, stop: Stop) -> int:
+    """Read with all ranks; the one that speaks shows the table and leaves with the exit code."""
+    is_first = meeting.rank == 0
+    shows = not request.quiet
+    summary = run_shared(
+        pipe,
+        _items(request, notify=_tell if is_first and shows else _keep_quiet),
+        request.output,
+        meeting.board,
+        manifest=_manifest(request, pipe, reads_files=is_first),
+        format=request.format,
+        resume=request.resume,
+        on_error=request.on_error,
+        progress=shows,
+        total=_count(_items(request, notify=_keep_quiet)) if is_first and shows else None,
+        keep_text=request.keep_text,
+        stop=stop,
+        resume_anyway=request.resume_anyway,
+        may_exit=True,
+    )
+    if summary is None:  # another rank speaks
+        return STOPPED if stop.is_set() else 0
+    for sentence in told(summary.unread, summary.at_work):
+        typer.echo(sentence, err=True)
+    _show(summary, request, shows)
+    return _exit_code(summary)
+
+
+def _of_all_ranks(own: Summary, request: RunRequest, pipe: Any) -> Summary:
+    """The summary once the rows of other ranks are there, too, as far as they have written any."""
     audit = getattr(pipe, "audit", None)
     columns = summary_columns(record_of(request.task).columns, audit)
     return summarize(
         read_rows(request.output, columns=columns),
         skipped=own.skipped,
-        unread=own.unread if apart else {},
-        at_work=own.at_work if apart else (),
+        unread=own.unread,
+        at_work=own.at_work,
         labels=known_targets(pipe),
         audit=audit,
         tokenized_by=own.tokenized_by,
@@ -165,14 +199,14 @@ def _check_device(device: str | None) -> None:
         raise UsageFault(f"device ({device}) must be one of those that are here: {here}") from error
 
 
-def _pipeline(request: RunRequest, ranks: Ranks) -> Any:
+def _pipeline(request: RunRequest, device: str | None) -> Any:
     from ..pipeline import pipeline
 
     options: dict[str, Any] = {
         "max_drop": request.max_drop,
         "policy": request.policy,
         "batch_size": request.batch_size,
-        "device": ranks.device(request.device),
+        "device": device,
         "dtype": request.dtype,
         "top_k": request.top_k,
         "audit": request.own_audit(),

@@ -123,3 +123,12 @@ AllowOrigin = Annotated[
     list[str] | None,
     typer.Option(help="Read URLs of this origin (http://host:port); may be repeated."),
 ]
+NumProcesses = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes that share the work, each with an accelerator of its own; as many as there "
+        "are accelerators, or one on a CPU. The same command by `accelerate launch` or `torchrun` "
+        "has as many as these start.",
+    ),
+]

@@ -126,6 +126,9 @@ class Group:
     first: int
     """Position in the collection of the first input that was handed out."""
 
+    end: int = 0
+    """Position behind the last input that was handed out."""
+
     column: int | None = None
     """Where its part's name is free (`store.parts.FreeNames`); None: the writer looks."""
 
@@ -135,11 +138,17 @@ class Group:
     answered: int = 0
     """Inputs that were read, with or without a row."""
 
+    skipped: int = 0
+    """Those of them that were left without a row."""
+
     rows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     """Rows, each with the position of its input."""
 
     is_whole: bool = False
     """Whether no more inputs will be handed out."""
+
+    is_torn: bool = False
+    """Whether some of its rows were written before the others."""
 
     @property
     def is_done(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,14 +20,8 @@ from .row import row_schema
 from .rows import Readable
 from .stop import Stop, stop_on_signal
 from .store.columns import check_stored_columns
-from .store.ledger import (
-    Format,
-    ResultWriter,
-    aside_name,
-    committed_ids,
-    read_rows,
-    set_damaged_aside,
-)
+from .store.ledger import Format, ResultWriter, read_rows
+from .store.resumed import done_before
 from .streams import Forgiving
 from .summary import Summary, summarize, summary_columns
 from .targets import known_targets
@@ -137,7 +130,9 @@ def run(
             if rank == 0:
                 adopt_run(output, manifest)
             # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
-            done = _done_before(output, rank, world_size) if resume or rank else set()
+            done = (
+                done_before(output, rank=rank, world_size=world_size) if resume or rank else set()
+            )
             if audit is not None:
                 go_on(
                     audit,
@@ -191,16 +186,6 @@ def run(
         audit=audit,
         tokenized_by=getattr(pipe, "tokenized_by", None),
     )
-
-
-def _done_before(output: str | os.PathLike[str], rank: int, world_size: int) -> set[str]:
-    """Ids of the inputs that have their row, once damaged parts are set aside."""
-    for path in set_damaged_aside(output, rank=rank, world_size=world_size):
-        warnings.warn(
-            f"{path} is damaged: it is set aside ({aside_name(path)}) and its rows are made again",
-            stacklevel=3,
-        )
-    return committed_ids(output, damaged_too=False)
 
 
 def _tell(message: str) -> None:

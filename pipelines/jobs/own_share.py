@@ -53,20 +53,13 @@ class OwnShare:
         """Whether inputs are left because the run was told to stop."""
 
     def calls(self) -> Iterator[Iterator[tuple[Group, int, Item]]]:
-        """Yield what is read in one call: its inputs, each with its group and position.
+        """Yield what is read in one call: its inputs, each with its group and place in this share.
 
         A call is to be used up before the next one is taken.
         """
         while (first := self._next()) is not None:
             self._taken_too_far.append(first)
             yield self._one_call()
-
-    def may_write(self, group: Group) -> bool:
-        """Nobody else reads this rank's inputs."""
-        return True
-
-    def written(self, group: Group) -> None:
-        """Nobody else needs to know."""
 
     def _one_call(self) -> Iterator[tuple[Group, int, Item]]:
         group: Group | None = None
@@ -109,5 +102,5 @@ class OwnShare:
                 self.stopped = True
                 return None
             else:
-                return number, position, item
+                return number, position // self._world_size, item
         return None

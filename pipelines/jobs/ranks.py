@@ -1,4 +1,4 @@
-"""Which process of a run this is (`torchrun`, MPI, SLURM), and waiting for the others."""
+"""Which process of a run this is (accelerate, `torchrun`, MPI, SLURM), and how ranks meet."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-# Ranks meet only at the end of a run, and the slowest may need days longer than the fastest.
-_LONGEST_RUN = timedelta(days=365)
-# ... and at its start, when one that does not come never will.
+from .sharing.board import Board
+
+# One that does not come to the start never will.
 _LONGEST_START = timedelta(minutes=10)
 
 # The variables of each launcher: this process, how many there are, this one on its machine.
@@ -95,7 +95,10 @@ class Ranks:
         return self.rank == 0
 
     def device(self, device: str | None) -> str | None:
-        """Give each rank of a machine an accelerator of its own; a device with an index is kept."""
+        """Give each rank of a machine an accelerator of its own; a device with an index is kept.
+
+        For ranks that are apart; `join` tells those that are connected.
+        """
         if self.world_size == 1 or device not in (None, "cuda"):
             return device
         import torch
@@ -104,14 +107,17 @@ class Ranks:
             return device
         return f"cuda:{self.local_rank % torch.cuda.device_count()}"  # SLURM may show each its own
 
-    def join(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
-        """Connect the ranks, before they work; nothing to do for one process.
+    def join(
+        self, is_stopped: Callable[[], bool] = lambda: False, *, on_cpu: bool = False
+    ) -> Meeting | None:
+        """Connect the ranks, before they work; None for one process, and for those that are apart.
 
         Ranks that were started apart (RANK and WORLD_SIZE without MASTER_ADDR; MPI and SLURM)
-        share an output as well, but do not wait for each other.
+        share an output as well, but do not know of each other.
 
         Args:
             is_stopped: Asked while others are waited for.
+            on_cpu: Whether the ranks compute on the CPU, whatever else there is.
 
         Raises:
             ValueError: where the ranks meet (MASTER_ADDR, MASTER_PORT) is not told.
@@ -119,17 +125,13 @@ class Ranks:
             WaitStopped: it was stopped before.
         """
         if not self.are_connected:
-            return
+            return None
         fault: list[Exception] = []
+        found: list[Meeting] = []
 
         def connect() -> None:
-            import torch.distributed as dist
-
             try:
-                store, rank, size = next(dist.rendezvous("env://", timeout=_LONGEST_START))
-                dist.init_process_group(
-                    "gloo", store=store, rank=rank, world_size=size, timeout=_LONGEST_RUN
-                )
+                found.append(_meet(self.local_rank, on_cpu=on_cpu))
             except Exception as error:
                 fault.append(error)
 
@@ -145,37 +147,54 @@ class Ranks:
                 f"the {self.world_size} ranks (WORLD_SIZE) did not all meet within "
                 f"{_LONGEST_START} ({first}); start all of them, or unset RANK and WORLD_SIZE"
             ) from fault[0]
-
-    def wait_for_all(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
-        """Return when every rank has come here; `join` goes before.
-
-        `torchrun` ends all ranks when one exits with a code other than 0, so a rank with error
-        rows must not leave before the others are done.
-
-        Args:
-            is_stopped: Asked while others are waited for.
-
-        Raises:
-            RankMissing: another rank has ended without coming here.
-            WaitStopped: it was stopped before.
-        """
-        if not self.are_connected:
-            return
-        import torch.distributed as dist
-
-        try:
-            meeting = dist.barrier(async_op=True)
-            _until(meeting.is_completed, is_stopped)
-            meeting.wait()  # raises what went wrong
-        except RuntimeError as error:
-            raise RankMissing(
-                "another rank has ended before its inputs were done; start all of them again"
-            ) from error
+        return found[0]
 
     @property
     def are_connected(self) -> bool:
         """Whether there are others, and they can be waited for."""
         return self.world_size > 1 and self.has_address
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meeting:
+    """What ranks that are connected know of each other, as accelerate tells it."""
+
+    rank: int
+    """This process."""
+
+    world_size: int
+    """Processes in the run."""
+
+    device: str
+    """What this process computes on: an accelerator of its own, where each can have one."""
+
+    board: Board
+    """Where they tell each other more."""
+
+
+def _meet(local_rank: int, *, on_cpu: bool) -> Meeting:
+    """Connect to the others; waits for all of them."""
+    import torch
+    import torch.distributed as dist
+    from accelerate import PartialState
+
+    store, rank, size = next(dist.rendezvous("env://", timeout=_LONGEST_START))
+    # A group for the start alone: one that is gone would take the others along.
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=_LONGEST_START)
+    os.environ.setdefault("LOCAL_RANK", str(local_rank))  # where ranks were started by hand
+    on_cpu = on_cpu or not torch.accelerator.is_available()
+    # Else it sets threads by itself, and says so; the launchers set the variable as well.
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    state = PartialState(cpu=on_cpu)
+    meeting = Meeting(
+        rank=state.process_index,
+        world_size=state.num_processes,
+        device=str(state.device),
+        board=Board(dist.PrefixStore("temporal", store), state.process_index, state.num_processes),
+    )
+    dist.barrier()
+    dist.destroy_process_group()
+    return meeting
 
 
 def _until(is_over: Callable[[], bool], is_stopped: Callable[[], bool]) -> None:

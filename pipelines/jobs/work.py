@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..reading import OnError, Reading, ReadingFailed
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 class Share(Protocol):
     """Where a rank's inputs come from."""
 
-    keeps_partial: bool
-    """Whether rows of a group that was not read to its end are kept."""
-    found_done: int
-    """Inputs that were passed over: they have a row."""
-    stopped: bool
-    """Whether inputs are left because the run was told to stop."""
+    @property
+    def keeps_partial(self) -> bool:
+        """Whether rows of groups that were not read to their end are kept."""
+        ...
+
+    @property
+    def found_done(self) -> int:
+        """Inputs that were passed over: they have a row."""
+        ...
+
+    @property
+    def stopped(self) -> bool:
+        """Whether inputs are left because the run was told to stop."""
+        ...
 
     def calls(self) -> Iterator[Iterator[tuple[Group, int, Item]]]:
         """Yield what is read in one call: its inputs, each with its group and position."""
         ...
 
-    def may_write(self, group: Group) -> bool:
-        """Whether nobody else has written the group's rows."""
-        ...
 
-    def written(self, group: Group) -> None:
-        """Be told that the writer has the rows of a whole group."""
-        ...
-
-
-@dataclass(kw_only=True)
+@dataclass
 class Progress:
     """What was done so far, for the bar."""
 
@@ -67,6 +67,10 @@ class Progress:
         if row["trace"]["dense_macs"]:
             self.macs += row["macs"]
             self.dense_macs += row["trace"]["dense_macs"]
+
+    def __add__(self, other: Progress) -> Progress:
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Progress(*(mine + theirs for mine, theirs in pairs))
 
     def told(self) -> str:
         """`read 31.0%, computed 20.1%`."""
@@ -134,6 +138,8 @@ class Work:
             self._pass_over()
             if self.share.keeps_partial:
                 self._write_partly()  # what was finished is finished work
+            else:
+                self.writer.discard()
 
     def _read(self, call: Iterator[tuple[Group, int, Item]]) -> None:
         """Read the inputs of a call, apart from those of all others."""
@@ -155,6 +161,7 @@ class Work:
             if not self._open or self._open[-1] is not group:
                 self._open.append(group)
             self._in_flight[storable(item.id)] = group, position
+            group.end = position + 1
             yield item
 
     def _take(self, reading: Reading, row: dict[str, Any]) -> None:
@@ -172,6 +179,7 @@ class Work:
         group.answered += 1
         if reason is not None and self.on_error == "skip":
             self.progress.skipped += 1
+            group.skipped += 1
         else:
             group.rows.append((position, row))
             self._units_held += _units_of(row)
@@ -179,7 +187,7 @@ class Work:
         self._pass_over()
         self.tell(self.progress)
         self._write_whole_groups()
-        if self._units_held > self.most_units_held and self.share.keeps_partial:
+        if self._units_held > self.most_units_held and self.writer.rows_per_part is not None:
             # Before the units of long sources fill the memory.
             self._write_partly()
             self.writer.commit()
@@ -194,22 +202,23 @@ class Work:
 
     def _write_whole_groups(self) -> None:
         while self._open and self._open[0].is_done:
-            group = self._open.popleft()
-            if self.share.may_write(group):
-                self._write(group)
-                self.share.written(group)
+            self._write(self._open.popleft())
 
     def _write_partly(self) -> None:
         for group in self._open:
-            if self.share.may_write(group):
-                self._write(group)
+            self._write(group)
 
     def _write(self, group: Group) -> None:
+        if not group.rows:
+            return
         pairs = sorted(group.rows, key=lambda pair: pair[0])
-        if pairs:
-            first = pairs[0][0] if group.column is None else group.first
-            self.writer.write_group((row for _, row in pairs), first=first, column=group.column)
-        group.rows = []
+        self.writer.write_group(
+            (row for _, row in pairs),
+            first=pairs[0][0] if group.is_torn else group.first,
+            end=group.end,
+            column=group.column,
+        )
+        group.rows, group.is_torn = [], True
 
 
 def _units_of(row: dict[str, Any]) -> int:

@@ -11,7 +11,9 @@ from typing import BinaryIO
 TEMPORARY_SUFFIX = ".tmp"
 
 
-def write_durably(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
+def write_durably(
+    path: str | os.PathLike[str], write: Callable[[BinaryIO], object], *, tag: str = ""
+) -> None:
     """Write a file under a temporary name, sync it, rename it to `path`, sync its directory.
 
     A reader that looks only at final names never sees half a file.
@@ -19,12 +21,13 @@ def write_durably(path: str | os.PathLike[str], write: Callable[[BinaryIO], obje
     Args:
         path: The final name; a file of that name is replaced.
         write: Writes the content to the open binary file it is given.
+        tag: Of the temporary name, where several processes may write the same file.
 
     Raises:
         OSError: the disk refused (full, read-only, gone); no file of the final name was made.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+    temporary = path.with_name(f".{path.name}{tag}{TEMPORARY_SUFFIX}")
     try:
         with temporary.open("wb") as file:
             write(file)

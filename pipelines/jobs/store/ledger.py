@@ -53,11 +53,13 @@ class ResultWriter:
         directory: An existing directory; see `open_run`.
         schema: Names and types of the columns, the same in every part.
         format: `"parquet"` or `"jsonl"` (one JSON object a line).
-        rows_per_part: The most rows in a part, >= 1.
+        rows_per_part: The most rows in a part, >= 1; None: parts are committed by `commit` alone.
         commit_seconds: Longest time between commits; None: 5 s at first, then 1 % of the run's
             age, at most 5 minutes.
         rank: This process's rank; part names carry it, so ranks share a directory.
         world_size: Number of ranks. Left-over temporary files are cleaned by rank modulo this.
+        shares_names: Ranks write groups that any of them may write: see `write_group`. What belongs
+            to no rank is rank 0's to clean, and to `join`.
 
     Raises:
         ValueError: a parameter is outside its range.
@@ -70,14 +72,15 @@ class ResultWriter:
         *,
         schema: pa.Schema,
         format: Format = "parquet",
-        rows_per_part: int = 256,
+        rows_per_part: int | None = 256,
         commit_seconds: float | None = None,
         rank: int = 0,
         world_size: int = 1,
+        shares_names: bool = False,
     ) -> None:
         if format not in ("parquet", "jsonl"):
             raise ValueError(f"format ({format!r}) must be 'parquet' or 'jsonl'")
-        if rows_per_part < 1:
+        if rows_per_part is not None and rows_per_part < 1:
             raise ValueError(f"rows_per_part ({rows_per_part}) must be >= 1")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank ({rank}) must be >= 0 and < world_size ({world_size})")
@@ -88,10 +91,12 @@ class ResultWriter:
         self.commit_seconds = commit_seconds
         self.rank = rank
         self.world_size = world_size
+        self.shares_names = shares_names
         self.rows_committed = 0
         self._lock = RankLock(self.directory, rank=rank, world_size=world_size)
         self._rows: list[dict[str, Any]] = []
-        self._first: tuple[int | None, int] | None = None
+        self._first: tuple[int | None, int] | None = None  # column and position of those rows
+        self._end = 0
         self._names = FreeNames(self.directory, rank=rank, step=world_size)
         mine = [part.last for part in sum(list_parts(self.directory), []) if part.rank == rank]
         self._number = max(mine, default=-1) + 1
@@ -109,22 +114,27 @@ class ResultWriter:
         self._commit_when_due()
 
     def write_group(
-        self, rows: Iterable[dict[str, Any]], *, first: int, column: int | None = None
+        self, rows: Iterable[dict[str, Any]], *, first: int, end: int, column: int | None = None
     ) -> None:
         """Add rows that belong together, and commit when it is time: parts lie in their order.
 
         Args:
             rows: Of inputs that follow each other, in the collection's order.
             first: Position of the first of them. The part that begins with them is called by it.
+            end: Position behind the last of them. What does not follow comes into another part:
+                an earlier run has written what lies between.
             column: Of that name, where others may write the same group; None: a free one.
 
         Raises:
             ValueError: a row's columns are not the schema's.
             CommitError: the disk refused; the rows stay here and the next commit tries again.
         """
+        if self._first is not None and first != self._end:
+            self.commit()
         for row in rows:
             self._add(row)
             self._first = self._first or (column, first)
+        self._end = end
         self._commit_when_due()
 
     def _add(self, row: dict[str, Any]) -> None:
@@ -133,7 +143,17 @@ class ResultWriter:
             raise ValueError(f"row has missing or unknown columns: {', '.join(wrong)}")
         self._rows.append(row)
 
+    def discard(self) -> None:
+        """Forget the rows that are not committed: another rank has committed them."""
+        self._rows, self._first = [], None
+
+    def has_part(self, first: int, column: int) -> bool:
+        """Whether there is a part of this name."""
+        return (self.directory / part_name(self.format, rank=column, first=first)).exists()
+
     def _commit_when_due(self) -> None:
+        if self.rows_per_part is None:
+            return
         due = time.monotonic() - self._last_commit >= self._commit_seconds()
         if len(self._rows) >= self.rows_per_part or due:
             self.commit()
@@ -155,7 +175,7 @@ class ResultWriter:
             column = self._names.column_for(number)
         path = self.directory / part_name(self.format, rank=column, first=number)
         try:
-            write_sealed(path, self._part())
+            write_sealed(path, self._part(), tag=f".{self.rank}" if self.shares_names else "")
         except OSError as error:
             raise CommitError(
                 f"{path} could not be written ({error}); make room or choose "
@@ -166,11 +186,14 @@ class ResultWriter:
         self.rows_committed += len(self._rows)
         self._rows, self._first = [], None
 
-    def join(self) -> None:
+    def join(self, *, of_all: bool = False) -> None:
         """Commit the rest, and make few large parts of many small ones: the run is complete.
 
         Also of the parts of ranks that an earlier run had and this one has not. A table that has no
         row at all has its columns.
+
+        Args:
+            of_all: Join the parts of all ranks, none of which writes any more.
 
         Raises:
             CommitError: the disk refused; every row is in a committed part.
@@ -179,7 +202,8 @@ class ResultWriter:
         self.commit(empty_too=self.format == "parquet" and not parts(self.directory))
         kept, replaced = list_parts(self.directory)
         try:
-            join_parts(self.directory, filter(self._owns, {p.rank for p in kept + replaced}))
+            ranks = {part.rank for part in kept + replaced}
+            join_parts(self.directory, ranks if of_all else filter(self._owns, ranks))
         except OSError as error:
             raise CommitError(
                 f"the parts in {self.directory} could not be joined ({error}); make room, then "
@@ -205,6 +229,8 @@ class ResultWriter:
         self.close()
 
     def _owns(self, rank: int) -> bool:
+        if self.shares_names:
+            return self.rank == 0
         return rank % self.world_size == self.rank
 
     def _commit_seconds(self) -> float:

@@ -99,6 +99,13 @@ def is_at_work(directory: str | os.PathLike[str], rank: int) -> bool:
     return _is_held(_path(directory, rank))
 
 
+def remove_locks(directory: str | os.PathLike[str]) -> None:
+    """Remove the files of locks that dead processes left behind."""
+    for path in Path(directory).iterdir():
+        if _LOCK.fullmatch(path.name):
+            _is_held(path, remove=True)
+
+
 _LOCK = re.compile(r"\.rank-(?P<rank>\d{5,})\.lock")
 
 

@@ -33,18 +33,23 @@ def _footer_of(data: bytes) -> int:
     return len(data) - _TAIL_BYTES - int.from_bytes(data[-8:-4], "little")
 
 
-def write_sealed(path: Path, data: bytes) -> None:
+def write_sealed(path: Path, data: bytes, *, tag: str = "") -> None:
     """Write a part durably with its digest: it is there as a whole and sealed, or not at all.
+
+    Args:
+        path: Its name.
+        data: What is in it.
+        tag: See `write_durably`.
 
     Raises:
         OSError: the disk refused; there is no part of this name.
     """
     if path.suffix == ".jsonl":  # before the part: no part is ever without its digest
         digest = hashlib.sha256(data).hexdigest().encode()
-        write_durably(sidecar(path), lambda file: file.write(digest + b"\n"))
+        write_durably(sidecar(path), lambda file: file.write(digest + b"\n"), tag=tag)
     else:
         data = seal_parquet(data)
-    write_durably(path, lambda file: file.write(data))
+    write_durably(path, lambda file: file.write(data), tag=tag)
 
 
 def sidecar(path: Path) -> Path:

@@ -1,0 +1,240 @@
+"""`run_shared`: a pipeline over a collection by several ranks, each of which calls this."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Container, Iterable
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
+
+from ...auditing.stored import go_on
+from ...reading import OnError, ReadingFailed
+from ...tasks.registry import record_of
+from ..groups import Bounds, joins_groups
+from ..manifest import RunManifest, adopt_run, open_run
+from ..row import row_schema
+from ..rows import Readable
+from ..stop import Stop, stop_on_signal
+from ..store.columns import check_stored_columns
+from ..store.ledger import Format, ResultWriter, committed_ids, read_rows
+from ..store.lock import remove_locks
+from ..store.resumed import done_before
+from ..streams import Forgiving
+from ..summary import Summary, summarize, summary_columns
+from ..targets import known_targets
+from ..work import Progress, Work
+from .board import Board, BoardLost
+from .session import Session, wait_until_ready
+from .shared_work import SharedWork
+
+if TYPE_CHECKING:
+    from ....data.collection import Item
+
+
+def run_shared(
+    pipe: Readable,
+    items: Iterable[Item],
+    output: str | os.PathLike[str],
+    board: Board,
+    *,
+    manifest: RunManifest,
+    format: Format = "parquet",
+    resume: bool = False,
+    on_error: OnError = "record",
+    progress: bool = True,
+    total: int | None = None,
+    keep_text: bool = False,
+    rows_per_part: int | None = None,
+    stop: threading.Event | Stop | None = None,
+    resume_anyway: bool = False,
+    may_exit: bool = False,
+) -> Summary | None:
+    """Read every item with the pipelines of all ranks, and commit one row for each to `output`.
+
+    As `job.run`, with these differences: only one rank goes through the items, and each takes the
+    next few when it has done its own; a rank that ends in the middle, hangs or is slow keeps nobody
+    from the rest: the others read what it had taken as well.
+
+    Args:
+        pipe: See `job.run`; the same in every rank.
+        items: See `job.run`; rank 0 alone goes through them, while it lives.
+        output: On a file system that all ranks have.
+        board: Where the ranks meet.
+        manifest, format, resume, on_error, keep_text, stop, resume_anyway: See `job.run`.
+        progress: Show one bar for all ranks.
+        total: Number of items, for the bar.
+        rows_per_part: The most inputs of a group; None: as the pipeline's batches are.
+        may_exit: End this process, with code 0, where others have written what it still reads.
+
+    Returns:
+        The summary of all rows in `output`, for the rank that speaks for all; None for the others.
+
+    Raises:
+        OutputRefused, ReadingFailed, CommitError: See `job.run`.
+        BoardLost: The ranks cannot reach each other any more; the run can be resumed.
+    """
+    resume = resume or resume_anyway
+    is_first = board.rank == 0
+    record = record_of(manifest.task)
+    audit = getattr(pipe, "audit", None)
+    is_audited = audit is not None and audit.share > 0
+    schema = row_schema(record, keep_text=keep_text, audited=is_audited)
+    speaks = stopped = False
+    left_open: dict[int, list[str]] = {}
+    done = Progress()
+    with stop_on_signal() as signalled, closing(_Bar(total if progress else -1)) as bar:
+
+        def is_told_to_stop() -> bool:
+            return signalled.is_set() or (stop is not None and stop.is_set())
+
+        def ids_of_rows() -> Container[str]:
+            if is_first:
+                return done_before(output) if resume else set()
+            return committed_ids(output, damaged_too=False)
+
+        try:
+            if not is_first and not wait_until_ready(board, is_told_to_stop):
+                return None
+            # The first rank has gone on already with what is there.
+            open_run(
+                output,
+                manifest,
+                resume=resume,
+                anyway=resume_anyway,
+                rank=board.rank,
+                is_stopped=is_told_to_stop,
+            )
+            check_stored_columns(output, schema, format=format)
+            with ResultWriter(
+                output,
+                schema=schema,
+                format=format,
+                rows_per_part=None,
+                rank=board.rank,
+                world_size=board.world_size,
+                shares_names=True,
+            ) as writer:
+                if is_first:
+                    adopt_run(output, manifest)
+                if audit is not None:
+                    ranks = {"rank": board.rank, "world_size": board.world_size}
+                    go_on(audit, pipe, output, **ranks, tell=bar.tell)
+                bounds = Bounds.of(pipe, record.kind, rows_per_part)
+                with Session(
+                    board,
+                    output,
+                    items,
+                    bounds,
+                    done=ids_of_rows,
+                    is_told_to_stop=is_told_to_stop,
+                    show=bar.show,
+                    may_exit=may_exit,
+                ) as session:
+                    watch = session.watch
+                    share = SharedWork(
+                        board,
+                        writer,
+                        bounds,
+                        joins_groups=joins_groups(pipe),
+                        is_stopped=watch.is_stopped,
+                        is_gone=watch.is_gone,
+                    )
+                    work = Work(
+                        pipe,
+                        writer,
+                        record,
+                        share,
+                        on_error=on_error,
+                        keep_text=keep_text,
+                        is_told_to_stop=watch.is_stopped,
+                        tell=session.tell,
+                        most_units_held=sys.maxsize,  # a block is no more than a part
+                    )
+                    work.do()
+                    session.tell(work.progress, at_once=True)
+                    if (fault := session.fault()) is not None:
+                        raise fault
+                    stopped = work.stopped
+                    if not stopped:
+                        session.end()
+                    speaks = session.speaks
+                    if speaks:
+                        done = session.all_done()
+                        left_open = {} if stopped else session.left_open()
+                if speaks and not stopped:
+                    writer.join(of_all=True)
+                    remove_locks(output)
+            session.leave()
+        except BaseException as error:
+            with suppress(BoardLost):
+                _tell(board, error)
+            raise
+        if speaks:
+            bar.show(done)
+    if not speaks:
+        return None
+    return summarize(
+        read_rows(output, columns=summary_columns(record.columns, audit)),
+        skipped=done.skipped,
+        stopped=stopped,
+        unread=_unread(output, left_open),
+        labels=known_targets(pipe),
+        audit=audit,
+        tokenized_by=getattr(pipe, "tokenized_by", None),
+    )
+
+
+def _unread(output: str | os.PathLike[str], left_open: dict[int, list[str]]) -> dict[int, int]:
+    """How many of these inputs have no row, by rank."""
+    if not left_open:
+        return {}
+    done = committed_ids(output, damaged_too=False)
+    counts = {rank: sum(id not in done for id in ids) for rank, ids in left_open.items()}
+    return {rank: count for rank, count in counts.items() if count}
+
+
+def _tell(board: Board, error: BaseException) -> None:
+    """Let the others know: what all would meet stops them, and a fault of one rank is its own."""
+    if isinstance(error, BoardLost):
+        return
+    is_for_all = isinstance(error, ReadingFailed | OSError | ValueError) or not isinstance(
+        error, Exception
+    )
+    if is_for_all or not board.has("ready"):
+        board.put("stop", True)
+    else:
+        board.put(f"dead/{board.rank}", True)
+        board.add("deaths")
+
+
+class _Bar:
+    """One bar for all ranks, of the rank that speaks; shown once there is something to show."""
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._bar: Any = None
+
+    def show(self, progress: Progress) -> None:
+        """Show what all ranks have done."""
+        if self._total == -1:
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=self._total, unit="input", file=Forgiving(sys.stderr))
+        done = progress.inputs if self._total is None else min(progress.inputs, self._total)
+        self._bar.set_postfix_str(progress.told(), refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def tell(self, message: str) -> None:
+        """Write a sentence above it."""
+        from tqdm import tqdm
+
+        tqdm.write(message, file=Forgiving(sys.stderr))
+
+    def close(self) -> None:
+        """Leave the line as it is."""
+        if self._bar is not None:
+            self._bar.close()
