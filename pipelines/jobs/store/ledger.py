@@ -96,7 +96,7 @@ class ResultWriter:
         self._lock = RankLock(self.directory, rank=rank, world_size=world_size)
         self._rows: list[dict[str, Any]] = []
         self._first: tuple[int | None, int] | None = None  # column and position of those rows
-        self._end = 0
+        self._end: int | None = None
         self._names = FreeNames(self.directory, rank=rank, step=world_size)
         mine = [part.last for part in sum(list_parts(self.directory), []) if part.rank == rank]
         self._number = max(mine, default=-1) + 1
@@ -114,7 +114,12 @@ class ResultWriter:
         self._commit_when_due()
 
     def write_group(
-        self, rows: Iterable[dict[str, Any]], *, first: int, end: int, column: int | None = None
+        self,
+        rows: Iterable[dict[str, Any]],
+        *,
+        first: int,
+        end: int | None = None,
+        column: int | None = None,
     ) -> None:
         """Add rows that belong together, and commit when it is time: parts lie in their order.
 
@@ -122,14 +127,14 @@ class ResultWriter:
             rows: Of inputs that follow each other, in the collection's order.
             first: Position of the first of them. The part that begins with them is called by it.
             end: Position behind the last of them. What does not follow comes into another part:
-                an earlier run has written what lies between.
+                an earlier run has written what lies between. None: nothing lies there.
             column: Of that name, where others may write the same group; None: a free one.
 
         Raises:
             ValueError: a row's columns are not the schema's.
             CommitError: the disk refused; the rows stay here and the next commit tries again.
         """
-        if self._first is not None and first != self._end:
+        if self._first is not None and self._end not in (None, first):
             self.commit()
         for row in rows:
             self._add(row)
