@@ -130,7 +130,7 @@ def run(
 
         guard_rank()
         if (count := processes_to_start(num_processes, device)) > 1:
-            raise typer.Exit(launch(count, context))
+            raise typer.Exit(launch(count, context, is_program=_is_program))
         from .run import RunRequest, run_command
 
         request = RunRequest(
@@ -305,11 +305,7 @@ def benchmark(
 
 
 _is_program = False
-
-
-def is_program() -> bool:
-    """Whether this process is the command line itself, and not one that calls a command."""
-    return _is_program
+"""Whether this process is the command line itself, and not one that calls a command."""
 
 
 def main() -> None:

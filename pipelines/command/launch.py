@@ -45,12 +45,13 @@ def processes_to_start(asked: int | None, device: str | None) -> int:
     return max(1, torch.accelerator.device_count()) if torch.accelerator.is_available() else 1
 
 
-def launch(num_processes: int, context: typer.Context) -> int:
+def launch(num_processes: int, context: typer.Context, *, is_program: bool) -> int:
     """Run the command of `context` in so many processes, and return the exit code of all.
 
     Args:
         num_processes: At least 2.
         context: Of a command with the option `--num-processes`, which the processes do not get.
+        is_program: Whether this process is the command line, and not one that calls a command.
     """
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # of a store whose rank is gone
     from accelerate.commands.launch import launch_command, launch_command_parser
@@ -69,7 +70,7 @@ def launch(num_processes: int, context: typer.Context) -> int:
     }
     words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
     # Several processes on a CPU are started in this way as well: `--cpu` starts one.
-    arguments = ["--multi_gpu", *words, *_program(), *command_line(context)]
+    arguments = ["--multi_gpu", *words, *_program(is_program), *command_line(context)]
     try:
         launch_command(launch_command_parser().parse_args(arguments))
     except SignalException:
@@ -105,11 +106,9 @@ def _names(context: Any) -> list[str]:
     return [] if above is None else [*_names(above), str(context.info_name)]
 
 
-def _program() -> list[str]:
+def _program(is_program: bool) -> list[str]:
     """How this program was started: as a script, or as a module."""
-    from . import cli
-
-    if cli.is_program():
+    if is_program:
         main = sys.modules["__main__"]
         spec = getattr(main, "__spec__", None)
         if spec is not None:
