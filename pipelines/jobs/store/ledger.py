@@ -14,7 +14,6 @@ and nothing else; the next run finds the committed ids and does the rest.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .content import read_content, rows_in
+from .content import part_bytes, read_content, rows_in
 from .join import join_parts
 from .lock import RankLock
 from .parts import Format, FreeNames, Part, list_parts, part_name, remove_torn
@@ -180,7 +179,8 @@ class ResultWriter:
             column = self._names.column_for(number)
         path = self.directory / part_name(self.format, rank=column, first=number)
         try:
-            write_sealed(path, self._part(), tag=f".{self.rank}" if self.shares_names else "")
+            data = part_bytes(self._rows, self.schema, self.format)
+            write_sealed(path, data, tag=f".{self.rank}" if self.shares_names else "")
         except OSError as error:
             raise CommitError(
                 f"{path} could not be written ({error}); make room or choose "
@@ -243,21 +243,6 @@ class ResultWriter:
             return self.commit_seconds
         age = time.monotonic() - self._started
         return min(max(_FIRST_COMMIT_SECONDS, age * _COMMIT_SHARE), _LONGEST_COMMIT_SECONDS)
-
-    def _part(self) -> bytes:
-        if self.format == "jsonl":
-            ordered = ({name: row[name] for name in self.schema.names} for row in self._rows)
-            return b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in ordered)
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        buffer = pa.BufferOutputStream()
-        if self._rows:
-            table = pa.Table.from_pylist(self._rows, schema=self.schema)
-            pq.write_table(table, buffer, write_page_checksum=True)
-        else:  # and no row group without rows, which datasets cannot read
-            pq.ParquetWriter(buffer, self.schema).close()
-        return buffer.getvalue().to_pybytes()
 
 
 def parts(directory: str | os.PathLike[str]) -> list[Path]:
