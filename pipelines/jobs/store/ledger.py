@@ -131,7 +131,7 @@ class ResultWriter:
 
         Raises:
             ValueError: a row's columns are not the schema's.
-            CommitError: the disk refused; the rows stay here and the next commit tries again.
+            CommitError: see `write`.
         """
         if self._first is not None and self._end not in (None, first):
             self.commit()
@@ -234,9 +234,7 @@ class ResultWriter:
         self.close()
 
     def _owns(self, rank: int) -> bool:
-        if self.shares_names:
-            return self.rank == 0
-        return rank % self.world_size == self.rank
+        return self.rank == (0 if self.shares_names else rank % self.world_size)
 
     def _commit_seconds(self) -> float:
         if self.commit_seconds is not None:
