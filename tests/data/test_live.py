@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import io
 import os
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -153,10 +156,11 @@ def test_a_stream_that_falls_silent_is_told_so_and_gives_what_has_come(
     pipe = piped(data[:middle], 0.9, data[middle:])
     live = LiveVideo(pipe, window_seconds=60, stall_seconds=0.3)
     told = [(window.why, len(window), live.state) for window in live]
-    assert [why for why, _, _ in told] == ["stalled", "ended"]
+    # On a machine with much to do, there may be more pauses.
+    assert {why for why, _, _ in told[:-1]} == {"stalled"} and told[-1][0] == "ended"
     assert told[0][2] == "stalled"
     assert sum(frames for _, frames, _ in told) == 60
-    assert live.counts.stalls == 1
+    assert live.counts.stalls >= 1
     assert live.counts.stalled_seconds >= 0.3
 
 
@@ -175,8 +179,11 @@ def test_nothing_is_lost_when_it_is_stopped(piped: Piped, clips: Any) -> None:
     data = clips.path("h264.ts").read_bytes()
     pipe = piped(data, 30.0)  # all has come, and the pipe stays open
     live = LiveVideo(pipe, window_seconds=60, stall_seconds=50)
-    stopper = threading.Timer(0.6, live.stop)
-    stopper.start()
+    lying = array.array("i", [0])
+    while lying[0] < len(data):  # until the pipe has all
+        time.sleep(0.01)
+        fcntl.ioctl(pipe, termios.FIONREAD, lying)
+    live.stop()  # before anything is taken
     begun = time.monotonic()
     windows = list(live)
     assert time.monotonic() - begun < 10

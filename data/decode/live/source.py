@@ -33,6 +33,7 @@ _PROTOCOLS = {
 """Schemes of streams, and what the demuxer may open for each: never a file."""
 
 _LOOK_SECONDS = 0.2  # so often a read that waits looks whether it is to stop
+_MOST_IN_A_PIPE = 1 << 20  # bytes
 
 
 def is_stream_url(source: object) -> bool:
@@ -119,6 +120,7 @@ class _Forward:
         self._read = getattr(source, "read1", source.read)
         self._is_stopped = is_stopped
         self._can_wait = _can_wait(source)
+        self._left = _MOST_IN_A_PIPE
 
     def seekable(self) -> bool:
         """Return False."""
@@ -133,19 +135,26 @@ class _Forward:
 
     def _take(self, size: int) -> bytes | None:
         while self._can_wait and not self._is_stopped.is_set():
-            try:
-                if select.select([self._source], [], [], _LOOK_SECONDS)[0]:
-                    break
-            except (OSError, ValueError):  # closed by its owner
-                return b""
+            if self._has_come(_LOOK_SECONDS):
+                break
         if self._is_stopped.is_set():
-            return b""
+            # What lies in a pipe had been sent; but who sends without a pause is not waited for.
+            if self._left <= 0 or not (self._can_wait and self._has_come(0)):
+                return b""
+            self._left -= size
         try:
             return self._read(size)
         except ValueError:
             if getattr(self._source, "closed", False):  # by its owner
                 return b""
             raise
+
+    def _has_come(self, seconds: float) -> bool:
+        """Whether a read gives something at once, or the end; waits for so long."""
+        try:
+            return bool(select.select([self._source], [], [], seconds)[0])
+        except (OSError, ValueError):  # closed by its owner
+            return True
 
 
 def _can_wait(source: Any) -> bool:
