@@ -16,6 +16,7 @@ from temporal.models.language.question import Asked, Question, chat_question, is
 from ..inputs import how_many, items_of
 from ..reading import Reading
 from ..reading_errors import ItemError
+from .video_inputs import with_frames
 from .videos import VideoPipeline
 
 _COLUMNS = ("question", "text", "options")
@@ -60,7 +61,7 @@ class VideoTextToTextPipeline(VideoPipeline):
         text: Any = None,
         *,
         options: Sequence[str] | None = None,
-        return_full_text: bool = True,
+        return_full_text: bool | None = None,
         column: str | None = None,
         **others: Any,
     ) -> Any:
@@ -90,10 +91,11 @@ class VideoTextToTextPipeline(VideoPipeline):
             raise TypeError("give a chat with a video in it, or videos and text=")
         held, given = _paired(videos, text, column)
         asked: deque[Any] = deque()  # what was asked, of inputs whose answers are still to come
+        full = return_full_text is not False
         call = self._for_call(**others)
         inputs = _noted(given, asked, column)
         readings = call.read(inputs, options=options, on_error="raise", column=column)
-        results = (_result(asked.popleft(), one, return_full_text) for one in readings)
+        results = (_result(asked.popleft(), one, full) for one in readings)
         if held == "one":
             (result,) = results
             return result
@@ -202,7 +204,7 @@ def _paired(videos: Any, text: Any, column: str | None) -> tuple[str, Any]:
     if isinstance(text, str):
         if held == "one":
             return "one", [_row(videos, text, column)]
-        named = items_of(videos, "video", column)
+        named = items_of(with_frames(videos), "video", column)
         return held, (replace(one, extra={"question": text}) for one in named)
     texts = list(text)
     if held == "one" and len(texts) > 0:  # several questions about one video

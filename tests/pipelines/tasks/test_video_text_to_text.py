@@ -120,6 +120,15 @@ def test_what_is_asked_in_one_call_is_answered_as_alone(place, pipe):
     assert pipe(clips[0], text="What?") == one_question[0]  # a call's options are its own
 
 
+def test_frames_in_memory_are_videos(pipe):
+    made = np.random.default_rng(1).integers(0, 256, (2, 12, 48, 64, 3)).astype(np.uint8)
+    alone = [pipe(one, text="What?", return_full_text=False) for one in made]
+    assert pipe(videos=list(made), text="What?", return_full_text=False) == alone
+    content = [{"type": "video", "video": made[0]}, {"type": "text", "text": "What?"}]
+    (answer,) = pipe([{"role": "user", "content": content}], return_full_text=False)
+    assert answer["generated_text"] == alone[0][0]["generated_text"]
+
+
 def test_options_are_chosen_from(place, pipe):
     clip = str(place / "clips/1.mp4")
     (reading,) = pipe.read([clip], question="Which?", options=["a dog", "a cat"])
