@@ -287,16 +287,19 @@ def test_points_are_certified_by_agreement_or_by_right_answers(tmp_path):
     unsure = LooksTaken(said=(said("b", 0.2), said("a", 0.9)), costs=(4.0, 16.0))
     reader = reader_of("InternVL", num_frames=16)
     every = EveryLook.of(reader.config, dict(enumerate([sure] * 80 + [unsure] * 20)), {})
-    right = ["a"] * 100
-    for points in (question_points(every, count=4), question_points(every, right, count=4)):
-        assert points[0]["accuracy"] == 1
-        assert points[0]["cost"] == 16
-        assert points[0]["cost_unit"] == "frames"
-        assert points[1]["cost"] == pytest.approx(0.8 * 4 + 0.2 * 16)
-        assert points[1]["drop"] == 0
-        assert 0.02 < points[1]["drop_bound"] < 0.04  # ln 20 / 100, about
-        assert points[-1]["cost"] == 4
-        assert points[-1]["drop"] == pytest.approx(0.2)
+    points = question_points(every, count=4)
+    assert points[0]["accuracy"] == 1
+    assert points[0]["cost"] == 16
+    assert points[0]["cost_unit"] == "frames"
+    assert points[1]["cost"] == pytest.approx(0.8 * 4 + 0.2 * 16)
+    assert points[1]["drop"] == 0
+    assert 0.02 < points[1]["drop_bound"] < 0.04  # ln 20 / 100, about
+    assert points[-1]["cost"] == 4
+    assert points[-1]["drop"] == pytest.approx(0.2)
+    few = EveryLook.of(reader.config, {0: sure, 2: unsure}, {1: ValueError("torn")})
+    by_labels = question_points(few, ["a", "b", "b"], count=4)
+    assert [point["accuracy"] for point in by_labels] == [0.5, 0.5, 1.0]
+    assert by_labels[-1]["drop"] == -0.5  # the first looks were right
     with pytest.raises(ValueError, match="one for each of the 100"):
         question_points(every, ["a"])
     reader.config.operating_points = points
