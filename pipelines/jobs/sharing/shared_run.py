@@ -89,10 +89,10 @@ def run_shared(
         def is_told_to_stop() -> bool:
             return signalled.is_set() or (stop is not None and stop.is_set())
 
+        found: list[Container[str]] = []
+
         def ids_of_rows() -> Container[str]:
-            if is_first:
-                return done_before(output) if resume else set()
-            return committed_ids(output, damaged_too=False)
+            return found.pop() if found else committed_ids(output, damaged_too=False)
 
         try:
             if not is_first and not wait_until_ready(board, is_told_to_stop):
@@ -118,9 +118,11 @@ def run_shared(
             ) as writer:
                 if is_first:
                     adopt_run(output, manifest)
+                    found.append(done_before(output) if resume else set())
                 if audit is not None:
+                    before = sum(1 for _ in read_rows(output, columns=["id"])) if resume else 0
                     ranks = {"rank": board.rank, "world_size": board.world_size}
-                    go_on(audit, pipe, output, **ranks, tell=bar.tell)
+                    go_on(audit, pipe, output, inputs_before=before, **ranks, tell=bar.tell)
                 bounds = Bounds.of(pipe, record.kind, rows_per_part)
                 with Session(
                     board,
