@@ -147,9 +147,6 @@ class Group:
     is_whole: bool = False
     """Whether no more inputs will be handed out."""
 
-    is_torn: bool = False
-    """Whether some of its rows were written before the others."""
-
     @property
     def is_done(self) -> bool:
         """Whether all of it was read."""

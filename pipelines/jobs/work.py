@@ -188,8 +188,7 @@ class Work:
         self.tell(self.progress)
         self._write_whole_groups()
         if self._units_held > self.most_units_held and self.writer.rows_per_part is not None:
-            # Before the units of long sources fill the memory.
-            self._write_partly()
+            # Before the units of long sources fill the memory; groups stay whole.
             self.writer.commit()
             self._units_held = 0
 
@@ -214,11 +213,11 @@ class Work:
         pairs = sorted(group.rows, key=lambda pair: pair[0])
         self.writer.write_group(
             (row for _, row in pairs),
-            first=pairs[0][0] if group.is_torn else group.first,
+            first=pairs[0][0] if group.column is None else group.first,
             end=group.end,
             column=group.column,
         )
-        group.rows, group.is_torn = [], True
+        group.rows = []
 
 
 def _units_of(row: dict[str, Any]) -> int:
