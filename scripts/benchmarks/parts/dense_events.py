@@ -95,6 +95,15 @@ def scan_all(
     return found
 
 
+def thinned(scanned: Scanned, count: int) -> Scanned:
+    """Of many frames those nearest to so many uniform ones."""
+    first, last = scanned.times[0], scanned.times[-1]
+    wanted = first + (np.arange(count) + 0.5) * (last - first) / count
+    places = np.searchsorted((scanned.times[1:] + scanned.times[:-1]) / 2, wanted)
+    kept = np.unique(places)
+    return Scanned(scanned.times[kept], scanned.features[torch.from_numpy(kept)])
+
+
 @dataclass(frozen=True, slots=True)
 class FrameHead:
     """A linear score for each frame, and what is made of the scores."""
@@ -175,7 +184,7 @@ def best_threshold(scores: NDArray[np.float64], has: NDArray[np.bool_]) -> tuple
 
 
 def balanced_accuracy(found: NDArray[np.bool_], has: NDArray[np.bool_]) -> float:
-    """Mean of the shares of videos with an event that are found, and of others that are not."""
+    """Mean of the shares that are right of videos with an event and of those without."""
     return float((found[has].mean() + (~found[~has]).mean()) / 2)
 
 
