@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--cache_dir", type=Path, required=True, help="for features of frames")
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--fps", type=float, default=2.0, help="of the dense baseline")
+    parser.add_argument("--train_fps", type=float, default=1.0, help="that its head learns from")
     parser.add_argument("--uniform", type=int, nargs="*", default=[4, 8, 16, 32, 64, 128])
     parser.add_argument("--max_timed", type=int, default=10, help="videos of each folder")
     parser.add_argument("--rounds", type=int, default=3)
@@ -86,7 +87,8 @@ def main() -> None:
     key = json.dumps(reader.config.backbone, sort_keys=True)
     how = {"size": size, "fps": args.fps}
     train = tables[0].of_split("train")
-    scanned = scan_all(paths_of(train), features, args.cache_dir, key=key, **how)
+    seen = {**how, "fps": args.train_fps}
+    scanned = scan_all(paths_of(train), features, args.cache_dir, key=key, **seen)
     events = spans_of(train.videos)
     heads: dict[str, tuple[FrameHead, int | None]] = {"dense": (train_head(scanned, events), None)}
     for count in args.uniform:
