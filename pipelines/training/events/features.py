@@ -126,7 +126,7 @@ def _features(
     found: dict[int, Tensor] = {}
     for start in range(0, len(frames), _CHUNK):
         chunk = list(frames[start : start + _CHUNK])
-        rows = reader._features(look(chunk, size=size)).half().cpu()
+        rows = reader.training_features(look(chunk, size=size)).half().cpu()
         found.update(zip(chunk, rows, strict=True))
     return found
 

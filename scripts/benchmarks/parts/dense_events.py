@@ -1,7 +1,7 @@
 """What a reader of events is measured against: frames at a fixed rate, or so many uniform ones.
 
 A frame is scored by a linear head on the features of a frozen backbone, trained on frames of the
-training videos at the same rate; a video by the largest mean score of a window. Penalty, window and
+training videos; a video by the largest mean score of a window. Penalty, window and
 threshold are the best by cross-validation over the training videos.
 
 Shapes: N frames of a video, D feature width.
