@@ -193,6 +193,8 @@ def measure(
     without = [video for video in test.videos if not video.events]
     turns = [video for pair in zip(with_events, without, strict=False) for video in pair]
     part = [Path(video.path) for video in turns[: args.max_timed]]
+    if not part:
+        return {"videos": []}
     videos = []
     for path in tqdm(part, desc="timed"):
         with Video(path) as video:
@@ -210,7 +212,7 @@ def measure(
     totals = {name: sum(one["seconds"][name] for one in videos) for name in ways}
     return {
         "videos": videos,
-        "mean_seconds": {name: total / max(len(videos), 1) for name, total in totals.items()},
+        "mean_seconds": {name: total / len(videos) for name, total in totals.items()},
         "reader_times_faster": {name: total / totals["reader"] for name, total in totals.items()},
     }
 
