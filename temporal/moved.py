@@ -41,7 +41,8 @@ _MOVED = {
         "bert_layers families padding tokens"
     ),
     ("temporal.models", "temporal"): ("checks"),
-    ("temporal", "temporal.models.video"): "selection",
+    ("temporal", "temporal.models.selection"): "selection=select",
+    ("temporal.models.video", "temporal.models.selection"): "selection=select",
     ("temporal.data", "temporal.data.tables"): (
         "delimited dialect lines json_lines parquet containers broken row"
     ),

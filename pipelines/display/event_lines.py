@@ -7,10 +7,13 @@ from typing import Any
 
 from ..exports.span import spans_of
 
+_OF_EVENTS = ("label", "start_seconds", "end_seconds")
+
 
 def event_lines(row: Mapping[str, Any]) -> list[str]:
     """The events of a row for the terminal, a line each; none of a task that finds none."""
-    found = [one for one in row.get("predictions") or () if one.get("start_seconds") is not None]
+    told = row.get("predictions") or ()
+    found = [one for one in told if all(one.get(name) is not None for name in _OF_EVENTS)]
     return [
         f"{clock(span.start_seconds)} - {clock(span.end_seconds)}  {span.label}"
         + ("" if span.score is None else f"  {span.score:.1%}")

@@ -6,17 +6,20 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-import numpy as np
-
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class Float32(float):
+    """A number of 32 bits, as `numpy.float32` is, which may stand for it: numpy is not imported."""
+
 
 CLASSES: Mapping[str, Any] = {"label": str, "score": float}
 """What a prediction of a classification holds."""
 
 VECTORS: Mapping[str, Any] = {
-    "embedding": list[np.float32],
-    "embeddings": list[list[np.float32]],
+    "embedding": list[Float32],
+    "embeddings": list[list[Float32]],
     "seconds": list[float],
 }
 """What a prediction of a feature extraction holds: the mean, and few with their times."""
@@ -47,7 +50,7 @@ _SCALARS: dict[Any, str] = {
     int: "int64",
     float: "float64",
     bool: "bool",
-    np.float32: "float32",
+    Float32: "float32",
 }
 
 
@@ -75,7 +78,7 @@ def arrow_type(kind: Any) -> pa.DataType:
 
     if get_origin(kind) is list:
         return pa.list_(arrow_type(get_args(kind)[0]))
-    return pa.type_for_alias(_SCALARS[kind])
+    return pa.type_for_alias(_SCALARS[_scalar_of(kind)])
 
 
 def stored_prediction(prediction: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +110,7 @@ def _stored(name: str, value: Any, kind: Any) -> Any:
                 return [_stored(name, one, get_args(kind)[0]) for one in values]
         elif kind is str:
             return storable(str(value))
-        elif kind in (float, np.float32):
+        elif _scalar_of(kind) in (float, Float32):
             number = float(value)
             return number if math.isfinite(number) else None
         elif kind(value) == value:
@@ -125,4 +128,4 @@ def _shown(kind: Any) -> str:
 def _scalar_of(kind: Any) -> Any:
     while get_origin(kind) is list:
         (kind,) = get_args(kind)
-    return kind
+    return Float32 if getattr(kind, "__name__", "") == "float32" else kind

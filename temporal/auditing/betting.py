@@ -27,8 +27,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..checks import check_count
-
 _NUM_BETS = 100
 _ANGLES = (np.arange(_NUM_BETS) + 0.5) * (math.pi / 2 / _NUM_BETS)
 _STAKES = np.sin(_ANGLES) ** 2
@@ -103,6 +101,8 @@ def checked_confidence(confidence: float) -> float:
 
 
 def _check(seen: int, total: int) -> None:
+    from ..checks import check_count  # here: summaries of runs are shown without torch
+
     check_count("total", total, 0)
     if not 0 <= seen <= total:
         raise ValueError(f"seen ({seen}) must be >= 0 and <= total ({total})")

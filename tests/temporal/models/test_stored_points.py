@@ -49,6 +49,7 @@ GOOD: dict[str, list[Any]] = {
     "thresholds": [[0.5, NEVER], [0.0, 1.0], [NEVER, NEVER], None],
     "depth_thresholds": [[0.5, 0.9], [NEVER, NEVER], None],
     "temperatures": [[1.0, 2.5], None],
+    "event_threshold": [0.0, 0.5, 1],
 }
 BAD: dict[str, list[Any]] = {
     **{name: [5.0, -0.1, NAN, INF, "0.5", None, True, [0.5]] for name in SHARES},
@@ -60,6 +61,7 @@ BAD: dict[str, list[Any]] = {
     "thresholds": [[NAN, 0.5], [5.0, 0.5], [0.5, -3], [INF, 0.5], ["a", 0.5], 0.5, "no", []],
     "depth_thresholds": [[0.5] * 50, [NAN, 0.5], [5.0, 0.5], 0.5, [0.5]],
     "temperatures": [[0.0, 1.0], [NAN, 1.0], [1.0] * 50, [INF, 1.0], 2.0],
+    "event_threshold": [5.0, -0.1, NAN, INF, "0.5", None, [0.5]],
 }
 
 

@@ -20,8 +20,9 @@ from transformers import (
     VivitForVideoClassification,
 )
 
-from temporal.models import READERS, ClipEarlyExit, ClipReader
+from temporal.models import READERS, RECORDS, ClipEarlyExit, ClipReader
 from temporal.models.glimpses.looking import ReadThreshold
+from temporal.models.registry import VIDEO
 
 SIDE = 32
 """Height and width at which these readers read frames."""
@@ -97,9 +98,9 @@ _MAKERS: dict[str, Callable[[], Any]] = {
 }
 
 VIDEO_READERS = sorted(
-    {name for name, reader in READERS.items() if reader.unit == "frame"} | set(_MAKERS)
+    {name for name, record in RECORDS.items() if record.auto_class == VIDEO} | set(_MAKERS)
 )
-"""What is registered, and what reads any classifier."""
+"""What is registered and answers with classes, and what reads any classifier."""
 
 
 READ_BY_THRESHOLD = [
