@@ -11,8 +11,6 @@ from temporal.auditing.betting import lower_bound, upper_bound
 from temporal.auditing.likeness import Unlike, differing
 from temporal.auditing.signals import Counts as CellCounts
 from temporal.auditing.signals import add, cells
-from temporal.training.risk import Change
-from temporal.training.risk import upper_bound as exact_bound
 
 from .audit import Audit
 from .columns import AUDIT_COLUMNS
@@ -96,12 +94,15 @@ class AuditSummary:
         """
         if self.at_calibration is None:
             return None
+        # Here: summaries of runs are shown without torch.
+        from temporal.training.risk import Change, upper_bound
+
         change = Change(
             num_lost=self.at_calibration.disagreed,
             num_gained=0,
             num_sources=self.at_calibration.audited,
         )
-        return exact_bound("disagreement", change, 1 - self.confidence)
+        return upper_bound("disagreement", change, 1 - self.confidence)
 
 
 def audit_columns(audit: Audit | None, answers: Collection[str]) -> tuple[str, ...]:
