@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..manifest import OutputRefused
 
-# Whoever looks whether a lock is held has it for a moment.
+# Whoever looks whether a lock is held has it for a moment, and who takes it says its run's size
+# a moment later.
 _LOOKING_SECONDS = 0.3
 
 
@@ -76,13 +77,18 @@ class RankLock:
             match = _LOCK.fullmatch(path.name)
             if match is None or int(match["rank"]) == rank:
                 continue
-            if int(match["rank"]) < self.world_size and _size_of(path) == self.world_size:
-                continue
-            if _is_held(path, remove=True):
-                raise OutputRefused(
-                    f"output ({path.parent}) is being written by rank {int(match['rank'])} of "
-                    "another run; wait for it to end, or choose another directory"
-                )
+            other = int(match["rank"])
+            deadline = time.monotonic() + _LOOKING_SECONDS
+            while other >= self.world_size or _size_of(path) != self.world_size:
+                if not _is_held(path, remove=True):
+                    break
+                # A rank that has its lock this very moment says its run's size in the next.
+                if time.monotonic() > deadline:
+                    raise OutputRefused(
+                        f"output ({path.parent}) is being written by rank {other} of another run; "
+                        "wait for it to end, or choose another directory"
+                    )
+                time.sleep(0.01)
 
     def release(self) -> None:
         """Give the lock back and remove its file. Harmless when called twice."""
