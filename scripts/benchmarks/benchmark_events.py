@@ -44,8 +44,7 @@ from temporal.data import Video
 from temporal.data.labelled.events import EventTable, LabelledVideo, read_event_table
 from temporal.pipelines import pipeline
 from temporal.pipelines.benchmark.interleaved import machine
-
-_HIT_SECONDS = 2.0
+from temporal.pipelines.training.events.judge import NEAR_SECONDS
 
 Span = tuple[float, float]
 
@@ -174,8 +173,8 @@ def rated(said: Sequence[Said], truth: Sequence[Sequence[Span]]) -> dict[str, fl
         "events_missed": float(1 - found[has].mean()),
         "false_alarms": float(found[~has].mean()),
         "found_at_the_right_place": float(hits.mean()) if len(hits) else 0.0,
-        f"start_within_{_HIT_SECONDS:g}_s": float((starts[hits] <= _HIT_SECONDS).sum() / count),
-        f"end_within_{_HIT_SECONDS:g}_s": float((ends[hits] <= _HIT_SECONDS).sum() / count),
+        f"start_within_{NEAR_SECONDS:g}_s": float((starts[hits] <= NEAR_SECONDS).sum() / count),
+        f"end_within_{NEAR_SECONDS:g}_s": float((ends[hits] <= NEAR_SECONDS).sum() / count),
         "frames": statistics.fmean(one.frames for one in said),
     }
 

@@ -54,6 +54,16 @@ class OnBackbone:
         features_BD: Tensor = model.backbone.features(frames_BCHW)
         return features_BD
 
+    def training_features(self, frames_NCHW: Tensor) -> Tensor:
+        """What `forward` takes as features of single frames, `[N, D]`.
+
+        Kept for a training whose backbone is frozen: a frame is then seen once.
+
+        Args:
+            frames_NCHW: 0 to 255, any dtype, at the size that the reader reads.
+        """
+        return self._features(frames_NCHW)
+
     def _init_weights(self, module: nn.Module) -> None:
         inner = self.backbone.model  # type: ignore[attr-defined]  # the model has it
         if isinstance(inner, PreTrainedModel) and module in set(inner.modules()):

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from temporal.data import Video
+from temporal.policies.read import uniform
 
 _BATCH = 16
 _READ = 64
@@ -50,7 +51,7 @@ class Scanned:
 def frames_at(times: NDArray[np.float64], fps: float | None, count: int | None) -> list[int]:
     """Indices of frames at a rate, or of so many uniform ones, of a video shown at these times."""
     if count is not None:
-        return [int((k + 0.5) * len(times) / count) for k in range(min(count, len(times)))]
+        return uniform(len(times), count)
     assert fps is not None
     wanted = np.arange(times[0] + 0.5 / fps, times[-1], 1 / fps)
     return sorted({int(frame) for frame in np.searchsorted(times, wanted, side="right") - 1})

@@ -117,14 +117,6 @@ class EventReader(EventKnobs, OnBackbone, SavedReader, PreTrainedModel):
         power = self.config.feature_power
         return features_nD if power == 1 else features_nD.sign() * features_nD.abs() ** power
 
-    def training_features(self, frames_nCHW: Tensor) -> Tensor:
-        """What `forward` takes as features of single frames, `[n, D]`.
-
-        Args:
-            frames_nCHW: 0 to 255, any dtype, at the size of their level (`size_at`).
-        """
-        return self._features(frames_nCHW)
-
     # Scores --------------------------------------------------------------------------------------
 
     def pair_states(

@@ -37,16 +37,6 @@ class FrameReader(OnBackbone, FrameTraining, ExitReader):
 
     # Training ------------------------------------------------------------------------------------
 
-    def training_features(self, frames_NCHW: Tensor) -> Tensor:
-        """What `forward` takes as `features` of single frames, `[N, D]`.
-
-        Kept for a training whose backbone is frozen: a frame is then seen once.
-
-        Args:
-            frames_NCHW: 0 to 255, any dtype, at `frame_size`.
-        """
-        return self._features(frames_NCHW)
-
     def sequence_features(self, pixel_values: Tensor | None, features: Tensor | None) -> Tensor:
         """Features `[B, S, D]` of the frames that a `forward` is given.
 
