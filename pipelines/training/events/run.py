@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ....data.labelled.events import has_events, read_event_table
 from ...command.options import parsed
 from ...pipeline import pipeline
-from ..video.backbones import LITE0
 from .judge import judge_events
-from .train import EventOptions, train_events
+from .train import EventOptions, HeadOptions, train_events
 
 
-@dataclass
-class EventArguments:
+@dataclass(kw_only=True)
+class EventArguments(HeadOptions):
     """Train a reader of events from a table of video, start_seconds, end_seconds and label.
 
     Where the table names splits, `train` is learned from and every other one judged.
@@ -33,26 +32,9 @@ class EventArguments:
             "and camera. Default: videos.csv beside the events."
         },
     )
-    backbone: str = field(
-        default=LITE0,
-        metadata={"help": f"{LITE0}, or a folder or hub id of an image model of transformers."},
-    )
-    place_seconds: float | None = field(
-        default=None,
-        metadata={"help": "About how long a place is. Default: the median event, 1 to 60 seconds."},
-    )
     reader_options: str = field(
         default="{}", metadata={"help": "JSON: fields of EventReaderConfig."}
     )
-    decay: float = field(default=0.003, metadata={"help": "Weight of the squared weights."})
-    keep_share: float = field(
-        default=0.98, metadata={"help": "Share of events that each cheaper level leaves open."}
-    )
-    num_folds: int = field(default=5, metadata={"help": "Folds that thresholds are found by."})
-    by_group: bool = field(
-        default=True, metadata={"help": "Folds keep groups (or cameras) whole, if there are any."}
-    )
-    seed: int = field(default=0, metadata={"help": "Of the folds."})
 
 
 def run_on_events(words: Sequence[str]) -> dict[str, Any] | None:
@@ -79,14 +61,8 @@ def run_on_events(words: Sequence[str]) -> dict[str, Any] | None:
         final,
         EventOptions(
             split="train" if is_split else "",
-            backbone=args.backbone,
-            place_seconds=args.place_seconds,
             reader_options=options,
-            decay=args.decay,
-            keep_share=args.keep_share,
-            num_folds=args.num_folds,
-            by_group=args.by_group,
-            seed=args.seed,
+            **{one.name: getattr(args, one.name) for one in fields(HeadOptions)},
         ),
     )
     report: dict[str, Any] = {"output_dir": args.output_dir, "train": result}

@@ -34,10 +34,9 @@ from .features import joined_rows, rows_of_video
 
 
 @dataclass(kw_only=True)
-class EventOptions:
-    """How a reader of events is trained."""
+class HeadOptions:
+    """How the heads of a reader of events are trained, by a call and by a command line."""
 
-    split: str = field(default="", metadata={"help": "Train on the videos of this split; all: ''."})
     backbone: str = field(
         default=LITE0,
         metadata={"help": f"{LITE0}, or a folder or hub id of an image model of transformers."},
@@ -45,9 +44,6 @@ class EventOptions:
     place_seconds: float | None = field(
         default=None,
         metadata={"help": "About how long a place is. Default: the median event, 1 to 60 seconds."},
-    )
-    reader_options: dict[str, Any] = field(
-        default_factory=dict, metadata={"help": "Fields of EventReaderConfig."}
     )
     decay: float = field(
         default=0.003, metadata={"help": "Weight of the squared weights in the fit."}
@@ -62,6 +58,16 @@ class EventOptions:
         metadata={"help": "Folds keep groups (or cameras) whole, where there are any."},
     )
     seed: int = field(default=0, metadata={"help": "Of the folds."})
+
+
+@dataclass(kw_only=True)
+class EventOptions(HeadOptions):
+    """How a reader of events is trained."""
+
+    split: str = field(default="", metadata={"help": "Train on the videos of this split; all: ''."})
+    reader_options: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "Fields of EventReaderConfig."}
+    )
 
 
 def train_events(
