@@ -30,6 +30,9 @@ _MOST_INPUTS = 4096
 _MOST_RUNS = 3
 """A block that ended so many ranks is left alone."""
 
+_NOTHING = (-1, -1)
+"""What a rank holds that gave its block up: no group has this number."""
+
 _POLL_SECONDS = 0.02
 _ORPHAN_SECONDS = 5.0
 
@@ -134,10 +137,15 @@ class Blocks:
         by_time = int(seconds / self._group_seconds) if self._group_seconds else 1
         return max(1, min(share, by_time, self._most_groups))
 
-    def _begin(self, block: Block) -> None:
+    def _begin(self, block: Block) -> bool:
+        """Count this run of a block; False: others had its last ones in this moment."""
+        board = self._board
+        board.put(f"held/{board.rank}", (block.first, block.end))
+        if board.add(f"runs/{block.first}") > _MOST_RUNS:
+            board.put(f"held/{board.rank}", _NOTHING)
+            return False
         self._tried.add(block.first)
-        self._board.put(f"held/{self._board.rank}", (block.first, block.end))
-        self._board.add(f"runs/{block.first}")
+        return True
 
     def _take_over(self) -> Block | None:
         """A block that another rank does not end: that rank is gone, or slower than this one."""
@@ -150,10 +158,8 @@ class Blocks:
             patience = 0.0 if self._is_gone(rank) else self._patience(block)
             if block.first in self._tried or now - since < patience:
                 continue
-            if board.number(f"runs/{block.first}") >= _MOST_RUNS:
-                continue
-            self._begin(block)
-            return block
+            if board.number(f"runs/{block.first}") < _MOST_RUNS and self._begin(block):
+                return block
         return self._orphan(now)
 
     def _of_others(self) -> list[tuple[int, Block]]:
@@ -182,8 +188,8 @@ class Blocks:
             if number not in self._tried and board.has(f"group/{number}"):
                 block = Block(first=number, end=number + 1)
                 board.put(f"open/{number}", block.end)
-                self._begin(block)
-                return block
+                if self._begin(block):
+                    return block
         return None
 
     def _is_hopeless(self) -> bool:

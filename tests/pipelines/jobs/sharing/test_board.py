@@ -102,6 +102,26 @@ def test_a_block_of_a_rank_that_is_gone_is_taken_over_at_once(store: Any) -> Non
     assert lives.take() is None
 
 
+def test_two_ranks_at_once_do_not_both_begin_a_block_for_the_last_time(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boards = [Board(store, rank, 3) for rank in range(3)]
+    boards[0].add("listed")
+    boards[0].put("all_listed", True)
+    assert blocks(boards[1]).take() == Block(first=0, end=1)  # and ends by it
+    boards[1].add("runs/0")  # as did another
+    looked = boards[0].number
+
+    def number(name: str) -> int:
+        found = looked(name)
+        if name == "runs/0" and found == 2:
+            boards[2].add(name)  # it has looked as well, and begins
+        return found
+
+    monkeypatch.setattr(boards[0], "number", number)
+    assert blocks(boards[0], is_gone=lambda rank: rank == 1).take() is None
+
+
 def test_a_group_whose_taker_could_not_even_say_so(
     store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
