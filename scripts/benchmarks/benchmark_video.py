@@ -10,7 +10,8 @@ Every clip is read from its file by the reader of the fold that did not see its 
 readers: K uniform frames through `decord.VideoReader.get_batch` and through our own `Video.read`,
 and K frames that are chosen without training, snapped to keyframes or by motion; all with the same
 backbone, folded for all, and the same kind of head, trained on the same folds. Accuracy is of all
-clips. A part of them is timed, clip by clip, contestants in turn; medians over rounds.
+clips. A part of them is timed, contestants in turn after each clip, or after a few (`--in_turn`);
+medians over rounds.
 
 What a contestant answered is kept in `answers` in the output folder, and is not asked for again
 while the reader, the operating point and the clips are the same. Writes `results.json`,
@@ -80,6 +81,9 @@ class BenchmarkArguments:
     )
     rounds: int = field(default=3, metadata={"help": "Timed rounds; 0: score only."})
     max_timed: int = field(default=80, metadata={"help": "Clips that are timed (all are scored)."})
+    in_turn: int = field(
+        default=1, metadata={"help": "Clips that a contestant reads before it is another's turn."}
+    )
 
 
 def score(
@@ -112,7 +116,10 @@ def scored(seen: Sequence[VideoSeen], labels: Sequence[int]) -> dict[str, Any]:
 
 
 def timed(
-    contestants: Mapping[str, FoldContestant], work: Sequence[tuple[int, Clip]], rounds: int
+    contestants: Mapping[str, FoldContestant],
+    work: Sequence[tuple[int, Clip]],
+    rounds: int,
+    in_turn: int,
 ) -> dict[str, dict[str, float]]:
     """Milliseconds a clip: from the file to the answer, and of that decoding and the model."""
 
@@ -128,7 +135,7 @@ def timed(
             "decode_ms": 1000 * fmean(one.cost.decode_seconds for one in seen),
             "model_ms": 1000 * fmean(one.cost.model_seconds for one in seen),
         }
-        for name, (seconds, seen) in clock_by_item(runs, work, rounds).items()
+        for name, (seconds, seen) in clock_by_item(runs, work, rounds, in_turn=in_turn).items()
     }
 
 
@@ -190,7 +197,7 @@ def main() -> None:
         results[name] = {"says": one.says, **found}
     part = work[:: max(1, len(work) // args.max_timed)]
     if args.rounds:
-        for name, times in timed(contestants, part, args.rounds).items():
+        for name, times in timed(contestants, part, args.rounds, args.in_turn).items():
             results[name] |= times
         beside_uniform(results, list(uniform), f"decord_{args.dense}")
     found = machine()
@@ -199,6 +206,7 @@ def main() -> None:
         "clips": len(work),
         "timed_clips": len(part),
         "rounds": args.rounds,
+        "in_turn": args.in_turn,
         "threads": torch.get_num_threads(),
         "seed": folds.seed,
         **found,

@@ -165,6 +165,8 @@ def run_shared(
                     if speaks:
                         done = session.all_done()
                         left_open = {} if stopped else session.left_open()
+                if speaks:
+                    bar.show(done)
                 if speaks and not stopped:
                     writer.join(of_all=True)
                     remove_locks(output)
@@ -173,8 +175,6 @@ def run_shared(
             with suppress(BoardLost):
                 _tell(board, error)
             raise
-        if speaks:
-            bar.show(done)
     if not speaks:
         return None
     return summarize(
