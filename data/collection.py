@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from .folders import matches, walk
 from .item import Entry, InputError, InputReason, Item, Kind
 from .media import is_media_name
+from .names.unique_names import UniqueNames
 from .tables import containers
 from .tables.delimited import read_csv
 from .tables.json_lines import read_json_lines
@@ -115,7 +116,7 @@ def collect(
 def _with_ids(
     entries: Iterator[Entry | Item], *, kind: Kind, limit: int | None, repeats: bool
 ) -> Iterator[Item]:
-    seen: dict[str, int] = {}
+    names = UniqueNames()
     for position, entry in enumerate(entries):
         if limit is not None and position >= limit:
             return
@@ -123,14 +124,8 @@ def _with_ids(
             yield entry
             continue
         name = entry.id if entry.id is not None else f"{kind}-{position:06d}"
-        times = seen[name] = seen.get(name, 0) + 1
-        if times == 1:
-            yield Item(id=name, value=entry.value, error=entry.error, extra=entry.extra)
-            continue
-        while (unique := f"{name}#{times}") in seen:
-            times += 1
-        seen[unique] = 1
-        if entry.repeats or repeats:
+        unique = names.take(name)
+        if unique == name or entry.repeats or repeats:
             yield Item(id=unique, value=entry.value, error=entry.error, extra=entry.extra)
             continue
         message = f"the id {name!r} came before; ids must be unique"

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...data.names.known_names import KnownNames
 from ..auditing.stored import go_on
 from ..reading import OnError as OnError
 from ..reading import ReadingFailed
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 # A video's row stands for seconds of work, a text's for milliseconds.
 _VIDEO_ROWS_PER_PART = 32
-_TEXT_ROWS_PER_PART = 256
+_TEXT_ROWS_PER_PART = 1024
 # A row lists its units: some 40 bytes each, and 250 with the characters of each.
 _MOST_UNITS_HELD = 1_000_000
 
@@ -81,7 +82,7 @@ def run(
         progress: Show a bar on stderr.
         total: Number of items over all ranks, for the bar; None: not known.
         keep_text: Store each text, and the characters of its units, so that it can be shown.
-        rows_per_part: The most rows in a part; None: 32 for videos, 256 for texts.
+        rows_per_part: The most rows in a part; None: 32 for videos, 1,024 for texts.
         rank: This process's rank: it takes the items whose position modulo `world_size` is this.
         world_size: Number of ranks sharing `output`; it may change between runs.
         stop: Set it to stop the run as a signal would; None: only signals do.
@@ -131,7 +132,9 @@ def run(
                 adopt_run(output, manifest)
             # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
             done = (
-                done_before(output, rank=rank, world_size=world_size) if resume or rank else set()
+                done_before(output, rank=rank, world_size=world_size)
+                if resume or rank
+                else KnownNames()
             )
             if audit is not None:
                 go_on(

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from ...data.names.known_names import KnownNames, key_of
 from .groups import Bounds, Group, Grouping
 from .row import storable
 from .shares import OtherShares
@@ -35,7 +36,7 @@ class OwnShare:
         bounds: Bounds,
         *,
         share: tuple[int, int],
-        done: set[str],
+        done: KnownNames,
         is_told_to_stop: Callable[[], bool],
         joins_groups: bool,
     ) -> None:
@@ -44,7 +45,7 @@ class OwnShare:
         self._done = done
         self._is_told_to_stop = is_told_to_stop
         self._joins_groups = joins_groups
-        self._seen: set[str] = set()
+        self._seen = KnownNames()
         self._taken_too_far: deque[tuple[int, int, Item]] = deque()
         self.others = OtherShares()
         self.found_done = 0
@@ -89,12 +90,12 @@ class OwnShare:
             return None
         for number, position, item in self._grouping:
             item_id = storable(item.id)
-            if item_id in self._seen:
+            key = key_of(item_id)
+            if not self._seen.add_key(key):
                 raise ValueError(f"id ({item_id!r}) must be unique among the items")
-            self._seen.add(item_id)
             if position % self._world_size != self._rank:
-                self.others.ids[position % self._world_size].append(item_id)
-            elif item_id in self._done:
+                self.others.ids[position % self._world_size].append_key(key)
+            elif self._done.has_key(key):
                 self.found_done += 1
             elif self._is_told_to_stop():
                 # Asked only when an input is left: a run that is signalled after its last one is

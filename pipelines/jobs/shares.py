@@ -8,8 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from .store.ledger import committed_ids
+from ...data.names.key_list import KeyList
+from ...data.names.known_names import KnownNames
 from .store.lock import is_at_work
+from .store.resumed import done_by_now
 
 _POLL_SECONDS = 1.0
 
@@ -18,8 +20,8 @@ _POLL_SECONDS = 1.0
 class OtherShares:
     """The ids of the inputs that other ranks are to read."""
 
-    ids: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """By rank."""
+    ids: dict[int, KeyList] = field(default_factory=lambda: defaultdict(KeyList))
+    """By rank: what they are known by."""
 
     def unread(
         self,
@@ -41,20 +43,22 @@ class OtherShares:
             Inputs without a row by rank, for the ranks that no process works as; and the ranks
             with such inputs that are still at work.
         """
+        if not self.ids:
+            return {}, []
         deadline = time.monotonic() + patience_seconds
         while True:
             # Who is at work is asked first: who ends in between has committed its rows by then.
             working = {rank for rank in self.ids if is_at_work(output, rank)}
-            missing = self._missing(committed_ids(output, damaged_too=False), rows_for_all)
+            missing = self._missing(done_by_now(output), rows_for_all)
             absent = {rank: count for rank, count in missing.items() if rank not in working}
             if not absent or time.monotonic() >= deadline or is_stopped():
                 return absent, sorted(missing.keys() & working)
             time.sleep(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
 
-    def _missing(self, done: Collection[str], rows_for_all: bool) -> Counter[int]:
+    def _missing(self, done: KnownNames, rows_for_all: bool) -> Counter[int]:
         missing: Counter[int] = Counter()
         for rank, ids in self.ids.items():
-            count = sum(item_id not in done for item_id in ids)
+            count = sum(not done.has_key(key) for key in ids)
             if count and (rows_for_all or count == len(ids)):
                 missing[rank] = count
         return missing

@@ -74,6 +74,7 @@ class Blocks:
         self._group_seconds = 0.0  # moving mean; 0: not known
         self._waiting_since: dict[int, float] = {}  # for blocks of others, by their first group
         self._tried: set[int] = set()
+        self._written = 0  # all groups before this one are
 
     def take(self) -> Block | None:
         """The next block for this rank; None: all are written, or it is to stop."""
@@ -112,6 +113,15 @@ class Blocks:
         mean = seconds / max(block.end - block.first, 1)
         before = self._group_seconds or mean
         self._group_seconds = 0.5 * before + 0.5 * mean
+
+    def first_unwritten(self) -> int | None:
+        """Position before which no input is left to be written; None where it is not known now."""
+        board = self._board
+        listed = board.number("listed")
+        while self._written < listed and not board.has(f"group/{self._written}"):
+            self._written += 1
+        group = board.get(f"group/{self._written}") if self._written < listed else None
+        return None if group is None else int(group[0])
 
     def is_open(self, block: Block) -> bool:
         """Whether nobody has written it."""

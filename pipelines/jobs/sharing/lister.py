@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _GROUPS_AHEAD = 32
 """For each rank: blocks are shared out of as many."""
 
+_EMPTY_AT_ONCE = 64
+"""Groups of which nothing is left, that are told at once."""
+
 _POLL_SECONDS = 0.02
 
 
@@ -57,6 +60,7 @@ class Lister:
         self._names = names
         self._is_over = False
         self._has_begun = False
+        self._start = self._empty = 0
         self._thread = threading.Thread(target=self._run, name="temporal-lister", daemon=True)
 
     def start(self) -> None:
@@ -78,7 +82,7 @@ class Lister:
             self._board.put("stop", True)
 
     def _list_all(self) -> None:
-        start = self._board.number("listed")
+        start = self._start = self._board.number("listed")
         self._has_begun = start > 0
         passed = self._board.get("passed") or 0
         group: list[tuple[int, Item]] = []
@@ -97,22 +101,28 @@ class Lister:
                 group = []
         if not grouping.ends_here and number >= 0:
             self._lay_out(number, group, passed)
+        if self._empty and self._board.get("speaker") == self._board.rank:
+            self._pass_over(passed)
         if not self._is_over:
             self._board.put("all_listed", True)
 
     def _lay_out(self, number: int, group: list[tuple[int, Item]], passed: int) -> None:
+        if number < self._start:
+            return  # another one has
+        if not group and not self._has_begun:
+            self._empty += 1
+            if self._empty < _EMPTY_AT_ONCE:
+                return
         board = self._board
         if number < board.number("listed"):
             return
         if board.get("speaker") != board.rank:  # another one thinks that this rank is gone
             self._is_over = True
             return
-        if not group:
-            if not self._has_begun and number == board.number("drawn"):
-                # Of what comes first nothing is left: nobody needs to look at it.
-                board.add("drawn", 1)
-                board.add("done", 1)
-        else:
+        self._pass_over(passed)
+        if not group and not self._has_begun:
+            return
+        if group:
             self._has_begun = True
             ahead = _GROUPS_AHEAD * board.world_size
             _wait(lambda: self._is_over or board.number("drawn") + ahead > number)
@@ -122,6 +132,17 @@ class Lister:
             board.put(f"group/{number}", (first, self._names.column_for(first), group))
         board.put("passed", passed)
         board.add("listed", 1)
+
+    def _pass_over(self, passed: int) -> None:
+        """Of what comes first nothing is left: nobody needs to look at it."""
+        board, count = self._board, self._empty
+        self._empty = 0
+        if not count:
+            return
+        board.add("drawn", count)
+        board.add("done", count)
+        board.put("passed", passed)
+        board.add("listed", count)
 
 
 def _wait(is_over: Callable[[], bool]) -> None:

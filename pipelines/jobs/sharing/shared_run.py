@@ -9,6 +9,7 @@ from collections.abc import Container, Iterable
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+from ....data.names.known_names import KnownNames
 from ...auditing.stored import go_on
 from ...reading import OnError, ReadingFailed
 from ...tasks.registry import record_of
@@ -18,9 +19,10 @@ from ..row import row_schema
 from ..rows import Readable
 from ..stop import Stop, stop_on_signal
 from ..store.columns import check_stored_columns
-from ..store.ledger import Format, ResultWriter, committed_ids, read_rows
+from ..store.committed import read_ids
+from ..store.ledger import Format, ResultWriter, read_rows
 from ..store.lock import remove_locks
-from ..store.resumed import done_before
+from ..store.resumed import done_before, done_by_now
 from ..streams import Forgiving
 from ..summary import Summary, summarize, summary_columns
 from ..targets import known_targets
@@ -92,7 +94,7 @@ def run_shared(
         found: list[Container[str]] = []
 
         def ids_of_rows() -> Container[str]:
-            return found.pop() if found else committed_ids(output, damaged_too=False)
+            return found.pop() if found else done_by_now(output)
 
         try:
             if not is_first and not wait_until_ready(board, is_told_to_stop):
@@ -118,10 +120,13 @@ def run_shared(
             ) as writer:
                 if is_first:
                     adopt_run(output, manifest)
-                    found.append(done_before(output) if resume else set())
+                    done_then = done_before(output) if resume else KnownNames()
+                    board.put("rows_before", len(done_then))
+                    found.append(done_then)
+                    del done_then  # the lister has it alone
                 if audit is not None:
-                    before = sum(1 for _ in read_rows(output, columns=["id"])) if resume else 0
                     ranks = {"rank": board.rank, "world_size": board.world_size}
+                    before = board.get("rows_before") or 0
                     go_on(audit, pipe, output, inputs_before=before, **ranks, tell=bar.tell)
                 bounds = Bounds.of(pipe, record.kind, rows_per_part)
                 with Session(
@@ -192,8 +197,10 @@ def _unread(output: str | os.PathLike[str], left_open: dict[int, list[str]]) -> 
     """How many of these inputs have no row, by rank."""
     if not left_open:
         return {}
-    done = committed_ids(output, damaged_too=False)
-    counts = {rank: sum(id not in done for id in ids) for rank, ids in left_open.items()}
+    missing = {one for ids in left_open.values() for one in ids}
+    for ids in read_ids(output, damaged=lambda part: None):
+        missing.difference_update(ids)
+    counts = {rank: sum(one in missing for one in ids) for rank, ids in left_open.items()}
     return {rank: count for rank, count in counts.items() if count}
 
 

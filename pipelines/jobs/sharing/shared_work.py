@@ -81,6 +81,8 @@ class SharedWork:
             inputs = sum(group.handed_out for group in self._read)
             seconds = time.monotonic() - began
             self._blocks.finish(block, seconds, inputs=inputs, skipped=skipped)
+            if self._board.get("speaker") == self._board.rank:
+                self._writer.join_neighbours(below=self._blocks.first_unwritten)
             self._block = None
         self.stopped = self._is_stopped() and not self._blocks.is_over()
 

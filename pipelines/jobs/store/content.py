@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .seal import DamagedPart, read_sealed
+from .seal import DamagedPart, read_sealed, sidecar
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,6 +16,9 @@ Content: TypeAlias = "pa.Table | list[dict[str, Any]]"
 
 # As Python objects, the lists of long sources take ten times the memory.
 _ROWS_AT_ONCE = 64
+
+_ID = b'{"id": "'
+_DECODER = json.JSONDecoder()
 
 
 def read_content(path: Path, columns: Sequence[str] | None = None) -> Content:
@@ -34,7 +37,11 @@ def read_content(path: Path, columns: Sequence[str] | None = None) -> Content:
     except DamagedPart as error:
         raise _damaged(path, error) from error
     try:
-        return (_json_rows if path.suffix == ".jsonl" else _table)(data, columns)
+        if path.suffix != ".jsonl":
+            return _table(data, columns)
+        if columns == ["id"] and sidecar(path).exists():
+            return [{"id": _id_of(line)} for line in data.splitlines()]
+        return _json_rows(data, columns)
     except (ValueError, KeyError, TypeError, OSError) as error:  # OSError: pyarrow's, of the bytes
         raise _damaged(path, error) from error
 
@@ -46,6 +53,14 @@ def rows_in(content: Content, *, start: int = 0) -> Iterator[dict[str, Any]]:
         return
     for batch in content.slice(start).to_batches(max_chunksize=_ROWS_AT_ONCE):
         yield from batch.to_pylist()
+
+
+def ids_in(content: Content, *, start: int = 0) -> list[str]:
+    """The ids of the rows from `start` on."""
+    if isinstance(content, list):
+        return [row["id"] for row in content[start:]]
+    ids: list[str] = content["id"].slice(start).to_pylist()
+    return ids
 
 
 def part_bytes(rows: Sequence[dict[str, Any]], schema: pa.Schema, format: str) -> bytes:
@@ -73,6 +88,15 @@ def _json_rows(data: bytes, columns: Sequence[str] | None) -> list[dict[str, Any
     rows = [json.loads(line) for line in data.splitlines()]
     names = None if columns is None else dict.fromkeys(map(_top, columns))
     return rows if names is None else [{name: row[name] for name in names} for row in rows]
+
+
+def _id_of(line: bytes) -> str:
+    """The id of a row that is as it was written, of which it is the first value."""
+    if not line.startswith(_ID):
+        found: str = json.loads(line)["id"]
+        return found
+    value, _ = _DECODER.raw_decode(line.decode(), len(_ID) - 1)
+    return str(value)
 
 
 def _table(data: bytes, columns: Sequence[str] | None) -> pa.Table:

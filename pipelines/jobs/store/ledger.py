@@ -2,7 +2,7 @@
 
     DIR/.run.json                  what the run was asked to do
     DIR/part-00000-000000.parquet  a part, called by the position of its first input
-    DIR/part-00000-000000-001792.parquet  the first parts up to that one, joined at the end
+    DIR/part-00000-000000-001792.parquet  the first parts up to that one, joined
     DIR/.part-*.jsonl.sha256       the digest of a part of JSON lines (parquet has it inside)
     DIR/.part-*.tmp                a part being written: never read, removed when the run resumes
     DIR/.damaged-part-*.aside      a part that changed after it was written, set aside on resuming
@@ -16,16 +16,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .content import part_bytes, read_content, rows_in
-from .join import join_parts
-from .lock import RankLock
-from .parts import Format, FreeNames, Part, list_parts, part_name, remove_torn
-from .seal import DamagedPart, sidecar, write_sealed
+from .committed import committed_ids as committed_ids
+from .committed import parts as parts
+from .committed import read_rows as read_rows
+from .committed import set_damaged_aside as set_damaged_aside
+from .content import part_bytes
+from .join import FAN_IN, Sized, join_neighbours, join_parts
+from .lock import RankLock, joining
+from .parts import Format, FreeNames, list_parts, part_name, remove_torn
+from .seal import DamagedPart, write_sealed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +39,9 @@ if TYPE_CHECKING:
 _FIRST_COMMIT_SECONDS = 5.0
 _COMMIT_SHARE = 0.01
 _LONGEST_COMMIT_SECONDS = 300.0
+
+_WAIT_SECONDS = 5.0
+"""For another rank that joins parts. Where it hangs, they stay as they are."""
 
 
 class CommitError(OSError):
@@ -99,6 +106,8 @@ class ResultWriter:
         self._names = FreeNames(self.directory, rank=rank, step=world_size)
         mine = [part.last for part in sum(list_parts(self.directory), []) if part.rank == rank]
         self._number = max(mine, default=-1) + 1
+        self._commits_since_join = 0
+        self._looked: dict[Path, Sized] = {}
         self._started = self._last_commit = time.monotonic()
         remove_torn(self.directory, self._owns)
 
@@ -180,7 +189,7 @@ class ResultWriter:
         path = self.directory / part_name(self.format, rank=column, first=number)
         try:
             data = part_bytes(self._rows, self.schema, self.format)
-            write_sealed(path, data, tag=f".{self.rank}" if self.shares_names else "")
+            write_sealed(path, data, tag=self._tag)
         except OSError as error:
             raise CommitError(
                 f"{path} could not be written ({error}); make room or choose "
@@ -190,6 +199,35 @@ class ResultWriter:
         self._number += self._first is None
         self.rows_committed += len(self._rows)
         self._rows, self._first = [], None
+        if not self.shares_names:
+            self.join_neighbours(below=lambda: number + 1)
+
+    def join_neighbours(self, *, below: Callable[[], int | None]) -> None:
+        """Join small parts that follow each other, once many were committed; the run goes on.
+
+        Where that cannot be done now, the parts stay as they are.
+
+        Args:
+            below: Tells the position before which no input is left to be written; None: it is not
+                known now.
+        """
+        self._commits_since_join += 1
+        if self._commits_since_join * (self.world_size if self.shares_names else 1) < FAN_IN:
+            return
+        self._commits_since_join = 0
+        try:
+            with joining(self.directory, only_one=self.shares_names) as may_join:
+                if may_join and (end := below()) is not None:
+                    join_neighbours(
+                        self.directory,
+                        lambda rank: self.shares_names or self._owns(rank),
+                        below=end,
+                        note=self._names.take_joined,
+                        looked=self._looked,
+                        tag=self._tag,
+                    )
+        except (OSError, DamagedPart):  # who resumes, or joins at the end, tells
+            self._looked.clear()
 
     def join(self, *, of_all: bool = False) -> None:
         """Commit the rest, and make few large parts of many small ones: the run is complete.
@@ -208,7 +246,12 @@ class ResultWriter:
         kept, replaced = list_parts(self.directory)
         try:
             ranks = {part.rank for part in kept + replaced}
-            join_parts(self.directory, ranks if of_all else filter(self._owns, ranks))
+            its = ranks if of_all else set(filter(self._owns, ranks))
+            with joining(
+                self.directory, only_one=self.shares_names, wait_seconds=_WAIT_SECONDS
+            ) as may_join:
+                if may_join:
+                    join_parts(self.directory, its, tag=self._tag)
         except OSError as error:
             raise CommitError(
                 f"the parts in {self.directory} could not be joined ({error}); make room, then "
@@ -233,6 +276,11 @@ class ResultWriter:
     ) -> None:
         self.close()
 
+    @property
+    def _tag(self) -> str:
+        """Of temporary files that another rank may be writing as well."""
+        return f".{self.rank}" if self.shares_names else ""
+
     def _owns(self, rank: int) -> bool:
         return self.rank == (0 if self.shares_names else rank % self.world_size)
 
@@ -241,110 +289,3 @@ class ResultWriter:
             return self.commit_seconds
         age = time.monotonic() - self._started
         return min(max(_FIRST_COMMIT_SECONDS, age * _COMMIT_SHARE), _LONGEST_COMMIT_SECONDS)
-
-
-def parts(directory: str | os.PathLike[str]) -> list[Path]:
-    """Paths of the committed parts, by rank and number."""
-    return [part.path for part in list_parts(directory)[0]]
-
-
-def read_rows(
-    directory: str | os.PathLike[str],
-    *,
-    columns: Sequence[str] | None = None,
-    owns: Callable[[int], bool] = lambda rank: True,
-) -> Iterator[dict[str, Any]]:
-    """Yield the committed rows, part by part.
-
-    Args:
-        directory: The run's directory.
-        columns: What is read; None: everything. `"trace.unit"` is a field of a struct; where its
-            column is none (rows of older versions), or the rows are JSON lines, the whole column.
-        owns: Whether the rows that a rank wrote are read.
-
-    Yields:
-        Rows as dicts of plain values; `temporal.pipelines.row_schema` has their columns.
-
-    Raises:
-        DamagedPart: a committed part is damaged; the message names it.
-        OSError: a part cannot be read, which says nothing about what is in it.
-    """
-    for part, rows in _contents(directory, columns):
-        if owns(part.rank):
-            yield from rows
-
-
-def committed_ids(directory: str | os.PathLike[str], *, damaged_too: bool = True) -> set[str]:
-    """Ids of the inputs that have their row, written by any rank.
-
-    Args:
-        directory: The run's directory.
-        damaged_too: False: pass over damaged parts, whose rows are to be made again.
-
-    Raises:
-        DamagedPart: a part is damaged, unless these are passed over.
-    """
-    contents = _contents(directory, ["id"], pass_over_damaged=not damaged_too)
-    return {row["id"] for _, rows in contents for row in rows}
-
-
-def set_damaged_aside(
-    directory: str | os.PathLike[str], *, rank: int = 0, world_size: int = 1
-) -> list[Path]:
-    """Rename the damaged parts of this rank's share (`aside_name`); return their former paths.
-
-    The rows of a part that was set aside have to be made again.
-    """
-    aside = []
-    for part in list_parts(directory)[0]:
-        if part.rank % world_size != rank:
-            continue
-        path = part.path
-        try:
-            read_content(path, ["id"])
-        except DamagedPart:
-            target = path.with_name(aside_name(path))
-            while target.exists():
-                target = target.with_name(f"{target.name}-again")
-            path.replace(target)
-            sidecar(path).unlink(missing_ok=True)
-            aside.append(path)
-    return aside
-
-
-def aside_name(part: Path) -> str:
-    """What a damaged part is called: polars and duckdb take `*.parquet`, hidden or not."""
-    return f".damaged-{part.name}.aside"
-
-
-def _contents(
-    directory: str | os.PathLike[str],
-    columns: Sequence[str] | None,
-    *,
-    pass_over_damaged: bool = False,
-) -> Iterator[tuple[Part, Iterator[dict[str, Any]]]]:
-    """Yield the parts and their rows, each row once, also while another rank joins its parts.
-
-    A part that is gone was joined into one that holds the rows of its neighbours as well, those
-    before it first: as many of them as were yielded are left out. (Or it was found damaged by
-    another rank and set aside; then no part has its place.)
-    """
-    waiting = list_parts(directory)[0]
-    yielded: list[tuple[Part, int]] = []  # of the present rank
-    while waiting:
-        part = waiting.pop(0)
-        try:
-            content = read_content(part.path, columns)
-        except FileNotFoundError:
-            now = list_parts(directory)[0]
-            if any(p.path != part.path and p.holds(part) for p in now):
-                waiting = [p for p in now if p.holds(part) or p.comes_after(part)]
-            continue
-        except DamagedPart:
-            if not pass_over_damaged:
-                raise
-            continue
-        yielded = [(other, count) for other, count in yielded if other.rank == part.rank]
-        seen = sum(count for other, count in yielded if part.holds(other))
-        yield part, rows_in(content, start=seen)
-        yielded.append((part, len(content) - seen))

@@ -6,6 +6,8 @@ import contextlib
 import os
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..manifest import OutputRefused
@@ -98,6 +100,39 @@ class RankLock:
             self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
         self._descriptor = None
+
+
+@contextmanager
+def joining(
+    directory: str | os.PathLike[str], *, only_one: bool, wait_seconds: float = 0.0
+) -> Iterator[bool]:
+    """Whether parts may be joined now, of ranks that may all do so: one of them at a time.
+
+    Args:
+        directory: Of the parts; it is the lock, so that no file stays behind.
+        only_one: Whether there are such ranks; False: nobody needs to wait.
+        wait_seconds: How long another one may go on with it.
+    """
+    import fcntl
+
+    if not only_one:
+        yield True
+        return
+    deadline = time.monotonic() + wait_seconds
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        has_it = False
+        while not has_it:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                has_it = True
+            except OSError:  # held, or a file system that locks no directories
+                if time.monotonic() >= deadline:
+                    break
+                time.sleep(0.02)
+        yield has_it
+    finally:
+        os.close(descriptor)
 
 
 def is_at_work(directory: str | os.PathLike[str], rank: int) -> bool:

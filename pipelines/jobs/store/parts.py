@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,23 +82,37 @@ class FreeNames:
     def __init__(self, directory: str | os.PathLike[str], *, rank: int = 0, step: int = 1) -> None:
         self._rank, self._step = rank, step
         self._singles: dict[int, set[int]] = defaultdict(set)
-        self._joined: dict[int, list[range]] = defaultdict(list)
-        for part in sum(list_parts(directory), []):
+        # Of joined parts: the first and the last numbers, in order.
+        self._joined: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        for part in list_parts(directory)[0]:
             if part.first == part.last:
                 self._singles[part.rank].add(part.first)
             else:
-                self._joined[part.rank].append(range(part.first, part.last + 1))
+                self.take_joined(part)
 
     def column_for(self, first: int) -> int:
         """The column in which no part stands for this position."""
         column = self._rank
-        while first in self._singles[column] or any(first in x for x in self._joined[column]):
+        while first in self._singles[column] or self._is_in_joined(column, first):
             column += self._step
         return column
 
     def take(self, column: int, first: int) -> None:
         """Note that there is such a part."""
         self._singles[column].add(first)
+
+    def take_joined(self, part: Part) -> None:
+        """Note a part that stands for several."""
+        firsts, lasts = self._joined[part.rank]
+        start, end = bisect_left(firsts, part.first), bisect_right(lasts, part.last)
+        firsts[start:end], lasts[start:end] = [part.first], [part.last]
+        singles = self._singles[part.rank]
+        singles.difference_update([x for x in singles if part.first <= x <= part.last])
+
+    def _is_in_joined(self, column: int, first: int) -> bool:
+        firsts, lasts = self._joined[column]
+        place = bisect_right(firsts, first) - 1
+        return place >= 0 and first <= lasts[place]
 
 
 def list_parts(directory: str | os.PathLike[str]) -> tuple[list[Part], list[Part]]:

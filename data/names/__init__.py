@@ -1,0 +1,1 @@
+"""Sets of names that take little memory, whatever their number."""
