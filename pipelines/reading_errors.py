@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
-from temporal.checks import NonFiniteError
+from temporal.checks import NonFiniteError, is_out_of_memory
 from temporal.data import InputError, TextError, VideoError
 from temporal.data.decode.errors import OPEN_REASONS
 
@@ -34,7 +32,7 @@ def describe_error(error: Exception) -> ReadingError:
         return ReadingError(stage="tokenize", reason=error.reason, message=message)
     if isinstance(error, NonFiniteError):
         return ReadingError(stage="model", reason="nonfinite", message=message)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if is_out_of_memory(error):
         return ReadingError(stage="model", reason="oom", message=message)
     return ReadingError(
         stage="model", reason="model_error", message=f"{type(error).__name__}: {message}"[:500]

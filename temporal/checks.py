@@ -12,9 +12,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+_OUT_OF_MEMORY = (
+    "out of memory",  # of CUDA, HIP, XPU and MPS, as far as it has no class of its own
+    "DefaultCPUAllocator:",  # says "can't allocate memory", or "not enough memory"
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
 
 class NonFiniteError(ArithmeticError):
     """A reader computed NaN or infinite logits."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory did not suffice, of a device or of the machine."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    message = str(error)
+    return isinstance(error, RuntimeError) and any(sign in message for sign in _OUT_OF_MEMORY)
 
 
 def check_finite(logits_K: Tensor) -> Tensor:

@@ -93,6 +93,7 @@ _FACTS = {field.name for field in fields(Trace)} - {
     "unit",
     "units_total",
     "views",
+    "batches_halved",
     "confidences",
     "cost",
 }
@@ -124,6 +125,8 @@ class Handle:
         self._macs = 0.0
         self._model_seconds = 0.0
         self._stages = 0
+        self.batches_halved = 0
+        """Batches with rows of it that did not fit into memory. Counted by the engine."""
 
     def __len__(self) -> int:
         return len(self.source)
@@ -259,6 +262,7 @@ class Handle:
             read=tuple(self._read),
             skimmed=tuple(skimmed),
             views=views,
+            batches_halved=self.batches_halved,
             confidences=tuple(self.confidences),
             cost=cost,
             **facts,

@@ -87,6 +87,22 @@ def split_by_caller(
     return [type(output)(parts) for parts in _rows_of(columns, sizes)]
 
 
+def join_outputs(parts: Sequence[Any]) -> Any:
+    """Undo `split_by_caller`: one output with the rows of all parts, which have one form."""
+    first = parts[0]
+    if isinstance(first, Packed):
+        return Packed.join(parts)
+    if isinstance(first, Tensor):
+        return torch.cat(list(parts))
+    if first is None:
+        return None
+    if isinstance(first, Mapping):
+        joined = {key: join_outputs([part[key] for part in parts]) for key in first}
+        return type(first)(**joined) if dataclasses.is_dataclass(first) else joined
+    columns = [join_outputs(column) for column in zip(*parts, strict=True)]
+    return type(first)(*columns) if hasattr(first, "_fields") else type(first)(columns)
+
+
 def _rows_of(columns: list[list[Any]], sizes: Sequence[int]) -> list[tuple[Any, ...]]:
     return list(zip(*columns, strict=True)) if columns else [()] * len(sizes)
 

@@ -333,5 +333,8 @@ class EngineRun:
             for row, charge in zip(owners, charges, strict=True):
                 share = charge / whole if whole else even
                 reader.handles[row].charge(charge, seconds * share)
+            if call.is_halved:
+                for row in set(owners):
+                    reader.handles[row].batches_halved += 1
             start = end
         return results

@@ -4,44 +4,19 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from .checks import is_out_of_memory
 from .macs import count_macs, count_macs_by_length, count_macs_by_memory
 from .memory import Memory
 from .packed import Packed
-from .rows import WrongRowsError, check_rows, device_of, join_rows, one_row, split_by_caller
+from .rows import WrongRowsError, check_rows, device_of, join_outputs, one_row, split_by_caller
 from .slots import Slot, Slots
-
-
-class StageCall:
-    """What a reader awaits: rows that wait for a stage."""
-
-    __slots__ = ("args", "num_rows", "rows", "slots", "stage")
-
-    def __init__(
-        self,
-        stage: Stage,
-        args: tuple[Any, ...],
-        rows: Sequence[int] | None,
-        slots: Sequence[Slot] = (),
-    ) -> None:
-        self.stage = stage
-        self.args = args
-        self.rows = rows
-        self.slots = slots
-        self.num_rows = len(args[0])
-        for arg in args[1:]:
-            if len(arg) != self.num_rows:  # joined, the rows of others would slip into the gap
-                raise ValueError(
-                    f"arguments of stage {stage.name!r} must have one number of rows each, not "
-                    f"{[len(arg) for arg in args]}"
-                )
-
-    def __await__(self) -> Generator[StageCall, Any, Any]:
-        return (yield self)
+from .stage_call import StageCall as StageCall
+from .stage_call import halved, join_calls, num_elements, without_padding
 
 
 class Stage:
@@ -93,6 +68,7 @@ class Stage:
         self.rows = 0
         self.seconds = 0.0
         self._aside_seconds = 0.0  # of the batch that runs: spent on counting, not on its rows
+        self._most_elements: int | None = None  # of a batch, where memory did not suffice for more
         self._is_warm = not (counts_macs and warms_up)
         self._macs_per_row: dict[tuple[Any, ...], float] = {}
         self._macs_of_length: dict[tuple[Any, ...], Callable[[int], int]] = {}  # of Packed rows
@@ -166,6 +142,9 @@ class Stage:
     ) -> tuple[list[Any], float, Sequence[float]]:
         """Run joined calls. Returns each call's result, the seconds, and the MACs of each row.
 
+        Where memory does not suffice for the batch, it is run in halves, and so is each later one
+        that is as large (`StageCall.is_halved`).
+
         Raises:
             WrongRowsError: the function returned another number of rows than it was given.
         """
@@ -174,46 +153,81 @@ class Stage:
         self._aside_seconds = 0.0
         start = time.perf_counter()
         if self.slots is None:
-            results, macs = self._run_joined(batch, None, count_macs)
+            results, macs = self._run_fitting(batch, count_macs, [])
         else:
             results, macs = self._run_remembering(batch, self.slots, count_macs)
         seconds = time.perf_counter() - start - self._aside_seconds
         num_rows = len(macs)
-        self.calls += 1
         self.rows += num_rows
         self.seconds += seconds
         bucket = 1 << max(num_rows - 1, 0).bit_length()
         self._best_seconds[bucket] = min(seconds, self._best_seconds.get(bucket, seconds))
         return results, seconds, macs
 
-    def _run_joined(
-        self, batch: list[StageCall], memory: Memory | None, count: bool
-    ) -> tuple[list[Any], Sequence[float]]:
-        args = self._join(batch)
-        num_rows = sum(call.num_rows for call in batch)
-        output, macs = self._compute(args, num_rows, count, memory)
-        check_rows(output, num_rows, self.name)
-        if len(macs) != num_rows:
-            raise WrongRowsError(
-                f"stage {self.name!r} was given {num_rows} rows and returned the MACs of "
-                f"{len(macs)}: with counts_macs its last result must have a number for each row"
-            )
-        return self._split(output, batch), macs
-
     def _run_remembering(
         self, batch: list[StageCall], slots: Slots, count: bool
     ) -> tuple[list[Any], Sequence[float]]:
         """What the function stored counts only when all else has succeeded."""
+        memories: list[Memory] = []
         with slots.lock:
-            rows = [slot for call in batch for slot in call.slots]
-            memory = Memory(slots, rows, device_of(batch[0].args[0]))
             try:
-                ran = self._run_joined(batch, memory, count)
+                ran = self._run_fitting(batch, count, memories)
             except BaseException:
-                memory.undo()
+                for memory in memories:
+                    memory.undo()
                 raise
-            memory.commit()
+            for memory in memories:
+                memory.commit()
         return ran
+
+    def _run_fitting(
+        self, batch: list[StageCall], count: bool, memories: list[Memory]
+    ) -> tuple[list[Any], Sequence[float]]:
+        """Run a batch as one, or in halves where it does not fit into memory."""
+        can_be_halved = len(batch) > 1 or batch[0].num_rows > 1
+        if not (can_be_halved and self._is_too_large(batch)):
+            try:
+                return self._run_joined(batch, count, memories)
+            except Exception as error:
+                if not can_be_halved or not is_out_of_memory(error):
+                    raise
+            # Here nothing holds the error any more, nor what was computed before it.
+            self._most_elements = max(map(num_elements, halved(batch)))
+        for call in batch:
+            call.is_halved = True
+        ran = [self._run_fitting(half, count, memories) for half in halved(batch)]
+        results = [result for part, _ in ran for result in part]
+        macs = [number for _, part in ran for number in part]
+        return results if len(batch) > 1 else [join_outputs(results)], macs
+
+    def _is_too_large(self, batch: list[StageCall]) -> bool:
+        return self._most_elements is not None and num_elements(batch) > self._most_elements
+
+    def _run_joined(
+        self, batch: list[StageCall], count: bool, memories: list[Memory]
+    ) -> tuple[list[Any], Sequence[float]]:
+        memory = None
+        if self.slots is not None:
+            rows = [slot for call in batch for slot in call.slots]
+            memory = Memory(self.slots, rows, device_of(batch[0].args[0]))
+        try:
+            num_rows = sum(call.num_rows for call in batch)
+            output, macs = self._compute(join_calls(batch, pad=self.pad), num_rows, count, memory)
+            check_rows(output, num_rows, self.name)
+            if len(macs) != num_rows:
+                raise WrongRowsError(
+                    f"stage {self.name!r} was given {num_rows} rows and returned the MACs of "
+                    f"{len(macs)}: with counts_macs its last result must have a number for each row"
+                )
+            results = self._split(output, batch)
+        except BaseException:
+            if memory is not None:
+                memory.undo()
+            raise
+        if memory is not None:
+            memories.append(memory)
+        self.calls += 1
+        return results, macs
 
     def _check_slots(self, slots: Slot | Sequence[Slot] | None, num_rows: int) -> Sequence[Slot]:
         slots = [slots] if isinstance(slots, Slot) else slots
@@ -316,27 +330,9 @@ class Stage:
             for arg in args
         )
 
-    def _join(self, batch: list[StageCall]) -> tuple[Any, ...]:
-        if len(batch) == 1:
-            return batch[0].args
-        return tuple(
-            join_rows(column, pad=self.pad) for column in zip(*(c.args for c in batch), strict=True)
-        )
-
     def _split(self, output: Any, batch: list[StageCall]) -> list[Any]:
         if len(batch) == 1:
             return [output]
         sizes = [call.num_rows for call in batch]
-        return split_by_caller(output, sizes, lambda parts: self._cut(parts, batch))
-
-    def _cut(self, parts: Sequence[Any], batch: list[StageCall]) -> list[Any]:
-        """Take the padding off results that have it, so that it never travels on."""
-        if not self.pad or isinstance(batch[0].args[0], Packed):
-            return list(parts)
-        longest = max(call.args[0].shape[1] for call in batch)
-        return [
-            part[:, : call.args[0].shape[1]]
-            if part.dim() > 2 and part.shape[1] == longest and call.args[0].dim() > 1
-            else part
-            for part, call in zip(parts, batch, strict=True)
-        ]
+        cut = functools.partial(without_padding, batch=batch) if self.pad else list
+        return split_by_caller(output, sizes, cut)

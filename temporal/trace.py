@@ -117,6 +117,10 @@ class Trace:
     truncated: bool = False
     """The source was longer than the reader's limit, and the rest was never offered to it."""
 
+    batches_halved: int = 0
+    """Batches with rows of it that were computed in parts because they did not fit into memory. The
+    last bits of what it was answered may be those of a smaller batch."""
+
     views: tuple[View, ...] = ()
     """At which sizes and where frames were seen, in order; empty for texts."""
 

@@ -32,6 +32,7 @@ FLOORS = {
     "slots": 2,
     "memory": 2,
     "stage": 2,
+    "stage_call": 2,
     "stage_queue": 2,
     "scheduler": 2,
     "engine": 2,

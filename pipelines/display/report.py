@@ -118,6 +118,11 @@ def _remarks(summary: Summary) -> Text:
         )
     if summary.audit is not None:
         lines += audit_remarks(summary.audit)
+    if summary.halved:
+        lines.append(
+            f"{summary.halved:,} in batches that did not fit into memory and were halved; "
+            "a smaller --batch-size saves the attempts"
+        )
     if summary.tokenized_by is not None:
         lines.append(f"tokenized by {summary.tokenized_by}")
     return Text("\n".join(lines))
@@ -208,6 +213,8 @@ def cost_line(trace: Trace, *, with_exit: bool = True, dense_macs: int | None = 
     if unit in ("frame", "clip"):
         glances = f" ({cost.frames_glanced:,} to glance)" if cost.frames_glanced else ""
         pieces.append(f"{cost.frames_decoded:,} frames decoded{glances}")
+    if trace.batches_halved:
+        pieces.append(f"{trace.batches_halved:,} batches halved for want of memory")
     share = f" ({cost.macs / dense_macs:.1%} of a full reading)" if dense_macs else ""
     pieces.append(f"{scaled(cost.macs)} MACs{share}")
     pieces.append(f"decode {cost.decode_seconds * 1e3:.1f} ms")

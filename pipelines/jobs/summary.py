@@ -17,6 +17,7 @@ SUMMARY_COLUMNS = (
     *("units_total", "units_read", "units_skimmed", "frames_decoded", "macs"),
     *("decode_seconds", "model_seconds"),
     *("trace.unit", "trace.halted", "trace.exit", "trace.num_exits", "trace.dense_macs"),
+    "trace.batches_halved",
 )
 """What `summarize` looks at: not the units of each row, which are most of a long text's."""
 
@@ -88,6 +89,9 @@ class Summary:
 
     halted: int = 0
     """Readings that stopped, over time or depth, before everything was computed."""
+
+    halved: int = 0
+    """Readings a batch of which did not fit into memory and was computed in parts."""
 
     macs: int = 0
     """Multiply-accumulates that ran."""
@@ -242,6 +246,7 @@ class _Tally:
         self._kinds.add(trace["unit"])
         sums["traced"] += 1
         sums["halted"] += trace["halted"]
+        sums["halved"] += bool(trace.get("batches_halved"))  # older rows have no such field
         for name in ("units_total", "units_read", "units_skimmed", "frames_decoded", "macs"):
             sums[name] += row[name]
         if trace["exit"] is not None and trace["num_exits"] is not None:

@@ -52,6 +52,7 @@ def trace_type() -> pa.DataType:
             ("seconds_per_unit", pa.float64()),
             ("preview", pa.string()),
             ("truncated", pa.bool_()),
+            ("batches_halved", pa.int64()),
             ("views", pa.list_(pa.struct(view))),
             ("confidences", pa.list_(pa.float64())),
             ("places", units),
@@ -82,6 +83,7 @@ def trace_value(trace: Trace, *, dense_macs: int | None = None) -> dict[str, Any
         "seconds_per_unit": trace.seconds_per_unit,
         "preview": trace.preview,
         "truncated": trace.truncated,
+        "batches_halved": trace.batches_halved,
         "views": [_view_value(view) for view in trace.views],
         "confidences": list(trace.confidences),
         "places": list(trace.places),
@@ -116,6 +118,7 @@ def trace_of(row: Mapping[str, Any]) -> Trace | None:
     found: dict[str, Any] = {
         name: values.get(name) for name in _TRACE_FIELDS
     }  # older rows lack some
+    found["batches_halved"] = values.get("batches_halved") or 0
     found |= {name: tuple(values.get(name) or ()) for name in _LISTS}
     found["views"] = tuple(map(_view_of, values.get("views") or ()))
     few: dict[str, Any] = {name: values.get(name) or 0.0 for name in _OF_FEW}
