@@ -27,6 +27,9 @@ def misread(video: Any, *arguments: Any) -> Any:
     """Read, unless the file is one of the two; runs in a decode worker."""
     from temporal.data.decode.isolation.worker import read_frames
 
+    if tell := os.environ.get("FAKE_TELL"):
+        Path(tell).touch()
+        time.sleep(float(os.environ["FAKE_DELAY_SECONDS"]))
     if video.id.endswith(DIES):
         os.kill(os.getpid(), signal.SIGKILL)
     if video.id.endswith(HANGS):
@@ -52,6 +55,7 @@ def main() -> None:
     parser.add_argument("videos")
     parser.add_argument("output")
     parser.add_argument("--deadline-seconds", type=float, required=True)
+    parser.add_argument("--resume", action="store_true")
     options = parser.parse_args()
 
     from functools import partial
@@ -83,7 +87,7 @@ def main() -> None:
             yield item
 
     items = watched(collect(options.videos, kind="video"))
-    summary = run(pipe, items, Path(options.output), progress=False)
+    summary = run(pipe, items, Path(options.output), resume=options.resume, progress=False)
     print(most, count_workers())
     sys.exit(summary.exit_code)
 
