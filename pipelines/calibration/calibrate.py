@@ -23,6 +23,7 @@ from temporal.models.halting import check_criterion
 from temporal.models.operating_points import point_for_budget, point_for_drop
 from temporal.models.policy_space import Answers
 from temporal.models.rows_seen import RowsSeen, Shown, load_rows_seen
+from temporal.models.weights import digest_of_weights
 from temporal.training.calibration import (
     OperatingPoint,
     PolicyGrid,
@@ -40,6 +41,7 @@ from temporal.training.policy_grids import (
 )
 
 from ..held_out.faulty import check_read
+from ..jobs.store.durable import write_durably
 from ..loading.dtypes import dtype_of
 from .offered import Offered, exit_costs, read_at
 from .options import CalibrationOptions
@@ -233,6 +235,7 @@ def choose(points: list[OperatingPoint], options: CalibrationOptions) -> Operati
 def save_calibration(folder: str | Path, calibration: Calibration, shown: Shown) -> None:
     """Make the chosen policy that of a saved reader, and store all points beside it.
 
+    The points are those of the weights beside them, whose digest they carry (`weights`).
     Which rows they were measured on is written down in place of the last ones. Where nothing is
     known of the training, that stays so: it is no record of an empty one.
 
@@ -244,9 +247,13 @@ def save_calibration(folder: str | Path, calibration: Calibration, shown: Shown)
     file = Path(folder, "config.json")
     saved = json.loads(file.read_text())
     saved.update(calibration.chosen.policy)
-    dtype = {"dtype": calibration.dtype}
-    saved["operating_points"] = [point.to_dict() | dtype for point in calibration.points]
+    told = {"dtype": calibration.dtype}
+    weights = digest_of_weights(Path(folder))
+    if weights is not None:  # they are in no installed package
+        told["weights"] = weights
+    saved["operating_points"] = [point.to_dict() | told for point in calibration.points]
     saved.update(calibration.fields)
     seen = load_rows_seen(folder) or RowsSeen(training_known=False)
     seen.with_use("calibration", shown).save(folder)
-    file.write_text(json.dumps(saved, indent=2) + "\n")
+    text = json.dumps(saved, indent=2) + "\n"
+    write_durably(file, lambda opened: opened.write(text.encode()))

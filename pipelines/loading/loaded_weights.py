@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 _SHOWN = 5
+_PLAIN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_loaded(place: str, model: Any, report: Mapping[str, Any]) -> None:
-    """Raise ValueError unless the checkpoint held all weights of the model, and no layers beyond.
+    """Raise ValueError unless the checkpoint held the weights of the model, all of them finite.
 
     Args:
         place: where it came from, for the message.
@@ -44,6 +46,25 @@ def check_loaded(place: str, model: Any, report: Mapping[str, Any]) -> None:
         )
     if report.get("error_msgs"):
         raise ValueError(f"{place} was not loaded: {report['error_msgs']}")
+    masks = {name for name, _ in model.named_buffers()}  # may hold -inf, as some do
+    broken = [
+        name
+        for name, weight in model.state_dict().items()
+        if not _is_finite(weight, may_mask=name in masks)
+    ]
+    if broken:
+        raise ValueError(
+            f"{place} holds weights that are NaN or infinite, as its answers would be: "
+            f"{_few(broken)}: the file is damaged, or its training went wrong"
+        )
+
+
+def _is_finite(weight: Tensor, *, may_mask: bool) -> bool:
+    """Whether all numbers of a weight are some, as far as they are here and not packed."""
+    if weight.is_meta or weight.dtype not in _PLAIN or not weight.numel():
+        return True
+    low, high = weight.detach().aminmax()  # NaN is both
+    return bool(high.isfinite() & (low.isfinite() | (may_mask & low.isneginf())))
 
 
 def _is_of_the_head(name: str) -> bool:

@@ -43,6 +43,9 @@ class Reader:
     checked_weights: Mapping[Path, str] = MappingProxyType({})
     """SHA-256 of the files that it was loaded from, where they were compared with those saved."""
 
+    has_foreign_points: bool = False
+    """It was loaded with operating points that were measured on other weights."""
+
     sampling_fields: ClassVar[Mapping[str, str]] = {}
     """Fields of its configuration that say which frames make a clip, by the option of `pipeline()`
     that sets each."""
@@ -76,10 +79,10 @@ class Reader:
             The operating point; None where the reader has a way of its own to keep to a budget.
 
         Raises:
-            ValueError: the budget is not in [0, 1], the reader is not calibrated, or no point is
-                so cheap.
+            ValueError: the budget is not in [0, 1], the reader is not calibrated or its points are
+                those of other weights, or no point is so cheap.
         """
-        return self._run_at(point_for_budget(self._stored_points(), budget))
+        return self._run_at(point_for_budget(self._own_points(), budget))
 
     def set_max_drop(self, max_drop: float) -> dict[str, Any]:
         """Run at the cheapest operating point that is certified to lose at most so much accuracy.
@@ -92,9 +95,18 @@ class Reader:
             The operating point, with the confidence.
 
         Raises:
-            ValueError: the drop is not in [0, 1], or the reader is not calibrated.
+            ValueError: the drop is not in [0, 1], the reader is not calibrated, or its points are
+                those of other weights.
         """
-        return self._run_at(point_for_drop(self._stored_points(), max_drop))
+        return self._run_at(point_for_drop(self._own_points(), max_drop))
+
+    def _own_points(self) -> list[dict[str, Any]] | None:
+        if self.has_foreign_points:
+            raise ValueError(
+                "the operating points of this reader were measured on other weights than its own, "
+                "and promise nothing of these: run temporal calibrate"
+            )
+        return self._stored_points()
 
     def _stored_points(self) -> list[dict[str, Any]] | None:
         # A classifier of transformers, read in pieces, has no field for them.

@@ -133,7 +133,9 @@ class RowsSeen:
             saved["unlisted"] = list(self.unlisted)
         for use, shown in self.shown.items():
             saved[use] = shown.to_dict()
-        Path(folder, FILE).write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
+        temporary = Path(folder, f".{FILE}.tmp")  # a file that ends early would make all unknown
+        temporary.write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(Path(folder, FILE))
 
 
 def load_rows_seen(folder: str | Path) -> RowsSeen | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 from .reader import Reader
 from .rows_seen import FILE, RowsSeen, load_rows_seen, rows_seen_by
-from .weights import check_checkpoint, check_digests, write_digests
+from .weights import check_checkpoint, check_digests, digest_of_weights, write_digests
 
 _SAVE_ARGUMENTS = ("save_directory", "is_main_process", "state_dict", "push_to_hub")
 _UPLOAD_ARGUMENTS = ("repo_id", "commit_message", "private", "create_pr", "revision", "tags")
@@ -37,6 +38,13 @@ class SavedReader(Reader):
         lacks_weights = isinstance(loaded, tuple) and loaded[1]["missing_keys"]
         if folder is not None and folder.is_dir() and not lacks_weights:  # the caller is told of it
             model.checked_weights = check_digests(folder, kwargs.get("variant"))
+            model.has_foreign_points = _has_foreign_points(model.config, folder, kwargs)
+        if model.has_foreign_points:
+            warnings.warn(
+                f"{folder}: the operating points in config.json were measured on other weights "
+                "than those beside them: they promise nothing; run temporal calibrate",
+                stacklevel=2,
+            )
         if folder is not None:
             model.rows_seen = load_rows_seen(folder)
         return loaded
@@ -60,3 +68,11 @@ class SavedReader(Reader):
             upload.setdefault("repo_id", folder.name)
             shards = {name: given[name] for name in ("max_shard_size", "token") if name in given}
             self.push_to_hub(**upload, **shards)  # type: ignore[attr-defined]  # mixed in
+
+
+def _has_foreign_points(config: Any, folder: Path, options: dict[str, Any]) -> bool:
+    """Whether a configuration's points were measured on other weights than those beside it."""
+    points = getattr(config, "operating_points", None)
+    points = points if isinstance(points, list | tuple) else ()
+    told = {str(p["weights"]) for p in points if isinstance(p, dict) and "weights" in p}
+    return bool(told) and told != {digest_of_weights(folder, options.get("variant"))}

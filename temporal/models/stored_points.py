@@ -58,6 +58,8 @@ def _check_point(config: PreTrainedConfig, point: Any, where: str) -> None:
     known = isinstance(dtype, str) and isinstance(getattr(torch, dtype, None), torch.dtype)
     if dtype is not None and not (known and getattr(torch, dtype).is_floating_point):
         _refuse(where, "dtype", point, "one of torch's floating-point types, e.g. 'bfloat16'")
+    if not isinstance(point.get("weights", ""), str):
+        _refuse(where, "weights", point, "the digest of the weights that it was measured on")
     policy = point.get("policy")
     if not isinstance(policy, Mapping):
         _refuse(where, "policy", point, "fields of the reader's policy and their values")

@@ -44,11 +44,16 @@ def weight_files(folder: Path, variant: str | None = None) -> list[Path]:
     Raises:
         ValueError: its index names anything but safetensors files in the folder.
     """
+    config = folder / "config.json"
+    named = _named_in(config, _json_of(config)) if config.is_file() else None
+    if named is not None and not (folder / named).is_file():
+        raise ValueError(f"{config} names {named!r}, which is not there: load it again")
     stem = "model" if variant is None else f"model.{variant}"
-    whole = folder / f"{stem}.safetensors"
-    if whole.is_file():
+    whole = folder / (named or f"{stem}.safetensors")
+    if whole.suffix == ".safetensors" and whole.is_file():
         return [whole]
     index = folder / (_INDEX if variant is None else f"model.safetensors.index.{variant}.json")
+    index = index if named is None else folder / named
     if not index.is_file():
         return []
     files = [folder / name for name in shard_names(index)]
@@ -84,6 +89,11 @@ def shapes_of(file: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ValueError: the file is damaged, or none.
     """
+    return {name: shape for name, (shape, _, _, _) in _tensors_of(file).items()}
+
+
+def _tensors_of(file: Path) -> dict[str, tuple[tuple[int, ...], str, int, int]]:
+    """Of each tensor in a file its shape, its type, and where its bytes begin and end."""
     size = file.stat().st_size
     with open(file, "rb") as opened:
         start = opened.read(8)
@@ -94,15 +104,16 @@ def shapes_of(file: Path) -> dict[str, tuple[int, ...]]:
     try:
         entries = json.loads(header)
         entries.pop("__metadata__", None)
-        shapes = {name: tuple(map(int, entry["shape"])) for name, entry in entries.items()}
-        end = max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
+        tensors = {}
+        for name, entry in entries.items():
+            begin, end = (8 + length + int(offset) for offset in entry["data_offsets"])
+            tensors[name] = tuple(map(int, entry["shape"])), str(entry["dtype"]), begin, end
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} has a damaged header ({error}): load it again") from error
-    if 8 + length + end > size:
-        raise ValueError(
-            f"{file} ends after {size} bytes and needs {8 + length + end}: load it again"
-        )
-    return shapes
+    end = max((end for _, _, _, end in tensors.values()), default=8 + length)
+    if end > size:
+        raise ValueError(f"{file} ends after {size} bytes and needs {end}: load it again")
+    return tensors
 
 
 def check_checkpoint(folder: Path, variant: str | None = None) -> None:
@@ -112,11 +123,6 @@ def check_checkpoint(folder: Path, variant: str | None = None) -> None:
     """
     path = folder / "config.json"
     config = _json_of(path) if path.is_file() else {}
-    if not isinstance(config, Mapping):
-        raise ValueError(f"{path} must hold a configuration: names and values")
-    named = config.get("transformers_weights")
-    if named is not None and not str(named).endswith((".safetensors", ".safetensors.index.json")):
-        raise ValueError(f"{path}: transformers_weights ({named!r}) must be a safetensors file")
     shapes: dict[str, tuple[int, ...]] = {}
     for file in weight_files(folder, variant):
         shapes |= shapes_of(file)
@@ -142,6 +148,22 @@ def check_checkpoint(folder: Path, variant: str | None = None) -> None:
             continue
         if not value <= limit:  # NaN is not one, either
             raise ValueError(f"{path}: {name} ({value}) must be <= {limit}: {why}")
+
+
+def _named_in(path: Path, config: Any) -> str | None:
+    """The file of weights that a configuration names; None: it names none."""
+    if not isinstance(config, Mapping):
+        raise ValueError(f"{path} must hold a configuration: names and values")
+    named = config.get("transformers_weights")
+    if named is None:
+        return None
+    is_here = isinstance(named, str) and Path(named).name == named and "\\" not in named
+    if not is_here or not named.endswith((".safetensors", ".safetensors.index.json")):
+        raise ValueError(
+            f"{path}: transformers_weights ({named!r}) must be a safetensors file in the folder "
+            "itself"
+        )
+    return named
 
 
 def check_digests(folder: Path, variant: str | None = None) -> dict[Path, str]:
@@ -175,6 +197,28 @@ def write_digests(folder: Path, variant: str | None = None) -> None:
     """Write the digests of a saved reader's weights beside them."""
     lines = [f"{_digest(file)}  {file.name}\n" for file in weight_files(folder, variant)]
     (folder / DIGESTS).write_text("".join(lines))
+
+
+def digest_of_weights(folder: Path, variant: str | None = None) -> str | None:
+    """What the weights in a folder are, in however many files they lie; None: none lie there.
+
+    32 hex digits of the SHA-256 of their names, types, shapes and bytes.
+    """
+    places = {
+        name: (file, *place)
+        for file in weight_files(folder, variant)
+        for name, place in _tensors_of(file).items()
+    }
+    if not places:
+        return None
+    digest = hashlib.sha256()
+    for name, (file, shape, dtype, begin, end) in sorted(places.items()):
+        digest.update(json.dumps([name, dtype, shape]).encode())
+        with open(file, "rb") as opened:
+            opened.seek(begin)
+            while block := opened.read(min(2**20, end - opened.tell())):
+                digest.update(block)
+    return digest.hexdigest()[:32]
 
 
 def _digest(file: Path) -> str:

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import AutoConfig
 
+from temporal.models import EarlyExit
+from temporal.models.weights import digest_of_weights
 from temporal.pipelines import pipeline
 from temporal.pipelines.loading.load import DEFAULTS
 from temporal.training.model_card import CardFacts, render_card
@@ -101,3 +104,38 @@ def test_the_bundled_readers_are_calibrated_with_bounds_and_their_cards_are_true
     facts = CardFacts(**json.loads((CARDS / f"{name}.json").read_text(encoding="utf-8")))
     written = (DEFAULTS / name / "README.md").read_text(encoding="utf-8")
     assert written == render_card(config, facts)
+
+
+def test_points_of_other_weights_promise_nothing(
+    calibrated: Path, early_exit_path: Path, tmp_path: Path
+) -> None:
+    """As where somebody lays the certified configuration beside weights that came later."""
+    weights = digest_of_weights(calibrated)
+    config = json.loads((calibrated / "config.json").read_text())
+    for stored in config["operating_points"]:
+        stored["weights"] = weights
+    (calibrated / "config.json").write_text(json.dumps(config))
+    pipe: Any = pipeline("text-classification", model=calibrated, max_drop=0.01)
+    assert pipe.operating_point["weights"] == weights
+    pipe.model.save_pretrained(tmp_path / "copy", max_shard_size="10KB")
+    pipe.tokenizer.save_pretrained(tmp_path / "copy")
+    pipeline("text-classification", model=tmp_path / "copy", max_drop=0.01)  # the same weights
+
+    other = shutil.copytree(early_exit_path, tmp_path / "other")
+    reader = EarlyExit.from_pretrained(other)
+    with torch.no_grad():
+        next(reader.parameters()).add_(0.01)
+    reader.save_pretrained(other)
+    (other / "config.json").write_text(json.dumps(config))
+    message = "measured on other weights"
+    with pytest.warns(UserWarning, match=message):
+        plain: Any = pipeline("text-classification", model=other)
+    assert plain.operating_point is None
+    for option in ({"max_drop": 0.01}, {"budget": 0.5}):
+        with pytest.warns(UserWarning, match=message), pytest.raises(ValueError, match=message):
+            pipeline("text-classification", model=other, **option)
+    for stored in config["operating_points"]:
+        stored["weights"] = 7
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"operating_points\[0\]: weights \(7\) must be"):
+        pipeline("text-classification", model=other)

@@ -17,6 +17,7 @@ from torch import Tensor
 from temporal.models import READERS, RECORDS, ReaderRecord, register
 from temporal.models.operating_points import apply_point
 from temporal.models.rows_seen import Shown, load_rows_seen
+from temporal.models.weights import digest_of_weights
 from temporal.pipelines import pipeline
 from temporal.pipelines.calibration.calibrate import CannotCalibrate, calibrate
 from temporal.pipelines.calibration.offered import Offered
@@ -103,6 +104,8 @@ def test_an_ordinary_classifier_becomes_a_reader_that_is_calibrated(
         assert ours.classes == theirs.classes and not ours.trace.halted
         scores = [[row["score"] for row in reading.predictions] for reading in (ours, theirs)]
         assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+    assert {point["weights"] for point in points} == {digest_of_weights(tmp_path / "reader")}
 
     # Once it is a reader it is calibrated where it is, and checked.
     again = CalibrationOptions(budget=1.0)

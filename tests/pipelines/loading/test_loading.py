@@ -18,6 +18,7 @@ from transformers import (
 
 from temporal.models import ChunkReader, ClipReader, EarlyExit, FrameExit, SkimRNN
 from temporal.pipelines.loading.load import load_model, special_tokens
+from temporal.pipelines.loading.loaded_weights import check_loaded
 
 
 def test_each_checkpoint_finds_its_reader(
@@ -166,3 +167,42 @@ def test_pixels_are_normalised_as_the_checkpoint_says(vit_path: Path, tmp_path: 
     want = [(0.6 - mean) / std for mean, std in ((0.4, 0.1), (0.5, 0.2), (0.6, 0.3))]
     assert pixels.shape == (1, 3, 32, 32)
     assert pixels[0, :, 7, 9].tolist() == pytest.approx(want, abs=1e-5)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [
+        ("bert_path", "text-classification"),
+        ("skim_path", "text-classification"),
+        ("early_exit_path", "text-classification"),
+        ("vit_path", "video-classification"),
+        ("frame_exit_path", "video-classification"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(
+    model: str, task: str, number: float, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """One is enough; a training that went wrong saves such, and every answer would be none."""
+    folder = shutil.copytree(request.getfixturevalue(model), tmp_path / "broken")
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in sorted(weights) if name.endswith("weight"))
+    weights[name].view(-1)[-1] = number
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "weights.sha256").unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=f"NaN or infinite.*{name}"):
+        load_model(task, str(folder))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        load_model(task, str(folder), dtype="bfloat16")
+
+
+def test_what_else_was_stored_may_mask_and_nothing_more() -> None:
+    model = torch.nn.Linear(2, 2)
+    model.register_buffer("mask", torch.tensor([0.0, float("-inf")]))
+    model.register_buffer("packed", torch.ones(3, dtype=torch.uint8))
+    model.register_buffer("nothing", torch.ones(0))
+    check_loaded("here", model, {})
+    for number in (float("nan"), float("inf")):
+        model.mask = torch.tensor([0.0, number])
+        with pytest.raises(ValueError, match="here holds weights that are NaN or infinite.*mask"):
+            check_loaded("here", model, {})

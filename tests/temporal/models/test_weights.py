@@ -20,7 +20,13 @@ from transformers import (
 )
 
 from temporal.models import EarlyExit, FrameExit, SkimRNN, SkimRNNConfig
-from temporal.models.weights import DIGESTS, check_checkpoint, shapes_of, weight_files
+from temporal.models.weights import (
+    DIGESTS,
+    check_checkpoint,
+    digest_of_weights,
+    shapes_of,
+    weight_files,
+)
 from temporal.pipelines.loading.checkpoints import open_checkpoint
 from temporal.pipelines.loading.model_options import ModelOptions
 
@@ -227,3 +233,50 @@ def test_half_a_file_is_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(ValueError, match="ends after"):
         open_checkpoint("text-classification", str(tmp_path), OPTIONS)
+
+
+def test_weights_are_the_same_in_however_many_files_they_lie(tmp_path: Path) -> None:
+    reader = SkimRNN(SKIM)
+    reader.save_pretrained(tmp_path / "whole")
+    reader.save_pretrained(tmp_path / "sharded", max_shard_size="1KB")
+    SkimRNN.from_pretrained(tmp_path / "sharded").save_pretrained(tmp_path / "again")
+    digests = {digest_of_weights(tmp_path / name) for name in ("whole", "sharded", "again")}
+    (digest,) = digests
+    assert digest is not None and len(digest) == 32
+    assert digest_of_weights(tmp_path) is None
+    for file in weight_files(tmp_path / "sharded"):
+        before = file.read_bytes()
+        flip_a_bit(file)
+        assert digest_of_weights(tmp_path / "sharded") != digest
+        file.write_bytes(before)
+    reader.to(torch.bfloat16).save_pretrained(tmp_path / "half")
+    assert digest_of_weights(tmp_path / "half") != digest
+
+
+@pytest.mark.parametrize("name", ["../x.safetensors", "/tmp/x.safetensors", "model.bin", 3])
+def test_weights_that_a_configuration_names_lie_in_its_folder(name: Any, tmp_path: Path) -> None:
+    SkimRNN(SKIM).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"transformers_weights": name}))
+    for load in (
+        SkimRNN.from_pretrained,
+        lambda folder: open_checkpoint("text-classification", str(folder), OPTIONS),
+    ):
+        with pytest.raises(ValueError, match="transformers_weights .* in the folder itself"):
+            load(tmp_path)
+
+
+def test_the_file_that_a_configuration_names_is_the_one_that_is_checked(tmp_path: Path) -> None:
+    SkimRNN(SKIM).save_pretrained(tmp_path)
+    other = tmp_path / "other.safetensors"
+    shutil.copy(tmp_path / "model.safetensors", other)
+    flip_a_bit(other)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["transformers_weights"] = other.name
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert weight_files(tmp_path) == [other]
+    with pytest.raises(ValueError, match="other.safetensors is not the file that was saved"):
+        SkimRNN.from_pretrained(tmp_path)
+    other.unlink()
+    with pytest.raises(ValueError, match="names 'other.safetensors', which is not there"):
+        SkimRNN.from_pretrained(tmp_path)
