@@ -41,3 +41,16 @@ def test_what_a_page_names_and_links_to_is_there(page: str) -> None:
         ours = (name for name in names if not name.startswith(("out/", "examples/", "mine/")))
         missing += [name for name in ours if not is_there(name)]
     assert not missing, f"{page} names what is not there: {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_tests_that_a_page_names_are_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/.]+\.py)::(\w+)`", text)
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if not (ROOT / "tests" / file).is_file()
+        or f"def {test}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8")
+    ]
+    assert not missing, f"{page} names tests that are not there: {missing}"
