@@ -28,11 +28,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+
+ROWS_PER_PART = 8  # so that a small collection has many commits
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES = {"os.rename": 1, "os.remove": 0, "os.mkdir": 0, "os.link": 1, "os.truncate": 0}
@@ -49,10 +52,11 @@ def main() -> None:
     import pyarrow.parquet  # noqa: F401
     import typer.rich_utils  # noqa: F401
 
-    import temporal.pipelines.command.launch
-    import temporal.pipelines.command.run  # noqa: F401
+    import temporal.pipelines.command.launch  # noqa: F401
+    import temporal.pipelines.command.run as command_run
     from temporal.pipelines.command.cli import main as command
 
+    command_run.run = partial(command_run.run, rows_per_part=ROWS_PER_PART)
     gc.collect()
     gc.freeze()
     gc.disable()  # a child would copy what it looks at

@@ -24,7 +24,7 @@ ENVIRONMENT = {
     "PYTHONPATH": str(Path(temporal.__file__).parents[2]),
     **{"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
 }
-TEXTS = 530  # more than two parts
+TEXTS = 150  # some twenty parts: more than are joined while the run goes on
 MOMENTS = 24
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
@@ -141,10 +141,10 @@ def test_a_commit_has_steps_that_are_seen(steps: dict[str, list[str]]) -> None:
     """What follows is worth nothing where the steps are not seen."""
     for format, made in steps.items():
         kinds = {kind_of(step) for step in made}
+        assert any("joined" in kind for kind in kinds) and len(made) > 80
         assert f"os.rename part.{format}" in kinds and "os.mkdir ." in kinds
         assert any(kind.startswith("open part") and kind.endswith(".tmp") for kind in kinds)
         assert any(kind.startswith("fsync part") for kind in kinds) and "fsync ." in kinds
-        assert len(made) > 20
 
 
 @pytest.mark.parametrize("format", ["parquet", pytest.param("jsonl", marks=pytest.mark.slow)])
@@ -208,7 +208,7 @@ def test_a_disk_that_refuses_from_any_step_on_stops_the_run_resumably(
 def test_files_that_may_not_grow_stop_the_run_resumably(runs: Runs, whole: dict[str, Any]) -> None:
     name = "small-files-jsonl"
     bounded, done = runs.do(
-        [runs.plan(name, {"most_bytes": 20_000}), runs.resumed(name)]  # the parts are larger
+        [runs.plan(name, {"most_bytes": 4_000}), runs.resumed(name)]  # the parts are larger
     )
     assert bounded["code"] == 75 and "make room" in bounded["stderr"], bounded
     assert "--resume" in bounded["stderr"] and "Traceback" not in bounded["stderr"]
