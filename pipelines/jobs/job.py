@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 # A video's row stands for seconds of work, a text's for milliseconds.
 _VIDEO_ROWS_PER_PART = 32
-_TEXT_ROWS_PER_PART = 1024
-# A row lists its units: some 40 bytes each, and 250 with the characters of each.
-_MOST_UNITS_HELD = 1_000_000
+_TEXT_ROWS_PER_PART = 16_384
+# A row lists its units: 8 bytes each, and 24 with the characters of each.
+_MOST_UNITS_HELD = 4_000_000
 
 
 InputFailed = ReadingFailed  # its name here before
@@ -82,7 +82,7 @@ def run(
         progress: Show a bar on stderr.
         total: Number of items over all ranks, for the bar; None: not known.
         keep_text: Store each text, and the characters of its units, so that it can be shown.
-        rows_per_part: The most rows in a part; None: 32 for videos, 1,024 for texts.
+        rows_per_part: The most rows in a part; None: 32 for videos, 16,384 for texts.
         rank: This process's rank: it takes the items whose position modulo `world_size` is this.
         world_size: Number of ranks sharing `output`; it may change between runs.
         stop: Set it to stop the run as a signal would; None: only signals do.

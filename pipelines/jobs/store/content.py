@@ -63,23 +63,6 @@ def ids_in(content: Content, *, start: int = 0) -> list[str]:
     return ids
 
 
-def part_bytes(rows: Sequence[dict[str, Any]], schema: pa.Schema, format: str) -> bytes:
-    """What a part of these rows is, without its seal."""
-    if format == "jsonl":
-        ordered = ({name: row[name] for name in schema.names} for row in rows)
-        return b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in ordered)
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = pa.BufferOutputStream()
-    if rows:
-        table = pa.Table.from_pylist(rows, schema=schema)
-        pq.write_table(table, buffer, write_page_checksum=True)
-    else:  # and no row group without rows, which datasets cannot read
-        pq.ParquetWriter(buffer, schema).close()
-    return buffer.getvalue().to_pybytes()
-
-
 def _damaged(path: Path, error: Exception) -> DamagedPart:
     return DamagedPart(f"{path} is damaged ({error}); resume the run to make its rows again")
 

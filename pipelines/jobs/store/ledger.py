@@ -25,10 +25,10 @@ from .committed import committed_ids as committed_ids
 from .committed import parts as parts
 from .committed import read_rows as read_rows
 from .committed import set_damaged_aside as set_damaged_aside
-from .content import part_bytes
 from .join import FAN_IN, Sized, join_neighbours, join_parts
 from .lock import RankLock, joining
 from .parts import Format, FreeNames, list_parts, part_name, remove_torn
+from .pending import Pending
 from .seal import DamagedPart, write_sealed
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 _FIRST_COMMIT_SECONDS = 5.0
 _COMMIT_SHARE = 0.01
 _LONGEST_COMMIT_SECONDS = 300.0
+
+_MOST_HELD_BYTES = 24 * 2**20
+"""Of rows in memory: more than half of what a part may hold, so that it is not written again."""
 
 _WAIT_SECONDS = 5.0
 """For another rank that joins parts. Where it hangs, they stay as they are."""
@@ -51,9 +54,10 @@ class CommitError(OSError):
 class ResultWriter:
     """Writes rows into committed parts of one directory, as one rank of a run.
 
-    A part is committed when it has `rows_per_part` rows, when `commit_seconds` have passed since
-    the last commit (looked at on every `write`), and on `close`. As a context manager it closes
-    on the way out, after an exception too: rows that were written are finished work.
+    A part is committed when it has `rows_per_part` rows, or some megabytes of them, when
+    `commit_seconds` have passed since the last commit (looked at on every `write`), and on `close`.
+    As a context manager it closes on the way out, after an exception too: rows that were written
+    are finished work.
 
     Args:
         directory: An existing directory; see `open_run`.
@@ -100,7 +104,8 @@ class ResultWriter:
         self.shares_names = shares_names
         self.rows_committed = 0
         self._lock = RankLock(self.directory, rank=rank, world_size=world_size)
-        self._rows: list[dict[str, Any]] = []
+        self._columns = set(schema.names)
+        self._pending = Pending(schema, format)
         self._first: tuple[int | None, int] | None = None  # column and position of those rows
         self._end: int | None = None
         self._names = FreeNames(self.directory, rank=rank, step=world_size)
@@ -151,24 +156,30 @@ class ResultWriter:
         self._commit_when_due()
 
     def _add(self, row: dict[str, Any]) -> None:
-        if row.keys() != set(self.schema.names):
-            wrong = sorted(row.keys() ^ set(self.schema.names))
+        if row.keys() != self._columns:
+            wrong = sorted(row.keys() ^ self._columns)
             raise ValueError(f"row has missing or unknown columns: {', '.join(wrong)}")
-        self._rows.append(row)
+        self._pending.add(row)
 
     def discard(self) -> None:
         """Forget the rows that are not committed: another rank has committed them."""
-        self._rows, self._first = [], None
+        self._pending.clear()
+        self._first = None
 
     def has_part(self, first: int, column: int) -> bool:
         """Whether there is a part of this name."""
         return (self.directory / part_name(self.format, rank=column, first=first)).exists()
 
+    def pack(self) -> None:
+        """Hold the rows that were written in less memory."""
+        self._pending.pack()
+
     def _commit_when_due(self) -> None:
         if self.rows_per_part is None:
             return
         due = time.monotonic() - self._last_commit >= self._commit_seconds()
-        if len(self._rows) >= self.rows_per_part or due:
+        is_large = self._pending.num_bytes >= _MOST_HELD_BYTES
+        if len(self._pending) >= self.rows_per_part or is_large or due:
             self.commit()
 
     def commit(self, *, empty_too: bool = False) -> None:
@@ -181,15 +192,14 @@ class ResultWriter:
             CommitError: the disk refused; no part was made and the rows stay here.
         """
         self._last_commit = time.monotonic()
-        if not self._rows and not empty_too:
+        if not len(self._pending) and not empty_too:
             return
         column, number = self._first or (self.rank, self._number)
         if column is None:
             column = self._names.column_for(number)
         path = self.directory / part_name(self.format, rank=column, first=number)
         try:
-            data = part_bytes(self._rows, self.schema, self.format)
-            write_sealed(path, data, tag=self._tag)
+            write_sealed(path, self._pending.part(), tag=self._tag)
         except OSError as error:
             raise CommitError(
                 f"{path} could not be written ({error}); make room or choose "
@@ -197,8 +207,9 @@ class ResultWriter:
             ) from error
         self._names.take(column, number)
         self._number += self._first is None
-        self.rows_committed += len(self._rows)
-        self._rows, self._first = [], None
+        self.rows_committed += len(self._pending)
+        self._pending.clear()
+        self._first = None
         if not self.shares_names:
             self.join_neighbours(below=lambda: number + 1)
 

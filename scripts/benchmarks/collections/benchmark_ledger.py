@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 _GROUP = 256  # inputs of a text job's group
-_ROWS_PER_PART = 1024  # of a text job's part
+_ROWS_PER_PART = 16_384  # the most of a text job's part
 _NAME = "review-{:012d}"
 
 
