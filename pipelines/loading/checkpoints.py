@@ -14,7 +14,7 @@ from temporal.models.stored_points import check_points
 from temporal.models.weights import check_checkpoint, shard_names
 
 from ..tasks.registry import RECORDS, TaskRecord
-from .configurations import is_reader, open_configuration
+from .configurations import built_from, check_types, is_reader, open_configuration
 from .dtypes import default_dtype
 from .loaded_weights import check_loaded
 from .model_options import ModelOptions
@@ -49,15 +49,16 @@ def open_checkpoint(task: str, place: str, options: ModelOptions) -> Any:
             f"{place} holds {architecture or config.model_type}, which is no model for {task}"
         )
     # safetensors only: a pickle may run code when it is opened.
-    model, report = kind.from_pretrained(
-        place,
-        config=config,
-        dtype=options.dtype,
-        use_safetensors=True,
-        output_loading_info=True,
-        **hub,
-        **{"ignore_mismatched_sizes": True, **options.weights},  # the report names them
-    )
+    with built_from(place):
+        model, report = kind.from_pretrained(
+            place,
+            config=config,
+            dtype=options.dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            **hub,
+            **{"ignore_mismatched_sizes": True, **options.weights},  # the report names them
+        )
     check_loaded(place, model, report)
     return model
 
@@ -80,8 +81,10 @@ def _open_reader(place: str, config: Any, options: ModelOptions) -> Any:
             f"{refused[0]} ({options.weights.get(refused[0])!r}) is for classifiers of "
             f"transformers; {place} is a {config.model_type}: pass device="
         )
-    check_points(config)
-    dtype = options.dtype if "dtype" in options.asked else default_dtype(config)
+    with built_from(place):
+        check_types(config)
+        check_points(config)
+        dtype = options.dtype if "dtype" in options.asked else default_dtype(config)
     dtype = torch.float32 if dtype == "auto" else dtype
     reader_class: Any = READERS[config.model_type]
     folder = Path(place)
@@ -89,15 +92,16 @@ def _open_reader(place: str, config: Any, options: ModelOptions) -> Any:
         installed = reader_class.from_installed_weights(config)
         if installed is not None:
             return installed.to(dtype)
-    reader, report = reader_class.from_pretrained(
-        place,
-        config=config,
-        dtype=dtype,
-        use_safetensors=True,
-        output_loading_info=True,
-        **options.hub,
-        **options.weights,
-    )
+    with built_from(place):
+        reader, report = reader_class.from_pretrained(
+            place,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options.hub,
+            **options.weights,
+        )
     check_loaded(place, reader, report)
     return reader
 

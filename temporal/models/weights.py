@@ -148,6 +148,8 @@ def check_checkpoint(folder: Path, variant: str | None = None) -> None:
             continue
         if not value <= limit:  # NaN is not one, either
             raise ValueError(f"{path}: {name} ({value}) must be <= {limit}: {why}")
+        if value < -1:  # which says in some that there is none
+            raise ValueError(f"{path}: {name} ({value}) must be >= 0")
 
 
 def _named_in(path: Path, config: Any) -> str | None:
