@@ -14,6 +14,7 @@ InputReason = Literal[
     "path_not_allowed",
     "bad_row",
     "bad_table",
+    "bad_archive",
     "not_text",
     "not_media",
     "duplicate_id",
@@ -21,7 +22,14 @@ InputReason = Literal[
 ]
 
 NOTHING_THERE: frozenset[InputReason] = frozenset(
-    {"bad_table", "not_found", "not_regular_file", "path_not_allowed", "unsupported_input"}
+    {
+        "bad_archive",
+        "bad_table",
+        "not_found",
+        "not_regular_file",
+        "path_not_allowed",
+        "unsupported_input",
+    }
 )
 """Reasons of what was named as a whole, rather than of one of its rows."""
 
@@ -51,8 +59,8 @@ class Item:
     """Unique in the collection: the id column, the path, or `kind-000042` by position."""
 
     value: Any = None
-    """What `Video` or `Document` takes: a path, bytes or open file; or the text, or a pair of
-    texts as `{"text": ..., "text_pair": ...}`."""
+    """What `Video` or `Document` takes: a path, bytes, an open file or a member of an archive; or
+    the text, or a pair of texts as `{"text": ..., "text_pair": ...}`."""
 
     error: InputError | None = None
     """Why there is no value."""

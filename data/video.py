@@ -58,7 +58,8 @@ class Video(Sounding):
         index_cache_dir: Keep the index of a path in a file in this directory, and take it from
             there as long as the video's size, time of change, first and last 64 kB are the same.
         allow_remote: True: `https` URLs are read, in parts, from public addresses. A list of
-            origins (`["http://localhost:8000"]`): URLs of these only, wherever they are.
+            origins (`["http://localhost:8000"]`) or buckets (`["s3://bucket"]`, through fsspec):
+            URLs of these only, wherever they are.
 
     Example:
         >>> with Video("clip.mp4") as video:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from temporal.data import Item, collect
-from temporal.data.collection import HOLDS_MANY
 from temporal.data.item import Kind
+from temporal.data.places.archives import is_archive
+from temporal.data.places.content import Content, holds_many
+from temporal.data.places.stores import scheme_of
+from temporal.data.places.urls import name_in, names_many_files
 from temporal.data.tables.containers import (
     check_collection,
     is_column,
@@ -46,7 +48,7 @@ def how_many(inputs: Any, kind: Kind, column: str | None = None) -> Held:
         if kind == "text":
             return "one" if isinstance(inputs, str) else "stream"
         return "list" if _names_many(os.fspath(inputs)) else "one"
-    if isinstance(inputs, bytes | bytearray | memoryview) or hasattr(inputs, "read"):
+    if isinstance(inputs, bytes | bytearray | memoryview | Content) or hasattr(inputs, "read"):
         return "one"
     if is_row(inputs, Columns(kind=kind, value=column)):
         return "one"
@@ -82,6 +84,9 @@ def items_of(
 
 
 def _names_many(path: str) -> bool:
-    if os.path.isdir(path) or Path(path).suffix.lower() in HOLDS_MANY:
+    if scheme_of(path) is not None and not os.path.lexists(path):
+        name = name_in(path)
+        return holds_many(name) or is_archive(name) or names_many_files(path)
+    if os.path.isdir(path) or holds_many(path) or is_archive(path):
         return True
     return glob.has_magic(path) and "\0" not in path and not os.path.lexists(path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ..places.content import Content
+
 _INHERITED: list[Any] = []  # decoders of a parent process, kept from being collected in a fork
 
 
@@ -19,7 +21,7 @@ def check_crosses_fork(source: Any, name: str) -> None:
     Raises:
         RuntimeError: It is one: both processes would move its one position.
     """
-    if not isinstance(source, str | os.PathLike | bytes):
+    if not isinstance(source, str | os.PathLike | bytes | Content):
         raise RuntimeError(
             f"video {name!r} was opened from a file object in another process, which shares "
             "that file's position; give its path or its bytes instead"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
+from ..places.content import Content
+from ..places.stores import Stored
 from .decoders.backends import (
     Backend,
     FrameDecoder,
@@ -21,7 +23,7 @@ from .files.webp import DEMUXER
 from .fork import check_crosses_fork, leave_to_parent
 from .packets.index import VideoIndex
 from .packets.index_cache import read_index
-from .remote.urls import AllowRemote, check_permission, is_url
+from .remote.urls import AllowRemote, check_permission, is_url, permits_bucket
 
 _STATE = ("_source", "_name", "_wanted", "_max_pixels", "_num_threads", "_limits", "_cache_dir")
 
@@ -48,6 +50,8 @@ class Opening:
         allow_remote: AllowRemote,
     ) -> None:
         check_backend(backend)
+        if isinstance(source, str) and permits_bucket(source, check_permission(allow_remote)):
+            source = cast(Any, Stored(source))
         if max_pixels < 1:
             raise ValueError(f"max_pixels ({max_pixels}) must be >= 1")
         if num_threads is not None and num_threads < 1:
@@ -55,7 +59,8 @@ class Opening:
         self._source = source
         self._name = name
         # The others would first need the whole of a remote file.
-        self._wanted: Backend = "pyav" if is_url(source) else backend
+        is_elsewhere = is_url(source) or isinstance(source, Content)
+        self._wanted: Backend = "pyav" if is_elsewhere else backend
         self._max_pixels = max_pixels
         self._num_threads = num_threads
         self._limits: Any = {"root": root, "allow_remote": check_permission(allow_remote)}

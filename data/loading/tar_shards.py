@@ -18,6 +18,7 @@ from ..decode.remote.file import open_remote
 from ..decode.remote.urls import AllowRemote, check_permission, is_url
 from ..item import InputError
 from ..media import MEDIA_SUFFIXES
+from ..places.tar_files import TarFault, tar_files
 from .row import CELLS, ClipRow, Member, bad_row, make_row
 
 _MAX_LABEL_BYTES = 1 << 20
@@ -70,72 +71,22 @@ def shard_rows(
 
 
 def _archive_rows(path: str, file: BinaryIO, several: bool) -> Iterator[ClipRow]:
-    file.seek(0, 2)
-    size = file.tell()
-    file.seek(0)
-    try:
-        # Invalid blocks are passed over, rather than taken for the end of all.
-        archive = tarfile.TarFile(path, fileobj=file, ignore_zeros=True)
-    except tarfile.TarError as error:
-        yield bad_row(path, f"{path} must be an uncompressed tar archive: {error}")
-        return
     key: str | None = None
     sample: dict[str, Any] = {}
-    is_empty, end = True, 0
-    for info in _members(archive):
-        if isinstance(info, str):
-            if end <= size:  # else a file was found to be cut off
-                yield bad_row(path, f"{path}: {info}")
+    for found in tar_files(path, file):
+        if isinstance(found, TarFault):
+            yield bad_row(f"{path}{found.place}", found.message)
             continue
-        if info.offset > end and not _is_blank(file, end, info.offset):
-            yield bad_row(f"{path}@{end}", f"{path}: what lies at byte {end} is no file's header")
-        end = info.offset_data + -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-        name = PurePosixPath(info.name)
-        if not info.isreg() or name.name.startswith("."):
-            continue
-        is_empty = False
+        name = PurePosixPath(found.info.name)
         own = str(name.parent / name.name.partition(".")[0])
         if own != key:
             yield from _sample_row(path, key, sample, several)
             key, sample = own, {}
-        if info.offset_data + info.size > size:
-            sample["problem"] = f"{info.name} is cut off where the archive ends"
-            continue
-        _take(sample, info, path, file)
+        if found.is_cut:
+            sample["problem"] = f"{found.info.name} is cut off where the archive ends"
+        else:
+            _take(sample, found.info, path, file)
     yield from _sample_row(path, key, sample, several)
-    if end == 0 or is_empty:
-        yield bad_row(path, f"{path} must be an uncompressed tar archive, and holds no file")
-    elif end < size and not _is_blank(file, end, size):
-        yield bad_row(f"{path}@{end}", f"{path}: what lies at byte {end} is no file's header")
-
-
-def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo | str]:
-    """The headers of an archive, none of them kept; at the end perhaps what is wrong with it."""
-    while True:
-        try:
-            info = archive.next()
-        except (tarfile.TarError, ValueError) as error:
-            yield f"it breaks off ({error})"
-            return
-        if info is None:
-            return
-        archive.members = []  # type: ignore[attr-defined]
-        yield info
-
-
-def _is_blank(file: BinaryIO, start: int, stop: int) -> bool:
-    """Whether only zeros lie there, as at the end of one of two archives that were joined."""
-    place = file.tell()
-    try:
-        while start < stop:
-            file.seek(start)
-            block = file.read(min(stop - start, 1 << 20))
-            if not block or block.count(0) < len(block):
-                return not block
-            start += len(block)
-        return True
-    finally:
-        file.seek(place)
 
 
 def _take(sample: dict[str, Any], info: tarfile.TarInfo, path: str, file: BinaryIO) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from ..item import Entry, InputError
+from ..places.content import Place
 
 
-def bad_row(path: Path, line: int, problem: str, offset: int | None = None) -> Entry:
+def bad_row(path: Place, line: int, problem: str, offset: int | None = None) -> Entry:
     """The entry of a line (from 1) that cannot be a row."""
     message = f"{path}, line {line}: {problem}"
     return Entry(error=InputError(reason="bad_row", message=message, line=line, byte_offset=offset))
@@ -19,7 +19,7 @@ def bad_table(name: object, problem: str) -> Entry:
     return Entry(id=str(name), error=InputError(reason="bad_table", message=f"{name}: {problem}"))
 
 
-def located(entry: Entry, path: Path, line: int, offset: int | None = None) -> Entry:
+def located(entry: Entry, path: Place, line: int, offset: int | None = None) -> Entry:
     """Say in the entry's error, if it has one, where its row begins."""
     if entry.error is None:
         return entry

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..item import Entry, InputError, InputReason, Kind
+from ..places.content import Content
 from .broken import bad_table
-from .parquet import batch_entries
-from .row import Columns, entry_of_cell, entry_of_row
+from .parquet import batch_entries, without_blobs
+from .row import Columns, apart, entry_of_cell, entry_of_row
 
 
 def check_collection(inputs: Any) -> None:
@@ -35,7 +37,9 @@ def check_collection(inputs: Any) -> None:
             f"inputs ({kind}) has no order, so results could not be told apart; give a list"
         )
     is_one = (
-        isinstance(inputs, Mapping | os.PathLike) or is_source(inputs) or hasattr(inputs, "read")
+        isinstance(inputs, Mapping | os.PathLike | Content)
+        or is_source(inputs)
+        or hasattr(inputs, "read")
     )
     if not is_one and not isinstance(inputs, Iterable) and not _is_map_style(inputs):
         told = repr(inputs) if inputs is None or isinstance(inputs, int | float) else kind
@@ -118,14 +122,18 @@ def table_entries(table: Any, columns: Columns) -> Iterator[Entry]:
     names = _column_names(table)
     if names is None:  # a stream of `datasets` that does not know its columns
         return (entry_of_row(row, columns) for row in table)
+    columns = _with_video_column(table, columns)
     problem = columns.problem_in(names)
     is_videos = columns.kind == "video" and not {"path", "bytes"}.isdisjoint(names)
     if problem is not None and not is_videos:
         return iter([bad_table(type(table).__name__, problem)])
-    used = columns.used(names) if problem is None else names
     if library_of(table) == "pyarrow":
-        batches = _record_batches(table.select(list(used)) if hasattr(table, "select") else table)
+        read = set(without_blobs(columns, table.schema) if problem is None else names)
+        places = [place for place, name in enumerate(names) if name in read]
+        batches = _record_batches(table.select(places) if hasattr(table, "select") else table)
         return (entry for batch in batches for entry in batch_entries(batch, columns))
+    names = apart(names)
+    used = columns.used(names) if problem is None else names
     return (entry_of_row(row, columns) for row in _rows(table, used, columns))
 
 
@@ -162,7 +170,7 @@ def _rows(table: Any, used: Sequence[str], columns: Columns) -> Iterator[Mapping
     elif library == "polars":
         yield from table.select(list(used)).iter_rows(named=True)
     else:
-        names = [str(name) for name in table.columns]
+        names = apart([str(name) for name in table.columns])
         places = [names.index(name) for name in used]
         for row in zip(*(table.iloc[:, place] for place in places), strict=True):
             yield dict(zip(used, row, strict=True))
@@ -178,7 +186,25 @@ def _plain_rows(table: Any, used: Sequence[str], columns: Columns) -> Iterable[M
     """The rows of a `datasets` table as mappings, without the columns that are not wanted."""
     if getattr(table, "format", {}).get("type") == "custom":
         return table  # the user's own function makes the rows, of whatever columns
-    return _undecoded(table.with_format(None).select_columns(list(used)), columns)
+    kinds = getattr(table, "features", None) or {}
+    needed = columns.needed(list(table.column_names))
+    plain = [name for name in used if name in needed or not _holds_media(kinds.get(name))]
+    return _undecoded(table.with_format(None).select_columns(plain), columns)
+
+
+def _with_video_column(table: Any, columns: Columns) -> Columns:
+    """The columns, with that of the videos where a table of `datasets` has one of that feature."""
+    features = getattr(table, "features", None) or {}
+    if columns.kind != "video" or columns.value_in(list(features)) or columns.value is not None:
+        return columns
+    videos = [name for name, kind in features.items() if type(kind).__name__ == "Video"]
+    return replace(columns, value=videos[0]) if len(videos) == 1 else columns
+
+
+def _holds_media(feature: Any) -> bool:
+    """Whether cells of a feature of `datasets` hold bytes, or would have to be decoded."""
+    name, dtype = type(feature).__name__, getattr(feature, "dtype", "")
+    return name in ("Video", "Image", "Audio", "Pdf", "Nifti") or "binary" in str(dtype)
 
 
 def _undecoded(table: Any, columns: Columns) -> Iterable[Mapping[str, Any]]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, NamedTuple
 
 from ..item import Entry
+from ..places.content import Place
+from ..places.unpacked import damage_of
 from .broken import bad_row, bad_table, located
 from .dialect import Dialect, find_dialect
-from .lines import MAX_LINE_BYTES, open_text, why_no_text
+from .lines import MAX_LINE_BYTES, is_cut, open_text, why_no_text
 from .quotes import QUOTE, Malformed, split_plain
 from .row import Columns, entry_of_row
 
@@ -33,7 +34,7 @@ class CsvRow(NamedTuple):
     """Why it is not a row."""
 
 
-def read_csv(path: Path, columns: Columns, *, delimiter: str) -> Iterator[Entry]:
+def read_csv(path: Place, columns: Columns, *, delimiter: str) -> Iterator[Entry]:
     """Rows of a file with a header; every row must be as wide as the header.
 
     Args:
@@ -53,13 +54,13 @@ def read_csv(path: Path, columns: Columns, *, delimiter: str) -> Iterator[Entry]
             yield bad_row(path, row.line, row.problem)
 
 
-def csv_rows(path: Path, columns: Columns, *, delimiter: str) -> Iterator[CsvRow] | str:
+def csv_rows(path: Place, columns: Columns, *, delimiter: str) -> Iterator[CsvRow] | str:
     """The same as rows with all their cells; a string says why the file is no such table."""
     dialect = find_dialect(path, columns, delimiter)
     return dialect if isinstance(dialect, str) else _rows(path, dialect)
 
 
-def _rows(path: Path, dialect: Dialect) -> Iterator[CsvRow]:
+def _rows(path: Place, dialect: Dialect) -> Iterator[CsvRow]:
     with open_text(path, newline="") as file:
         lines = _Lines(file)
         for _ in range(dialect.header_lines):
@@ -67,6 +68,8 @@ def _rows(path: Path, dialect: Dialect) -> Iterator[CsvRow]:
         for line, cells, problem in _Records(lines, dialect):
             row = {} if problem else dict(zip(dialect.header, cells, strict=True))
             yield CsvRow(line, row, problem)
+        if (damage := damage_of(file)) is not None:
+            yield CsvRow(lines.number + 1, {}, damage)
 
 
 _LONGEST_REST = 1000
@@ -93,7 +96,7 @@ class _Lines:
     def take(self) -> str | None:
         """The next line; None at the end. A line over the limit comes without its rest."""
         line = self._ahead.popleft() if self._ahead else self._read()
-        if not line:
+        if not line or is_cut(line, self._file):
             return None
         self.number += 1
         return line

@@ -12,8 +12,9 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from ..places.content import Place
+from ..places.unpacked import damage_of
 from .lines import MAX_LINE_BYTES, open_text, why_no_text
 from .quotes import (
     ESCAPED_QUOTE,
@@ -24,7 +25,7 @@ from .quotes import (
     parse_record,
     split_plain,
 )
-from .row import Columns
+from .row import Columns, apart
 
 _DELIMITERS = (",", ";", "\t", "|")
 
@@ -135,7 +136,7 @@ class Dialect:
         return is_told
 
 
-def find_dialect(path: Path, columns: Columns, delimiter: str) -> Dialect | str:
+def find_dialect(path: Place, columns: Columns, delimiter: str) -> Dialect | str:
     """Look at a file's beginning; a string says why it is no table with these columns."""
     with open_text(path, newline="") as file:
         lines = iter(lambda: file.readline(MAX_LINE_BYTES), "")
@@ -145,7 +146,7 @@ def find_dialect(path: Path, columns: Columns, delimiter: str) -> Dialect | str:
             blank += 1
         start = start[blank:]
         if not start:
-            return "it is empty: there is no header line"
+            return damage_of(file) or "it is empty: there is no header line"
         found = _header(start, columns, delimiter)
         if isinstance(found, str):
             return found
@@ -187,7 +188,7 @@ def _header(start: list[str], columns: Columns, delimiter: str) -> tuple[list[st
         else:
             problem = columns.problem_in(names)
             if problem is None:
-                return names, 1 + len(taken), choice
+                return apart(names), 1 + len(taken), choice
         problems.append(problem)
     return problems[0]
 

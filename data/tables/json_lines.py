@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ..item import Entry
+from ..places.content import Place
 from .broken import bad_row, located
 from .lines import Line, numbered_lines
 from .row import Columns, entry_of_row
 
 
-def read_json_lines(path: Path, columns: Columns) -> Iterator[Entry]:
+def read_json_lines(path: Place, columns: Columns) -> Iterator[Entry]:
     """One JSON object per line."""
     for line, row in json_rows(path):
         if isinstance(row, dict):
@@ -26,7 +26,7 @@ def read_json_lines(path: Path, columns: Columns) -> Iterator[Entry]:
             yield bad_row(path, line.number, row, line.offset)
 
 
-def json_rows(path: Path) -> Iterator[tuple[Line, dict[str, Any] | str]]:
+def json_rows(path: Place) -> Iterator[tuple[Line, dict[str, Any] | str]]:
     """The lines that are not blank, each with its object, or with what is wrong with it."""
     for line in numbered_lines(path):
         if line.problem is not None:

@@ -6,11 +6,13 @@ What cannot be decoded, or holds NUL, is no text: its line is an error, and the 
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, NamedTuple
 
 from ..item import Entry
+from ..places.content import Place, open_bytes
+from ..places.unpacked import damage_of
 from .broken import bad_row
 
 MAX_LINE_BYTES = 64 * 2**20
@@ -70,25 +72,26 @@ def why_no_text(text: str) -> str | None:
     return None
 
 
-def encoding_of(path: Path) -> str:
+def encoding_of(path: Place) -> str:
     """The encoding that a file's byte order mark tells; UTF-8 without one."""
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         start = file.read(4)
     return next((name for mark, name in _MARKS if start.startswith(mark)), "utf-8-sig")
 
 
-def open_text(path: Path, *, newline: str | None = None) -> IO[str]:
+def open_text(path: Place, *, newline: str | None = None) -> IO[str]:
     """Open a file for reading as text; what cannot be decoded is found by `why_no_text`."""
-    return open(path, encoding=encoding_of(path), errors=_ERRORS, newline=newline)
+    encoding = encoding_of(path)
+    return io.TextIOWrapper(open_bytes(path), encoding, errors=_ERRORS, newline=newline)
 
 
-def numbered_lines(path: Path) -> Iterator[Line]:
+def numbered_lines(path: Place) -> Iterator[Line]:
     """Yield the lines of a file; a huge one, and one that is no text, as a problem."""
     is_utf8 = encoding_of(path) == "utf-8-sig"
     return _byte_lines(path) if is_utf8 and not _ends_in_returns(path) else _text_lines(path)
 
 
-def read_lines(path: Path) -> Iterator[Entry]:
+def read_lines(path: Place) -> Iterator[Entry]:
     """One text per line; blank lines count, so that results match line numbers."""
     for line in numbered_lines(path):
         if line.problem is None:
@@ -97,10 +100,18 @@ def read_lines(path: Path) -> Iterator[Entry]:
             yield bad_row(path, line.number, line.problem, line.offset)
 
 
-def _byte_lines(path: Path) -> Iterator[Line]:
+def is_cut(line: bytes | str, file: object) -> bool:
+    """Whether a line is the last piece of a file that is damaged where it ends."""
+    is_last = len(line) < MAX_LINE_BYTES and line[-1:] not in (b"\n", "\n", "\r")
+    return is_last and damage_of(file) is not None
+
+
+def _byte_lines(path: Place) -> Iterator[Line]:
     offset = number = 0
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         while line := file.readline(MAX_LINE_BYTES):
+            if is_cut(line, file):
+                break
             number += 1
             length = len(line)
             while not line.endswith(b"\n") and (rest := file.readline(MAX_LINE_BYTES)):
@@ -110,6 +121,8 @@ def _byte_lines(path: Path) -> Iterator[Line]:
             start = line[3:] if number == 1 and line.startswith(codecs.BOM_UTF8) else line
             yield _decoded(number, offset, start.rstrip(b"\r\n"))
             offset += length
+        if (damage := damage_of(file)) is not None:
+            yield Line(number + 1, offset, "", damage)
 
 
 def _decoded(number: int, offset: int, line: bytes) -> Line:
@@ -123,10 +136,12 @@ def _decoded(number: int, offset: int, line: bytes) -> Line:
     return Line(number, offset, text if problem is None else "", problem)
 
 
-def _text_lines(path: Path) -> Iterator[Line]:
+def _text_lines(path: Place) -> Iterator[Line]:
     number = 0
     with open_text(path) as file:
         while text := file.readline(MAX_LINE_BYTES):
+            if is_cut(text, file):
+                break
             number += 1
             problem = why_no_text(text)
             while not text.endswith("\n") and (rest := file.readline(MAX_LINE_BYTES)):
@@ -134,14 +149,16 @@ def _text_lines(path: Path) -> Iterator[Line]:
                 if rest.endswith("\n"):
                     break
             yield Line(number, None, text.rstrip("\n") if problem is None else "", problem)
+        if (damage := damage_of(file)) is not None:
+            yield Line(number + 1, None, "", damage)
 
 
 def _too_long() -> str:
     return f"the line is longer than {MAX_LINE_BYTES} bytes"
 
 
-def _ends_in_returns(path: Path) -> bool:
+def _ends_in_returns(path: Place) -> bool:
     """Whether carriage returns alone end the lines, as old spreadsheets write them."""
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         sample = file.read(_SAMPLE_BYTES)
     return b"\r" in sample[:-1] and b"\n" not in sample

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ..item import Entry, InputError
+from ..places.content import Content, Place
 from .broken import bad_row, bad_table, located
-from .row import Columns, entry_of_row
+from .row import Columns, apart, entry_of_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,27 +26,35 @@ _PROBE_ROWS = 4
 _READ_BYTES = 2**20
 
 
-def read_parquet(path: Path, columns: Columns) -> Iterator[Entry]:
+def read_parquet(path: Place, columns: Columns) -> Iterator[Entry]:
     """Rows of a parquet file. What of a row group cannot be read is a bad row each."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     broken = (pa.ArrowException, OSError)
-    try:
-        # Without a pre-buffer and with buffered reading, pages are read as they are reached.
-        file = pq.ParquetFile(
-            path, pre_buffer=False, buffer_size=_READ_BYTES, page_checksum_verification=True
-        )
-    except broken as error:
-        yield bad_table(path, str(error))
-        return
-    with file:
+    with ExitStack() as stack:
+        try:
+            source: Any = path
+            if isinstance(path, Content):
+                source = stack.enter_context(path.open_seekable())
+            # Without a pre-buffer and with buffered reading, pages are read as they are reached.
+            file = stack.enter_context(
+                pq.ParquetFile(
+                    source,
+                    pre_buffer=False,
+                    buffer_size=_READ_BYTES,
+                    page_checksum_verification=True,
+                )
+            )
+        except broken as error:
+            yield bad_table(path, str(error))
+            return
         names = file.schema_arrow.names
         problem = columns.problem_in(names)
         if problem is not None:
             yield bad_table(path, problem)
             return
-        used = columns.used(names)
+        used = without_blobs(columns, file.schema_arrow)
         before = 0
         for group in range(file.num_row_groups):
             done, total = 0, file.metadata.row_group(group).num_rows
@@ -62,6 +71,9 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[Entry]:
 
 def batch_entries(batch: pa.RecordBatch, columns: Columns) -> Iterator[Entry]:
     """One entry for each row of a batch of Arrow, a few megabytes at a time."""
+    names = batch.schema.names
+    if len(set(names)) < len(names):  # a mapping would have one of them
+        batch = type(batch).from_arrays(batch.columns, names=apart(names))
     step = max(1, _BATCH_BYTES * batch.num_rows // max(batch.nbytes, _BATCH_BYTES))
     for start in range(0, batch.num_rows, step):
         for row in _plain_rows(batch.slice(start, step)):
@@ -70,6 +82,26 @@ def batch_entries(batch: pa.RecordBatch, columns: Columns) -> Iterator[Entry]:
                 yield Entry(error=InputError(reason="bad_row", message=message))
             else:
                 yield entry_of_row(row, columns)
+
+
+def without_blobs(columns: Columns, schema: pa.Schema) -> list[str]:
+    """The columns that are read: of those that merely come along none that holds bytes."""
+    import pyarrow as pa
+
+    needed, types = columns.needed(schema.names), dict(zip(schema.names, schema.types, strict=True))
+    return [
+        name
+        for name in columns.used(schema.names)
+        if name in needed or not _holds_bytes(types[name], pa)
+    ]
+
+
+def _holds_bytes(kind: pa.DataType, pa: Any) -> bool:
+    test = pa.types
+    if test.is_struct(kind):
+        return any(_holds_bytes(field.type, pa) for field in kind)
+    is_bytes = test.is_binary(kind) or test.is_large_binary(kind)
+    return is_bytes or test.is_fixed_size_binary(kind)
 
 
 def _plain_rows(batch: pa.RecordBatch) -> Iterable[Mapping[str, Any] | Exception]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,9 @@ from typing import Any
 from ..borrowed import is_open_source
 from ..frames import Frames, are_frames
 from ..item import Entry, InputError, Kind
+from ..places.content import Content
+from ..places.stores import StoreFault, scheme_of
+from ..places.urls import beside
 from .lines import why_no_text
 
 _VALUE_COLUMNS: dict[str, tuple[str, ...]] = {
@@ -35,8 +39,8 @@ class Columns:
     label: str = "label"
     """The column of the labels, which need not be there."""
 
-    others: tuple[str, ...] = ()
-    """More columns that come along where they are there."""
+    others: tuple[str, ...] | None = ()
+    """More columns that come along where they are there; None: all there are."""
 
     folder: str | None = None
     """What relative video paths of the table are relative to."""
@@ -70,19 +74,46 @@ class Columns:
         if missing is not None:
             return missing
         # Of two columns of one name, one would be read without anybody having said which.
-        twice = next((name for name in self.used(names) if list(names).count(name) > 1), None)
+        twice = next((name for name in self.needed(names) if list(names).count(name) > 1), None)
         return None if twice is None else f"it has several columns {twice!r}: rename all but one"
 
-    def used(self, names: Sequence[str]) -> list[str]:
-        """The columns that must be read."""
+    def needed(self, names: Sequence[str]) -> list[str]:
+        """The columns that were asked for, or that say what the input is."""
         value = self.value_in(names)
         beside = None
         if self.kind == "video" and value == "path":
             beside = "bytes"  # a `datasets` video itself
         elif self.kind == "text" and self.value is None:
             beside = "text_pair"
-        wanted = (value, beside, self.id_in(names), self.label, *self.others)
+        wanted = (value, beside, self.id_in(names), self.label, *(self.others or ()))
         return [name for name in dict.fromkeys(wanted) if name is not None and name in names]
+
+    def used(self, names: Sequence[str]) -> list[str]:
+        """The columns that are read."""
+        needed = self.needed(names)
+        return needed if self.others is not None else list(dict.fromkeys([*needed, *names]))
+
+
+@functools.lru_cache(maxsize=64)
+def _rest(columns: Columns, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns beside those that are needed."""
+    needed = set(columns.needed(names))
+    return tuple(name for name in names if name not in needed)
+
+
+def apart(names: Sequence[str]) -> list[str]:
+    """Names of columns, each once: of two `x` the second is `x.1`, as pandas has it."""
+    taken, told = set(names), []
+    seen: dict[str, int] = {}
+    for name in names:
+        number = seen.get(name, 0)
+        unique = name
+        while number and (unique := f"{name}.{number}") in taken:
+            number += 1
+        seen[name] = number + 1
+        taken.add(unique)
+        told.append(unique)
+    return told
 
 
 def is_row(value: Any, columns: Columns) -> bool:
@@ -108,9 +139,10 @@ def entry_of_row(row: Any, columns: Columns) -> Entry:
     identifier = None if id_name is None else _present(row[id_name])
     label = _present(row.get(columns.label)) if name != columns.label else None
     extra = {} if label is None else {"label": label}
-    for other in columns.others:
+    for other in columns.others if columns.others is not None else _rest(columns, tuple(names)):
         if (cell := _present(row.get(other))) is not None:
-            extra[other] = cell
+            # Labels may be in a column of another name.
+            extra[other if other != "label" else "label.1"] = cell
     if columns.kind == "video" and name == "path" and "bytes" in row:
         found = _video_value(row, columns.folder)  # a `datasets` video itself
     elif columns.kind == "video":
@@ -153,6 +185,23 @@ def _text_value(value: object) -> dict[str, Any]:
     return {"error": InputError(reason="not_text", message=message)}
 
 
+def video_at(path: str, folder: str | None) -> dict[str, Any]:
+    """The video that a table or a list names: the members of its entry.
+
+    Args:
+        path: A path or URL as it is written there.
+        folder: What it is relative to: a folder of this machine, or a URL; None: this process.
+    """
+    if folder is None or "://" in path:
+        return {"value": path, "id": path}
+    if scheme_of(folder) is None:
+        return {"value": os.path.join(folder, path), "id": path}
+    try:
+        return {"value": beside(folder, path), "id": path}
+    except StoreFault as fault:
+        return {"id": path, "error": InputError(reason=fault.reason, message=str(fault))}
+
+
 def _video_value(value: Any, folder: str | None) -> dict[str, Any]:
     """A path, bytes, open file, source, frames, or what `datasets.Video(decode=False)` gives."""
     if is_open_source(value):
@@ -172,9 +221,9 @@ def _video_value(value: Any, folder: str | None) -> dict[str, Any]:
         path = os.fspath(value)
         if not path.strip():
             return {"error": InputError(reason="bad_row", message="the cell is empty")}
-        if folder is not None and "://" not in path:
-            path = os.path.join(folder, path)
-        return {"value": path, "id": os.fspath(value)}
+        return video_at(path, folder)
+    if isinstance(value, Content):  # a member of an archive, say
+        return {"value": value, "id": str(value)}
     if isinstance(value, bytes | bytearray | memoryview):
         return {"value": bytes(value)}
     if hasattr(value, "read") and hasattr(value, "seek"):

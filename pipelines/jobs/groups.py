@@ -80,7 +80,9 @@ class Bounds:
                 return os.stat(value).st_size
             except (OSError, ValueError):  # nothing that is there, or a URL
                 return 0
-        return len(value) if isinstance(value, str | bytes | bytearray) else 0
+        if isinstance(value, str | bytes | bytearray):
+            return len(value)
+        return int(getattr(value, "num_bytes", 0))  # a member of an archive
 
 
 def joins_groups(pipe: Any) -> bool:

@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from ...data.collection import HOLDS_MANY
 from ...data.folders import matches, walk
 from ...data.item import Kind
+from ...data.places.archives import is_archive
+from ...data.places.content import holds_many
+from ...data.places.stores import StoreFault, scheme_of
+from ...data.places.urls import local_copy, name_in
 from .fingerprint import by_time, fingerprint, fingerprint_by, fingerprint_of_many
 from .manifest import RunManifest
 
@@ -49,20 +52,33 @@ def contents(
     if model is not None and (folder := Path(model).expanduser()).is_dir():
         found["model"] = _folder_digest(folder, weights, before=former.get("model"))
     for place, name in enumerate(inputs, start=1):
-        path, key = Path(name), f"input {name}"
+        path, key = _file_of(name), f"input {name}"
         may_grow = kind == "video" or has_ids or place == len(inputs)
-        if path.suffix.lower() in HOLDS_MANY and path.is_file():
+        # Archives of videos are large, and told as little as folders of them.
+        is_told = holds_many(path) or (kind == "text" and is_archive(path))
+        if is_told and path.is_file():
             found[key] = fingerprint(path, before=former.get(key), may_grow=may_grow)
         elif kind == "text" and (files := _tables_of(name)):
             found[key] = fingerprint_of_many(files, before=former.get(key), may_grow=may_grow)
     return found
 
 
+def _file_of(name: str) -> Path:
+    """The file of this machine that an input is: of a table or archive that a URL names, a copy."""
+    inside = name_in(name) if scheme_of(name) is not None else ""
+    if os.path.lexists(name) or not (holds_many(inside) or is_archive(inside)):
+        return Path(name)
+    try:
+        return Path(local_copy(name))
+    except StoreFault:  # its row says so
+        return Path(name)
+
+
 def _tables_of(name: str) -> list[str]:
     """The files that a folder of texts or a glob stands for, in the order of `collect`."""
     if os.path.isdir(name):
         files = [found.path for found in walk(name) if not found.is_listed_elsewhere]
-        return [path for path in files if Path(path).suffix.lower() in HOLDS_MANY]
+        return [path for path in files if holds_many(path)]
     if os.path.lexists(name) or not glob.has_magic(name):
         return []
     return [

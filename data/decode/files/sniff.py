@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from ...places.content import Content
+from ...places.stores import portable_content
 from ..errors import VideoError
 from ..headers.png import PNG, moves, read_head
 from ..remote.urls import Permission, is_url
@@ -72,6 +74,9 @@ class Checked:
     is_remote: bool = False
     """Whether `file` is a `remote.RemoteFile`."""
 
+    is_own: bool = False
+    """Whether `file` was opened here, and is to be closed."""
+
     name: str = "<bytes>"
     """How messages call the source."""
 
@@ -84,11 +89,12 @@ class Checked:
         return self.is_remote and cast(Any, self.file).failure is not None
 
     def let_go(self) -> Checked | None:
-        """Hang up on a remote file, which is then to be opened anew; others stay checked."""
-        if not self.is_remote:
+        """Hang up on a remote file or a member, to be opened anew; others stay checked."""
+        if not self.is_remote and not self.is_own:
             return self
         with self.turn:
-            cast(Any, self.file).hang_up()
+            file = cast(Any, self.file)
+            file.hang_up() if self.is_remote else file.close()
         return None
 
     def open_file(self) -> BinaryIO:
@@ -114,6 +120,8 @@ def portable(source: Any) -> str | os.PathLike[str] | bytes:
     Raises:
         TypeError: The source is a file that cannot seek, or one of text.
     """
+    if isinstance(source, Content):
+        return portable_content(source)
     if isinstance(source, str | os.PathLike | bytes):
         return source
     if isinstance(source, bytearray | memoryview):
@@ -161,6 +169,8 @@ def check_source(
         except BaseException:
             remote.close()
             raise
+    if isinstance(source, Content):
+        return _check_content(source)
     if isinstance(source, str | os.PathLike):
         path = check_path(source, root=root)
         with open(path, "rb") as file:
@@ -175,6 +185,24 @@ def check_source(
     raise TypeError(
         f"source ({type(source).__name__}) must be a path, bytes or an open seekable binary file"
     )
+
+
+def _check_content(source: Content) -> Checked:
+    """Open what is no path; what must be unpacked, once its first bytes say that it is a video."""
+    try:
+        file = source.open_file()
+        if not can_seek(file):
+            with file:
+                demuxer_of(read_head(file.read(HEAD_BYTES), file.read), name=str(source))
+            file = source.open_seekable()
+    except OSError as error:
+        raise VideoError("not_found", str(error)) from error
+    try:
+        checked = _check_file(file, forward_only=False)
+        return replace(checked, is_own=True, is_remote=hasattr(file, "failure"), name=str(source))
+    except BaseException:
+        file.close()
+        raise
 
 
 def _check_file(source: Any, *, forward_only: bool) -> Checked:
@@ -220,7 +248,7 @@ def check_path(
         raise VideoError(
             "path_not_allowed",
             f"path {text!r} names a protocol; only local files are read (https where "
-            "allow_remote says so): fetch it to a file first",
+            "allow_remote says so, buckets that it lists): fetch it to a file first",
         )
     path = os.path.realpath(text)
     if root is not None and not Path(path).is_relative_to(os.path.realpath(root)):

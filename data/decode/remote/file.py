@@ -9,6 +9,7 @@ that were fetched last are still here.
 from __future__ import annotations
 
 import weakref
+from typing import Protocol
 
 from fsspec.spec import AbstractBufferedFile
 
@@ -21,6 +22,28 @@ BLOCK_BYTES = 1 << 20
 
 MAX_BLOCKS = 16
 """Blocks that are kept, the latest used."""
+
+
+class Ranges(Protocol):
+    """What gets byte ranges of one file (`RangeClient`, of web servers)."""
+
+    @property
+    def name(self) -> str:
+        """How messages call the file."""
+        ...
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Size of the file; None before the first range."""
+        ...
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Get the bytes of a half-open range; fewer only where the file ends."""
+        ...
+
+    def close(self) -> None:
+        """Hang up; the next range connects again."""
+        ...
 
 
 class RemoteFile(AbstractBufferedFile):
@@ -39,7 +62,7 @@ class RemoteFile(AbstractBufferedFile):
     failure: VideoError | None
     """Why no more can be had."""
 
-    def __init__(self, client: RangeClient) -> None:
+    def __init__(self, client: Ranges) -> None:
         self.closed = True  # in case what follows fails: nothing is to be closed then
         self.failure = None
         self.name = client.name

@@ -20,6 +20,7 @@ Permission = bool | tuple[str, ...]
 _PORTS = {"http": 80, "https": 443}
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _NOT_IN_URLS = re.compile(r"[^!-~]|\\")  # parsers disagree about these
+_BUCKET = re.compile(r"(?:s3a?|gs|gcs|az|abfss?|adl|oss|memory)://[^/?#:]+")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -70,7 +71,15 @@ def check_permission(allow_remote: Any) -> Permission:
     return tuple(_check_origin(origin) for origin in allow_remote)
 
 
+def permits_bucket(url: str, permission: Permission) -> bool:
+    """Whether a URL is of an object store's bucket that was listed (`s3://bucket`)."""
+    listed = permission if isinstance(permission, tuple) else ()
+    return any(url.startswith(f"{origin}/") for origin in listed if _BUCKET.fullmatch(origin))
+
+
 def _check_origin(origin: str) -> str:
+    if isinstance(origin, str) and _BUCKET.fullmatch(origin.rstrip("/")):
+        return origin.rstrip("/")
     try:
         parts, port = _split(origin)
     except (VideoError, AttributeError, TypeError):
@@ -78,7 +87,7 @@ def _check_origin(origin: str) -> str:
     if parts.path not in ("", "/") or parts.query or parts.fragment or not parts.hostname:
         raise ValueError(
             f"allow_remote: {origin!r} must be an origin: http or https, a host, perhaps a port, "
-            "and nothing behind it ('http://localhost:8000')"
+            "and nothing behind it ('http://localhost:8000'); or a bucket ('s3://bucket')"
         )
     return _origin(parts.scheme, parts.hostname, port)
 

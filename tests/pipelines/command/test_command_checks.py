@@ -41,7 +41,7 @@ def test_inputs_that_are_not_there_make_no_output(tmp_path: Path, output: Path) 
             assert not output.exists() and not BUILT
 
 
-@pytest.mark.parametrize("name", ["a.csv.gz", "a.json", "a.docx"])
+@pytest.mark.parametrize("name", ["a.csv.rar", "a.json", "a.docx"])
 def test_a_file_that_holds_no_texts_here_makes_no_output(
     name: str, tmp_path: Path, output: Path
 ) -> None:
