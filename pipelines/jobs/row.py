@@ -46,6 +46,7 @@ def row_schema(
         *fields,  # of the best prediction
         *all_of_them,
         ("target", pa.string()),  # the input's own label, where it had one
+        ("extra", pa.string()),  # its other columns, as a JSON object; null where it had none
         ("units_total", pa.int64()),
         ("units_read", pa.int64()),
         ("units_skimmed", pa.int64()),
@@ -77,6 +78,7 @@ def row_of(
     *,
     task: str | TaskRecord = "",
     target: str | None = None,
+    extra: str | None = None,
     source: str | None = None,
     dense_macs: int | None = None,
 ) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def row_of(
         reading: What the pipeline returned.
         task: Its name or record, which says what a prediction holds; default: classes.
         target: The input's own label, where it had one.
+        extra: Its other columns; see `extra.extra_text`.
         source: The file that was read.
         dense_macs: Multiply-accumulates of reading everything, where the pipeline knows them.
 
@@ -101,6 +104,7 @@ def row_of(
         **(predictions[0] if predictions else dict.fromkeys(record.columns)),
         **({} if record.is_single else {"predictions": predictions}),
         "target": target,
+        "extra": extra,
         "units_total": trace.units_total if trace else None,
         "units_read": trace.units_read if trace else None,
         "units_skimmed": len(trace.skimmed) if trace else None,

@@ -19,9 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ...data.places.content import Content
+from ...data.places.stores import scheme_of
 from ..auditing.held_rows import HeldRows
 from ..reading import Reading, ReadingError
 from ..tasks.registry import TaskRecord, record_of
+from .extra import extra_text
 from .row import row_of, spans_value, storable
 from .targets import label_names, name_of_another, target_class, target_name
 
@@ -46,6 +49,7 @@ class _Pending:
 
     target: str | None
     target_class: int | None
+    extra: str | None
     source: str | None
     text: str | None
 
@@ -100,6 +104,7 @@ def readings_and_rows(
 ) -> Generator[tuple[Reading, dict[str, Any]], None, None]:
     """Yield each row beside the reading that it is of; see `rows`."""
     names = label_names(pipe) if "label" in record.columns else {}
+    used = {"label", *record.item_columns}
     pending: dict[str, _Pending] = {}
 
     def noted() -> Iterator[Item]:
@@ -111,6 +116,7 @@ def readings_and_rows(
             pending[item_id] = _Pending(
                 target=target_name(label, names),
                 target_class=target_class(label, names),
+                extra=extra_text(item.extra, used) if item.extra else None,
                 source=_path_of(item.value) if is_video else None,
                 text=item.value if keep_text and isinstance(item.value, str) else None,
             )
@@ -166,6 +172,7 @@ def _row(
         reading,
         task=record,
         target=target,
+        extra=pending.extra,
         source=pending.source,
         dense_macs=tell(reading.trace) if tell and reading.trace else None,
     )
@@ -176,5 +183,7 @@ def _row(
 
 
 def _path_of(value: Any) -> str | None:
-    """Absolute path of a video that is a file; None for bytes and open files."""
+    """Absolute path of a video that is a file, or its URL; None for bytes and open files."""
+    if isinstance(value, Content) or (isinstance(value, str) and scheme_of(value) is not None):
+        return str(value)
     return str(Path(value).absolute()) if isinstance(value, str | os.PathLike) else None

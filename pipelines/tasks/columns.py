@@ -37,7 +37,16 @@ how many looks; the frames that it saw in the last, and their tokens."""
 
 OF_EVERY_ROW = frozenset(
     {
-        *("id", "status", "predictions", "target", "units_total", "units_read", "units_skimmed"),
+        *(
+            "id",
+            "status",
+            "predictions",
+            "target",
+            "extra",
+            "units_total",
+            "units_read",
+            "units_skimmed",
+        ),
         *("frames_decoded", "halted_at_seconds", "exit", "macs", "decode_seconds"),
         *("model_seconds", "backend", "error_stage", "error_reason", "error_message", "source"),
         *("trace", "text", "spans", "audit", "read_in_full"),

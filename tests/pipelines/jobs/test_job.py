@@ -70,6 +70,7 @@ def test_one_row_per_input_with_exactly_the_columns(undisturbed: dict[str, Any])
         "score": 0.75,
         "predictions": [{"label": "odd", "score": 0.75}],
         "target": "odd",
+        "extra": None,
         "units_total": 3,
         "units_read": 2,
         "units_skimmed": 0,
