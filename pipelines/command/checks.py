@@ -11,14 +11,13 @@ from typing import Any
 from ...data.item import NOTHING_THERE
 from ..jobs.manifest import MANIFEST_NAME, OLD_MANIFEST_NAME, RunManifest
 from ..jobs.store.lock import RankLock
+from ..jobs.store.uploads import is_of_a_run
 from .faults import UsageFault
 
 _FEW = 32
 # A row that is a mapping, in a file (then its line goes before) or not.
 _LACKS_COLUMN = re.compile(r"(^|: )no (column|id) ")
 _MANIFESTS = (MANIFEST_NAME, OLD_MANIFEST_NAME)
-_OF_A_RUN = ("part-", ".part-", "..part-", ".rank-", ".damaged-", ".audit-", f".{MANIFEST_NAME}")
-"""How the names of all other files begin that runs write, torn ones included."""
 
 
 def check_inputs(items: Iterable[Any]) -> None:
@@ -61,7 +60,7 @@ def check_overwrite(directory: Path) -> None:
             "else: choose another directory"
         )
     for entry in entries:
-        if entry.is_symlink() or not entry.is_file() or not _is_of_a_run(entry.name):
+        if entry.is_symlink() or not entry.is_file() or not is_of_a_run(entry.name):
             raise UsageFault(
                 f"output ({directory}) holds {entry.name!r}, which is no part of a run: "
                 "--overwrite removes only what runs write; move it, or choose another directory"
@@ -85,7 +84,3 @@ def remove_run(directory: Path) -> None:
             entry.unlink()
     finally:
         lock.release()
-
-
-def _is_of_a_run(name: str) -> bool:
-    return name in _MANIFESTS or name.startswith(_OF_A_RUN)

@@ -84,9 +84,12 @@ def run(
     task: Task,
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT", help="Files, directories, globs, lists or tables."),
+        typer.Argument(
+            metavar="INPUT",
+            help="Files, directories, globs, lists, tables, archives, or URLs of these.",
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")],
+    output: shared.Output,
     model: Model = None,
     budget: Budget = None,
     max_drop: MaxDrop = None,
@@ -110,6 +113,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
     resume_anyway: ResumeAnyway = False,
     overwrite: shared.Overwrite = False,
+    only_complete: shared.OnlyComplete = False,
     format: shared.Format = "parquet",
     column: Column = None,
     id_column: Annotated[str | None, typer.Option(help="Column that names the inputs.")] = None,
@@ -136,7 +140,9 @@ def run(
         request = RunRequest(
             task=task,
             inputs=tuple(inputs),
-            output=output,
+            output=Path(output),
+            place=output,
+            only_complete=only_complete,
             model=model,
             budget=budget,
             max_drop=max_drop,
@@ -198,9 +204,7 @@ def inspect(
 
 @app.command()
 def show(
-    result: Annotated[
-        Path, typer.Argument(metavar="RESULT", help="The output directory of a run.")
-    ],
+    result: shared.Result,
     ids: Annotated[
         list[str] | None, typer.Option("--id", help="Show this input; may be repeated.")
     ] = None,
@@ -210,10 +214,11 @@ def show(
 ) -> None:
     """Show what was read, skimmed and skipped: in the terminal, and as a picture."""
     with faults(debug):
+        from .outputs.results import run_at
         from .show import show_command
 
         plugins()
-        show_command(result, ids=ids or [], output=output, limit=limit)
+        show_command(run_at(result), ids=ids or [], output=output, limit=limit)
 
 
 for command in (card, export, index, search, select, watch):

@@ -1,4 +1,4 @@
-"""The part of the command line that is about events: `temporal export` and `temporal watch`."""
+"""The part of the command line that is about events, and rows as files: `export` and `watch`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import Annotated
 import typer
 
 from .faults import faults, plugins
-from .shared_options import BatchSize, Debug, Device
+from .shared_options import BatchSize, Debug, Device, Result
 
 
 def export(
-    result: Annotated[
-        Path, typer.Argument(metavar="RESULT", help="The output directory of a run.")
-    ],
+    result: Result,
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "--output",
             "-o",
-            help="A .json, .csv, .vtt, .edl, .ffmeta or .xml (Matroska); or a directory.",
+            help="Rows: a .csv, .tsv, .jsonl or .parquet. Events: a .json, .csv, .vtt, .edl, "
+            ".ffmeta or .xml (Matroska); or a directory.",
         ),
     ],
     format: Annotated[
@@ -38,21 +37,35 @@ def export(
     min_score: Annotated[
         float, typer.Option("--min-score", min=0, max=1, help="Leave out events below this.")
     ] = 0.0,
+    rows: Annotated[
+        bool, typer.Option("--rows", help="A row for each input, also where the run found events.")
+    ] = False,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--column", help="Of rows: write this column; may be repeated. Default: all."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
-    """Write the events that a run found as captions, a cut list, chapters, a table or JSON."""
+    """Write a run as one table; its events as captions, a cut list, chapters, a table or JSON."""
     with faults(debug):
-        from .export import export_command
+        from .export import export_command, export_rows, holds_rows
+        from .outputs.results import placed, run_at
 
         plugins()
-        files, unread = export_command(
-            result,
-            output=output,
-            format_name=format,
-            ids=ids or [],
-            frame_rate=frame_rate,
-            least_score=min_score,
-        )
+        run = run_at(result)
+        with placed(output) as path:
+            if holds_rows(run, path, rows=rows or bool(columns), format_name=format):
+                count = export_rows(run, output=path, ids=ids or [], columns=columns or [])
+                typer.echo(f"{count} rows: {output}")
+                return
+            files, unread = export_command(
+                run,
+                output=path,
+                format_name=format,
+                ids=ids or [],
+                frame_rate=frame_rate,
+                least_score=min_score,
+            )
         for file in files:
             typer.echo(f"events: {file}")
         for video in unread:

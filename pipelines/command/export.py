@@ -1,16 +1,19 @@
-"""`temporal export`: the events of a run as captions, cut lists, chapters or tables."""
+"""`temporal export`: the rows of a run as one table; its events as captions, cut lists ..."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from ..exports.formats import FORMATS, Format, format_of, written
+from ..exports.rows import SUFFIXES, NoColumn, write_rows
 from ..exports.span import VideoSpans, video_spans
 from ..jobs.manifest import RunManifest
 from ..jobs.store.durable import write_durably
 from ..jobs.store.ledger import read_rows
+from ..tasks.registry import record_of
 from .faults import UsageFault
 
 
@@ -49,6 +52,65 @@ def export_command(
         raise UsageFault(f"output ({output}): {error}") from error
 
 
+def holds_rows(result: Path, output: Path, *, rows: bool, format_name: str | None) -> bool:
+    """Whether a file is to hold the rows of a run, rather than events.
+
+    Args:
+        result: The output directory of a run.
+        output: A file whose suffix says the format.
+        rows: Rows were asked for.
+        format_name: The format of events that was asked for.
+
+    Raises:
+        UsageFault: rows were asked for, and the file has another suffix; or there is no run.
+    """
+    suffix = output.suffix.lower()
+    if rows and suffix not in SUFFIXES:
+        raise UsageFault(f"output ({output}) must end in one of {', '.join(SUFFIXES)} to hold rows")
+    if rows or format_name is not None or suffix not in SUFFIXES:
+        return rows
+    # A .csv holds events where there are any: its lines are theirs, and not the videos'.
+    return format_of(suffix) is None or "start_seconds" not in record_of(_task(result)).columns
+
+
+def export_rows(result: Path, *, output: Path, ids: Sequence[str], columns: Sequence[str]) -> int:
+    """Write the rows of a run as one file, which is there as a whole or not at all.
+
+    Args:
+        result: The output directory of a run.
+        output: A file, whose suffix is one of `exports.rows.SUFFIXES`.
+        ids: Inputs whose rows are written; empty: all.
+        columns: Those that are written; empty: all.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        UsageFault: no run, no such input or column, or a file that cannot be written.
+    """
+    task, wanted, count = _task(result), set(ids), 0
+    there = {row["id"] for row in read_rows(result, columns=["id"]) if row["id"] in wanted}
+    if missing := [name for name in ids if name not in there]:
+        raise UsageFault(f"id ({missing[0]}) is not among the results in {result}")
+
+    def write(file: BinaryIO) -> None:
+        nonlocal count
+        count = write_rows(file, output.suffix.lower(), result, task, columns=columns, ids=ids)
+
+    try:
+        write_durably(output, write)
+    except (NoColumn, OSError) as error:
+        raise UsageFault(f"output ({output}): {error}") from error
+    return count
+
+
+def _task(result: Path) -> str:
+    manifest = RunManifest.read(result) if result.is_dir() else None
+    if manifest is None:
+        raise UsageFault(f"result ({result}) must be the output directory of a run")
+    return manifest.task
+
+
 def _format(output: Path, name: str | None) -> Format:
     found = format_of(output.suffix) if name is None else FORMATS.get(name)
     if found is None:
@@ -61,16 +123,14 @@ def _format(output: Path, name: str | None) -> Format:
 
 
 def _videos(result: Path, ids: Sequence[str], least_score: float) -> list[VideoSpans]:
-    manifest = RunManifest.read(result) if result.is_dir() else None
-    if manifest is None:
-        raise UsageFault(f"result ({result}) must be the output directory of a run")
+    task = _task(result)
     rows = [row for row in read_rows(result) if not ids or row["id"] in set(ids)]
     if missing := [name for name in ids if name not in {row["id"] for row in rows}]:
         raise UsageFault(f"id ({missing[0]}) is not among the results in {result}")
     try:
         return [video_spans(row, least_score=least_score) for row in rows]
     except ValueError as error:
-        raise UsageFault(f"result ({result}), of task {manifest.task}: {error}") from error
+        raise UsageFault(f"result ({result}), of task {task}: {error}") from error
 
 
 def _as_file(

@@ -29,6 +29,7 @@ from ..reading import ReadingFailed
 from ..tasks.registry import record_of
 from .checks import check_inputs, check_overwrite, remove_run
 from .faults import BAD_INPUTS, STOPPED, StoppedFault, UsageFault
+from .outputs.appearing import written_apart
 from .run_request import RunRequest as RunRequest
 
 # A bar with an end is worth this much counting before the work begins, and no more.
@@ -51,10 +52,12 @@ def run_command(request: RunRequest) -> int:
     except ValueError as error:
         raise UsageFault(str(error)) from error
     _check_device(request.device if ranks.are_connected else ranks.device(request.device))
-    with stop_on_signal() as stop:
+    with stop_on_signal() as stop, written_apart(request, ranks) as request:
         request, pipe, meeting = _prepared(request, ranks, stop)
         shows = ranks.is_first and not request.quiet
         try:
+            if request.appearing is not None and ranks.is_first:
+                request.appearing.start()
             if meeting is not None:
                 return _read_shared(request, pipe, meeting, stop)
             summary = _read(request, pipe, ranks, stop, shows)
@@ -67,13 +70,18 @@ def run_command(request: RunRequest) -> int:
             summary = _of_all_ranks(summary, request, pipe)
         for sentence in told(summary.unread, summary.at_work):
             typer.echo(sentence, err=True)
+        if request.appearing is not None and _is_whole(summary):
+            request.appearing.appear()
         _show(summary, request, shows)
     return _exit_code(summary)
 
 
+def _is_whole(summary: Summary) -> bool:
+    return not summary.stopped and not summary.unread
+
+
 def _exit_code(summary: Summary) -> int:
-    is_whole = not summary.stopped and not summary.unread
-    return BAD_INPUTS if summary.skipped and is_whole else summary.exit_code
+    return BAD_INPUTS if summary.skipped and _is_whole(summary) else summary.exit_code
 
 
 def _prepared(
@@ -155,6 +163,8 @@ def _read_shared(request: RunRequest, pipe: Any, meeting: Meeting, stop: Stop) -
         return STOPPED if stop.is_set() else 0
     for sentence in told(summary.unread, summary.at_work):
         typer.echo(sentence, err=True)
+    if request.appearing is not None and _is_whole(summary):
+        request.appearing.appear()
     _show(summary, request, shows)
     return _exit_code(summary)
 
@@ -276,7 +286,7 @@ def _items(request: RunRequest, *, notify: Callable[[str], None]) -> Iterable[An
         kind=request.kind,
         column=request.column,
         id_column=request.id_column,
-        other_columns=others,
+        other_columns=None,  # rows keep them all
         paths_repeat=bool(others),
         limit=request.limit,
         notify=notify,
@@ -310,4 +320,4 @@ def _show(summary: Summary, request: RunRequest, shows: bool) -> None:
     sys.stderr.flush()
     end = "not all was read; go on with --resume" if summary.unread else "results"
     end = "stopped; go on with --resume" if summary.stopped else end
-    print_all(summary_table(summary), Text(f"{end}: {request.output}"))
+    print_all(summary_table(summary), Text(f"{end}: {request.place or request.output}"))

@@ -56,6 +56,11 @@ class RunRequest:
     max_pixels: int | None = None
     allow_remote: bool | tuple[str, ...] = False
     quiet: bool
+    place: str = ""
+    """The output as it was given: a directory, or a URL."""
+    only_complete: bool = False
+    appearing: Any = None
+    """Where the run is written (`output`) that appears at `place` when it is complete."""
 
     @property
     def kind(self) -> Literal["video", "text"]:

@@ -106,6 +106,24 @@ HypothesisTemplate = Annotated[
 MaxPixels = Annotated[
     int | None, typer.Option(min=1, help="Largest frames that are decoded; 4096 x 2304 without it.")
 ]
+Output = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Directory for the results; or the URL of one, of a store (s3://...).",
+    ),
+]
+Result = Annotated[
+    str, typer.Argument(metavar="RESULT", help="The output directory of a run, or its URL.")
+]
+OnlyComplete = Annotated[
+    bool,
+    typer.Option(
+        "--only-complete",
+        help="The output appears when the run is complete, as a URL's always does.",
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Remove the run in the output directory first.")
 ]
@@ -121,7 +139,9 @@ AllowRemote = Annotated[
 ]
 AllowOrigin = Annotated[
     list[str] | None,
-    typer.Option(help="Read URLs of this origin (http://host:port); may be repeated."),
+    typer.Option(
+        help="Read URLs of this origin (http://host:port) or bucket (s3://bucket); may be repeated."
+    ),
 ]
 NumProcesses = Annotated[
     int | None,

@@ -1,0 +1,1 @@
+"""Where a run is written and read: in place, until it is complete elsewhere, in a store."""
