@@ -68,6 +68,7 @@ def items_of(
     column: str | None = None,
     id_column: str | None = None,
     *,
+    label_column: str = "label",
     other_columns: Sequence[str] = (),
 ) -> Iterator[Item]:
     """The items of what a pipeline was given: a string is a text, or the path of a video."""
@@ -77,6 +78,7 @@ def items_of(
         kind=kind,
         column=column,
         id_column=id_column,
+        label_column=label_column,
         other_columns=other_columns,
         strings=strings,
         paths_repeat=True,  # two inputs have two results, whatever they are called

@@ -91,6 +91,8 @@ def joins_groups(pipe: Any) -> bool:
     On an accelerator a reading is rounded otherwise from run to run, and full batches count; a
     pipeline that has no batches reads each input by itself.
     """
+    if hasattr(pipe, "rows_of_groups"):  # elsewhere, several at a time
+        return True
     device = getattr(pipe, "device", None)
     is_on_cpu = device is None or getattr(device, "type", "cpu") == "cpu"
     return not is_on_cpu or not hasattr(pipe, "batch_size")

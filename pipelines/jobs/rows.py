@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from ...data.places.content import Content
 from ...data.places.stores import scheme_of
 from ..auditing.held_rows import HeldRows
+from ..inputs import items_of
 from ..reading import Reading, ReadingError
 from ..tasks.registry import TaskRecord, record_of
 from .extra import extra_text
@@ -56,11 +57,14 @@ class _Pending:
 
 def rows(
     pipe: Readable,
-    items: Iterable[Item],
+    items: Any,
     *,
     order: Literal["input", "completed"] = "input",
     keep_text: bool = False,
     is_video: bool | None = None,
+    column: str | None = None,
+    id_column: str | None = None,
+    label_column: str = "label",
 ) -> Iterator[dict[str, Any]]:
     """Read every item with `pipe` and yield one row for each, a bad one's with its error.
 
@@ -69,10 +73,12 @@ def rows(
 
     Args:
         pipe: A pipeline, or anything with its `read`.
-        items: As `temporal.data.collect` yields them.
+        items: What `temporal.data.collect` yields, or anything that a pipeline reads: texts or
+            paths, rows, a table, an iterator of such, which is taken one by one.
         order: Of the rows: the items', or as they are completed.
         keep_text: Add each text, and the characters of its units.
         is_video: Items are videos, whose paths are kept; None: as the pipeline's task says.
+        column, id_column, label_column: Of tables and rows, see `temporal.data.collect`.
 
     Yields:
         The columns of `temporal.pipelines.row_schema`; of a pipeline with an audit those of
@@ -85,8 +91,20 @@ def rows(
     record = record_of(getattr(pipe, "task", ""))
     if is_video is None:
         is_video = record.kind == "video"
+    if record.kind == "video":
+        from ..tasks.video_inputs import with_frames
+
+        items = with_frames(items)
+    given = items_of(
+        items,
+        record.kind,
+        column,
+        id_column,
+        label_column=label_column,
+        other_columns=record.item_columns,
+    )
     made = readings_and_rows(
-        pipe, items, record=record, order=order, keep_text=keep_text, is_video=is_video
+        pipe, given, record=record, order=order, keep_text=keep_text, is_video=is_video
     )
     with closing(made):
         for _, row in made:

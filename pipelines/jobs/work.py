@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
@@ -17,6 +18,9 @@ from .store.ledger import ResultWriter
 
 if TYPE_CHECKING:
     from ...data.collection import Item
+
+_LONGEST_HELD_SECONDS = 30.0
+"""How long rows wait for those of inputs before them, where groups are read side by side."""
 
 
 _MANY_UNITS = 100_000
@@ -130,6 +134,8 @@ class Work:
         self._units_held = 0
         self._open: deque[Group] = deque()  # in order, with rows that are not the writer's yet
         self._in_flight: dict[str, tuple[Group, int]] = {}
+        self._rows_of_groups: Any = getattr(pipe, "rows_of_groups", None)  # see `RayPipeline`
+        self._written_at = time.monotonic()
 
     def do(self) -> None:
         """Read this rank's inputs, and write a row for each."""
@@ -148,26 +154,30 @@ class Work:
 
     def _read(self, call: Iterator[tuple[Group, int, Item]]) -> None:
         """Read the inputs of a call, apart from those of all others."""
-        made = readings_and_rows(
-            self.pipe,
-            self._hand_out(call),
-            record=self.record,
-            order="completed",
-            keep_text=self.keep_text,
-            is_video=self.record.kind == "video",
-        )
+        given = self._hand_out(call)
+        if self._rows_of_groups is not None:  # reads elsewhere, and keeps groups apart there
+            made = self._rows_of_groups(given, keep_text=self.keep_text)
+        else:
+            made = readings_and_rows(
+                self.pipe,
+                (item for _, item in given),
+                record=self.record,
+                order="completed",
+                keep_text=self.keep_text,
+                is_video=self.record.kind == "video",
+            )
         with closing(made):
             for reading, row in made:
                 self._take(reading, row)
         self._write_whole_groups()
 
-    def _hand_out(self, call: Iterator[tuple[Group, int, Item]]) -> Iterator[Item]:
+    def _hand_out(self, call: Iterator[tuple[Group, int, Item]]) -> Iterator[tuple[Group, Item]]:
         for group, position, item in call:
             if not self._open or self._open[-1] is not group:
                 self._open.append(group)
             self._in_flight[storable(item.id)] = group, position
             group.end = position + 1
-            yield item
+            yield group, item
 
     def _take(self, reading: Reading, row: dict[str, Any]) -> None:
         group, position = self._in_flight.pop(reading.id)
@@ -207,12 +217,23 @@ class Work:
     def _write_whole_groups(self) -> None:
         while self._open and self._open[0].is_done:
             self._write(self._open.popleft())
+        if self._rows_of_groups is not None:
+            self._write_behind()
+
+    def _write_behind(self) -> None:
+        """Of groups that are read side by side one may take hours: write the others meanwhile."""
+        if time.monotonic() - self._written_at > _LONGEST_HELD_SECONDS:
+            self._written_at = time.monotonic()
+            for group in [group for group in self._open if group.is_done]:
+                self._open.remove(group)
+                self._write(group)
 
     def _write_partly(self) -> None:
         for group in self._open:
             self._write(group)
 
     def _write(self, group: Group) -> None:
+        self._written_at = time.monotonic()
         if not group.rows:
             return
         pairs = sorted(group.rows, key=lambda pair: pair[0])

@@ -128,8 +128,19 @@ def open_decoder(
     return PyavReader(opened, index, max_pixels=max_pixels, num_threads=num_threads)
 
 
+_most_cores: int | None = None
+
+
 def count_cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        found = len(os.sched_getaffinity(0))
+    else:
+        found = os.cpu_count() or 1
+    return found if _most_cores is None else min(found, _most_cores)
+
+
+def limit_cores(most: int | None) -> None:
+    """Let `count_cores` say no more than this, where others have the rest; None: all there are."""
+    global _most_cores
+    _most_cores = most
