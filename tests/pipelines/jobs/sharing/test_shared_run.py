@@ -115,6 +115,28 @@ def test_one_rank_lists_and_it_is_not_far_ahead(tmp_path: Path) -> None:
     assert held < 300  # 32 groups of two for each rank, and what they are reading
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_parts_are_few_while_ranks_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """A block is a part; the rank that speaks joins them, and who speaks after it."""
+    monkeypatch.setattr("temporal.pipelines.jobs.sharing.blocks._SECONDS_JOINED", 0.0)
+    most = 0
+
+    def look(number: int) -> None:
+        nonlocal most
+        most = max(most, len(parts(tmp_path / "out")))
+        if ends and number == 30:
+            raise RuntimeError("a fault of the rank that speaks")
+
+    pipes = [Hooked(look), Hooked(), Hooked()]
+    run_all(tmp_path / "out", pipes, [*numbered_items(3 * ITEMS)], rows_per_part=2)
+    run(FakePipe(), numbered_items(3 * ITEMS), tmp_path / "alone", progress=False)
+    assert rows_of(tmp_path / "out") == rows_of(tmp_path / "alone")
+    assert len(parts(tmp_path / "out")) == 1
+    assert ends or most < 3 * ITEMS // 4  # of as many blocks as half the inputs
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_rank_that_ends_in_the_middle_costs_nothing(
     tmp_path: Path, alone: list[Any], seed: int
