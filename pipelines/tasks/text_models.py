@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def load_tokenizer(tokenizer: Any, path: str | None, hub: dict[str, Any]) -> Any
         raise ValueError("a text model given as an object needs its tokenizer: pass tokenizer=")
     option = "model" if tokenizer is None else "tokenizer"
     where = find_place(option, str(path if tokenizer is None else tokenizer), hub)
+    _check_names(Path(where, "tokenizer_config.json"))
     try:
         found = AutoTokenizer.from_pretrained(where, **hub)
     except (ValueError, ImportError, TypeError, KeyError, AttributeError) as error:
@@ -48,6 +50,21 @@ def load_tokenizer(tokenizer: Any, path: str | None, hub: dict[str, Any]) -> Any
     if words and set(words) <= {*found.all_special_tokens, *found.get_added_vocab()}:
         raise OSError(f"{where} has no vocabulary, and every word would be unknown: {_SAVE}")
     return found
+
+
+def _check_names(settings: Path) -> None:
+    """Raise OSError where the settings of a tokenizer name files outside their folder."""
+    if not settings.is_file():
+        return
+    try:
+        named = json.loads(settings.read_bytes()).get("fast_tokenizer_files") or []
+    except (ValueError, AttributeError) as error:
+        raise OSError(f"{settings} must be JSON, names and values ({error}): {_SAVE}") from error
+    for name in named:
+        if Path(str(name)).name != name or "\\" in name:
+            raise OSError(
+                f"{settings}: fast_tokenizer_files ({name!r}) must be files in the folder itself"
+            )
 
 
 def load_text_model(

@@ -65,10 +65,14 @@ class ImageText:
         from ...backbones.processors import load_processor
 
         name = os.fspath(name)
-        model = AutoModelForZeroShotImageClassification.from_pretrained(name)
+        # safetensors only: a pickle may run code when it is opened, as may what lies beside it.
+        model = AutoModelForZeroShotImageClassification.from_pretrained(
+            name, use_safetensors=True, trust_remote_code=False
+        )
         # Its settings, and not its class: that may need torchvision.
         settings, _ = BaseImageProcessor.get_image_processor_dict(name)
-        return cls(model, AutoTokenizer.from_pretrained(name), load_processor(settings))
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        return cls(model, tokenizer, load_processor(settings))
 
     def text_vector(self, text: str) -> NDArray[np.float64]:
         """A text's vector `[D]`, of length 1."""

@@ -57,6 +57,7 @@ def start(table: Path, ranks: dict[str, Any], *options: str, by: Any = ()) -> An
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -118,7 +119,7 @@ def test_whatever_becomes_of_a_rank_all_is_read_once(table: Path, ranks: dict[st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["both killed", "SIGTERM", "SIGINT", "one stopped"])
+@pytest.mark.parametrize("how", ["both killed", "SIGTERM", "SIGINT", "group", "one stopped"])
 def test_a_run_that_ended_early_is_gone_on_with(table: Path, how: str) -> None:
     hooks: dict[str, Any] = {"0": {"delay": 0.05}, "1": {"delay": 0.05}}
     if how == "both killed":
@@ -126,11 +127,14 @@ def test_a_run_that_ended_early_is_gone_on_with(table: Path, how: str) -> None:
     if how == "one stopped":
         hooks["1"]["stop_at"] = 15
     process = start(table, hooks)
-    if how.startswith("SIG"):
+    if how.startswith("SIG") or how == "group":
         while len(begun(table, 0)) < 10:
             assert process.poll() is None
             time.sleep(0.05)
-        process.send_signal(getattr(signal, how))
+        if how == "group":  # as a scheduler ends a job: launcher, guards and ranks at once
+            os.killpg(process.pid, signal.SIGTERM)
+        else:
+            process.send_signal(getattr(signal, how))
     process.communicate(timeout=120)
     assert process.returncode == 75
     left = ids(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import av
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 import temporal
 from temporal.data import Video
+from temporal.models.selection.image_text import ImageText
 from temporal.pipelines.command.cli import app
 
 
@@ -99,3 +102,11 @@ def test_options_that_cannot_be_are_refused(clip: Path, tmp_path: Path) -> None:
     ):
         code, lines, output = run(str(clip), *arguments)
         assert code == 2 and not lines and says in output
+
+
+def test_a_pickled_model_of_questions_is_refused(scorer: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(scorer, tmp_path / "pickled")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(OSError, match="safetensors"):
+        ImageText.from_pretrained(folder)

@@ -117,3 +117,16 @@ def test_what_readers_are_made_with_is_of_its_type(model_type: str) -> None:
     made = READERS[model_type].config_class(**OPTIONS.get(model_type, {}))
     check_types(made)
     check_types(type(made).from_dict(json.loads(json.dumps(made.to_dict()))))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [b"{", b"[]", b'{"fast_tokenizer_files": ["../x/tokenizer.4.0.json"]}', b"\xff\xfe{"],
+)
+def test_settings_of_a_tokenizer_that_cannot_be_are_refused(
+    settings: bytes, skim_path: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(skim_path, tmp_path / "model")
+    (folder / "tokenizer_config.json").write_bytes(settings)
+    with pytest.raises(OSError, match=r"tokenizer_config\.json"):
+        pipeline(model=folder)
