@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .frame_numbers import FrameNumbers
-from .units import h264_length_bytes, hevc_length_bytes, start_codes, unit_places
+from .frame_numbers import HEAD_BYTES, FrameNumbers
+from .units import FOUR_BYTES, h264_length_bytes, hevc_length_bytes, start_codes, unit_places
 
 _H264_SLICES = frozenset((1, 2, 3, 4, 5))
 _DAMAGED = 31  # no unit of this type: stands for one that cannot be
 _H264_OTHERS = frozenset((14, 20, 21, _DAMAGED))  # scalable and multiview coding: not looked into
+_REFERRED = 0xE0  # bits of `nal_ref_idc`, and the forbidden one: set, it tells damage
 _HEVC_PICTURES = 32  # unit types below it code pictures
 _HEVC_LAST_LEADING = 14  # of these, the even ones up to here are sub-layer non-reference pictures
 _PICTURES = {"mpeg4": 0xB6, "mpeg1video": 0x00, "mpeg2video": 0x00}  # start codes
@@ -46,6 +47,11 @@ class Disposables:
 
     def look(self, packet: memoryview) -> None:
         """Look at the next packet."""
+        if self._length_bytes == 4 and self._codec == "h264" and _is_one_slice(packet):
+            # Nearly always, and every packet comes here.
+            self._frame_numbers.add(bytes(packet[4 : 4 + HEAD_BYTES]))
+            self._found.append(not packet[4] & _REFERRED)
+            return
         marks: Iterable[bool]
         if self._codec == "h264":
             marks = self._h264(packet)
@@ -85,12 +91,11 @@ class Disposables:
             kind = packet[place] & 31 if place < len(packet) else _DAMAGED
             if kind in _H264_SLICES:
                 if is_first:
-                    self._frame_numbers.add(bytes(packet[place : place + 20]))
+                    self._frame_numbers.add(bytes(packet[place : place + HEAD_BYTES]))
                 else:
                     self.has_many_slices = True
                 is_first = False
-                # The forbidden bit, too: set, it tells damage.
-                marks.append(not packet[place] & 0xE0)
+                marks.append(not packet[place] & _REFERRED)
             elif kind in _H264_OTHERS:
                 marks.append(False)
         if is_first:
@@ -127,6 +132,13 @@ class Disposables:
                 yield packet[place + 1 : place + 2] != b"" and packet[place + 1] >> 6 == 2
             else:
                 yield packet[place + 2 : place + 3] != b"" and packet[place + 2] >> 3 & 7 == 3
+
+
+def _is_one_slice(packet: memoryview) -> bool:
+    """Whether a packet of units with lengths of four bytes is a slice, and nothing else."""
+    if len(packet) < 5 or packet[4] & 31 not in _H264_SLICES:
+        return False
+    return bool(FOUR_BYTES(packet)[0] == len(packet) - 4)
 
 
 def all_and_any(marks: Iterable[bool]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-_FOUR_BYTES = struct.Struct(">I").unpack_from
+FOUR_BYTES = struct.Struct(">I").unpack_from
 
 
 def h264_length_bytes(extradata: bytes | None) -> int:
@@ -25,7 +25,7 @@ def unit_places(packet: memoryview, length_bytes: int) -> list[int]:
     found, place, end = [], 0, len(packet)
     while place + length_bytes < end:
         if length_bytes == 4:  # nearly always, and every packet comes here
-            (size,) = _FOUR_BYTES(packet, place)
+            (size,) = FOUR_BYTES(packet, place)
         else:
             size = int.from_bytes(packet[place : place + length_bytes], "big")
         place += length_bytes
