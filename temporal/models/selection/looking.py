@@ -5,6 +5,10 @@ small pictures made of them. Most of the scores go to frames that stand for many
 say of all tells where to look closer, and the rest of the scores go to what may be the best there
 (`temporal.policies.zoom`). Scores of what was seen and not scored are guessed from these.
 
+Looking is cheap only beside a scan of the whole video: a keyframe of 720p takes as long to decode
+as a frame that is taken. So what is looked at is bounded by what is wanted, and what is taken
+is there already (`num_looks`).
+
 M candidates, S of them scored, H, W; D width of vectors.
 """
 
@@ -38,22 +42,54 @@ _SMALL = 16  # height and width of the small pictures
 _MOST = 1024  # candidates: their likeness takes 8 MB
 _FINENESS = 4  # candidates for each frame that is wanted, at least
 _COARSE = 2  # those that are looked at first, for each frame that is wanted
+_SPARSE = 0.4  # of few candidates, looked at in all
+_SPARED = 1.5  # looks in all for each frame that is wanted, at least
 _NEARLY = 1.25
 _FIRST_SHARE = 0.75
 _ROUND = 8  # scores between which bounds are worked out anew
+_LONG = 16  # frames decoded for a frame, on average, above which only keyframes are looked at
 
 
 def candidates(index: Any, num_frames: int, num_wanted: int) -> list[int]:
     """Frames all over a video that are cheap to have: about one a second, four for each wanted.
 
-    The keyframes, where there are twice as many as are wanted; else the cheapest of even parts.
+    The keyframes, where there are twice as many as are wanted, or as many and all others are long
+    to decode; else the cheapest of even parts.
     """
     keyframes = [int(frame) for frame in index.keyframes]
     seconds = math.ceil(float(index.duration_seconds))
     most = min(_MOST, num_frames, max(_FINENESS * num_wanted, seconds))
-    if len(keyframes) >= 2 * num_wanted:
+    is_long = float(np.mean(index.frame_costs)) > _LONG
+    if len(keyframes) >= (1 if is_long else 2) * num_wanted:
         most = min(most, len(keyframes))
     return near_cheap(num_frames, most, keyframes, index.frame_costs)
+
+
+def num_looks(num_candidates: int, num_scores: int, num_wanted: int) -> tuple[int, int]:
+    """How many candidates are looked at before their scores say where, and how many in all.
+
+    Twice and four times as many as are wanted; or once and twice as many as may be scored, if that
+    is more. Of few candidates, which are keyframes far apart and so dear, every fourth at first and
+    two of five in all; but no fewer than are wanted at first, and half as many more, or as many as
+    may be scored, in all.
+
+        600 candidates, 30 scores, 16 wanted:   32, then up to 64
+         60 candidates, 24 scores, 16 wanted:   16, then up to 24
+
+    Args:
+        num_candidates: M.
+        num_scores: S, how many may be scored.
+        num_wanted: K.
+    """
+    quarter, some = math.ceil(num_candidates / 4), sparse_looks(num_candidates, num_wanted)
+    first = min(max(_COARSE * num_wanted, num_scores), max(num_wanted, quarter))
+    most = min(max(_FINENESS * num_wanted, 2 * num_scores), max(num_scores, some))
+    return min(first, num_candidates), min(most, num_candidates)
+
+
+def sparse_looks(num_candidates: int, num_wanted: int) -> int:
+    """How many of few candidates are worth a look, which is dear: two of five, or three for two."""
+    return max(math.ceil(_SPARED * num_wanted), math.ceil(_SPARSE * num_candidates))
 
 
 class Looks:
@@ -162,12 +198,12 @@ async def zoom(
         scores = np.full(len(looks.frames), np.nan)
         await fill(looks, scores, range(len(scores)), score)
         return scores
-    coarse = [of[place] for place in uniform(len(of), max(_COARSE * num_wanted, num_scores))]
+    num_first, most = num_looks(len(of), num_scores, num_wanted)
+    coarse = [of[place] for place in uniform(len(of), num_first)]
     await looks.see(of if looks.are_as_cheap(of, coarse) else coarse)
     scores = np.full(len(looks.frames), np.nan)
     first = representatives(looks.alike(), math.ceil(_FIRST_SHARE * num_scores))
     await fill(looks, scores, first, score)
-    most = max(_FINENESS * num_wanted, 2 * num_scores)
     scores = await _closer(looks, of, scores, num_wanted, most)
     left = num_scores - len(first)
     while left > 0:
@@ -201,7 +237,7 @@ async def _closer(
         high = [
             looks.frames[place] for place in order if fits[place] > (fits.max() + fits.min()) / 2
         ]
-        closer = beside(high, looks.frames, of)[: most - len(looks.frames)]
+        closer = beside(high, looks.frames, of, most - len(looks.frames))
         before = len(looks.frames)
         await looks.see(closer)
         if len(looks.frames) == before:
@@ -210,27 +246,32 @@ async def _closer(
     return scores_M
 
 
-def beside(frames: Sequence[int], seen: Sequence[int], of: Sequence[int]) -> list[int]:
+def beside(
+    frames: Sequence[int], seen: Sequence[int], of: Sequence[int], most: int | None = None
+) -> list[int]:
     """Candidates between frames and what was seen on either side of them, the middle ones.
 
         of 0 1 2 3 4 5 6 7 8, seen 0 4 8, beside 4:   2 and 6
 
     Args:
-        frames: candidates that were seen.
+        frames: candidates that were seen, the best first.
         seen: all that were.
         of: all candidates, in the order of time.
+        most: how many to return at most, those beside the best ones; None: all.
 
     Returns:
         Candidates that were not seen, in the order of time.
     """
     places = {frame: place for place, frame in enumerate(of)}
-    known = sorted(places[frame] for frame in seen)
-    found = set()
+    known = [-1, *sorted(places[frame] for frame in seen), len(of)]
+    found: dict[int, None] = {}
     for frame in frames:
         at = known.index(places[frame])
-        for other in known[max(0, at - 1) : at + 2]:
-            found.add((other + places[frame]) // 2)
-    return [of[place] for place in sorted(found - set(known))]
+        for other in (known[at - 1], known[at + 1]):
+            middle = (other + places[frame]) // 2
+            if middle not in known:
+                found[middle] = None
+    return [of[place] for place in sorted(list(found)[:most])]
 
 
 def guessed(looks: Looks, scores_M: _Floats) -> _Floats:

@@ -20,7 +20,7 @@ from ...policies.spread import adaptive_split, inverse_transform, routed, unit_r
 from ...policies.vectors import farthest_first, greedy_log_det
 from ...policies.zoom import representatives
 from .image_text import FunctionScores, ImageText
-from .looking import Looks, candidates, fill, guessed, zoom
+from .looking import Looks, candidates, fill, guessed, sparse_looks, zoom
 
 _Floats = NDArray[np.float64]
 
@@ -74,8 +74,10 @@ async def fitting(
         Exception: the first fault, where no frame can be seen.
     """
     index = video.index
+    frames = candidates(index, len(video), k)
     if max_scored is None:
         some = math.ceil(float(index.duration_seconds) / _SECONDS_A_SCORE)
+        some = min(some, sparse_looks(len(frames), k))
         max_scored = max(_FEWEST_SCORES, some, 2 * k if pick == "log_det" else 0)
     looks = Looks(video, scorer.look_size(index.height, index.width))
     vectors: dict[int, _Floats] = {}
@@ -90,7 +92,7 @@ async def fitting(
         fits: _Floats = vectors_KD @ text_D
         return fits
 
-    known = await zoom(looks, candidates(index, len(video), k), max_scored, k, score)
+    known = await zoom(looks, frames, max_scored, k, score)
     scores = np.full(len(video), np.nan)
     scores[looks.frames] = known
     if pick == "log_det":

@@ -95,7 +95,8 @@ def select(
             are high. Default: 0.5, and 5 of queries (BOLT has 3, of scores that are not guessed
             and so differ more).
         max_scored: How many frames may be scored for a query or compared, at most. Default: one in
-            20 seconds and at least 4; twice `num_frames` where only those can be chosen.
+            20 seconds and at least 4, and where keyframes are few, two of five or half as many more
+            as `num_frames`; twice `num_frames` where only those can be chosen.
         pairs: True: frames come in pairs of neighbours, as models want that merge two
             (`temporal_patch_size`); or how many they merge. `num_frames` counts all.
         size: (height, width) to scale to while decoding; None keeps the video's own.

@@ -14,7 +14,7 @@ import temporal
 from temporal.data import DecodePool, Video, VideoError
 from temporal.data.frames import Frames
 from temporal.models.selection.image_text import ImageText
-from temporal.models.selection.looking import beside
+from temporal.models.selection.looking import beside, num_looks
 from temporal.policies.select import top_k
 
 from .small_image_text import QUERY, SIDE, brightness, film, make, save
@@ -255,3 +255,53 @@ def test_a_long_film_is_looked_at_in_part(tmp_path: Path) -> None:
     chosen = temporal.select(Video(path), 8, model=brightness, size=(16, 16))
     assert chosen.frames_scored <= 30 and 30 <= chosen.cost.frames_glanced <= 60
     assert sum(700 <= frame < 760 for frame in chosen.frames) >= 6  # uniform: one, at most
+
+
+def test_the_best_are_looked_beside_first() -> None:
+    of = list(range(0, 90, 10))
+    assert beside([80, 40], [0, 40, 80], of, 1) == [60]
+    assert beside([40, 0], [0, 40, 80], of, 2) == [20, 60]
+    assert beside([20, 70], [20, 70], of, 4) == [0, 40, 80]  # and before the first one, and after
+
+
+@pytest.mark.parametrize(
+    ("num_candidates", "num_scores", "num_wanted", "want"),
+    [
+        (600, 30, 16, (32, 64)),  # many: as many as are wanted say
+        (600, 30, 4, (30, 60)),  # or as may be scored
+        (60, 24, 16, (16, 24)),  # keyframes far apart
+        (60, 40, 16, (16, 40)),
+        (60, 12, 2, (12, 24)),
+        (60, 24, 50, (50, 60)),
+        (10, 4, 16, (10, 10)),
+    ],
+)
+def test_few_candidates_are_looked_at_in_part(
+    num_candidates: int, num_scores: int, num_wanted: int, want: tuple[int, int]
+) -> None:
+    assert num_looks(num_candidates, num_scores, num_wanted) == want
+
+
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten minutes with a keyframe every ten seconds, the 30th to the 39th bright."""
+    path = tmp_path_factory.mktemp("sparse") / "sparse.avi"
+    return film(path, 2400, range(1200, 1600), gop=40, rate=4)
+
+
+@pytest.mark.parametrize("pick", ["quantiles", "top"])
+def test_keyframes_far_apart_are_decoded_once(sparse: Path, pick: Any) -> None:
+    """Frames that are taken are there already, and are more than half of all that is decoded."""
+    chosen = temporal.select(Video(sparse), 16, model=brightness, pick=pick, size=(24, 32))
+    assert len(chosen.frames) == 16 and all(frame % 40 == 0 for frame in chosen.frames)
+    assert chosen.frames_scored <= 24
+    assert chosen.cost.frames_decoded == chosen.cost.frames_glanced <= 24
+    assert sum(1200 <= frame < 1600 for frame in chosen.frames) >= 8  # uniform: two or three
+    assert chosen.pixels is not None
+    assert torch.equal(chosen.pixels, Video(sparse).read(chosen.frames, size=(24, 32)))
+
+
+def test_no_gop_is_decoded_where_keyframes_are_enough(sparse: Path) -> None:
+    """Of 60 keyframes 50 are taken, though there are not two for each."""
+    chosen = temporal.select(Video(sparse), 50, model=brightness, size=(24, 32))
+    assert len(chosen.frames) == 50 and chosen.cost.frames_decoded <= 60
