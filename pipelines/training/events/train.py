@@ -16,12 +16,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from tqdm import tqdm
 
 from ....data.labelled.events import EventTable, LabelledVideo, read_event_table
 from ....models.events.event_reader import EventReader
 from ....models.rows_seen import RowsSeen, Shown
 from ....training.events.heads import (
+    Found,
     PlaceRows,
     cross_fitted_logits,
     find_thresholds,
@@ -113,12 +115,8 @@ def train_events(
     groups = [video.group if options.by_group else "" for video in videos]
     folds = row_folds(rows, groups, options.num_folds, options.seed)
     logits = cross_fitted_logits(reader, rows, folds, decay=options.decay)
-    found = find_thresholds(logits, rows, keep_share=options.keep_share)
-    fit_heads(reader, rows, decay=options.decay)
+    found = settle(reader, rows, logits, options)
     config: Any = reader.config
-    config.event_threshold = found.event_threshold
-    for level, margin in found.margins.items():
-        setattr(config, f"{level}_margin", margin)
     output = Path(output_dir)
     digests = [digest_input(video.path, "video") for video in videos]
     shown = Shown(rows=frozenset(digests))
@@ -134,6 +132,26 @@ def train_events(
     }
     (output / "training.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     return result
+
+
+def settle(
+    reader: EventReader, rows: PlaceRows, logits: dict[str, Tensor], options: HeadOptions
+) -> Found:
+    """Fit the heads to all rows, and set the thresholds that cross-fitting found.
+
+    Args:
+        reader: trained in place.
+        rows: of all videos.
+        logits: of `cross_fitted_logits` on these.
+        options: how.
+    """
+    found = find_thresholds(logits, rows, keep_share=options.keep_share)
+    fit_heads(reader, rows, decay=options.decay)
+    config: Any = reader.config
+    config.event_threshold = found.event_threshold
+    for level, margin in found.margins.items():
+        setattr(config, f"{level}_margin", margin)
+    return found
 
 
 def new_reader(table: EventTable, options: EventOptions) -> EventReader:

@@ -2,13 +2,13 @@
 
     python scripts/benchmarks/make_long_videos.py CLIPS --event train_in_out --output_dir out/long
     python scripts/finetune_video.py --data_dir out/long --split train --output_dir out/reader
-    python scripts/benchmarks/benchmark_events.py out/long out/longer --model_dir out/reader \\
-        --cache_dir out/dense --output_dir out/events
+    python scripts/benchmarks/events/benchmark_events.py out/long out/longer \\
+        --model_dir out/reader --cache_dir out/dense --output_dir out/events
 
 The first folder also holds the videos that the linear head on frames is trained on (its split
 `train`); the split `test` of every folder is judged. `dense` reads --fps frames a second,
 `uniform_K` so many frames; of both the head says whether the event is there and from when (see
-parts/dense_events.py). The reader answers through the pipeline, one video at a time.
+dense_events.py). The reader answers through the pipeline, one video at a time.
 
 All test videos are judged (of --only_timed, by the reader alone); --max_timed of each folder, with
 and without the event by turns, are timed from the file to the answer, contestants interleaved video
@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from parts.dense_events import (
+from dense_events import (
     FrameHead,
     Scanned,
     balanced_accuracy,

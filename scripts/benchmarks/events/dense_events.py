@@ -30,8 +30,8 @@ _BATCH = 16
 _READ = 64
 """Frames that are decoded at a time: memory is bounded whatever the video's length."""
 _FOLDS = 5
-_PENALTIES = (1e-3, 1e-2, 1e-1)
-_WINDOWS_SECONDS = (0.0, 3.0, 6.0, 10.0)
+PENALTIES = (1e-3, 1e-2, 1e-1)
+WINDOWS_SECONDS = (0.0, 3.0, 6.0, 10.0)
 
 Features = Callable[[Tensor], Tensor]
 """uint8 `[B, 3, H, W]` to float32 `[B, D]`."""
@@ -153,14 +153,14 @@ def train_head(scanned: Sequence[Scanned], events: Sequence[Events]) -> FrameHea
     fold = np.empty(len(has), dtype=int)
     fold[order] = np.arange(len(has)) % _FOLDS
     best: tuple[float, float, float, float] | None = None
-    for penalty in _PENALTIES:
+    for penalty in PENALTIES:
         logits: list[NDArray[np.float64]] = [np.empty(0)] * len(has)
         for held in range(_FOLDS):
             rest = [k for k in range(len(has)) if fold[k] != held]
-            weight, bias = _fit([scanned[k] for k in rest], [events[k] for k in rest], penalty)
+            weight, bias = fit([scanned[k] for k in rest], [events[k] for k in rest], penalty)
             for k in np.flatnonzero(fold == held):
                 logits[k] = (scanned[k].features @ weight + bias).double().numpy()
-        for window in _WINDOWS_SECONDS:
+        for window in WINDOWS_SECONDS:
             tops = np.array(
                 [
                     windowed(one, s.times, window).max()
@@ -172,7 +172,7 @@ def train_head(scanned: Sequence[Scanned], events: Sequence[Events]) -> FrameHea
                 best = accuracy, penalty, window, threshold
     assert best is not None
     _, penalty, window, threshold = best
-    weight, bias = _fit(scanned, events, penalty)
+    weight, bias = fit(scanned, events, penalty)
     return FrameHead(weight, bias, window, threshold)
 
 
@@ -189,7 +189,7 @@ def balanced_accuracy(found: NDArray[np.bool_], has: NDArray[np.bool_]) -> float
     return float((found[has].mean() + (~found[~has]).mean()) / 2)
 
 
-def _fit(
+def fit(
     scanned: Sequence[Scanned], events: Sequence[Events], penalty: float
 ) -> tuple[Tensor, Tensor]:
     """Logistic regression on frames, classes balanced: weight `[D]` of raw features, and bias."""
