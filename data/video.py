@@ -27,6 +27,7 @@ from .decode.pictures.sink import FrameSink
 from .decode.remote.urls import AllowRemote
 from .decode.sound import Sounding
 from .decode.streaming.stream import StreamArray, StreamFrame, stream_arrays, to_frames
+from .places.content import Content
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,8 @@ class Video(Sounding):
     put behind it.
 
     Args:
-        source: Path of a local file, its bytes, an open seekable binary file, or a permitted URL.
+        source: Path of a local file, its bytes, an open seekable binary file, a permitted URL, or
+            what `collect` gives of an archive or a store.
         backend: `"auto"` and `"pyav"` are right for every file. `"decord"` is used where it is
             right and replaced by PyAV where it is not; `video.backend` says which one reads.
         id: The video's name in results; the path by default.
@@ -73,7 +75,7 @@ class Video(Sounding):
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | bytes | BinaryIO,
+        source: str | os.PathLike[str] | bytes | BinaryIO | Content,
         *,
         backend: Backend = "auto",
         id: str | None = None,

@@ -39,7 +39,7 @@ class Opening:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | bytes | BinaryIO,
+        source: str | os.PathLike[str] | bytes | BinaryIO | Content,
         *,
         name: str,
         backend: Backend,

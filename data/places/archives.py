@@ -95,6 +95,16 @@ def archive_files(path: str, shown: str) -> Iterator[ArchiveFile]:
         yield _fault("", "bad_archive", f"{shown}: {error.strerror or error}")
 
 
+def member_at(path: str) -> Member | None:
+    """The member that `Member.shown` calls so: an archive's path, and the name inside behind it."""
+    archive = next((above for above in map(str, PurePath(path).parents) if is_archive(above)), None)
+    if archive is None or not os.path.isfile(archive):
+        return None
+    name = path[len(archive) + 1 :]
+    found = (file.member for file in archive_files(archive, archive) if file.name == name)
+    return next(found, None)
+
+
 def _kind_of(name: str) -> str | None:
     suffix = suffix_of(_long_name(name))
     return suffix if suffix in (".zip", ".tar") and not name.lower().endswith(".zip.gz") else None

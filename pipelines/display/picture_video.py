@@ -11,6 +11,7 @@ import numpy as np
 from temporal.trace import Trace
 
 from ...data import Video, VideoError
+from ...data.places.archives import member_at
 from .canvas import FAINT, HALT, INK, QUIET, SKIPPED, Canvas
 from .event_lines import clock
 from .seen import focus_of
@@ -163,10 +164,11 @@ def _thumbnails(
     """Decode small frames, uint8 `[H, W, 3]`, and by what they were scaled; or say why not."""
     if source is None:
         return "no thumbnails: the video was not read from a file", 1.0
-    if not Path(source).is_file():
+    place = source if Path(source).is_file() else member_at(source)
+    if place is None:
         return f"no thumbnails: {Path(source).name} is not where it was", 1.0
     try:
-        with Video(source) as video:
+        with Video(place) as video:
             index = video.index
             count = max(len(frames), _FEWEST_THUMBNAILS)
             widest = (width - _GAP * (count - 1)) / count

@@ -201,7 +201,11 @@ def _row(
 
 
 def _path_of(value: Any) -> str | None:
-    """Absolute path of a video that is a file, or its URL; None for bytes and open files."""
-    if isinstance(value, Content) or (isinstance(value, str) and scheme_of(value) is not None):
-        return str(value)
-    return str(Path(value).absolute()) if isinstance(value, str | os.PathLike) else None
+    """Absolute path of a video that is a file, or its URL; None for bytes and open files.
+
+    That of a member is its archive's, and behind it the member's name.
+    """
+    if not isinstance(value, str | os.PathLike | Content):
+        return None
+    name = str(value)
+    return name if scheme_of(name) is not None else str(Path(name).absolute())

@@ -105,7 +105,7 @@ class Checked:
         return cast(BinaryIO, FileView(self.file, self.turn)) if self.is_seekable else self.file
 
 
-def source_name(source: str | os.PathLike[str] | bytes | BinaryIO) -> str:
+def source_name(source: str | os.PathLike[str] | bytes | BinaryIO | Content) -> str:
     """How results and messages call a source: its path, where it has one."""
     if isinstance(source, str | os.PathLike):
         return os.fsdecode(source)
@@ -141,7 +141,7 @@ def portable(source: Any) -> str | os.PathLike[str] | bytes:
 
 
 def check_source(
-    source: str | os.PathLike[str] | bytes | BinaryIO,
+    source: str | os.PathLike[str] | bytes | BinaryIO | Content,
     *,
     root: str | os.PathLike[str] | None = None,
     forward_only: bool = False,

@@ -12,6 +12,7 @@ import itertools
 import os
 from typing import BinaryIO, NoReturn
 
+from ...places.content import Content
 from ...video import Video
 from ..decoders.backends import Backend, count_cores
 from ..files.container import MAX_PIXELS
@@ -70,7 +71,7 @@ class DecodePool:
 
     def open(
         self,
-        source: str | os.PathLike[str] | bytes | BinaryIO,
+        source: str | os.PathLike[str] | bytes | BinaryIO | Content,
         *,
         backend: Backend = "auto",
         id: str | None = None,

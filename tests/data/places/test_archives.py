@@ -15,6 +15,7 @@ import pytest
 
 from temporal.data import DecodePool, Video, VideoError, collect
 from temporal.data.places import member
+from temporal.data.places.archives import member_at
 
 CLIP = "h264.mp4"
 
@@ -67,6 +68,8 @@ def test_videos_of_a_zip_are_those_of_the_files(
         video = pool.open(again)
         assert (video.read([59]) == expected[2:]).all() and str(path) in video.id
     prefixed = [id for id, _ in short(str(path))]
+    assert member_at(f"{path}/b/x.mp4") == items[0].value
+    assert member_at(f"{path}/gone.mp4") is None and member_at(f"{tmp_path}/no.zip/x.mp4") is None
     both = [item.id for item in collect([str(path)], kind="video", notify=lambda _: None)]
     assert both == [f"{path}/{id}" for id in prefixed]
 
