@@ -46,8 +46,8 @@ def read_batch(
     Returns:
         A table with the batch's rows in its order: first the columns of
         `temporal.pipelines.row_schema`, a bad input's with its error, then those of the batch as
-        they are, but for the bytes of videos, and for `id` and `label`, which are the `id` and the
-        `target` of the result. One named as another of the result is called `input_...`.
+        they are (not in `extra`), but for the bytes of videos, and for `id` and `label`, which are
+        the `id` and the `target` of the result. One that is named as another is `input_...`.
 
     Raises:
         ValueError: The batch has no column of inputs, or one that cannot be stored.
@@ -77,7 +77,7 @@ def read_batch(
     used = columns.used(names) if problem is None else names
     made = rows(
         pipe,
-        _rows_of(given, used) if isinstance(batch, Mapping) else batch,
+        _inputs_of(batch, given, used),
         column=column,
         id_column=id_column,
         label_column=label_column,
@@ -112,8 +112,14 @@ def _columns_of(batch: Any) -> dict[str, Any]:
     return {str(name): batch[name] for name in names}
 
 
+def _inputs_of(batch: Any, given: Mapping[str, Any], used: list[str]) -> Any:
+    """What is used of a batch: the other columns are carried as they are, not as `extra`."""
+    if isinstance(batch, Mapping):
+        return _rows_of(given, used)
+    return batch[used] if hasattr(batch, "iloc") else batch.select(used)
+
+
 def _rows_of(given: Mapping[str, Any], used: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The rows of a mapping of columns, with what is used of them."""
     for cells in zip(*(given[name] for name in used), strict=True):
         yield dict(zip(used, cells, strict=True))
 

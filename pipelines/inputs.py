@@ -69,7 +69,7 @@ def items_of(
     id_column: str | None = None,
     *,
     label_column: str = "label",
-    other_columns: Sequence[str] = (),
+    other_columns: Sequence[str] | None = (),
 ) -> Iterator[Item]:
     """The items of what a pipeline was given: a string is a text, or the path of a video."""
     strings: Any = "text" if kind == "text" else "path"

@@ -47,7 +47,7 @@ def main() -> None:
         )
         summary = run(
             pipe,
-            collect(args.inputs, kind="video"),
+            collect(args.inputs, kind="video", other_columns=None),
             args.output,
             manifest=manifest,
             resume=args.resume,

@@ -74,7 +74,8 @@ def rows(
     Args:
         pipe: A pipeline, or anything with its `read`.
         items: What `temporal.data.collect` yields, or anything that a pipeline reads: texts or
-            paths, rows, a table, an iterator of such, which is taken one by one.
+            paths, rows, a table, an iterator of such, which is taken one by one. Other columns of
+            rows and tables are `extra` of their rows.
         order: Of the rows: the items', or as they are completed.
         keep_text: Add each text, and the characters of its units.
         is_video: Items are videos, whose paths are kept; None: as the pipeline's task says.
@@ -101,7 +102,7 @@ def rows(
         column,
         id_column,
         label_column=label_column,
-        other_columns=record.item_columns,
+        other_columns=None,  # rows keep them all
     )
     made = readings_and_rows(
         pipe, given, record=record, order=order, keep_text=keep_text, is_video=is_video

@@ -52,7 +52,7 @@ def test_rows_come_in_the_batchs_order_with_what_they_brought() -> None:
     assert made.select(names).schema == row_schema()
     for name in ("text", "stars", "tags", "day"):
         assert made[name].equals(table[name])
-    assert made["id"].to_pylist() == list("abcd")
+    assert made["id"].to_pylist() == list("abcd") and made["extra"].null_count == 4
     assert made["label"].to_pylist() == ["odd", None, "even", "odd"]
     assert made["target"].to_pylist() == ["odd", "odd", "even", None]
     assert made["status"].to_pylist() == ["ok", "error", "ok", "ok"]
@@ -222,5 +222,6 @@ def test_rows_are_made_of_whatever_a_pipeline_reads() -> None:
     assert taken == []
     assert next(made)["label"] == "odd" and len(taken) == 1
     assert [row["status"] for row in made] == ["ok", "error"]
-    (row,) = rows(fake(), [{"words": "a b", "class": 1}], column="words", label_column="class")
-    assert (row["label"], row["target"]) == ("even", "odd")
+    given = [{"words": "a b", "class": 1, "stars": 4}]
+    (row,) = rows(fake(), given, column="words", label_column="class")
+    assert (row["label"], row["target"], row["extra"]) == ("even", "odd", '{"stars": 4}')

@@ -97,11 +97,13 @@ def committed(pipe: Any, table: Path, output: Path, kill_at: int | None = None) 
     return list(read_rows(output))
 
 
-def mapped(table: Path, batch_size: int, kill_at: int | None = None) -> list[Any]:
+def mapped(
+    table: Path, batch_size: int, budget: float | None, kill_at: int | None = None
+) -> list[Any]:
     """The rows that a dataset of Ray gives, in its order."""
     dataset = ray.data.read_csv(str(table), override_num_blocks=8).map_batches(
         ReadBatch,
-        fn_constructor_args=(TASK,),
+        fn_constructor_kwargs={"task": TASK, "budget": budget},
         batch_format="pyarrow",
         batch_size=batch_size,
         compute=ray.data.ActorPoolStrategy(size=2),
@@ -121,22 +123,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--num-videos", type=int, default=300)
     parser.add_argument("--batch-size", type=int, default=8, help="of `map_batches`")
+    parser.add_argument("--budget", type=float, help="share of the full cost that is read")
     args = parser.parse_args()
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     folder = Path(tempfile.mkdtemp(prefix="check-ray-"))
     table = make_collection(folder, args.num_videos)
     middle = args.num_videos // 3
     began = time.monotonic()
-    expected = committed(pipeline(TASK, device="cpu"), table, folder / "one")
+    expected = committed(pipeline(TASK, device="cpu", budget=args.budget), table, folder / "one")
     print(f"one process: {len(expected)} rows in {time.monotonic() - began:.1f} s")
     names = set(expected[0])
     by_id = {row["id"]: timeless(row, names) for row in expected}
     told = []
-    with RayPipeline(TASK, num_actors=2) as pipe:
+    with RayPipeline(TASK, num_actors=2, budget=args.budget) as pipe:
         told += [("RayPipeline", lambda: committed(pipe, table, folder / "two"))]
         told += [("... killed", lambda: committed(pipe, table, folder / "killed", middle))]
-        told += [("ReadBatch", lambda: mapped(table, args.batch_size))]
-        told += [("... killed", lambda: mapped(table, args.batch_size, middle))]
+        told += [("ReadBatch", lambda: mapped(table, args.batch_size, args.budget))]
+        told += [("... killed", lambda: mapped(table, args.batch_size, args.budget, middle))]
         failed = False
         print(f"{'2 actors':12} {'rows':>5} {'lost':>5} {'twice':>6} {'equal':>6} {'near':>5} s")
         for name, read in told:

@@ -59,7 +59,7 @@ def output(tmp_path_factory: pytest.TempPathFactory, table: Path, early_exit_pat
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
