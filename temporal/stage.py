@@ -187,7 +187,10 @@ class Stage:
         can_be_halved = len(batch) > 1 or batch[0].num_rows > 1
         if not (can_be_halved and self._is_too_large(batch)):
             try:
-                return self._run_joined(batch, count, memories)
+                ran = self._run_joined(batch, count, memories)
+                if self._most_elements is not None:  # a large row has shown that more fits
+                    self._most_elements = max(self._most_elements, num_elements(batch))
+                return ran
             except Exception as error:
                 if not can_be_halved or not is_out_of_memory(error):
                     raise
@@ -195,9 +198,9 @@ class Stage:
             self._most_elements = max(map(num_elements, halved(batch)))
         for call in batch:
             call.is_halved = True
-        ran = [self._run_fitting(half, count, memories) for half in halved(batch)]
-        results = [result for part, _ in ran for result in part]
-        macs = [number for _, part in ran for number in part]
+        halves = [self._run_fitting(half, count, memories) for half in halved(batch)]
+        results = [result for part, _ in halves for result in part]
+        macs = [number for _, part in halves for number in part]
         return results if len(batch) > 1 else [join_outputs(results)], macs
 
     def _is_too_large(self, batch: list[StageCall]) -> bool:

@@ -199,3 +199,26 @@ def test_the_row_that_does_not_fit_alone_is_the_only_error() -> None:
     assert [outcome.value for outcome in outcomes] == [
         None if k == 3 else expected(k, 2) for k in range(6)
     ]
+
+
+def test_a_large_row_that_fits_shows_that_as_much_fits() -> None:
+    """What was taken by somebody else for a while may be free again."""
+    tried: list[int] = []
+    most = 3
+
+    def total(packed: Packed) -> Tensor:
+        tried.append(len(packed.values))
+        if len(packed.values) > most:
+            raise torch.OutOfMemoryError
+        return torch.stack([row.sum(0) for row in packed.sequences()])
+
+    def calls(*lengths: int) -> list[Any]:
+        return [stage(Packed.of([torch.rand(length, 1)])) for length in lengths]
+
+    stage = Stage(total)
+    stage.run(calls(2, 2, 2, 2), count_macs=False)
+    most = 100
+    stage.run(calls(2, 2), count_macs=False)
+    stage.run(calls(10), count_macs=False)
+    stage.run(calls(2, 2, 2, 2), count_macs=False)
+    assert tried == [8, 4, 2, 2, 2, 2, 2, 2, 10, 8]
