@@ -147,8 +147,10 @@ class Finder:
             elif self.columns.kind == "video" and not is_many:
                 is_web = scheme_of(url) in ("http", "https")  # whose permission is asked for later
                 yield Entry(id=shown, value=url if is_web else Stored(url))
-            else:
+            elif is_many:
                 yield from self._file(Copied(local_copy(url), shown), shown, alone=alone, url=url)
+            else:
+                yield _no_texts(shown, shown)
         except StoreFault as fault:
             yield _error(fault.reason, str(fault), id=shown)
 
@@ -254,11 +256,7 @@ class Finder:
         elif holds_many(path):
             yield from self._table(Path(place) if isinstance(place, str) else place, folder)
         else:
-            message = (
-                f"{place}: texts are read from .txt, .csv, .tsv, .jsonl, .ndjson and .parquet "
-                "files, compressed ones (.gz, .bz2, .xz, .zst) and archives (.zip, .tar) of them"
-            )
-            yield _error("unsupported_input", message, id=name)
+            yield _no_texts(place, name)
 
     def _video_file(self, path: str, name: str) -> Entry:
         missing = not os.path.lexists(path) and "://" not in path  # a URL is refused as one, later
@@ -312,6 +310,14 @@ def _file_problem(path: str) -> tuple[InputReason, str] | None:
     if not os.access(path, os.R_OK):
         return "not_found", f"{path} is not readable by this user"
     return None
+
+
+def _no_texts(place: object, name: str) -> Entry:
+    message = (
+        f"{place}: texts are read from .txt, .csv, .tsv, .jsonl, .ndjson and .parquet files, "
+        "compressed ones (.gz, .bz2, .xz, .zst) and archives (.zip, .tar) of them"
+    )
+    return _error("unsupported_input", message, id=name)
 
 
 def _exists(text: str) -> bool:

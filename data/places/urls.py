@@ -23,7 +23,10 @@ _CHUNK_BYTES = 1 << 20
 
 def name_in(url: str) -> str:
     """The path of a URL, whose suffixes say what it holds."""
-    return urlsplit(url).path if scheme_of(url) in WEB else url.partition("://")[2]
+    name = url.partition("://")[2]
+    if scheme_of(url) not in WEB:
+        return name
+    return name.partition("?")[0].partition("#")[0].partition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,11 @@ def test_files_of_this_machine(tmp_path: Path) -> None:
         ("zip://a.csv::memory://b.zip", "path_not_allowed", "other files"),
         ("ftp://user:secret@host/b.csv", "path_not_allowed", "password"),
         ("memory://gone.csv", "not_found", "no file memory://gone.csv"),
+        ("http://[bad/b.csv", "not_found", "Invalid IPv6 URL"),
+        ("http://127.0.0.1:port/b.csv", "not_found", "port"),
+        ("http://", "unsupported_input", "texts are read from"),
+        ("file://[bad/b.csv", "path_not_allowed", "no URL"),
+        ("s3:///", "unsupported_input", "s3fs"),
     ],
 )
 def test_urls_that_cannot_be_had(store: Any, url: str, reason: str, said: str) -> None:
