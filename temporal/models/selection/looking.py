@@ -47,6 +47,7 @@ _SPARED = 1.5  # looks in all for each frame that is wanted, at least
 _NEARLY = 1.25
 _FIRST_SHARE = 0.75
 _ROUND = 8  # scores between which bounds are worked out anew
+_STEP = 4  # frames that are looked at before what they score says where to look on
 _LONG = 16  # frames decoded for a frame, on average, above which only keyframes are looked at
 
 
@@ -202,6 +203,8 @@ async def zoom(
     coarse = [of[place] for place in uniform(len(of), num_first)]
     await looks.see(of if looks.are_as_cheap(of, coarse) else coarse)
     scores = np.full(len(looks.frames), np.nan)
+    if num_scores >= max(most, len(looks.frames)):
+        return await _score_all(looks, of, scores, num_wanted, most, score)
     first = representatives(looks.alike(), math.ceil(_FIRST_SHARE * num_scores))
     await fill(looks, scores, first, score)
     scores = await _closer(looks, of, scores, num_wanted, most)
@@ -214,6 +217,20 @@ async def zoom(
         if not places or not await fill(looks, scores, places, score):
             break
     return await _closer(looks, of, scores, num_wanted, most)
+
+
+async def _score_all(
+    looks: Looks, of: Sequence[int], scores_M: _Floats, num_wanted: int, most: int, score: Score
+) -> _Floats:
+    """Where as many may be scored as may be seen: score each, and only then look further."""
+    await fill(looks, scores_M, range(len(scores_M)), score)
+    while (count := len(looks.frames)) < most:
+        scores_M = await _closer(looks, of, scores_M, num_wanted, min(most, count + _STEP))
+        if len(scores_M) == count or not await fill(
+            looks, scores_M, range(count, len(scores_M)), score
+        ):
+            break
+    return scores_M
 
 
 async def _closer(
