@@ -6,7 +6,8 @@
 
 Inputs are a file or a folder of CSV, JSON lines or parquet, in any file system that pyarrow or an
 installed package of fsspec opens. With --checkpoint the same command goes on where it was stopped,
-by the ids of rows that were written.
+by the ids of rows that were written; Ray then needs two cores beside those of the actors, one for
+reading and one for filtering, and waits for ever where it has fewer.
 """
 
 from __future__ import annotations
