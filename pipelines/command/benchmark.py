@@ -41,6 +41,8 @@ class BenchmarkRequest:
     limit: int | None
     rounds: int
     curve: bool
+    token_reduction: str | None = None
+    sampling: str | None = None
     leave_out_seen: bool
     json: bool
     plot: Path | None
@@ -62,6 +64,8 @@ def benchmark_command(request: BenchmarkRequest) -> int:
         record = labelled_task(request.task)
     except ValueError as error:
         raise UsageFault(str(error)) from error
+    if record.kind != "video" and (request.token_reduction or request.sampling):
+        raise UsageFault("--token-reduction and --sampling are for videos")
     pipe = _pipeline(request, request.model, budget=request.budget, more=True)
     static = None if request.static is None else _pipeline(request, request.static)
     names = label_names(pipe)
@@ -133,6 +137,7 @@ def _pipeline(
     options["dtype"] = request.dtype
     if more:
         options |= {"max_drop": request.max_drop, "policy": request.policy}
+        options |= {"token_reduction": request.token_reduction, "sampling": request.sampling}
     given = {name: value for name, value in options.items() if value is not None}
     try:
         return pipeline(request.task, model=model, budget=budget, **given)

@@ -252,6 +252,8 @@ def benchmark(
     batch_size: BatchSize = None,
     device: Device = None,
     dtype: Dtype = None,
+    token_reduction: TokenReduction = None,
+    sampling: Sampling = None,
     column: Column = None,
     label_column: Annotated[
         str,
@@ -297,6 +299,8 @@ def benchmark(
             batch_size=batch_size,
             device=device,
             dtype=dtype,
+            token_reduction=token_reduction,
+            sampling=sampling,
             column=column,
             label_column=label_column,
             limit=limit,

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from transformers import HfArgumentParser
 
-from .faults import UsageFault, faults
+from .faults import BAD_INPUTS, UsageFault, faults
 
 
 class _Help(ArgumentDefaultsHelpFormatter):
@@ -48,7 +48,9 @@ def print_report(
 ) -> None:
     """Run a command and print its report as JSON.
 
-    What is asked for and cannot be done ends it with a sentence and the exit code of a usage fault.
+    The exit code says whether rows were left out for their faults; those that the reader had seen
+    are at no fault. What is asked for and cannot be done ends it with a sentence and the exit code
+    of a usage fault.
 
     Args:
         command: takes words of a command line and its name.
@@ -66,3 +68,12 @@ def print_report(
                 raise UsageFault(error.code) from error
             raise
         typer.echo(json.dumps(report, **layout))
+        if _has_faulty(report):
+            raise typer.Exit(BAD_INPUTS)
+
+
+def _has_faulty(report: Any) -> bool:
+    """Whether a report names rows that cannot be used, or inputs that cannot be read."""
+    rows = report.get("rows") or {}
+    unread = rows.get("unread") or report.get("unread")
+    return bool(unread or rows.get("faulty") or report.get("left_out"))

@@ -189,3 +189,32 @@ def test_a_video_classifier_is_trained_clip_by_clip(
             "finetune_video",
             *("--data_dir", folder / "clips", "--output_dir", tmp_path, "--model", "clip_reader"),
         )
+
+
+def test_parts_of_videos_are_clips_where_a_reader_of_frames_is_named(
+    folder: Path, tmp_path: Path, run_script: Run
+) -> None:
+    """Their table has the columns of a table of events; each that cannot be read is named."""
+    lines = ["path,label,start_seconds,end_seconds"]
+    paths = [folder / "clips" / "train" / CLASSES[k % 2] / f"{k}.mp4" for k in range(8)]
+    lines += [f"{path},{CLASSES[k % 2]},0,0.5" for k, path in enumerate(paths)]
+    lines += [f"{paths[0]},{CLASSES[0]},{start},{start + 1}" for start in (50, 70)]
+    table = tmp_path / "parts.csv"
+    table.write_text("\n".join(lines))
+    given = ("--data_dir", table, "--backbone", folder / "config.json", "--output_dir", tmp_path)
+    result = run_script("finetune_video", *given, "--model", "frame_exit", "--num_folds", 2)
+    assert result["by_group"]["clips"] == 8
+    assert list(result["left_out"]) == [f"{paths[0]}#t=50,51", f"{paths[0]}#t=70,71"]
+    with pytest.raises(ValueError, match="read as a table of events.*--model frame_exit"):
+        run_script("finetune_video", *given, "--num_frames", 2)
+
+
+def test_one_class_is_nothing_to_learn(folder: Path, tmp_path: Path, run_script: Run) -> None:
+    table = tmp_path / "one.csv"
+    place = folder / "clips" / "train" / CLASSES[0]
+    table.write_text("path,label\n" + "".join(f"{place / f'{k}.mp4'},same\n" for k in (0, 2)))
+    given = ("--data_dir", table, "--backbone", folder / "config.json", "--output_dir", tmp_path)
+    with pytest.raises(
+        ValueError, match="2 clips of .*one.csv .* the class 'same': .* two or more"
+    ):
+        run_script("finetune_video", *given)

@@ -38,7 +38,9 @@ class EventArguments(HeadOptions):
 
 
 def run_on_events(words: Sequence[str]) -> dict[str, Any] | None:
-    """Train as a command line says; None: it names no table of events.
+    """Train as a command line says; None: it names no table of events, or a reader of clips.
+
+    A table with times may also be one of clips that are parts of videos: `--model` says so.
 
     Args:
         words: of finetune_video.py.
@@ -47,9 +49,17 @@ def run_on_events(words: Sequence[str]) -> dict[str, Any] | None:
         ValueError: an option is none, or there is nothing to learn from.
     """
     place = _value(words, "--data_dir")
-    if place is None or not has_events(place):
+    if place is None or _value(words, "--model") is not None or not has_events(place):
         return None
-    args: EventArguments = parsed(EventArguments, words, "finetune_video.py")
+    why = (
+        f"{place} has columns of times, so it is read as a table of events; for a table of clips "
+        "that are parts of videos, name a reader of frames: --model frame_exit"
+    )
+    try:
+        args: EventArguments = parsed(EventArguments, words, "finetune_video.py")
+    except ValueError as error:
+        raise ValueError(f"{error}. {why}") from error
+    print(why, file=sys.stderr)
     options = json.loads(args.reader_options)
     if not isinstance(options, dict):
         raise ValueError(f"--reader_options ({args.reader_options}) must be a JSON object")

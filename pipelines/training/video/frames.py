@@ -72,12 +72,17 @@ class Protocol:
                 faults = self.files.extract(clips)
         else:
             faults = unreadable(self.new_reader(), clips)
-        self.left_out = {clips[k].path: str(fault) for k, fault in faults.items()}
+        self.left_out = {_said(clips[k]): str(fault) for k, fault in faults.items()}
         """Why clips could not be read."""
         self.clips = [clip for k, clip in enumerate(clips) if k not in faults]
         if not self.clips:
             raise ValueError(f"no clip can be read: {next(iter(self.left_out.items()))}")
         self.labels = targets(self.clips, len(names), several=several)
+        if not several and len(classes := self.labels.unique()) < 2:
+            raise ValueError(
+                f"the {len(self.clips)} clips of {args.clip_source} that can be read are all of "
+                f"the class {names[int(classes[0])]!r}: there must be two or more to tell apart"
+            )
         if self.convex:
             self.views = [self._pooled(number) for number in range(len(shifts))]
             """Pooled states `[N, S, P]` of each view; the first is what the reader itself reads."""
@@ -276,6 +281,14 @@ class Protocol:
             return place.name
         own = self.args.manifest or "groups.csv"
         return own if (place / own).is_file() else place.name
+
+
+def _said(clip: Clip) -> str:
+    """How a clip is called: its path, and which part of it, as in a media fragment's URI."""
+    if clip.start_seconds is None and clip.end_seconds is None:
+        return clip.path
+    end = "" if clip.end_seconds is None else f"{clip.end_seconds:g}"
+    return f"{clip.path}#t={clip.start_seconds or 0:g},{end}"
 
 
 def _repeated(values: Tensor, count: int) -> Tensor:

@@ -266,6 +266,12 @@ def labelled_words(path: Path, count: int = 12, column: str = "label") -> Path:
     return path
 
 
+@pytest.mark.parametrize("option", [("--token-reduction", "merge"), ("--sampling", "motion")])
+def test_options_of_videos_are_refused_for_texts(reviews: Path, option: tuple[str, str]) -> None:
+    result = temporal_benchmark("text-classification", reviews, *option)
+    assert result.exit_code == 2 and "are for videos" in result.output
+
+
 def test_a_stock_model_of_transformers_is_a_static_baseline(
     early_exit_path: Path, bert_path: Path, tokenizer: Any, tmp_path: Path
 ) -> None:
@@ -329,6 +335,10 @@ def test_a_clip_reader_is_cut_like_any_reader_of_videos(
     assert found["reader"]["macs_share"] < found["dense"]["macs_share"] == 1.0
     assert {"truncated", "fixed_exit"} <= found.keys()
     assert found["truncated"]["cut"] >= 1
+    fewer = temporal_benchmark(
+        *told, "--token-reduction", "merge:0.5", "--sampling", "end_first", "--no-curve", "--json"
+    )
+    assert report_of(fewer)["results"]["dense"]["macs"] < found["dense"]["macs"]
     # The same classifier in transformers' own pipeline, which reads one clip.
     stock = transformers.pipeline("video-classification", model=str(model), device="cpu")
     clips = sorted((tmp_path / "clips").glob("*/a.mp4"))
