@@ -1,6 +1,6 @@
 """Read a table of texts with Ray Data, on this machine or on a cluster: parquet out.
 
-    python scripts/ray_texts.py data/examples/reviews.csv --output out/ray_texts --num-actors 2
+    python scripts/ray_texts.py data/examples/reviews.csv --output out/ray_texts --num-cpus 0.5
     RAY_ADDRESS=auto python scripts/ray_texts.py s3://bucket/reviews --output s3://bucket/rows \
         --num-actors 16 --num-gpus 1 --id-column id --checkpoint s3://bucket/checkpoint
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--id-column", help="default: id, where there is one")
     parser.add_argument("--checkpoint", help="folder that knows which ids are written")
     parser.add_argument("--num-actors", type=int, default=1)
-    parser.add_argument("--num-cpus", type=float, default=1.0, help="of each actor")
+    parser.add_argument("--num-cpus", type=float, default=1.0, help="of each; leave some to Ray")
     parser.add_argument("--num-gpus", type=float, default=0.0, help="of each actor")
     parser.add_argument("--batch-size", type=int, default=1024, help="rows that are sent at once")
     args = parser.parse_args()

@@ -107,7 +107,7 @@ def mapped(
         batch_format="pyarrow",
         batch_size=batch_size,
         compute=ray.data.ActorPoolStrategy(size=2),
-        num_cpus=1,
+        num_cpus=0.5,  # who reads the table takes a core
     )
     rows: list[Any] = []
     tables: Iterator[pa.Table] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
