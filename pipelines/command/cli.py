@@ -6,6 +6,7 @@ Exit codes:
   2   what was asked for cannot be done: arguments, inputs none of which is there, an output that is
       not to be written to, a model that cannot be loaded
   3   some inputs are partial, bad or left out, or one ended the run (`--on-error raise`)
+  4   resumable: stopped by itself, as more inputs have an error than `--max-error-rate` bears
   75  resumable: stopped by a signal or by a disk that refused, or inputs of another rank have no
       row and that rank is not at work
 """
@@ -42,6 +43,7 @@ from .shared_options import (
     Limit,
     MaxDisagreement,
     MaxDrop,
+    MaxErrorRate,
     MaxPixels,
     Model,
     OnError,
@@ -109,6 +111,7 @@ def run(
     max_disagreement: MaxDisagreement = None,
     audit_seed: AuditSeed = 0,
     on_error: OnError = "record",
+    max_error_rate: MaxErrorRate = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Predictions kept per input.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
     resume_anyway: ResumeAnyway = False,
@@ -162,6 +165,7 @@ def run(
             max_disagreement=max_disagreement,
             audit_seed=audit_seed,
             on_error=on_error,
+            max_error_rate=max_error_rate,
             top_k=top_k,
             resume=resume,
             resume_anyway=resume_anyway,

@@ -15,6 +15,7 @@ from rich.text import Text
 from ...data import collect
 from ..auditing.watched import compare_with_calibration
 from ..display.report import print_all, summary_table
+from ..jobs.error_rate import ErrorRate
 from ..jobs.job import known_targets, run
 from ..jobs.manifest import RunManifest, check_output
 from ..jobs.ranks import Meeting, RankMissing, Ranks, WaitStopped
@@ -49,6 +50,7 @@ def run_command(request: RunRequest) -> int:
     """
     try:
         ranks = Ranks.from_environment()
+        ErrorRate(request.max_error_rate)  # refused before seconds go into loading a model
     except ValueError as error:
         raise UsageFault(str(error)) from error
     _check_device(request.device if ranks.are_connected else ranks.device(request.device))
@@ -68,8 +70,7 @@ def run_command(request: RunRequest) -> int:
             raise StoppedFault(str(error)) from error
         if ranks.world_size > 1 and not summary.stopped:
             summary = _of_all_ranks(summary, request, pipe)
-        for sentence in told(summary.unread, summary.at_work):
-            typer.echo(sentence, err=True)
+        _tell_what_is_left(summary)
         if request.appearing is not None and _is_whole(summary):
             request.appearing.appear()
         _show(summary, request, shows)
@@ -78,6 +79,13 @@ def run_command(request: RunRequest) -> int:
 
 def _is_whole(summary: Summary) -> bool:
     return not summary.stopped and not summary.unread
+
+
+def _tell_what_is_left(summary: Summary) -> None:
+    for sentence in told(summary.unread, summary.at_work):
+        typer.echo(sentence, err=True)
+    if summary.too_many_errors is not None:
+        typer.echo(f"error: {summary.too_many_errors}", err=True)
 
 
 def _exit_code(summary: Summary) -> int:
@@ -135,6 +143,7 @@ def _read(request: RunRequest, pipe: Any, ranks: Ranks, stop: Stop, shows: bool)
         world_size=ranks.world_size,
         stop=stop,
         resume_anyway=request.resume_anyway,
+        max_error_rate=request.max_error_rate,
         patience_seconds=_START_SECONDS,
     )
 
@@ -158,11 +167,11 @@ def _read_shared(request: RunRequest, pipe: Any, meeting: Meeting, stop: Stop) -
         stop=stop,
         resume_anyway=request.resume_anyway,
         may_exit=True,
+        max_error_rate=request.max_error_rate,
     )
     if summary is None:  # another rank speaks
         return STOPPED if stop.is_set() else 0
-    for sentence in told(summary.unread, summary.at_work):
-        typer.echo(sentence, err=True)
+    _tell_what_is_left(summary)
     if request.appearing is not None and _is_whole(summary):
         request.appearing.appear()
     _show(summary, request, shows)

@@ -31,6 +31,7 @@ class RunRequest:
     batch_size: int | None
     device: str | None
     on_error: OnError
+    max_error_rate: float | None = None
     top_k: int | None
     resume: bool
     resume_anyway: bool = False

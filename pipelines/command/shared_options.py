@@ -59,6 +59,14 @@ OnError = Annotated[
         help="A bad input: give it a row, end the run, or leave it out. Exit code 3 in each."
     ),
 ]
+MaxErrorRate = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of inputs, 0 to 1, above which errors stop the run, to go on with by --resume "
+        "(exit code 4). Of those that this run has read, once they are 100; without it errors "
+        "never do."
+    ),
+]
 ResumeAnyway = Annotated[
     bool,
     typer.Option(

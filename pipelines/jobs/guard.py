@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from temporal.stopping import STOPPED, handling
 
-_ENDED_BY_ITSELF = (0, 2, 3, STOPPED)
+_ENDED_BY_ITSELF = (0, 2, 3, 4, STOPPED)
 """Exit codes of the command line that are no accident."""
 
 _POLL_SECONDS = 0.2

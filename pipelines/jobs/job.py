@@ -14,6 +14,7 @@ from ..auditing.stored import go_on
 from ..reading import OnError as OnError
 from ..reading import ReadingFailed
 from ..tasks.registry import record_of
+from .error_rate import ErrorRate
 from .groups import Bounds, joins_groups
 from .manifest import RunManifest, adopt_run, open_run
 from .own_share import OwnShare
@@ -62,6 +63,7 @@ def run(
     stop: threading.Event | Stop | None = None,
     resume_anyway: bool = False,
     patience_seconds: float = 0.0,
+    max_error_rate: float | None = None,
 ) -> Summary:
     """Read every item with `pipe` and commit one row for each to `output`.
 
@@ -90,24 +92,29 @@ def run(
             rows that are there stay as they are.
         patience_seconds: At the end, how long other ranks may take to begin before
             `Summary.unread` says that they did not.
+        max_error_rate: Share of inputs, 0 to 1, above which errors stop the run as a signal would:
+            `Summary.too_many_errors` says why. Of those that this call has read, once they are 100;
+            each rank counts its own. None: errors never stop it.
 
     Returns:
         The summary of all rows in `output`, those of other ranks and earlier runs included.
 
     Raises:
+        ValueError: `on_error` or `max_error_rate` is none.
         OutputRefused: `output` is not empty, or its run has another configuration.
         ReadingFailed: a bad input with `on_error="raise"`; what was finished is committed.
         CommitError: the disk refused; what was committed before is safe and resumable.
     """
     if on_error not in ("raise", "record", "skip"):
         raise ValueError(f"on_error ({on_error!r}) must be 'raise', 'record' or 'skip'")
+    errors = ErrorRate(max_error_rate)
     manifest = manifest or RunManifest(task=getattr(pipe, "task", ""), model=pipe.model_name)
     resume = resume or resume_anyway
     with stop_on_signal() as signalled:
         stops = [signalled] if stop is None else [signalled, stop]
 
         def is_stopped() -> bool:
-            return any(event.is_set() for event in stops)
+            return errors.told is not None or any(event.is_set() for event in stops)
 
         is_ready = open_run(
             output, manifest, resume=resume, anyway=resume_anyway, rank=rank, is_stopped=is_stopped
@@ -165,6 +172,7 @@ def run(
                     keep_text=keep_text,
                     is_told_to_stop=is_stopped,
                     tell=partial(_show, bar, audit),
+                    judge=errors.add,
                     most_units_held=_MOST_UNITS_HELD,
                 )
                 job.do()
@@ -183,6 +191,7 @@ def run(
         read_rows(output, columns=summary_columns(record.columns, audit)),
         skipped=job.progress.skipped,
         stopped=job.stopped,
+        too_many_errors=errors.told if job.stopped else None,
         unread=unread,
         at_work=at_work,
         labels=known_targets(pipe),

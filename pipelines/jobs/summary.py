@@ -63,6 +63,9 @@ class Summary:
     stopped: bool = False
     """The run was stopped with inputs left; it can be resumed."""
 
+    too_many_errors: str | None = None
+    """Why it stopped by itself: more inputs than `max_error_rate` bears have an error."""
+
     unread: Mapping[int, int] = field(default_factory=dict)
     """Inputs without a row by rank, of ranks that no process works as: the run is not complete."""
 
@@ -150,10 +153,13 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0: every row is ok. 3: some are partial or error. 75: it can be resumed.
+        """0: every row is ok. 3: some are partial or error. 4 and 75: it can be resumed.
 
-        That is where it was stopped, or where a rank that is not at work has not done its share.
+        4: more inputs than `max_error_rate` bears have an error. 75: it was stopped otherwise, or a
+        rank that is not at work has not done its share.
         """
+        if self.stopped and self.too_many_errors:
+            return 4
         if self.stopped or self.unread:
             return 75
         return 3 if self.partial or self.error else 0
@@ -164,6 +170,7 @@ def summarize(
     *,
     skipped: int = 0,
     stopped: bool = False,
+    too_many_errors: str | None = None,
     unread: Mapping[int, int] | None = None,
     at_work: Iterable[int] = (),
     labels: Collection[str] | None = None,
@@ -176,6 +183,7 @@ def summarize(
         rows: As `store.ledger.read_rows` yields them, with `summary_columns` at least.
         skipped: Bad inputs without a row.
         stopped: Whether inputs are left.
+        too_many_errors: Why the run stopped by itself.
         unread: Inputs without a row by rank, of ranks that no process works as.
         at_work: Other ranks that are still at work.
         labels: The model's; an input's own label that is none of them tells nothing about the
@@ -193,6 +201,7 @@ def summarize(
         tally.summary(),
         skipped=skipped,
         stopped=stopped,
+        too_many_errors=too_many_errors,
         unread=dict(unread or {}),
         at_work=tuple(at_work),
         audit=None if audits is None else audits.summary(),

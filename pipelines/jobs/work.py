@@ -103,6 +103,7 @@ class Work:
         keep_text: See `job.run`.
         is_told_to_stop: Whether the run was.
         tell: Is called with the progress after each input.
+        judge: Is called with the row of each input, which may then be the last one.
         most_units_held: Units of rows in memory with which these are committed.
     """
 
@@ -117,6 +118,7 @@ class Work:
         keep_text: bool,
         is_told_to_stop: Callable[[], bool],
         tell: Callable[[Progress], object],
+        judge: Callable[[dict[str, Any]], object],
         most_units_held: int,
     ) -> None:
         self.pipe = pipe
@@ -127,6 +129,7 @@ class Work:
         self.keep_text = keep_text
         self.is_told_to_stop = is_told_to_stop
         self.tell = tell
+        self.judge = judge
         self.most_units_held = most_units_held
         self.progress = Progress()
         self.stopped = False
@@ -199,6 +202,7 @@ class Work:
             group.rows.append((position, row))
             self._units_held += _units_of(row)
         self.progress.add(row)
+        self.judge(row)
         self._pass_over()
         self.tell(self.progress)
         self._write_whole_groups()

@@ -13,6 +13,7 @@ from ....data.names.known_names import KnownNames
 from ...auditing.stored import go_on
 from ...reading import OnError, ReadingFailed
 from ...tasks.registry import record_of
+from ..error_rate import ErrorRate
 from ..groups import Bounds, joins_groups
 from ..manifest import RunManifest, adopt_run, open_run
 from ..row import row_schema
@@ -52,6 +53,7 @@ def run_shared(
     stop: threading.Event | Stop | None = None,
     resume_anyway: bool = False,
     may_exit: bool = False,
+    max_error_rate: float | None = None,
 ) -> Summary | None:
     """Read every item with the pipelines of all ranks, and commit one row for each to `output`.
 
@@ -69,27 +71,31 @@ def run_shared(
         total: Number of items, for the bar.
         rows_per_part: The most inputs of a group; None: as the pipeline's batches are.
         may_exit: End this process, with code 0, where others have written what it still reads.
+        max_error_rate: See `job.run`; of what all ranks have read.
 
     Returns:
         The summary of all rows in `output`, for the rank that speaks for all; None for the others.
 
     Raises:
-        OutputRefused, ReadingFailed, CommitError: See `job.run`.
+        ValueError, OutputRefused, ReadingFailed, CommitError: See `job.run`.
         BoardLost: The ranks cannot reach each other any more; the run can be resumed.
     """
     resume = resume or resume_anyway
     is_first = board.rank == 0
+    errors = ErrorRate(max_error_rate, board)
     record = record_of(manifest.task)
     audit = getattr(pipe, "audit", None)
     is_audited = audit is not None and audit.share > 0
     schema = row_schema(record, keep_text=keep_text, audited=is_audited)
     speaks = stopped = False
+    too_many_errors: str | None = None
     left_open: dict[int, list[str]] = {}
     done = Progress()
     with stop_on_signal() as signalled, closing(_Bar(total if progress else -1)) as bar:
 
         def is_told_to_stop() -> bool:
-            return signalled.is_set() or (stop is not None and stop.is_set())
+            is_set = signalled.is_set() or (stop is not None and stop.is_set())
+            return is_set or errors.told is not None
 
         found: list[Container[str]] = []
 
@@ -157,6 +163,7 @@ def run_shared(
                         keep_text=keep_text,
                         is_told_to_stop=watch.is_stopped,
                         tell=session.tell,
+                        judge=errors.add,
                         most_units_held=sys.maxsize,  # a block is no more than a part
                     )
                     work.do()
@@ -168,6 +175,7 @@ def run_shared(
                         session.end()
                     speaks = session.speaks
                     if speaks:
+                        too_many_errors = errors.told_of_all() if stopped else None
                         done = session.all_done()
                         left_open = {} if stopped else session.left_open()
                 if speaks:
@@ -186,6 +194,7 @@ def run_shared(
         read_rows(output, columns=summary_columns(record.columns, audit)),
         skipped=done.skipped,
         stopped=stopped,
+        too_many_errors=too_many_errors,
         unread=_unread(output, left_open),
         labels=known_targets(pipe),
         audit=audit,

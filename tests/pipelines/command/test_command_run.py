@@ -332,3 +332,16 @@ def test_which_launcher_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("MASTER_ADDR", "localhost")
     assert Ranks.from_environment() == Ranks(rank=1, world_size=2, local_rank=1, has_address=True)
+
+
+def test_a_run_that_is_mostly_errors_stops_with_4(tmp_path: Path) -> None:
+    lines = [*["{broken"] * 100, *['{"text": "one two"}'] * 20]
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines) + "\n")
+    arguments = (tmp_path / "texts.jsonl", "--output", tmp_path / "out", "--max-error-rate")
+    assert temporal_run(*arguments, "1.5").exit_code == 2
+    assert not (tmp_path / "out").exists()
+    stopped = temporal_run(*arguments, "0.5")
+    assert stopped.exit_code == 4, stopped.stderr
+    assert "error: 100 of the 100 inputs read by this run have an error" in stopped.stderr
+    assert temporal_run(*arguments, "0.6", "--resume").exit_code == 3  # no other run by that
+    assert len(list(read_rows(tmp_path / "out"))) == 120
