@@ -17,6 +17,7 @@ from .places.member import Member
 from .places.unpacked import damage_of
 from .tables.lines import MAX_LINE_BYTES, why_no_text
 from .tables.row import Columns, entry_of_row
+from .tables.times import refuse_part
 
 _LABELS = (".cls", ".json")
 _MAX_LABEL_BYTES = 1 << 20
@@ -126,13 +127,15 @@ def _group_entries(
 def _single(member: Member, labels: Sequence[ArchiveFile], columns: Columns, id: str) -> Entry:
     """A video, or a file that is one text, with what the files beside it tell."""
     try:
-        extra = _kept(_cells(labels), columns)
+        cells = _cells(labels)
+        extra = _kept(dict(cells), columns)
         value = member if columns.kind == "video" else _text(member)
     except (ValueError, OSError) as error:
         return _bad(id, "bad_row", str(error))
     if isinstance(value, str) and (problem := why_no_text(value)) is not None:
         return _bad(id, "not_text", f"{member}: {problem}")
-    return Entry(id=id, value=value, extra=extra)
+    entry = Entry(id=id, value=value, extra=extra)
+    return refuse_part(entry, cells) if columns.whole else entry
 
 
 def _kept(cells: dict[str, Any], columns: Columns) -> dict[str, Any]:

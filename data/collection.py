@@ -29,6 +29,7 @@ def collect(
     root: str | os.PathLike[str] | None = None,
     strings: Strings = "path",
     paths_repeat: bool = False,
+    times_are_parts: bool = True,
     notify: Callable[[str], None] = _log.warning,
 ) -> Iterator[Item]:
     """Iterate over a collection; one item per input, broken ones included.
@@ -68,6 +69,10 @@ def collect(
         strings: What a plain string is: `"path"`, `"text"`, or `"auto"` (a path if there is such
             a file, else a text).
         paths_repeat: A path that came before is another input, rather than an error.
+        times_are_parts: `start_seconds` and `end_seconds` (or `start` and `end`) of a video's row
+            mean a part of it. None is read as such, so that the row is an error, which is called by
+            its times, too (`clip.mp4#t=1.5,3`). False: they say something else (where its events
+            are), or the caller heeds them. Empty cells mean nothing.
         notify: Is told in a sentence which files of a directory were passed over; default: a
             warning in the log.
 
@@ -97,6 +102,7 @@ def collect(
             id=id_column,
             label=label_column,
             others=None if other_columns is None else tuple(other_columns),
+            whole=kind == "video" and times_are_parts,
         ),
         root=None if root is None else os.path.realpath(root),
         strings=strings,

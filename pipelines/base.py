@@ -133,7 +133,14 @@ class Pipeline:
         top_k = self.top_k if top_k == "" else top_k
         top_k = self.default_top_k if top_k == "" else top_k
         others = self.record.item_columns
-        items = items_of(inputs, self.kind, column, id_column, other_columns=others)
+        items = items_of(
+            inputs,
+            self.kind,
+            column,
+            id_column,
+            other_columns=others,
+            times_are_parts=not self.record.has_spans,
+        )
         if self.audit is None or not self.audit.watches:
             readings = self._readings(items, order, on_error, top_k)
         else:

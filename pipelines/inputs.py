@@ -70,6 +70,7 @@ def items_of(
     *,
     label_column: str = "label",
     other_columns: Sequence[str] | None = (),
+    times_are_parts: bool = True,
 ) -> Iterator[Item]:
     """The items of what a pipeline was given: a string is a text, or the path of a video."""
     strings: Any = "text" if kind == "text" else "path"
@@ -81,6 +82,7 @@ def items_of(
         label_column=label_column,
         other_columns=other_columns,
         strings=strings,
+        times_are_parts=times_are_parts,
         paths_repeat=True,  # two inputs have two results, whatever they are called
     )
 

@@ -74,7 +74,8 @@ def has_events(table: str | Path) -> bool:
     place = place / EVENTS_FILE if place.is_dir() else place
     if not place.is_file() or place.suffix.lower() not in (".csv", ".tsv", ".parquet", ".jsonl"):
         return False
-    first = next(iter(collect(place, kind="video", other_columns=_COLUMNS)), None)
+    rows = collect(place, kind="video", other_columns=_COLUMNS, times_are_parts=False)
+    first = next(iter(rows), None)
     return first is not None and {"start_seconds", "end_seconds"} <= set(first.extra)
 
 
@@ -146,7 +147,12 @@ def read_event_table(
 
 def _rows(table: Any, video_column: str | None) -> Iterable[Item]:
     return collect(
-        table, kind="video", column=video_column, other_columns=_COLUMNS, paths_repeat=True
+        table,
+        kind="video",
+        column=video_column,
+        other_columns=_COLUMNS,
+        paths_repeat=True,
+        times_are_parts=False,
     )
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..item import InputError
+from ..tables.times import TIMES, part_in
 
-CELLS = ("label", "group", "camera", "split", "start_seconds", "end_seconds", "start", "end")
-"""What a row may say of its video; the last two are short for those before."""
+CELLS = ("label", "group", "camera", "split", *TIMES)
+"""What a row may say of its video."""
 
 _WHOLE = re.compile(r"-?[0-9]+")
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+")
@@ -78,9 +78,7 @@ def make_row(
         several: It may: a label of one string is `a|b`, or empty.
     """
     try:
-        start, end = (_seconds(name, cells) for name in ("start", "end"))
-        if start is not None and end is not None and not start < end:
-            raise ValueError(f"start_seconds ({start:g}) must be < end_seconds ({end:g})")
+        start, end = part_in(cells)
         return ClipRow(
             id=id,
             source=source,
@@ -139,21 +137,6 @@ def _label(value: Any) -> str:
 def _name(value: Any) -> str | None:
     name = "" if value is None else str(value).strip()
     return name or None
-
-
-def _seconds(name: str, cells: Mapping[str, Any]) -> float | None:
-    full = f"{name}_seconds"
-    name = full if cells.get(full) not in (None, "") else name
-    value = cells.get(name)
-    if value is None or value == "":
-        return None
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{name} ({value!r}) must be a number of seconds >= 0")
-    return seconds
 
 
 def class_order(names: Sequence[str]) -> list[str]:

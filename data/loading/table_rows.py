@@ -71,6 +71,7 @@ def _entries(source: Any, video_column: str | None, label_column: str) -> Iterat
         label_column=label_column,
         other_columns=_OTHERS,
         paths_repeat=True,
+        times_are_parts=False,
     )
 
 

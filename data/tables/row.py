@@ -16,6 +16,7 @@ from ..places.content import Content
 from ..places.stores import StoreFault, scheme_of
 from ..places.urls import beside
 from .lines import why_no_text
+from .times import TIMES, refuse_part
 
 _VALUE_COLUMNS: dict[str, tuple[str, ...]] = {
     "text": ("text", "sentence", "content"),
@@ -41,6 +42,9 @@ class Columns:
 
     others: tuple[str, ...] | None = ()
     """More columns that come along where they are there; None: all there are."""
+
+    whole: bool = False
+    """A row that means a part of its video, by `times.TIMES`, is an error."""
 
     folder: str | None = None
     """What relative video paths of the table are relative to."""
@@ -90,8 +94,9 @@ class Columns:
 
     def used(self, names: Sequence[str]) -> list[str]:
         """The columns that are read."""
-        needed = self.needed(names)
-        return needed if self.others is not None else list(dict.fromkeys([*needed, *names]))
+        times = [name for name in TIMES if name in names] if self.whole else []
+        needed = dict.fromkeys([*self.needed(names), *times])
+        return list(needed if self.others is not None else dict.fromkeys([*needed, *names]))
 
 
 @functools.lru_cache(maxsize=64)
@@ -128,6 +133,17 @@ def is_row(value: Any, columns: Columns) -> bool:
 def entry_of_row(row: Any, columns: Columns) -> Entry:
     """Make the entry of a row (`is_row`); one without a usable value becomes an error entry."""
     row = row if isinstance(row, Mapping) else dict(row.items())
+    entry = _entry(row, columns)
+    if not columns.whole:
+        return entry
+    found = ((name, _present(row.get(name))) for name in TIMES)
+    times = {name: cell for name, cell in found if cell is not None}
+    id_name = columns.id_in(list(row)) if times else None
+    is_named = id_name is not None and _present(row[id_name]) is not None
+    return refuse_part(entry, times, is_named=is_named)
+
+
+def _entry(row: Mapping[str, Any], columns: Columns) -> Entry:
     names = list(row)
     missing = columns.missing_in(names)
     if missing is not None:

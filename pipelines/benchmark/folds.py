@@ -19,6 +19,7 @@ from ...models.rows_seen import load_rows_seen
 from ...models.weights import DIGESTS
 from ...training.calibration import OperatingPoint, within_drop
 from ...training.exit_policies import NEVER
+from ..held_out.rows import parts_among
 from ..held_out.unseen import keep_unseen, rows_of
 from ..pipeline import pipeline
 from .video_seen import VideoSeen
@@ -61,10 +62,15 @@ def same_folds(folders: Sequence[Path], clips: Sequence[Clip], source: str) -> F
         source: where they are listed.
 
     Raises:
-        ValueError: a folder has no folds, or they are of other clips, or the trainings differ in
-            their folds or seeds.
+        ValueError: clips are parts of videos; or a folder has no folds, or they are of other
+            clips, or the trainings differ in their folds or seeds.
         NotNew: a reader has seen clips of its own fold.
     """
+    if parts := parts_among(clips):
+        name, why = parts[0]
+        raise ValueError(
+            f"{source} must list whole videos, and has {len(parts)} parts: {name}: {why}"
+        )
     first, known = folders[0], {Path(clip.path).resolve(): k for k, clip in enumerate(clips)}
     found: dict[Path, tuple[list[list[int]], int | None]] = {}
     for folder in folders:

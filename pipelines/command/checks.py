@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...data.item import NOTHING_THERE
+from ...data.tables.times import is_part_error
 from ..jobs.manifest import MANIFEST_NAME, OLD_MANIFEST_NAME, RunManifest
 from ..jobs.store.lock import RankLock
 from ..jobs.store.uploads import is_of_a_run
@@ -39,7 +40,8 @@ def check_inputs(items: Iterable[Any]) -> None:
 
 def _cannot_work(error: Any) -> bool:
     lacks_column = error.reason == "bad_row" and _LACKS_COLUMN.search(error.message)
-    return error.reason in NOTHING_THERE or bool(lacks_column)
+    is_missing = error.reason in NOTHING_THERE and not is_part_error(error)
+    return is_missing or bool(lacks_column)
 
 
 def check_overwrite(directory: Path) -> None:

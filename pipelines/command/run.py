@@ -289,14 +289,15 @@ def _quiet_loading() -> Iterator[None]:
 def _items(request: RunRequest, *, notify: Callable[[str], None]) -> Iterable[Any]:
     # Given alone, a directory's files are named relative to it.
     alone = len(request.inputs) == 1
-    others = record_of(request.task).item_columns
+    record = record_of(request.task)
     return collect(
         request.inputs[0] if alone else list(request.inputs),
         kind=request.kind,
         column=request.column,
         id_column=request.id_column,
         other_columns=None,  # rows keep them all
-        paths_repeat=bool(others),
+        paths_repeat=bool(record.item_columns),
+        times_are_parts=not record.has_spans,
         limit=request.limit,
         notify=notify,
     )

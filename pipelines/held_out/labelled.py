@@ -16,6 +16,7 @@ from ...data.loading.dataset_files import is_dataset
 from ...data.loading.loading import find_clips, is_archive
 from ...data.loading.row_places import content_of
 from ...data.loading.split_names import ALL
+from ...data.tables.times import is_whole, name_of_part, part_error
 from ..jobs.targets import target_class, target_name
 
 
@@ -141,6 +142,10 @@ def _clip_items(data: str, column: str | None, label_column: str) -> Iterator[It
     for row in map(clips.__getitem__, range(len(clips))):
         if row.error is not None:
             yield Item(id=row.id, error=row.error)
+            continue
+        part = (row.start_seconds, row.end_seconds)
+        if not is_whole(part):
+            yield Item(id=name_of_part(row.id, part), error=part_error(part))
             continue
         try:
             content = content_of(row.source)

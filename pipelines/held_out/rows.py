@@ -13,13 +13,14 @@ from datasets import Dataset
 from torch import Tensor
 
 from ...data import Document, collect
-from ...data.labelled.clips import hold_out_clips
+from ...data.labelled.clips import Clip, hold_out_clips
 from ...data.labelled.digests import digest_text
 from ...data.labelled.files import LONE, read_labelled_texts
 from ...data.labelled.listed_clips import list_clips
 from ...data.labelled.splits import held_out_rows
 from ...data.labelled.tables import LeftOut
 from ...data.loading.row_places import content_of
+from ...data.tables.times import is_whole, name_of_part, part_error
 from ...models.rows_seen import Shown, Use
 from ..jobs.targets import label_names
 from ..scores import class_numbers_by_name
@@ -229,7 +230,10 @@ def _listed_videos(args: HeldOutArguments, pipe: Any, refuse: Sequence[Use]) -> 
     told = [(fault.id, f"{fault.reason}: {fault.message}") for fault in faults]
     tell(told, len(items) + len(told))
     if not items:
-        raise ValueError(f"--data_file ({args.data_file}) must hold a video, and none is there")
+        why = f" that can be used; of the first, {told[0][0]}, {told[0][1]}" if told else ""
+        raise ValueError(
+            f"--data_file ({args.data_file}) must hold a video, and none is there{why}"
+        )
     check_share(told, len(items) + len(told), args.data_file)
     values = [item.value for item in items]
     rows = [digest_input(value, "video") for value in values]
@@ -256,6 +260,10 @@ def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]
     if args.calibration_share:
         clips = hold_out_clips(clips, args.calibration_share, args.split_seed())[1]
     clips = clips[: args.max_samples]
+    parts = parts_among(clips)
+    check_share(parts, len(clips), args.data_file)  # of few that were held out, all may be such
+    faults += parts
+    clips = [clip for clip in clips if is_whole((clip.start_seconds, clip.end_seconds))]
     kept, strange = _of_classes([labels[clip.label] for clip in clips], names)
     faults += [(clips[k].path, why) for k, why in strange]
     clips = [clips[k] for k in kept]
@@ -274,6 +282,16 @@ def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]
     videos = [content_of(clip.place or clip.path) for clip in clips]
     report = {**unseen.report, **recorded(faults)}
     return HeldOut(videos, torch.tensor(numbers), report, shown)
+
+
+def parts_among(clips: Sequence[Clip]) -> list[tuple[str, str]]:
+    """Clips that are parts of videos, which no reader is judged by: their names, and why not."""
+    parts = [(clip.path, (clip.start_seconds, clip.end_seconds)) for clip in clips]
+    return [
+        (name_of_part(path, part), part_error(part).message)
+        for path, part in parts
+        if not is_whole(part)
+    ]
 
 
 def class_numbers(labels: Any, names: dict[str, int]) -> list[int]:

@@ -103,6 +103,7 @@ def rows(
         id_column,
         label_column=label_column,
         other_columns=None,  # rows keep them all
+        times_are_parts=not record.has_spans,
     )
     made = readings_and_rows(
         pipe, given, record=record, order=order, keep_text=keep_text, is_video=is_video

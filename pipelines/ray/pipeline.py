@@ -121,7 +121,14 @@ class RayPipeline:
         check_in("order", order, ("input", "completed"))
         check_in("on_error", on_error, ("raise", "record", "skip"))
         others = self.record.item_columns
-        items = items_of(inputs, self.record.kind, column, id_column, other_columns=others)
+        items = items_of(
+            inputs,
+            self.record.kind,
+            column,
+            id_column,
+            other_columns=others,
+            times_are_parts=not self.record.has_spans,
+        )
         places: dict[str, int] = {}
         early: dict[int, Reading] = {}
         turn = 0

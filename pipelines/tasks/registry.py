@@ -91,7 +91,15 @@ class TaskRecord:
 
         A label of a span of time is no class of the video.
         """
-        return "label" in self.columns and "start_seconds" not in self.columns
+        return "label" in self.columns and not self.has_spans
+
+    @property
+    def has_spans(self) -> bool:
+        """Whether answers are of spans of time.
+
+        Times in the row of an input are then those of events, and do not mean a part of it.
+        """
+        return "start_seconds" in self.columns
 
     def find(self, part: str) -> Any:
         """What a field names (`record.find("load")`); imports its module.

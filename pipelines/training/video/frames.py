@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import set_seed
 
 from ....data.labelled.clips import Clip, hold_out_clips
+from ....data.tables.times import name_of_part
 from ....models import READERS
 from ....models.operating_points import set_to
 from ....models.rows_seen import RowsSeen, Shown, start_of
@@ -285,10 +286,7 @@ class Protocol:
 
 def _said(clip: Clip) -> str:
     """How a clip is called: its path, and which part of it, as in a media fragment's URI."""
-    if clip.start_seconds is None and clip.end_seconds is None:
-        return clip.path
-    end = "" if clip.end_seconds is None else f"{clip.end_seconds:g}"
-    return f"{clip.path}#t={clip.start_seconds or 0:g},{end}"
+    return name_of_part(clip.path, (clip.start_seconds, clip.end_seconds))
 
 
 def _repeated(values: Tensor, count: int) -> Tensor:
