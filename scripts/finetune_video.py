@@ -35,6 +35,7 @@ from transformers import HfArgumentParser, TrainingArguments, set_seed
 from transformers.utils import logging
 
 from temporal.data.labelled.clips import hold_out_clips
+from temporal.pipelines.command.faults import USAGE, Refused, ended_by, refusals
 from temporal.pipelines.training.events.run import run_on_events
 from temporal.pipelines.training.flags import (
     IGNORED_FOR_CLIPS,
@@ -50,11 +51,35 @@ from temporal.pipelines.training.video.run import run_folds, run_splits, trainin
 
 
 def main() -> None:
-    """Train, judge, save and print."""
-    of_events = run_on_events(sys.argv[1:])
-    if of_events is not None:
+    """Train, judge, save and print.
+
+    Raises:
+        Refused: options or data cannot be used.
+    """
+    with refusals():
+        of_events = run_on_events(sys.argv[1:])
+        protocol = None if of_events is not None else prepared()
+    if protocol is None:
         print(json.dumps(of_events))
         return
+    args, training = protocol.args, protocol.training
+    output = Path(training.output_dir)
+    in_splits = any(clip.split not in ("", "train") for clip in protocol.clips)
+    result = (run_splits if in_splits or args.eval_split else run_folds)(protocol, output)
+    if protocol.left_out:
+        result["left_out"] = protocol.left_out
+    if training.process_index == 0:
+        (output / "all_results.json").write_text(json.dumps(result, indent=2))
+        for part in result.values():
+            if "policy" in part:
+                print(said_of(part["policy"], args.model), file=sys.stderr)
+        print(json.dumps({"output_dir": str(output), **result}))
+    if training.world_size > 1:
+        leave_together(Accelerator(cpu=training.use_cpu))
+
+
+def prepared() -> Protocol:
+    """The clips and the reader that the options name; what is left out is told."""
     kinds = (VideoArguments, TrainingArguments)
     parser = HfArgumentParser(kinds)
     saved = None
@@ -85,25 +110,14 @@ def main() -> None:
     if args.calibration_share:
         clips, _ = hold_out_clips(clips, args.calibration_share, training.seed)
     clips = clips[:: max(1, len(clips) // args.max_clips)] if args.max_clips else clips
-    output = Path(training.output_dir)
-    output.mkdir(parents=True, exist_ok=True)
+    Path(training.output_dir).mkdir(parents=True, exist_ok=True)
     protocol = Protocol(args, training, clips, listed.names, several=listed.several)
     protocol.left_out |= listed.left_out
     for path, why in protocol.left_out.items():
         print(f"left out {path}: {why}", file=sys.stderr)
-    in_splits = any(clip.split not in ("", "train") for clip in protocol.clips)
-    result = (run_splits if in_splits or args.eval_split else run_folds)(protocol, output)
-    if protocol.left_out:
-        result["left_out"] = protocol.left_out
-    if training.process_index == 0:
-        (output / "all_results.json").write_text(json.dumps(result, indent=2))
-        for part in result.values():
-            if "policy" in part:
-                print(said_of(part["policy"], args.model), file=sys.stderr)
-        print(json.dumps({"output_dir": str(output), **result}))
-    if training.world_size > 1:
-        leave_together(Accelerator(cpu=training.use_cpu))
+    return protocol
 
 
 if __name__ == "__main__":
-    main()
+    with ended_by(Refused, code=USAGE):
+        main()

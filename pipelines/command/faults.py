@@ -45,17 +45,37 @@ def plugins() -> None:
     load_plugins(lambda sentence: typer.echo(f"warning: {sentence}", err=True))
 
 
+class Refused(ValueError):
+    """A script cannot do what was asked of it; the message names the next step."""
+
+
 @contextmanager
-def ended_by(*kinds: type[Exception]) -> Iterator[None]:
-    """End a script with what these exceptions say; others keep their traceback.
+def refusals() -> Iterator[None]:
+    """What options, files or data a script cannot use, before its work begins.
 
     Raises:
-        SystemExit: with the sentence, which Python prints on stderr, and exit code 1.
+        Refused: instead of ValueError and OSError, with what they say.
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise Refused(str(error)) from error
+
+
+@contextmanager
+def ended_by(*kinds: type[Exception], code: int = INTERNAL) -> Iterator[None]:
+    """End a script with what these exceptions say, on stderr; others keep their traceback.
+
+    Raises:
+        SystemExit: with the exit code; of 1 with the sentence, which Python prints.
     """
     try:
         yield
     except kinds as error:
-        raise SystemExit(str(error)) from error
+        if code == INTERNAL:
+            raise SystemExit(str(error)) from error
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(code) from error
 
 
 def _end(message: str, code: int, debug: bool) -> typer.Exit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 from temporal.data import Video
 from temporal.models import ClipEarlyExit, ClipReader, FrameExit
 
+from .conftest import SCRIPTS
 from .small_clips import CLASSES, save_config, write_clip
 
 GATE = (
@@ -218,3 +220,28 @@ def test_one_class_is_nothing_to_learn(folder: Path, tmp_path: Path, run_script:
         ValueError, match="2 clips of .*one.csv .* the class 'same': .* two or more"
     ):
         run_script("finetune_video", *given)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--data_dir", "t.csv"), "it has 'clip', 'what': pass --path_column"),
+        (("--data_dir", "nowhere"), "nowhere is not there"),
+        ((), "give one of --data_dir and --dataset_name"),
+    ],
+)
+def test_a_refusal_is_a_sentence_and_an_exit_code(
+    words: tuple[str, ...],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "t.csv").write_text("clip,what\na.mp4,x\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["finetune_video.py", "--output_dir", "out", *words])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPTS / "finetune_video.py"), run_name="__main__")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and told in line
