@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,13 @@ from temporal.auditing.likeness import Unlike, differing
 from temporal.auditing.signals import Counts as CellCounts
 from temporal.auditing.signals import add, cells
 
+from ..jobs.row_columns import RowColumns, added, whole_sum
 from .audit import Audit
 from .columns import AUDIT_COLUMNS
 from .others import Counts
 
-_SUMMED = ("units_read", "frames_decoded", "macs", "decode_seconds", "model_seconds")
+_COUNTED = ("units_read", "frames_decoded", "macs")
+_MEASURED = ("decode_seconds", "model_seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,31 +124,38 @@ class AuditTally:
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
         self._sums: Counter[str] = Counter()
+        self._seconds = dict.fromkeys(_MEASURED, 0.0)
         self._seen: CellCounts = {}
         self._compared = 0
 
-    def add(self, row: Mapping[str, Any], trace: Mapping[str, Any] | None) -> None:
-        """Take in one row, and its trace as `trace_values` gives it."""
-        in_full = bool(row.get("read_in_full"))
-        self._sums["rows_in_full"] += in_full
-        if (found := row.get("audit")) is not None:
-            if found["agreed"] is None:
-                self._sums["failed"] += 1
-            else:
-                self._sums["audited"] += 1
-                self._sums["disagreed"] += not found["agreed"]
-            for name in _SUMMED:
-                self._sums[name] += found[name] or 0
-        if self._audit.likeness is None or in_full or row["status"] == "error":
-            return
-        self._compared += 1
-        told = cells(
-            score=row.get("score"),
-            confidences=(trace or {}).get("confidences") or (),
-            exit=row["exit"],
-            units_read=row["units_read"],
-        )
-        add(self._seen, told)
+    def add(self, rows: RowColumns) -> None:
+        """Take in some rows."""
+        import pyarrow.compute as pc
+
+        in_full = pc.fill_null(rows["read_in_full"], False)
+        self._sums["rows_in_full"] += in_full.true_count
+        audited = rows.where(pc.fill_null(rows["audit"], False))
+        agreed = audited["audit.agreed"]
+        self._sums["failed"] += agreed.null_count
+        self._sums["audited"] += len(agreed) - agreed.null_count
+        self._sums["disagreed"] += agreed.false_count
+        for name in _COUNTED:
+            self._sums[name] += whole_sum(audited[f"audit.{name}"])
+        for name in _MEASURED:
+            self._seconds[name] = added(self._seconds[name], audited[f"audit.{name}"])
+        if self._audit.likeness is not None:
+            is_read = pc.not_equal(rows["status"], "error")
+            self._compare(rows.where(pc.and_(pc.invert(in_full), is_read)))
+
+    def _compare(self, rows: RowColumns) -> None:
+        self._compared += len(rows)
+        names = ("score", "trace.confidences", "exit", "units_read")
+        columns = (rows[name].to_pylist() for name in names)
+        for score, confidences, exit, units_read in zip(*columns, strict=True):
+            told = cells(
+                score=score, confidences=confidences or (), exit=exit, units_read=units_read
+            )
+            add(self._seen, told)
 
     def summary(self) -> AuditSummary:
         """Of these rows alone."""
@@ -160,5 +169,6 @@ class AuditTally:
             alarm=audit.alarm or self._sums["rows_in_full"] > 0,
             compared=None if likeness is None else self._compared,
             unlike=None if likeness is None else differing(likeness.stored, self._seen),
+            **dict[str, Any](self._seconds),
             **dict[str, Any](self._sums),
         )

@@ -24,7 +24,7 @@ from ..jobs.shares import told
 from ..jobs.sharing.board import BoardLost
 from ..jobs.sharing.shared_run import run_shared
 from ..jobs.stop import Stop, end_at_once, stop_on_signal
-from ..jobs.store.ledger import CommitError, read_rows
+from ..jobs.store.ledger import CommitError, read_tables
 from ..jobs.summary import Summary, summarize, summary_columns
 from ..reading import ReadingFailed
 from ..tasks.registry import record_of
@@ -183,7 +183,7 @@ def _of_all_ranks(own: Summary, request: RunRequest, pipe: Any) -> Summary:
     audit = getattr(pipe, "audit", None)
     columns = summary_columns(record_of(request.task).columns, audit)
     return summarize(
-        read_rows(request.output, columns=columns),
+        read_tables(request.output, columns=columns),
         skipped=own.skipped,
         unread=own.unread,
         at_work=own.at_work,

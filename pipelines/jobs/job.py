@@ -22,7 +22,7 @@ from .row import row_schema
 from .rows import Readable
 from .stop import Stop, stop_on_signal
 from .store.columns import check_stored_columns
-from .store.ledger import Format, ResultWriter, read_rows
+from .store.ledger import Format, ResultWriter, read_tables
 from .store.resumed import done_before
 from .streams import Forgiving
 from .summary import Summary, summarize, summary_columns
@@ -188,7 +188,7 @@ def run(
             is_stopped=is_stopped,
         )
     return summarize(
-        read_rows(output, columns=summary_columns(record.columns, audit)),
+        read_tables(output, columns=summary_columns(record.columns, audit)),
         skipped=job.progress.skipped,
         stopped=job.stopped,
         too_many_errors=errors.told if job.stopped else None,

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..auditing.audit import Audit
 from ..auditing.summary import AuditSummary, AuditTally, audit_columns
-from .trace_column import trace_values
+from .row_columns import RowColumns, added, counted, row_columns, whole_sum
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SUMMARY_COLUMNS = (
     *("id", "status", "label", "target", "error_reason", "error_message"),
@@ -166,7 +169,7 @@ class Summary:
 
 
 def summarize(
-    rows: Iterable[Mapping[str, Any]],
+    rows: Iterable[Mapping[str, Any] | pa.Table],
     *,
     skipped: int = 0,
     stopped: bool = False,
@@ -177,10 +180,11 @@ def summarize(
     audit: Audit | None = None,
     tokenized_by: str | None = None,
 ) -> Summary:
-    """Add up rows, one by one (they need not fit in memory).
+    """Add up rows, some at a time (they need not fit in memory).
 
     Args:
-        rows: As `store.ledger.read_rows` yields them, with `summary_columns` at least.
+        rows: As `store.ledger.read_tables` yields them, or `read_rows`, which takes longer; with
+            `summary_columns` at least.
         skipped: Bad inputs without a row.
         stopped: Whether inputs are left.
         too_many_errors: Why the run stopped by itself.
@@ -193,10 +197,10 @@ def summarize(
     """
     tally = _Tally(labels or ())
     audits = None if audit is None else AuditTally(audit)
-    for row in rows:
-        tally.add(row)
+    for some in row_columns(rows):
+        tally.add(some)
         if audits is not None:
-            audits.add(row, trace_values(row))
+            audits.add(some)
     return replace(
         tally.summary(),
         skipped=skipped,
@@ -228,44 +232,64 @@ class _Tally:
         self._decode_seconds = self._model_seconds = 0.0
         self._dense_macs: int | None = 0
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Take in one row."""
-        self._statuses[row["status"]] += 1
-        if row["error_reason"] is not None:
-            self._reasons[row["error_reason"]] += 1
-            message = f"{row['id']}: {row['error_message']}"
-            self._first_errors.setdefault(row["error_reason"], message)
-        if row["target"] is not None and row.get("label") is not None:
-            self._add_target(row["target"], row["label"])
-        trace = trace_values(row)
-        if trace is not None:
-            self._add_costs(row, trace)
+    def add(self, rows: RowColumns) -> None:
+        """Take in some rows."""
+        self._statuses.update(counted(rows["status"]))
+        self._add_errors(rows)
+        target, label = rows["target"], rows["label"]
+        if target.null_count < len(rows) and label.null_count < len(rows):
+            self._add_targets(target, label)
+        traced = rows.where(rows["trace"])
+        if len(traced):
+            self._add_costs(traced)
 
-    def _add_target(self, target: str, label: str) -> None:
-        if self._known and target not in self._known:
-            self._sums["foreign"] += 1
-            if len(self._foreign_labels) < _FEW:
-                self._foreign_labels[target] = None
-        else:
-            self._sums["with_target"] += 1
-            self._sums["correct"] += target == label
+    def _add_errors(self, rows: RowColumns) -> None:
+        reasons = rows["error_reason"]
+        counts = counted(reasons)
+        self._reasons.update(counts)
+        for reason in counts:
+            if reason not in self._first_errors:
+                place = reasons.index(reason).as_py()
+                one, message = (rows[name][place].as_py() for name in ("id", "error_message"))
+                self._first_errors[reason] = f"{one}: {message}"
 
-    def _add_costs(self, row: Mapping[str, Any], trace: Mapping[str, Any]) -> None:
+    def _add_targets(self, target: pa.Array, label: pa.Array) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        both = pc.and_(target.is_valid(), label.is_valid())
+        target, label = target.filter(both), label.filter(both)
+        if self._known:
+            known = pc.is_in(target, value_set=pa.array(self._known, pa.string()))
+            foreign = target.filter(pc.invert(known))
+            target, label = target.filter(known), label.filter(known)
+            self._sums["foreign"] += len(foreign)
+            for name in foreign.unique().to_pylist():
+                if len(self._foreign_labels) < _FEW:
+                    self._foreign_labels[name] = None
+        self._sums["with_target"] += len(target)
+        self._sums["correct"] += pc.equal(target, label).true_count
+
+    def _add_costs(self, rows: RowColumns) -> None:
+        import pyarrow.compute as pc
+
         sums = self._sums
-        self._kinds.add(trace["unit"])
-        sums["traced"] += 1
-        sums["halted"] += trace["halted"]
-        sums["halved"] += bool(trace.get("batches_halved"))  # older rows have no such field
+        self._kinds.update(rows["trace.unit"].unique().to_pylist())
+        sums["traced"] += len(rows)
+        sums["halted"] += rows["trace.halted"].true_count
+        # Older rows have no such field.
+        sums["halved"] += pc.not_equal(rows["trace.batches_halved"], 0).true_count
         for name in ("units_total", "units_read", "units_skimmed", "frames_decoded", "macs"):
-            sums[name] += row[name]
-        if trace["exit"] is not None and trace["num_exits"] is not None:
-            sums["exits_computed"] += trace["exit"] + 1
-            sums["exits_total"] += trace["num_exits"]
-        self._decode_seconds += row["decode_seconds"]
-        self._model_seconds += row["model_seconds"]
+            sums[name] += whole_sum(rows[name])
+        exit, num_exits = rows["trace.exit"], rows["trace.num_exits"]
+        both = pc.and_(exit.is_valid(), num_exits.is_valid())
+        sums["exits_computed"] += whole_sum(exit.filter(both)) + both.true_count
+        sums["exits_total"] += whole_sum(num_exits.filter(both))
+        self._decode_seconds = added(self._decode_seconds, rows["decode_seconds"])
+        self._model_seconds = added(self._model_seconds, rows["model_seconds"])
         if self._dense_macs is not None:
-            macs = trace["dense_macs"]
-            self._dense_macs = None if macs is None else self._dense_macs + macs
+            macs = rows["trace.dense_macs"]
+            self._dense_macs = None if macs.null_count else self._dense_macs + whole_sum(macs)
 
     def summary(self) -> Summary:
         """Of these rows alone."""

@@ -14,7 +14,7 @@ from temporal.packed import Packed
 from temporal.pipelines import pipeline
 from temporal.pipelines.display.report import cost_line, summary_table
 from temporal.pipelines.jobs.job import run
-from temporal.pipelines.jobs.store.ledger import parts, read_rows
+from temporal.pipelines.jobs.store.ledger import parts, read_rows, read_tables
 from temporal.pipelines.jobs.summary import summarize, summary_columns
 from temporal.pipelines.jobs.trace_column import trace_of
 
@@ -122,6 +122,7 @@ def test_rows_from_before_there_was_such_a_column_are_summed_up(tmp_path: Path) 
     fields = [field for field in table.schema.field("trace").type if field.name in rows[0]]
     pq.write_table(table.set_column(place, "trace", pa.array(rows, pa.struct(fields))), part)
     columns = summary_columns(["label", "score"])
-    summary = summarize(read_rows(tmp_path, columns=columns))
+    summary = summarize(read_tables(tmp_path, columns=columns))
+    assert summary == summarize(read_rows(tmp_path, columns=columns))
     assert (summary.inputs, summary.halved) == (5, 0)
     assert all(trace_of(row).batches_halved == 0 for row in read_rows(tmp_path))  # type: ignore[union-attr]

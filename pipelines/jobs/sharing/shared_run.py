@@ -21,7 +21,7 @@ from ..rows import Readable
 from ..stop import Stop, stop_on_signal
 from ..store.columns import check_stored_columns
 from ..store.committed import read_ids
-from ..store.ledger import Format, ResultWriter, read_rows
+from ..store.ledger import Format, ResultWriter, read_tables
 from ..store.lock import remove_locks
 from ..store.resumed import done_before, done_by_now
 from ..streams import Forgiving
@@ -191,7 +191,7 @@ def run_shared(
     if not speaks:
         return None
     return summarize(
-        read_rows(output, columns=summary_columns(record.columns, audit)),
+        read_tables(output, columns=summary_columns(record.columns, audit)),
         skipped=done.skipped,
         stopped=stopped,
         too_many_errors=too_many_errors,

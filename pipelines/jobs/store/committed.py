@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .content import Content, ids_in, read_content, rows_in
 from .parts import Part, list_parts
 from .seal import DamagedPart, sidecar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def parts(directory: str | os.PathLike[str]) -> list[Path]:
@@ -41,6 +44,22 @@ def read_rows(
     for part, content, start in _contents(directory, columns):
         if owns(part.rank):
             yield from rows_in(content, start=start)
+
+
+def read_tables(
+    directory: str | os.PathLike[str], *, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table | dict[str, Any]]:
+    """Yield the committed rows as they lie: tables of them, and those of JSON lines one by one.
+
+    Args:
+        directory: The run's directory.
+        columns: See `read_rows`, as well for what is raised.
+    """
+    for _, content, start in _contents(directory, columns):
+        if isinstance(content, list):
+            yield from rows_in(content, start=start)
+        else:
+            yield content.slice(start)
 
 
 def read_ids(

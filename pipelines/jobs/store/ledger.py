@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from .committed import committed_ids as committed_ids
 from .committed import parts as parts
 from .committed import read_rows as read_rows
+from .committed import read_tables as read_tables
 from .committed import set_damaged_aside as set_damaged_aside
 from .join import FAN_IN, Sized, join_neighbours, join_parts
 from .lock import RankLock, joining

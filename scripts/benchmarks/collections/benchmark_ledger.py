@@ -130,11 +130,11 @@ def look_up(done: Any, size: int) -> dict[str, Any]:
 
 def add_up(args: argparse.Namespace, size: int, output: Path) -> dict[str, Any]:
     """Add up all rows, as at the end of a run."""
-    from temporal.pipelines.jobs.store.ledger import read_rows
+    from temporal.pipelines.jobs.store.ledger import read_tables
     from temporal.pipelines.jobs.summary import SUMMARY_COLUMNS, summarize
 
     with Meter() as meter:
-        summary = summarize(read_rows(output, columns=SUMMARY_COLUMNS))
+        summary = summarize(read_tables(output, columns=SUMMARY_COLUMNS))
     assert summary.inputs == size
     return meter.report(size)
 

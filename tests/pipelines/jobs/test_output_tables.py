@@ -17,7 +17,7 @@ import pytest
 from temporal.pipelines.jobs.job import run
 from temporal.pipelines.jobs.manifest import OutputRefused, RunManifest
 from temporal.pipelines.jobs.row import row_schema
-from temporal.pipelines.jobs.store.ledger import ResultWriter, parts, read_rows
+from temporal.pipelines.jobs.store.ledger import ResultWriter, parts, read_rows, read_tables
 from temporal.pipelines.jobs.summary import SUMMARY_COLUMNS, summarize
 from temporal.pipelines.reading import Reading
 from temporal.trace import Cost, Trace
@@ -167,7 +167,7 @@ def test_a_summary_reads_only_what_it_adds_up(tmp_path: Path) -> None:
     for number, format in enumerate(("parquet", "jsonl")):
         out = tmp_path / str(number)
         summary = run(FakeVideos(), mixed_items(), out, format=format, progress=False)
-        assert summary == summarize(read_rows(out))
+        assert summary == summarize(read_rows(out)) == summarize(read_tables(out))
         assert (summary.traced, summary.halted, summary.exits_computed) == (18, 18, 36)
     row = next(read_rows(tmp_path / "0", columns=["trace.unit", "trace.exit"]))
     assert row == {"trace": None}
@@ -191,6 +191,7 @@ def test_an_older_output_is_read_and_not_mixed_with_other_rows(tmp_path: Path, f
     out = tmp_path / "out"
     write_old(out, format, {**old_row(id="item-9"), "trace": None}, old_row())
     summary = summarize(read_rows(out, columns=SUMMARY_COLUMNS))
+    assert summary == summarize(read_tables(out, columns=SUMMARY_COLUMNS))
     assert (summary.units_read, summary.dense_macs, summary.units) == (5, 80, "tokens")
     before = sorted(out.iterdir())
     with pytest.raises(OutputRefused, match=r"part-.* differs in: trace\. .* choose another"):
