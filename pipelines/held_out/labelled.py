@@ -13,7 +13,7 @@ from typing import Any
 from ...data import VideoError, collect
 from ...data.item import InputError, Item, Kind
 from ...data.loading.dataset_files import is_dataset
-from ...data.loading.loading import find_clips, is_archive
+from ...data.loading.loading import MANIFEST, find_clips, is_archive
 from ...data.loading.row_places import content_of
 from ...data.loading.split_names import ALL
 from ...data.tables.times import is_whole, name_of_part, part_error
@@ -79,11 +79,15 @@ def labelled_inputs(
     """
     found = Labelled()
     is_folder = os.path.isdir(data)
+    parts = _parts_listed(Path(data)) if is_folder and kind == "video" else {}
     for item in islice(_items(str(data), kind, (column, label_column), notify), limit):
         if item.error is not None:
             found.left_out.append(
                 LeftOut(id=item.id, reason=item.error.reason, message=item.error.message)
             )
+            continue
+        if parts and (part := parts.get(_place(item.value))) is not None:
+            found.left_out.append(LeftOut(id=item.id, reason=part.reason, message=part.message))
             continue
         label = item.extra.get("label")
         if label is None and is_folder:
@@ -127,6 +131,24 @@ def _items(
             is_folder = os.path.isdir(os.path.join(data, name))
             for item in inside:
                 yield replace(item, id=f"{name}/{item.id}") if is_folder else item
+
+
+def _parts_listed(folder: Path) -> dict[str, InputError]:
+    """Why files of a folder are not read whole: a training on it takes the parts in its table."""
+    table = folder / MANIFEST
+    if not table.is_file():
+        return {}
+    rows = collect(table, kind="video", paths_repeat=True, times_are_parts=False)
+    refused = collect(table, kind="video", paths_repeat=True)
+    return {
+        _place(row.value): one.error
+        for row, one in zip(rows, refused, strict=True)
+        if row.error is None and one.error is not None
+    }
+
+
+def _place(value: Any) -> str:
+    return os.path.realpath(value) if isinstance(value, str | os.PathLike) else ""
 
 
 def holds_clips(data: str) -> bool:

@@ -221,8 +221,9 @@ def _listed_videos(args: HeldOutArguments, pipe: Any, refuse: Sequence[Use]) -> 
     ):  # without labels of its own, its full reading's answers stand in
         options: Any = {"kind": "video", "paths_repeat": True, "notify": lambda _: None}
         listed = list(collect(args.data_file, limit=args.max_samples, **options))
-        items = [item for item in listed if item.error is None]
         faults = [one for one in faults if one.reason not in ("no_label", "unknown_label")]
+        bad = {fault.id for fault in faults}
+        items = [item for item in listed if item.error is None and item.id not in bad]
         strange = next((one for one in found.left_out if one.reason == "unknown_label"), None)
         if items:
             why = f": of the first, {strange.id}, {strange.message}" if strange else ""

@@ -128,3 +128,22 @@ def test_times_of_events_are_labels_of_their_video(task: str, tmp_path: Path) ->
     made = list(job_rows(pipe, rows))
     assert asked == [None if task == "video-event-detection" else "unsupported_input"]
     assert made[0]["id"] == ("a.mp4" if asked == [None] else "a.mp4#t=1,2")
+
+
+@pytest.mark.parametrize("has_classes", [True, False])
+def test_files_whose_folder_lists_parts_of_them_are_not_read_whole(
+    has_classes: bool, tmp_path: Path, videos: list[Path]
+) -> None:
+    """A training on the folder takes its table."""
+    lines = ["path,label,start_seconds,end_seconds"]
+    for k, video in enumerate(videos):
+        place = Path(LABELS[k % 3] if has_classes else ".", f"{k}.mp4")
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(video.read_bytes())
+        lines.append(f"{place},{LABELS[k % 3]},{'0,0.5' if k == 4 else ','}")
+    (tmp_path / "groups.csv").write_text("\n".join(lines))
+    found = held_out(tmp_path, tmp_path)
+    (fault,) = found.report["faulty"]
+    assert len(found.inputs) == 5 and fault["id"].endswith("4.mp4")
+    assert "line 6: start_seconds (0) and end_seconds (0.5) must be empty" in fault["message"]
+    assert (found.labels is not None) == has_classes
