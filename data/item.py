@@ -69,7 +69,7 @@ class Item:
     """Other columns that came along (`label`)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # one that is frozen takes twice as long to make
 class Entry:
     """An item before it has its unique id (internal)."""
 

@@ -30,20 +30,14 @@ class KeyFilter:
     def add(self, high: np.ndarray, low: np.ndarray) -> None:
         """Add keys, as two arrays of `uint64`."""
         places = (high & np.uint64(self._mask)).astype(np.intp)
-        np.bitwise_or.at(self._words, places, _pattern(low, np.uint64(1)))
+        np.bitwise_or.at(self._words, places, _pattern(low))
 
     def may_hold(self, high: int, low: int) -> bool:
         """Whether a key may be there; False is certain."""
-        pattern: int = _pattern(low, 1)
+        pattern: int = _pattern(low)
         return self._view[high & self._mask] & pattern == pattern
 
 
-def _pattern(low: Any, one: Any) -> Any:
+def _pattern(low: Any) -> Any:
     """Four bits of a word (some of them may be one), of a number or of an array of them."""
-    kind = type(one)
-    six, low_bits = kind(6), kind(63)
-    pattern = one << (low & low_bits)
-    for _ in range(3):
-        low = low >> six
-        pattern = pattern | one << (low & low_bits)
-    return pattern
+    return 1 << (low & 63) | 1 << (low >> 6 & 63) | 1 << (low >> 12 & 63) | 1 << (low >> 18 & 63)

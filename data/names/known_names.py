@@ -21,9 +21,17 @@ KEY_BYTES = 16
 _MOST_RECENT = 2**16
 
 
+_last = ("", blake2b(digest_size=KEY_BYTES).digest())
+
+
 def key_of(name: str) -> bytes:
     """What a name is known by; also one with what UTF-8 does not have (lone surrogates)."""
-    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+    global _last  # the same name is often asked for again at once, by another set
+    last, key = _last
+    if name is not last:
+        key = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+        _last = name, key
+    return key
 
 
 class KnownNames:
@@ -44,7 +52,7 @@ class KnownNames:
 
     def add_key(self, key: bytes) -> bool:
         """The same of what a name is known by (`key_of`)."""
-        if self.has_key(key):
+        if key in self._recent or (self._stored is not None and key in self._stored):
             return False
         self._recent.add(key)
         if len(self._recent) >= _MOST_RECENT:

@@ -65,23 +65,13 @@ def _rows(path: Place, dialect: Dialect) -> Iterator[CsvRow]:
         lines = _Lines(file)
         for _ in range(dialect.header_lines):
             lines.take()
-        for line, cells, problem in _Records(lines, dialect):
-            row = {} if problem else dict(zip(dialect.header, cells, strict=True))
-            yield CsvRow(line, row, problem)
+        yield from _Records(lines, dialect)
         if (damage := damage_of(file)) is not None:
             yield CsvRow(lines.number + 1, {}, damage)
 
 
 _LONGEST_REST = 1000
 """Lines after a broken one among which the rest of its record is looked for."""
-
-
-class _Record(NamedTuple):
-    """One row: its cells, or what is wrong with it."""
-
-    line: int
-    cells: list[str]
-    problem: str | None = None
 
 
 class _Lines:
@@ -96,7 +86,7 @@ class _Lines:
     def take(self) -> str | None:
         """The next line; None at the end. A line over the limit comes without its rest."""
         line = self._ahead.popleft() if self._ahead else self._read()
-        if not line or is_cut(line, self._file):
+        if not line or (line[-1] not in "\r\n" and is_cut(line, self._file)):
             return None
         self.number += 1
         return line
@@ -123,7 +113,7 @@ class _Records:
         self._known: dict[int, str] = {}  # what is wrong with lines further on
         self._after_broken = False
 
-    def __iter__(self) -> Iterator[_Record]:
+    def __iter__(self) -> Iterator[CsvRow]:
         dialect = self._dialect
         while (line := self._lines.take()) is not None:
             if not line.strip("\r\n"):
@@ -131,19 +121,24 @@ class _Records:
             number = self._lines.number
             if len(line) >= MAX_LINE_BYTES:
                 message = f"the line is longer than {MAX_LINE_BYTES} bytes"
-                record = _Record(number, [], message)
+                record = CsvRow(number, {}, message)
             elif number in self._known:
-                record = _Record(number, [], self._known.pop(number))
+                record = CsvRow(number, {}, self._known.pop(number))
             elif dialect.is_plain or QUOTE not in line:
                 cells = split_plain(line, dialect.delimiter)
                 problem = dialect.why_not_wide(cells) or why_no_text(line)
-                record = _Record(number, cells, problem)
+                record = self._row(number, cells, problem)
             else:
                 record = self._quoted(line, number)
             self._after_broken = record.problem is not None
             yield record
 
-    def _quoted(self, line: str, number: int) -> _Record:
+    def _row(self, number: int, cells: list[str], problem: str | None) -> CsvRow:
+        if problem is not None:
+            return CsvRow(number, {}, problem)
+        return CsvRow(number, dict(zip(self._dialect.header, cells, strict=True)), None)
+
+    def _quoted(self, line: str, number: int) -> CsvRow:
         """The record that begins with this line, which has quotes."""
         dialect = self._dialect
         taken = [line]
@@ -152,7 +147,7 @@ class _Records:
         except Malformed as error:
             self._lines.put_back(taken[1:])
             self._pass_fragments(was_open=len(taken) > 1)
-            return _Record(number, [], str(error))
+            return CsvRow(number, {}, str(error))
         problem = dialect.why_not_wide(cells)
         if len(taken) > 1 and dialect.are_rows(taken, is_wide=problem is None):
             self._lines.put_back(taken[1:])
@@ -165,7 +160,7 @@ class _Records:
             )
         elif closes and self._after_broken and dialect.has_long_records:
             problem = "a quote closes here that did not open: the end of the broken row before it"
-        return _Record(number, cells, problem or why_no_text("".join(taken)))
+        return self._row(number, cells, problem or why_no_text("".join(taken)))
 
     def _following(self, taken: list[str]) -> Iterator[str]:
         """Yield further lines and keep them; no more than a field may hold."""

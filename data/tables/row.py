@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..borrowed import is_open_source
@@ -22,6 +21,36 @@ _VALUE_COLUMNS: dict[str, tuple[str, ...]] = {
     "text": ("text", "sentence", "content"),
     "video": ("video", "path", "file"),
 }
+
+
+_MOST_USES = 64
+"""Kinds of rows of one table, by the names of their columns, that are remembered."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Use:
+    """How rows with certain columns are read."""
+
+    missing: str | None = None
+    """What is missing; then the rest says nothing."""
+
+    value: str = ""
+    """The column of the input."""
+
+    id: str | None = None
+    """The column of the id."""
+
+    label: str | None = None
+    """The column of the label."""
+
+    others: tuple[tuple[str, str], ...] = ()
+    """Columns that come along, each with its name in `extra`."""
+
+    is_file: bool = False
+    """The row is a `datasets` video itself."""
+
+    may_be_pair: bool = False
+    """The text has a second one beside it, in rows where that is not null."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +77,10 @@ class Columns:
 
     folder: str | None = None
     """What relative video paths of the table are relative to."""
+
+    _uses: dict[tuple[str, ...], _Use] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -81,6 +114,33 @@ class Columns:
         twice = next((name for name in self.needed(names) if list(names).count(name) > 1), None)
         return None if twice is None else f"it has several columns {twice!r}: rename all but one"
 
+    def use_of(self, names: tuple[str, ...]) -> _Use:
+        """How a row of columns with these names is read; found out once for rows that follow."""
+        use = self._uses.get(names)
+        if use is None:
+            if len(self._uses) >= _MOST_USES:
+                self._uses.clear()
+            use = self._uses[names] = self._new_use(names)
+        return use
+
+    def _new_use(self, names: tuple[str, ...]) -> _Use:
+        value = self.value_in(names)
+        if value is None or (self.id is not None and self.id not in names):
+            return _Use(missing=self.missing_in(names))
+        others = self.others
+        if others is None:
+            needed = set(self.needed(names))
+            others = tuple(name for name in names if name not in needed)
+        return _Use(
+            value=value,
+            id=self.id_in(names),
+            label=self.label if self.label in names and self.label != value else None,
+            # Labels may be in a column of another name.
+            others=tuple((n, n if n != "label" else "label.1") for n in others if n in names),
+            is_file=self.kind == "video" and value == "path" and "bytes" in names,
+            may_be_pair=self.kind == "text" and self.value is None and "text_pair" in names,
+        )
+
     def needed(self, names: Sequence[str]) -> list[str]:
         """The columns that were asked for, or that say what the input is."""
         value = self.value_in(names)
@@ -97,13 +157,6 @@ class Columns:
         times = [name for name in TIMES if name in names] if self.whole else []
         needed = dict.fromkeys([*self.needed(names), *times])
         return list(needed if self.others is not None else dict.fromkeys([*needed, *names]))
-
-
-@functools.lru_cache(maxsize=64)
-def _rest(columns: Columns, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns beside those that are needed."""
-    needed = set(columns.needed(names))
-    return tuple(name for name in names if name not in needed)
 
 
 def apart(names: Sequence[str]) -> list[str]:
@@ -144,35 +197,31 @@ def entry_of_row(row: Any, columns: Columns) -> Entry:
 
 
 def _entry(row: Mapping[str, Any], columns: Columns) -> Entry:
-    names = list(row)
-    missing = columns.missing_in(names)
-    if missing is not None:
-        if columns.kind == "video" and {"path", "bytes"} & set(names):
+    use = columns.use_of(tuple(row))
+    if use.missing is not None:
+        if columns.kind == "video" and ("path" in row or "bytes" in row):
             return Entry(**_video_value(row, columns.folder))
-        return Entry(error=InputError(reason="bad_row", message=missing))
-    name, id_name = columns.value_in(names), columns.id_in(names)
-    assert name is not None
-    identifier = None if id_name is None else _present(row[id_name])
-    label = _present(row.get(columns.label)) if name != columns.label else None
-    extra = {} if label is None else {"label": label}
-    for other in columns.others if columns.others is not None else _rest(columns, tuple(names)):
-        if (cell := _present(row.get(other))) is not None:
-            # Labels may be in a column of another name.
-            extra[other if other != "label" else "label.1"] = cell
-    if columns.kind == "video" and name == "path" and "bytes" in row:
-        found = _video_value(row, columns.folder)  # a `datasets` video itself
-    elif columns.kind == "video":
-        found = _video_value(row[name], columns.folder)
-    elif columns.value is None and row.get("text_pair") is not None:
+        return Entry(error=InputError(reason="bad_row", message=use.missing))
+    value = row[use.value]
+    extra = {}
+    if use.label is not None and (label := _present(row[use.label])) is not None:
+        extra["label"] = label
+    for other, called in use.others:
+        if (cell := _present(row[other])) is not None:
+            extra[called] = cell
+    if columns.kind == "video":
+        found = _video_value(row if use.is_file else value, columns.folder)
+    elif use.may_be_pair and row["text_pair"] is not None:
         # Half of a pair would pass for an answer.
-        found, second = _text_value(row[name]), _text_value(row["text_pair"])
+        found, second = _text_value(value), _text_value(row["text_pair"])
         if "value" in found and "value" in second:
             found = {"value": {"text": found["value"], "text_pair": second["value"]}}
         else:
             found = found if "error" in found else second
     else:
-        found = _text_value(row[name])
+        found = _text_value(value)
     own_id = found.pop("id", None)
+    identifier = None if use.id is None else _present(row[use.id])
     if identifier is None:
         return Entry(id=own_id, extra=extra, **found)
     # A column that happens to be called `id` may repeat; one that was asked for must not.
@@ -186,7 +235,9 @@ def entry_of_cell(cell: Any, kind: Kind) -> Entry:
 
 def _present(value: Any) -> Any:
     """A cell that is filled, else None: not NaN, nor what pandas has instead, nor an empty one."""
-    if value == "" if isinstance(value, str) else isinstance(value, float) and math.isnan(value):
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, float) and math.isnan(value):
         return None
     return None if type(value).__name__ in ("NAType", "NaTType") else value
 

@@ -73,6 +73,8 @@ class Bounds:
 
     def weight(self, value: Any) -> int:
         """How large an input is: characters, or bytes; 0 where that is not known at once."""
+        if isinstance(value, str) and not self.is_video:
+            return len(value)
         if isinstance(value, Mapping):
             return sum(map(self.weight, value.values()))
         if isinstance(value, str | os.PathLike) and self.is_video:
