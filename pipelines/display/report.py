@@ -46,7 +46,9 @@ _MOST_EVENTS = 40
 def print_all(*renderables: RenderableType) -> None:
     """Print to stdout; whoever stopped listening (`| head`) stops nothing but the printing."""
     try:
-        Console().print(*renderables, sep="\n")
+        console = Console()
+        for one in renderables:  # a line of its own is not cut: it may name a file
+            console.print(one, soft_wrap=isinstance(one, Text))
         sys.stdout.flush()
     except BrokenPipeError:
         # Python flushes once more at exit, and would complain then.

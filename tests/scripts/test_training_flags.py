@@ -36,6 +36,7 @@ def test_help_is_given(
     monkeypatch.setattr(sys, "argv", [str(path), "--help"])
     if '__name__ == "__main__"' not in path.read_text(encoding="utf-8"):
         return  # imported by others
+    monkeypatch.syspath_prepend(str(path.parent))  # as when it is run
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(path), run_name="__main__")
     assert not ended.value.code and "usage:" in capsys.readouterr().out

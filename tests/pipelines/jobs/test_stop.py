@@ -81,7 +81,10 @@ def test_a_signal_while_the_command_line_is_imported_ends_with_75(number: int) -
     """`import typer` stands for all that is imported behind the door."""
     result = run_code(
         f"""
-        import os, sys, types
+        import os, signal, sys, types
+
+        if signal.getsignal({int(number)}) is signal.SIG_IGN:  # of what started the tests
+            signal.signal({int(number)}, signal.SIG_DFL)
 
         class Finder:
             def find_spec(self, name, *rest):

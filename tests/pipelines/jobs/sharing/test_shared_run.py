@@ -252,7 +252,7 @@ def test_an_input_that_ends_every_rank_is_told_of(tmp_path: Path) -> None:
 
     pipes = [Poisoned() for _ in range(5)]
     futures = run_all(tmp_path / "out", pipes)
-    assert sum(future.exception() is not None for future in futures) == 3
+    assert sum(future.exception() is not None for future in futures) == 3, [repr(f.exception()) for f in futures]
     (summary,) = summaries(futures)
     ids = {row["id"] for row in rows_of(tmp_path / "out")}
     assert "item-50" not in ids and len(ids) == summary.inputs
