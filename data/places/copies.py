@@ -31,7 +31,7 @@ def copy_of(key: str, name: str, write: Callable[[BinaryIO], object]) -> str:
     with _lock:
         if key not in _made:
             suffix = "".join(part for part in os.path.basename(name).partition(".")[1:])
-            descriptor, path = tempfile.mkstemp(suffix=suffix[-40:], dir=_folder().name)
+            descriptor, path = tempfile.mkstemp(suffix=suffix[-40:], dir=temporary_folder())
             try:
                 with open(descriptor, "wb") as file:
                     write(file)
@@ -40,6 +40,11 @@ def copy_of(key: str, name: str, write: Callable[[BinaryIO], object]) -> str:
                 raise
             _made[key] = path
         return _made[key]
+
+
+def temporary_folder() -> str:
+    """Path of a folder that is gone with this process."""
+    return _folder().name
 
 
 @functools.cache

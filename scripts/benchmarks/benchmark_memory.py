@@ -32,9 +32,9 @@ from typing import Any
 
 import av
 import numpy as np
-from parts.process_memory import memory_mb
 
 from temporal.data import Video, VideoError
+from temporal.pipelines.benchmark.process_memory import memory_mb
 
 BOMB_SIDE = 8192
 SIZE = (224, 224)

@@ -36,9 +36,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import av
-from parts.process_memory import memory_mb
 
 from temporal.data import LiveVideo
+from temporal.pipelines.benchmark.process_memory import memory_mb
 
 
 def main() -> None:

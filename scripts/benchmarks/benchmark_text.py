@@ -32,7 +32,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from parts.process_memory import memory_mb
 from transformers import HfArgumentParser
 
 from temporal.data import Document
@@ -40,6 +39,7 @@ from temporal.macs import count_macs_by_length
 from temporal.models.operating_points import set_to
 from temporal.pipelines import pipeline
 from temporal.pipelines.benchmark.interleaved import Clocked, clock, machine
+from temporal.pipelines.benchmark.process_memory import memory_mb
 from temporal.pipelines.benchmark.text_contestants import (
     Contestant,
     adaptive,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ....data.places.copies import temporary_folder
 from ....data.places.stores import scheme_of, shown_url
 from ...jobs.store.ledger import CommitError
 from ...jobs.store.uploads import Store, fetch
@@ -23,7 +23,7 @@ def run_at(result: str) -> Path:
     """
     if scheme_of(result) is None:
         return Path(result)
-    directory = Path(_folder().name) / str(len(list(Path(_folder().name).iterdir())))
+    directory = Path(tempfile.mkdtemp(dir=temporary_folder()))
     try:
         found = fetch(Store(result), directory)
     except CommitError as error:
@@ -31,11 +31,6 @@ def run_at(result: str) -> Path:
     if not found:
         raise UsageFault(f"result ({shown_url(result)}) must be the output of a run")
     return directory
-
-
-@functools.cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="temporal-", ignore_cleanup_errors=True)
 
 
 @contextmanager

@@ -26,22 +26,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from temporal.pipelines.benchmark.process_memory import memory_mb
+
 _GROUP = 256  # inputs of a text job's group
 _ROWS_PER_PART = 16_384  # the most of a text job's part
 _NAME = "review-{:012d}"
-
-
-def held_mb(name: str = "VmRSS") -> float:
-    """What this process holds, or the most that it held (`VmHWM`), in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(round(int(x.split()[1]) / 1024, 1) for x in lines if x.startswith(name))
 
 
 class Meter:
     """Seconds of the wall and of the processor, and memory, of what is done meanwhile."""
 
     def __enter__(self) -> Meter:
-        self.before_mb = held_mb()
+        self.before_mb = memory_mb()
         self._wall, self._processor = time.perf_counter(), time.process_time()
         return self
 
@@ -56,8 +52,8 @@ class Meter:
             "microseconds_a_row": round(1e6 * self.seconds / count, 3),
             "processor_microseconds_a_row": round(1e6 * self.processor / count, 3),
             "before_mb": self.before_mb,
-            "after_mb": held_mb(),
-            "peak_mb": held_mb("VmHWM"),
+            "after_mb": memory_mb(),
+            "peak_mb": memory_mb("VmHWM"),
             **facts,
         }
 
@@ -93,7 +89,7 @@ def write(args: argparse.Namespace, size: int, output: Path) -> dict[str, Any]:
             if start % (64 * _GROUP) == 0:
                 most = max(most, len(parts(output)))
             if not warm and start >= size // 10:
-                warm = held_mb()
+                warm = memory_mb()
         writer.join()
     found = parts(output)
     stored = sum(path.stat().st_size for path in found)

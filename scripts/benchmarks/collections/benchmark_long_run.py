@@ -21,9 +21,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from temporal.pipelines.benchmark.process_memory import memory_mb
 
 
 def make_texts(args: argparse.Namespace) -> Path:
@@ -98,15 +101,6 @@ def run_here(args: argparse.Namespace) -> None:
         (args.output_dir / "facts.json").write_text(json.dumps(facts))
 
 
-def held_mb(process: int) -> float | None:
-    """What a process holds, in MB; None where it is gone."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(x.split()[1]) / 1024 for x in lines if x.startswith("VmRSS")), None)
-
-
 def watched(args: argparse.Namespace, texts: Path, *, kill_at: int | None = None) -> dict[str, Any]:
     """Run the command and look at it once a second; kill it when so many rows are committed."""
     from temporal.pipelines.jobs.store.ledger import parts
@@ -121,9 +115,9 @@ def watched(args: argparse.Namespace, texts: Path, *, kill_at: int | None = None
     most_parts = 0
     while process.poll() is None:
         time.sleep(1)
-        memory = held_mb(process.pid)
-        if memory is not None:
-            held.append((round(time.time() - began, 1), round(memory, 1)))
+        with suppress(LookupError, OSError):  # it may have ended
+            memory = memory_mb(process=process.pid)
+            held.append((round(time.time() - began, 1), memory))
         found = parts(output) if output.exists() else []
         most_parts = max(most_parts, len(found))
         if kill_at is not None and found and last_number(found) >= kill_at:
