@@ -11,6 +11,7 @@ from .features import FrameFeatures as FrameFeatures
 from .item import InputError as InputError
 from .item import Item as Item
 from .live import LiveVideo as LiveVideo
+from .part import VideoPart as VideoPart
 from .text import Document as Document
 from .text import TextError as TextError
 from .video import Video as Video

@@ -16,8 +16,8 @@ from .places.content import holds_many
 from .places.member import Member
 from .places.unpacked import damage_of
 from .tables.lines import MAX_LINE_BYTES, why_no_text
+from .tables.parts import with_part
 from .tables.row import Columns, entry_of_row
-from .tables.times import refuse_part
 
 _LABELS = (".cls", ".json")
 _MAX_LABEL_BYTES = 1 << 20
@@ -135,7 +135,7 @@ def _single(member: Member, labels: Sequence[ArchiveFile], columns: Columns, id:
     if isinstance(value, str) and (problem := why_no_text(value)) is not None:
         return _bad(id, "not_text", f"{member}: {problem}")
     entry = Entry(id=id, value=value, extra=extra)
-    return refuse_part(entry, cells) if columns.whole else entry
+    return with_part(entry, cells) if columns.parts else entry
 
 
 def _kept(cells: dict[str, Any], columns: Columns) -> dict[str, Any]:

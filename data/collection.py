@@ -30,6 +30,7 @@ def collect(
     strings: Strings = "path",
     paths_repeat: bool = False,
     times_are_parts: bool = True,
+    column_called: str = "column=",
     notify: Callable[[str], None] = _log.warning,
 ) -> Iterator[Item]:
     """Iterate over a collection; one item per input, broken ones included.
@@ -70,9 +71,10 @@ def collect(
             a file, else a text).
         paths_repeat: A path that came before is another input, rather than an error.
         times_are_parts: `start_seconds` and `end_seconds` (or `start` and `end`) of a video's row
-            mean a part of it. None is read as such, so that the row is an error, which is called by
-            its times, too (`clip.mp4#t=1.5,3`). False: they say something else (where its events
-            are), or the caller heeds them. Empty cells mean nothing.
+            mean the part of it that is the input: a `VideoPart`, which is called by its times, too
+            (`clip.mp4#t=1.5,3`). False: they say something else (where its events are), or the
+            caller heeds them. Empty cells mean nothing.
+        column_called: How messages call `column`, for who takes it by another name (`--column`).
         notify: Is told in a sentence which files of a directory were passed over; default: a
             warning in the log.
 
@@ -102,7 +104,8 @@ def collect(
             id=id_column,
             label=label_column,
             others=None if other_columns is None else tuple(other_columns),
-            whole=kind == "video" and times_are_parts,
+            parts=kind == "video" and times_are_parts,
+            called=column_called,
         ),
         root=None if root is None else os.path.realpath(root),
         strings=strings,

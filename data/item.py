@@ -59,8 +59,8 @@ class Item:
     """Unique in the collection: the id column, the path, or `kind-000042` by position."""
 
     value: Any = None
-    """What `Video` or `Document` takes: a path, bytes, an open file or a member of an archive; or
-    the text, or a pair of texts as `{"text": ..., "text_pair": ...}`."""
+    """What `Video` or `Document` takes: a path, bytes, an open file or a member of an archive; a
+    `VideoPart`; or the text, or a pair of texts as `{"text": ..., "text_pair": ...}`."""
 
     error: InputError | None = None
     """Why there is no value."""

@@ -70,7 +70,7 @@ class LiveWindow(Video):
         """How much each frame seems to change, [N], compared with all of the stream so far."""
         return self._motion
 
-    def audio(self) -> None:
+    def audio(self, *, between: Any = None) -> None:
         """Return None: the sound of a stream is not kept."""
 
     def close(self) -> None:

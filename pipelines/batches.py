@@ -64,7 +64,7 @@ def read_batch(
         id=id_column,
         label=label_column,
         others=record.item_columns,
-        whole=record.kind == "video" and not record.has_spans,
+        parts=record.kind == "video" and not record.has_spans,
     )
     audit = getattr(pipe, "audit", None)
     is_audited = audit is not None and audit.share > 0

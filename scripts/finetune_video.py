@@ -19,8 +19,9 @@ trainings decode nothing. FrameExit's exits are then fitted by L-BFGS; all else 
 gradients, and a policy that does no better than uniform frames at its cost is reported so, with its
 learning curve. Prints one JSON line. Saves the reader of each fold (for
 scripts/benchmarks/benchmark_video.py) and `final`. After a kill, `--resume_from_checkpoint true`
-goes on. Options of transformers.TrainingArguments work, or are refused
-(temporal.pipelines.training.flags).
+goes on. Rows and videos that cannot be used are left out, told and counted, and one process then
+ends with exit code 3; with more than a quarter of such nothing is trained. Options of
+transformers.TrainingArguments work, or are refused (temporal.pipelines.training.flags).
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from transformers import HfArgumentParser, TrainingArguments, set_seed
 from transformers.utils import logging
 
 from temporal.data.labelled.clips import hold_out_clips
-from temporal.pipelines.command.faults import USAGE, Refused, ended_by, refusals
+from temporal.pipelines.command.faults import BAD_INPUTS, USAGE, Refused, ended_by, refusals
+from temporal.pipelines.held_out.faulty import check_share, tell
 from temporal.pipelines.training.events.run import run_on_events
 from temporal.pipelines.training.flags import (
     IGNORED_FOR_CLIPS,
@@ -50,8 +52,11 @@ from temporal.pipelines.training.video.judge import said_of
 from temporal.pipelines.training.video.run import run_folds, run_splits, training_defaults
 
 
-def main() -> None:
+def main() -> int:
     """Train, judge, save and print.
+
+    Returns:
+        The exit code: 3 where rows or videos were left out for their faults, as of `temporal run`.
 
     Raises:
         Refused: options or data cannot be used.
@@ -61,7 +66,7 @@ def main() -> None:
         protocol = None if of_events is not None else prepared()
     if protocol is None:
         print(json.dumps(of_events))
-        return
+        return BAD_INPUTS if of_events and of_events["train"]["left_out"] else 0
     args, training = protocol.args, protocol.training
     output = Path(training.output_dir)
     in_splits = any(clip.split not in ("", "train") for clip in protocol.clips)
@@ -76,6 +81,8 @@ def main() -> None:
         print(json.dumps({"output_dir": str(output), **result}))
     if training.world_size > 1:
         leave_together(Accelerator(cpu=training.use_cpu))
+        return 0  # launchers take all else for a process that broke down
+    return BAD_INPUTS if protocol.left_out else 0
 
 
 def prepared() -> Protocol:
@@ -90,6 +97,8 @@ def prepared() -> Protocol:
     own = {one.name for one in fields(VideoArguments)}
     args = VideoArguments(**{name: value for name, value in asked.items() if name in own})
     listed = args.listed()
+    num_listed = len(listed.clips) + len(listed.left_out)
+    check_share(list(listed.left_out.items()), num_listed, args.clip_source)
     convex = args.fits_convexly(several=listed.several)
     defaults = training_defaults(convex=convex, frozen=args.unfreeze == "none")
     if not convex:
@@ -113,11 +122,12 @@ def prepared() -> Protocol:
     Path(training.output_dir).mkdir(parents=True, exist_ok=True)
     protocol = Protocol(args, training, clips, listed.names, several=listed.several)
     protocol.left_out |= listed.left_out
-    for path, why in protocol.left_out.items():
-        print(f"left out {path}: {why}", file=sys.stderr)
+    faults = list(protocol.left_out.items())
+    check_share(faults, num_listed, args.clip_source)
+    tell(faults, num_listed)
     return protocol
 
 
 if __name__ == "__main__":
     with ended_by(Refused, code=USAGE):
-        main()
+        sys.exit(main())

@@ -6,13 +6,16 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from ..decode.errors import VideoError
 from ..decode.remote.file import open_remote
 from ..decode.remote.urls import check_permission, is_url
 from ..loading.row_places import Place, content_of
+from ..part import VideoPart
+from ..tables.times import Part, is_whole, name_of_part
 from ..video import Video
-from .digests import digest_bytes, digest_file, digest_open, digest_text
+from .digests import digest_bytes, digest_file, digest_open, digest_part, digest_text
 from .groups import joined
 
 
@@ -44,27 +47,60 @@ class Clip:
     """Which URLs may be read, as for `Video`."""
 
     @property
+    def part(self) -> Part:
+        """Where in the file it begins and ends."""
+        return self.start_seconds, self.end_seconds
+
+    @property
+    def name(self) -> str:
+        """How it is called: its path, and which part of it, as in a media fragment's URI."""
+        return name_of_part(self.path, self.part)
+
+    @property
     def digest(self) -> int:
-        """Of the file's bytes: copies are one clip."""
+        """Of the file's bytes, and of the part: copies are one clip, two parts of a file two."""
+        return digest_part(self.file_digest, self.part)
+
+    @property
+    def file_digest(self) -> int:
+        """Of the file's bytes."""
         if self.known_digest is not None:
             return self.known_digest
         return _digest(self.place or self.path, self.allow_remote)
 
-    def open(self, *, id: str | None = None, num_threads: int | None = None) -> Video:
-        """Its video, which is opened when it is first read.
+    def input(self, **options: Any) -> Any:
+        """What a pipeline takes of it: a path, bytes, or a `VideoPart` of these.
+
+        Args:
+            **options: of `Video`, for a part.
 
         Raises:
             OSError, VideoError: what holds its bytes cannot be read.
         """
         content = content_of(self.place or self.path, self.allow_remote)
-        name, remote = id or self.path, self.allow_remote
-        return Video(content, id=name, num_threads=num_threads, allow_remote=remote)
+        return content if is_whole(self.part) else VideoPart(content, *self.part, **options)
+
+    def open(self, *, id: str | None = None, num_threads: int | None = None) -> Video | VideoPart:
+        """Its video or its part of one, which is opened when it is first read.
+
+        Raises:
+            OSError, VideoError: what holds its bytes cannot be read.
+        """
+        options: Any = {"num_threads": num_threads, "allow_remote": self.allow_remote}
+        options["id"] = id or self.name
+        if is_whole(self.part):
+            return Video(content_of(self.place or self.path, self.allow_remote), **options)
+        made: VideoPart = self.input(**options)
+        return made
 
 
-def _digest_or_name(clip: Clip) -> int:
-    """Of a clip that cannot be read, which its reading will say, there are no copies."""
+def file_digest_of(clip: Clip) -> int:
+    """By what clips are kept together: of one file are its copies and its parts.
+
+    Of a clip that cannot be read, which its reading will say, there are none.
+    """
     try:
-        return clip.digest
+        return clip.file_digest
     except (OSError, VideoError):
         return digest_text(clip.path)
 
@@ -81,10 +117,13 @@ def _digest(place: Place, allow_remote: bool | tuple[str, ...]) -> int:
 
 
 def hold_out_clips(clips: Sequence[Clip], share: float, seed: int) -> tuple[list[Clip], list[Clip]]:
-    """Split clips into the rest and a held-out share, whole groups and copies together."""
+    """Split clips into the rest and a held-out share.
+
+    Whole groups, copies of a file and parts of one stay together.
+    """
     if not 0 < share < 1:
         raise ValueError(f"share ({share}) must be between 0 and 1")
-    groups = joined([clip.group for clip in clips], list(map(_digest_or_name, clips)))
+    groups = joined([clip.group for clip in clips], list(map(file_digest_of, clips)))
     names = sorted(set(groups))
     random.Random(seed).shuffle(names)
     held = set(names[: int(share * len(names))])

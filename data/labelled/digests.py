@@ -7,6 +7,8 @@ import unicodedata
 from pathlib import Path
 from typing import BinaryIO
 
+from ..tables.times import Part, is_whole, name_of_part
+
 _BLOCK_BYTES = 1 << 20
 
 
@@ -39,6 +41,13 @@ def digest_open(file: BinaryIO) -> int:
     while block := file.read(_BLOCK_BYTES):
         digest.update(block)
     return int.from_bytes(digest.digest(), "little")
+
+
+def digest_part(digest: int, part: Part) -> int:
+    """The digest of a part of a video, given the video's; of all of it, that itself."""
+    if is_whole(part):
+        return digest
+    return digest_text(name_of_part(f"{digest:016x}", part))
 
 
 def digest_bytes(content: bytes) -> int:

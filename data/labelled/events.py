@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,13 @@ class EventTable:
     """Of the labels, sorted."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Rows that cannot be used, by their name, and why."""
+    num_rows: int = 0
+    """Rows that were read, of all splits, these among them."""
 
     def of_split(self, *names: str) -> EventTable:
         """The videos of some splits."""
         kept = [video for video in self.videos if video.split in names]
-        return EventTable(videos=kept, names=self.names, left_out=self.left_out)
+        return replace(self, videos=kept)
 
     @property
     def splits(self) -> list[str]:
@@ -106,7 +108,9 @@ def read_event_table(
     events: dict[str, list[TimedEvent]] = {}
     facts: dict[str, Mapping[str, Any]] = {}
     paths: dict[str, Any] = {}
+    num_rows = 0
     for number, item in enumerate(_rows(table, video_column)):
+        num_rows += 1
         name = f"{item.id} (row {number + 1})"
         if item.error is not None:
             left_out[name] = item.error.message
@@ -124,6 +128,7 @@ def read_event_table(
             events[key].append(event)
     if videos is not None:
         for item in _rows(videos, video_column):
+            num_rows += 1
             if item.error is not None:
                 left_out.setdefault(item.id, item.error.message)
                 continue
@@ -142,7 +147,7 @@ def read_event_table(
         )
         for key, path in paths.items()
     ]
-    return EventTable(videos=found, names=names, left_out=left_out)
+    return EventTable(videos=found, names=names, left_out=left_out, num_rows=num_rows)
 
 
 def _rows(table: Any, video_column: str | None) -> Iterable[Item]:

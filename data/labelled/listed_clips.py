@@ -7,7 +7,7 @@ its labels and digests and again whenever videos are wanted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from ..decode.remote.urls import AllowRemote, is_url
 from ..loading.clips import ClipList
 from ..loading.loading import find_clips
 from ..loading.reel import Reel
-from ..loading.row import ClipRow, Member, class_order
+from ..loading.row import CALLED, ClipRow, Member, class_order
 from ..loading.row_places import RowOf
 from ..loading.split_names import ALL, split_name
+from ..names.unique_names import UniqueNames
 from .clips import Clip
 from .digests import digest_bytes
 
@@ -45,6 +46,7 @@ def list_clips(
     several: bool | None = None,
     allow_remote: AllowRemote = False,
     limit: int | None = None,
+    called: Mapping[str, str] = CALLED,
 ) -> ListedClips:
     """List labelled clips, of all splits.
 
@@ -56,6 +58,8 @@ def list_clips(
             a list.
         allow_remote: which URLs may be read, as for `Video`.
         limit: of a stream, go through so many rows.
+        called: how messages call `video_column` and `label_column`, for who takes them by other
+            names.
 
     Raises:
         ValueError: there are no clips, or clips have several labels and must not.
@@ -67,10 +71,12 @@ def list_clips(
         "label_column": label_column,
         "several_labels": bool(several),
         "allow_remote": allow_remote,
+        "called": called,
     }
     remote = allow_remote if isinstance(allow_remote, bool) else tuple(allow_remote)
     found: list[tuple[Clip, tuple[str, ...]]] = []
     left_out: dict[str, str] = {}
+    broken = UniqueNames()  # each row is counted, whatever it is called
     names: list[str] | None = None
     is_multilabel = False
     for split, part in parts.items():
@@ -78,7 +84,7 @@ def list_clips(
         is_multilabel |= clips.is_multilabel
         # Those that occur are put in order at the end: another part may have more.
         names = names or (None if isinstance(clips, ClipList) else clips.class_names)
-        for clip, labels in _clips(clips, split, left_out, limit):
+        for clip, labels in _clips(clips, split, left_out, broken, limit):
             found.append((replace(clip, allow_remote=remote), labels))
     if not found:
         why = next((f": {id}: {message}" for id, message in left_out.items()), "")
@@ -109,7 +115,7 @@ def _name(data: Any) -> str:
 
 
 def _clips(
-    clips: Any, split: str, left_out: dict[str, str], limit: int | None
+    clips: Any, split: str, left_out: dict[str, str], broken: UniqueNames, limit: int | None
 ) -> Iterator[tuple[Clip, tuple[str, ...]]]:
     """Each clip with the names of its classes."""
     is_stream = not hasattr(clips, "__len__")
@@ -119,7 +125,7 @@ def _clips(
         if is_stream and limit is not None and number >= limit:
             return
         if row.error is not None:
-            left_out[row.id] = row.error.message
+            left_out[broken.take(row.id)] = row.error.message
             continue
         name, own = row.id, dict[str, Any]()
         if not isinstance(row.source, str):

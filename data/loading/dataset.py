@@ -258,7 +258,6 @@ class ClipDataset(IterableDataset[dict[str, Any]]):
         with open_clip(row, self.clips.allow_remote, count_threads()) as video:
             return read_sample(
                 video,
-                row,
                 self.sampler,
                 size=self.size,
                 glance_size=self.glance_size,

@@ -16,7 +16,7 @@ from ..decode.remote.urls import AllowRemote
 from ..item import InputError
 from .clips import WalkStep
 from .order import Order
-from .row import CELLS, ClipRow, bad_row, class_order, label_names, make_row
+from .row import CALLED, CELLS, ClipRow, bad_row, class_order, label_names, make_row
 from .split_names import ALL, is_wanted
 
 _LOST = (ConnectionError, TimeoutError)  # the row is not bad: it can be had another time
@@ -25,7 +25,14 @@ _LOST = (ConnectionError, TimeoutError)  # the row is not bad: it can be had ano
 class _Columns:
     """Which columns of a dataset hold the video and its label, without decoding."""
 
-    def __init__(self, table: Any, video: str | None, label: str, several: bool) -> None:
+    def __init__(
+        self,
+        table: Any,
+        video: str | None,
+        label: str,
+        several: bool,
+        called: Mapping[str, str],
+    ) -> None:
         features = table.features or {}
         named = [name for name, kind in features.items() if isinstance(kind, datasets.Video)]
         usual = [name for name in ("video", "path", "file") if name in features]
@@ -35,7 +42,7 @@ class _Columns:
         if missing:
             raise ValueError(
                 f"the dataset has the columns {list(features)}, and no {missing[0]!r}: name one "
-                "of them by video_column= or label_column="
+                f"of them by {called['video_column']} or {called['label_column']}"
             )
         kind = features.get(label)
         one = getattr(kind, "feature", kind)  # of a list of labels
@@ -86,6 +93,7 @@ class DatasetClips:
         split: Keep the rows whose column `split` says this.
         several: Clips may have several labels; see `make_row`.
         allow_remote: Which URLs may be read, as for `Video`.
+        called: See `row.CALLED`.
     """
 
     def __init__(
@@ -98,9 +106,10 @@ class DatasetClips:
         split: str | None = None,
         several: bool = False,
         allow_remote: AllowRemote = False,
+        called: Mapping[str, str] = CALLED,
     ) -> None:
         table = table.with_format(None)
-        self._columns = _Columns(table, video_column, label_column, several)
+        self._columns = _Columns(table, video_column, label_column, several, called)
         self.is_multilabel = self._columns.is_list
         self.allow_remote = allow_remote
         if "split" in table.column_names:
@@ -176,6 +185,7 @@ class StreamedClips:
         split: Pass over rows whose column `split` says another.
         several: Clips may have several labels; see `make_row`.
         allow_remote: Which URLs may be read, as for `Video`.
+        called: See `row.CALLED`.
     """
 
     def __init__(
@@ -188,8 +198,9 @@ class StreamedClips:
         split: str | None = None,
         several: bool = False,
         allow_remote: AllowRemote = False,
+        called: Mapping[str, str] = CALLED,
     ) -> None:
-        self._columns = _Columns(stream, video_column, label_column, several)
+        self._columns = _Columns(stream, video_column, label_column, several, called)
         self.is_multilabel = self._columns.is_list
         self._stream = self._columns.undecoded(stream)
         self._split = split

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ..tables.containers import library_of
 from .class_folder import class_folder_rows
 from .clips import ClipList
 from .dataset_files import is_dataset, open_dataset
-from .row import ClipRow
+from .row import CALLED, ClipRow
 from .table_rows import table_rows
 from .tar_shards import shard_rows
 
@@ -104,10 +104,15 @@ def find_clips(
     several_labels: bool = False,
     class_names: Sequence[str] | None = None,
     allow_remote: AllowRemote = False,
+    called: Mapping[str, str] = CALLED,
 ) -> ClipList | DatasetClips | StreamedClips:
-    """`load_clips`, for who goes through the rows first: a dataset need not know its classes."""
+    """`load_clips`, for who goes through the rows first: a dataset need not know its classes.
+
+    `called`: how messages call the two columns, for who takes them by other names.
+    """
     options: dict[str, Any] = {"split": split, "class_names": class_names}
     columns: dict[str, Any] = {"video_column": video_column, "label_column": label_column}
+    columns["called"] = called
     if isinstance(source, str | os.PathLike) and is_dataset(Path(source), video_column):
         source = open_dataset(Path(source))
     if library_of(source) == "datasets":

@@ -16,6 +16,9 @@ CELLS = ("label", "group", "camera", "split", *TIMES)
 _WHOLE = re.compile(r"-?[0-9]+")
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+")
 
+CALLED: Mapping[str, str] = {"video_column": "video_column=", "label_column": "label_column="}
+"""How messages call what says which columns are read; a script has options."""
+
 Label = str | tuple[str, ...]
 """The name of a class, or of several."""
 

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..decode.decoders.backends import count_cores
 from ..decode.errors import VideoError
+from ..decode.packets.part import PartIndex
 from ..decode.remote.urls import AllowRemote
+from ..part import VideoPart
+from ..tables.times import is_whole, name_of_part
 from ..video import Video
 from .row import ClipRow, Member
 from .tar_shards import read_member
@@ -22,8 +23,10 @@ Sampler = Callable[[int, Sequence[int]], Sequence[int]]
 """(number of frames, indices of keyframes) -> the frames to read, in this order."""
 
 
-def open_clip(row: ClipRow, allow_remote: AllowRemote, num_threads: int | None) -> Video:
-    """Open a row's video, in the process that reads it.
+def open_clip(
+    row: ClipRow, allow_remote: AllowRemote, num_threads: int | None
+) -> Video | VideoPart:
+    """Open a row's video or its part of one, in the process that reads it.
 
     Raises:
         VideoError: It cannot be had.
@@ -35,32 +38,15 @@ def open_clip(row: ClipRow, allow_remote: AllowRemote, num_threads: int | None) 
             source = read_member(source, allow_remote)
         except OSError as error:
             raise VideoError("not_found", f"{row.id}: {error.strerror or error}") from error
-    return Video(source, id=row.id, num_threads=num_threads, allow_remote=allow_remote)
-
-
-def part_of(
-    timestamps_seconds: NDArray[np.float64], start: float | None, end: float | None
-) -> tuple[int, int]:
-    """The frames shown from `start` until before `end`: (first, one after the last).
-
-    The first is the one that is on the screen at `start`.
-    """
-    count = len(timestamps_seconds)
-    first, stop = 0, count
-    if start is not None:
-        first = max(int(np.searchsorted(timestamps_seconds, start, side="right")) - 1, 0)
-        if count > 1 and start >= 2 * timestamps_seconds[-1] - timestamps_seconds[-2]:
-            first = count  # the last frame is no longer shown
-        elif count == 1 and start > timestamps_seconds[0]:
-            first = count
-    if end is not None:
-        stop = int(np.searchsorted(timestamps_seconds, end, side="left"))
-    return first, stop
+    options: Any = {"num_threads": num_threads, "allow_remote": allow_remote}
+    part = (row.start_seconds, row.end_seconds)
+    if is_whole(part):
+        return Video(source, id=row.id, **options)
+    return VideoPart(source, *part, id=name_of_part(row.id, part), **options)
 
 
 def read_sample(
-    video: Video,
-    row: ClipRow,
+    video: Video | VideoPart,
     sampler: Sampler,
     *,
     size: Size,
@@ -80,30 +66,19 @@ def read_sample(
         VideoError: The video cannot be read, or the part holds no frame of it.
         ValueError: The sampler chose no frame, or none of those that there are.
     """
-    index = video.index
-    times = np.asarray(index.timestamps_seconds)
-    first, stop = part_of(times, row.start_seconds, row.end_seconds)
-    if first >= stop:
-        shown = f"{times[0]:g} to {times[-1]:g} s" if len(times) else "no time at all"
-        raise VideoError(
-            "not_found",
-            f"{row.id} has frames for {shown}, and none from {row.start_seconds} to "
-            f"{row.end_seconds} s",
-        )
-    count = stop - first
-    keyframes = [int(key) - first for key in index.keyframes if first <= key < stop]
-    chosen = [int(frame) for frame in sampler(count, keyframes)]
+    count = len(video)
+    first = video.index.first_frame if isinstance(video.index, PartIndex) else 0
+    chosen = [int(frame) for frame in sampler(count, video.index.keyframes.tolist())]
     if not chosen or not all(0 <= frame < count for frame in chosen):
         raise ValueError(f"the sampler chose {chosen[:8]}, and must choose some of 0..{count - 1}")
-    frames = [first + frame for frame in chosen]
     sample: dict[str, Any] = {}
     if glance_size is not None:
-        sample["glances"] = video.glance(frames, size=glance_size)
-    sample["pixel_values"] = video.read(frames, size=size)
-    sample["frames"] = torch.tensor(frames)
+        sample["glances"] = video.glance(chosen, size=glance_size)
+    sample["pixel_values"] = video.read(chosen, size=size)
+    sample["frames"] = torch.tensor(chosen) + first
     sample["times"] = torch.tensor(chosen, dtype=torch.float32) / count
     if motion:
-        sample["motion"] = torch.from_numpy(video.motion()[frames])
+        sample["motion"] = torch.from_numpy(video.motion()[chosen])
     return sample
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,18 @@ from ..item import Entry, InputError
 from ..tables.broken import bad_table
 from ..tables.json_lines import read_json_lines
 from ..tables.row import Columns, entry_of_row
-from .row import CELLS, ClipRow, bad_row, make_row
+from .row import CALLED, CELLS, ClipRow, bad_row, make_row
 
 _OTHERS = tuple(name for name in CELLS if name != "label")
 
 
 def table_rows(
-    source: Any, video_column: str | None, label_column: str, *, several: bool = False
+    source: Any,
+    video_column: str | None,
+    label_column: str,
+    *,
+    several: bool = False,
+    called: Mapping[str, str] = CALLED,
 ) -> Iterator[ClipRow]:
     """Yield the rows of a table, broken ones with an error.
 
@@ -27,8 +32,9 @@ def table_rows(
         video_column: The column of paths; None: video, path or file.
         label_column: The column of labels.
         several: Clips may have several labels; see `make_row`.
+        called: See `CALLED`.
     """
-    items = _entries(source, video_column, label_column)
+    items = _entries(source, video_column, label_column, called["video_column"])
     where = f"{source}, " if isinstance(source, Path) else ""
     for number, item in enumerate(items, 1):
         name = item.id or f"row-{number:06d}"
@@ -53,7 +59,9 @@ def table_rows(
             yield bad_row(name, message)
 
 
-def _entries(source: Any, video_column: str | None, label_column: str) -> Iterator[Any]:
+def _entries(
+    source: Any, video_column: str | None, label_column: str, called: str
+) -> Iterator[Any]:
     """Items or entries: each has an id, a value or an error, and the other cells."""
     if isinstance(source, Path) and source.suffix.lower() == ".json":
         columns = Columns(
@@ -62,6 +70,7 @@ def _entries(source: Any, video_column: str | None, label_column: str) -> Iterat
             label=label_column,
             others=_OTHERS,
             folder=str(source.parent),
+            called=called,
         )
         return _json_entries(source, columns)
     return collect(
@@ -72,6 +81,7 @@ def _entries(source: Any, video_column: str | None, label_column: str) -> Iterat
         other_columns=_OTHERS,
         paths_repeat=True,
         times_are_parts=False,
+        column_called=called,
     )
 
 

@@ -11,11 +11,13 @@ from typing import Any
 from ..borrowed import is_open_source
 from ..frames import Frames, are_frames
 from ..item import Entry, InputError, Kind
+from ..part import VideoPart
 from ..places.content import Content
 from ..places.stores import StoreFault, scheme_of
 from ..places.urls import beside
 from .lines import why_no_text
-from .times import TIMES, refuse_part
+from .parts import with_part
+from .times import TIMES
 
 _VALUE_COLUMNS: dict[str, tuple[str, ...]] = {
     "text": ("text", "sentence", "content"),
@@ -72,8 +74,11 @@ class Columns:
     others: tuple[str, ...] | None = ()
     """More columns that come along where they are there; None: all there are."""
 
-    whole: bool = False
-    """A row that means a part of its video, by `times.TIMES`, is an error."""
+    parts: bool = False
+    """The times of a row, `times.TIMES`, mean the part of its video that is read."""
+
+    called: str = "column="
+    """How who reads messages names the column of the input."""
 
     folder: str | None = None
     """What relative video paths of the table are relative to."""
@@ -100,7 +105,7 @@ class Columns:
         """Say what is missing; None when nothing is."""
         if self.value_in(names) is None:
             wanted = " or ".join(map(repr, self.choices))
-            return f"no column {wanted}; it has {', '.join(map(repr, names))}: pass column="
+            return f"no column {wanted}; it has {', '.join(map(repr, names))}: pass {self.called}"
         if self.id is not None and self.id not in names:
             return f"no id column {self.id!r}; it has {', '.join(map(repr, names))}"
         return None
@@ -154,7 +159,7 @@ class Columns:
 
     def used(self, names: Sequence[str]) -> list[str]:
         """The columns that are read."""
-        times = [name for name in TIMES if name in names] if self.whole else []
+        times = [name for name in TIMES if name in names] if self.parts else []
         needed = dict.fromkeys([*self.needed(names), *times])
         return list(needed if self.others is not None else dict.fromkeys([*needed, *names]))
 
@@ -187,13 +192,13 @@ def entry_of_row(row: Any, columns: Columns) -> Entry:
     """Make the entry of a row (`is_row`); one without a usable value becomes an error entry."""
     row = row if isinstance(row, Mapping) else dict(row.items())
     entry = _entry(row, columns)
-    if not columns.whole:
+    if not columns.parts:
         return entry
     found = ((name, _present(row.get(name))) for name in TIMES)
     times = {name: cell for name, cell in found if cell is not None}
     id_name = columns.id_in(list(row)) if times else None
     is_named = id_name is not None and _present(row[id_name]) is not None
-    return refuse_part(entry, times, is_named=is_named)
+    return with_part(entry, times, is_named=is_named)
 
 
 def _entry(row: Mapping[str, Any], columns: Columns) -> Entry:
@@ -271,6 +276,8 @@ def video_at(path: str, folder: str | None) -> dict[str, Any]:
 
 def _video_value(value: Any, folder: str | None) -> dict[str, Any]:
     """A path, bytes, open file, source, frames, or what `datasets.Video(decode=False)` gives."""
+    if isinstance(value, VideoPart):
+        return {"value": value, "id": value.id}
     if is_open_source(value):
         return {"value": value}
     if are_frames(value):

@@ -1,4 +1,4 @@
-"""Times in the row of a video: the part of it that is meant, which who reads videos whole refuses.
+"""Times in the row of a video: the part of it that is meant.
 
 `start_seconds` and `end_seconds`, or `start` and `end`: in labelled tables, a clip in a longer
 file. Empty cells say nothing, and a part that is all of its video is none.
@@ -6,15 +6,17 @@ file. Empty cells say nothing, and a part that is all of its video is none.
 
 from __future__ import annotations
 
-import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..item import Entry, InputError
-
 TIMES = ("start_seconds", "end_seconds", "start", "end")
 """The columns; the last two are short for those before, which come first where both are filled."""
+
+_NAMED = re.compile(r"(?P<name>.+)#t=(?P<start>[0-9.]+),(?P<end>[0-9.]*)", re.DOTALL)
+
+_MOST_WRITTEN = 32
 
 Part = tuple[float | None, float | None]
 """Where it begins and ends in its video, in seconds; None: with the video."""
@@ -26,10 +28,17 @@ def part_in(cells: Mapping[str, Any]) -> Part:
     Raises:
         ValueError: a cell is no time, or the part ends before it begins.
     """
-    start, end = (_seconds(name, cells) for name in ("start", "end"))
-    if start is not None and end is not None and not start < end:
-        raise ValueError(f"start_seconds ({start:g}) must be < end_seconds ({end:g})")
-    return start, end
+    named = [_named(name, cells) for name in TIMES[:2]]
+    return _checked(*((name, None if _is_empty(cell) else cell) for name, cell in named))
+
+
+def check_part(start_seconds: Any, end_seconds: Any) -> Part:
+    """The part between two times; None is one, too.
+
+    Raises:
+        ValueError: they are no times, or the part ends before it begins.
+    """
+    return _checked((TIMES[0], start_seconds), (TIMES[1], end_seconds))
 
 
 def is_whole(part: Part) -> bool:
@@ -42,59 +51,55 @@ def name_of_part(name: str, part: Part) -> str:
     start, end = part
     if start is None and end is None:
         return name
-    return f"{name}#t={start or 0:g},{'' if end is None else f'{end:g}'}"
+    return f"{name}#t={_told(start or 0)},{'' if end is None else _told(end)}"
 
 
-def part_error(part: Part) -> InputError:
-    """Why a part is not read."""
-    named = zip(TIMES[:2], part, strict=True)
-    told = " and ".join(f"{name} ({time:g})" for name, time in named if time is not None)
-    message = (
-        f"{told} must be empty: they mean a part of the video, and videos are read whole here; cut "
-        "the part out to a file of its own, or take the columns of times away to read all of it"
-    )
-    return InputError(reason="unsupported_input", message=message)
-
-
-def is_part_error(error: InputError) -> bool:
-    """Whether `part_error` made it: of a row, whatever else that is of the reason is about."""
-    return error.reason == "unsupported_input" and "they mean a part of the video" in error.message
-
-
-def refuse_part(entry: Entry, cells: Mapping[str, Any], *, is_named: bool = False) -> Entry:
-    """The entry of a row itself, or one with an error where only a part of its video is meant.
-
-    Args:
-        entry: as of the whole video.
-        cells: the filled ones of its row.
-        is_named: it has a name of its own; else parts of one file are told apart by their times.
-    """
-    if entry.error is not None or not any(name in cells for name in TIMES):
-        return entry
+def part_named(name: str) -> tuple[str, Part] | None:
+    """The video's name and the part that `name_of_part` made a name of; None: it did not."""
+    found = _NAMED.fullmatch(name)
+    if found is None:
+        return None
+    start, end = found["start"], found["end"]
     try:
-        part = part_in(cells)
-    except ValueError as error:
-        bad = InputError(reason="bad_row", message=str(error))
-        return dataclasses.replace(entry, value=None, error=bad)
-    if is_whole(part):
-        return entry
-    id = entry.id if entry.id is None or is_named else name_of_part(entry.id, part)
-    return dataclasses.replace(entry, id=id, value=None, error=part_error(part))
+        return found["name"], check_part(float(start), float(end) if end else None)
+    except ValueError:
+        return None
 
 
-def _seconds(name: str, cells: Mapping[str, Any]) -> float | None:
-    full = f"{name}_seconds"
-    name = name if _is_empty(cells.get(full)) else full
-    value = cells.get(name)
-    if _is_empty(value):
+def as_written(cells: Mapping[str, Any]) -> str:
+    """The times of a row as they stand there, whatever they are."""
+    named = (_named(name, cells)[1] for name in TIMES[:2])
+    return ",".join("" if _is_empty(cell) else str(cell)[:_MOST_WRITTEN] for cell in named)
+
+
+def _checked(*named: tuple[str, Any]) -> Part:
+    start, end = (_seconds(name, value) for name, value in named)
+    if start is not None and end is not None and not start < end:
+        raise ValueError(f"start_seconds ({start:g}) must be < end_seconds ({end:g})")
+    return start, end
+
+
+def _named(full: str, cells: Mapping[str, Any]) -> tuple[str, Any]:
+    """The cell of a time, with the name of its column."""
+    name = full.removesuffix("_seconds") if _is_empty(cells.get(full)) else full
+    return name, cells.get(name)
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    if value is None:
         return None
     try:
-        seconds = float(value)  # type: ignore[arg-type]  # else it raises
+        seconds = float(value)
     except (TypeError, ValueError):
         seconds = math.nan
     if not 0 <= seconds < math.inf:
         raise ValueError(f"{name} ({value!r}) must be a number of seconds >= 0")
     return seconds
+
+
+def _told(seconds: float) -> str:
+    """To a microsecond, without zeros that say nothing."""
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
 
 
 def _is_empty(value: Any) -> bool:

@@ -11,7 +11,7 @@ from ...data.item import Kind
 from ...training.accuracy import interval
 from ...training.model_card import promise
 from ..held_out.labelled import Labelled, LeftOut
-from ..held_out.unseen import Rows, digest_input, keep_unseen
+from ..held_out.unseen import keep_unseen, rows_of_inputs
 from ..reading import Reading
 from .contestant import Contestant, reads
 from .contestants import contestants
@@ -34,10 +34,11 @@ def without_seen(
     Raises:
         NotNew: some were seen.
     """
-    rows = [digest_input(item.value, kind) for item in data.items]
+    digests = rows_of_inputs([item.value for item in data.items], kind, source)
+    rows = digests.rows
     if not rows or model is None or not Path(model).is_dir():
         return data
-    kept = keep_unseen(model, Rows(source=source, rows=rows), leave_out=leave_out, once=True).kept
+    kept = keep_unseen(model, digests, leave_out=leave_out, once=True).kept
     inside, known = set(kept), {rows[k] for k in kept}
     out = []
     for k, item in enumerate(data.items):

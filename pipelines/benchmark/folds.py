@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ...data.labelled.clips import Clip
+from ...data.tables.times import is_whole
 from ...models.operating_points import point_for_budget, set_to
 from ...models.rows_seen import load_rows_seen
 from ...models.weights import DIGESTS
 from ...training.calibration import OperatingPoint, within_drop
 from ...training.exit_policies import NEVER
-from ..held_out.rows import parts_among
 from ..held_out.unseen import keep_unseen, rows_of
 from ..pipeline import pipeline
 from .video_seen import VideoSeen
@@ -66,10 +66,10 @@ def same_folds(folders: Sequence[Path], clips: Sequence[Clip], source: str) -> F
             clips, or the trainings differ in their folds or seeds.
         NotNew: a reader has seen clips of its own fold.
     """
-    if parts := parts_among(clips):
-        name, why = parts[0]
+    if parts := [clip.name for clip in clips if not is_whole(clip.part)]:
         raise ValueError(
-            f"{source} must list whole videos, and has {len(parts)} parts: {name}: {why}"
+            f"{source} must list whole videos, for other decoders read these beside ours, and has "
+            f"{len(parts)} parts: {parts[0]}; `temporal benchmark` measures parts, too"
         )
     first, known = folders[0], {Path(clip.path).resolve(): k for k, clip in enumerate(clips)}
     found: dict[Path, tuple[list[list[int]], int | None]] = {}

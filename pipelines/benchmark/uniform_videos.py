@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...data import Video
+from ...data import Video, VideoPart
+from ...data.decode.packets.part import frames_between
 from ...macs import count_macs
 from ...policies.read import uniform
 from ...trace import Cost
@@ -29,12 +30,12 @@ Fetch = Callable[[str, int, int], tuple[Tensor, list[int], int]]
 
 
 def decord_frames(
-    value: str | Path | bytes, count: int, size: tuple[int, int] | None
+    value: str | Path | bytes | VideoPart, count: int, size: tuple[int, int] | None
 ) -> tuple[NDArray[np.uint8], list[int], int]:
     """Uniform frames by `decord.VideoReader.get_batch`, scaled while they are decoded.
 
     Args:
-        value: a path, or a file's bytes.
+        value: a path, or a file's bytes; or a part of such.
         count: frames; a shorter video gives all.
         size: (height, width); None: the video's own.
 
@@ -43,11 +44,21 @@ def decord_frames(
     """
     import decord
 
+    part = None
+    if isinstance(value, VideoPart):
+        part = value.part
+        value = value.source
+
     def taken(**scaled: int) -> tuple[NDArray[np.uint8], list[int], int]:
         opened = io.BytesIO(value) if isinstance(value, bytes) else str(value)
         video = decord.VideoReader(opened, **scaled)
-        frames = uniform(len(video), count)
-        return video.get_batch(frames).asnumpy(), frames, len(video)
+        first, stop = 0, len(video)
+        if part is not None:
+            times = video.get_frame_timestamp(range(stop))[:, 0]
+            first, stop = frames_between(times.astype(np.float64), *part)
+        frames = uniform(stop - first, count)
+        batch = video.get_batch([first + frame for frame in frames])
+        return batch.asnumpy(), frames, stop - first
 
     if size is None:
         return taken()

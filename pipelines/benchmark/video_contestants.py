@@ -17,6 +17,7 @@ import transformers
 
 from ...data.frames import Frames
 from ...data.item import InputError, Item
+from ...data.part import VideoPart
 from ...models.operating_points import set_to
 from ...trace import Cost
 from ..reading import Reading
@@ -35,7 +36,7 @@ def video_contestants(
 
     Args:
         pipe: of the reader.
-        items: which it can read; decord is asked where all are paths or bytes.
+        items: which it can read; decord is asked where all are paths or bytes, or parts of these.
         full: fields with which the reader skips nothing and never halts.
         most: frames that it then reads of an input, at most: of more it would read no others.
     """
@@ -45,7 +46,7 @@ def video_contestants(
         says = f"reads everything of {count} uniform frame{'s' * (count > 1)}"
         run = reads(uniform_frames(pipe, count), **full)
         found[f"video_{count}"] = Contestant(says=says, run=run, facts={"uniform": count})
-    if _has_decord() and all(isinstance(item.value, str | Path | bytes) for item in items):
+    if _has_decord() and all(_is_file(item.value) for item in items):
         for count in counts:
             says = f"the same of {count} by decord's get_batch"
             run = by_decord(pipe, count, full)
@@ -100,6 +101,11 @@ def _with_decoding(reading: Reading, seconds: float) -> Reading:
     return replace(reading, trace=replace(reading.trace, cost=cost))
 
 
+def _is_file(value: Any) -> bool:
+    value = value.source if isinstance(value, VideoPart) else value
+    return isinstance(value, str | Path | bytes)
+
+
 def _has_decord() -> bool:
     try:
         import decord  # noqa: F401
@@ -113,6 +119,8 @@ def _stock(pipe: Any, items: Sequence[Item]) -> Run | None:
     classifier = pipe.reader.plain_classifier
     processor = getattr(getattr(pipe.reader, "pixels", None), "processor", None)
     if classifier is None or processor is None or not items:
+        return None
+    if any(isinstance(item.value, VideoPart) for item in items):  # it knows whole files alone
         return None
     try:
         stock = transformers.pipeline(

@@ -15,7 +15,7 @@ from temporal.training.events.missed import FalseAlarms, certified_points, misse
 from temporal.training.model_card import promise
 
 from ...data.labelled.events import EventTable, LabelledVideo, read_event_table
-from ..held_out.faulty import check_read
+from ..held_out.faulty import check_read, check_share, tell
 from ..held_out.unseen import Rows, digest_input, keep_unseen
 from ..loading.dtypes import dtype_of
 from .calibrate import Calibration, CannotCalibrate, save_calibration
@@ -112,6 +112,9 @@ def calibrate_events_command(words: Sequence[str] | None, prog: str | None) -> d
 
     args = parsed(EventCalibrationArguments, words, prog)
     table: EventTable = read_event_table(args.data_file)
+    faults = list(table.left_out.items())
+    check_share(faults, table.num_rows, str(args.data_file))
+    tell(faults, table.num_rows)
     if args.split:
         splits = table.splits
         table = table.of_split(args.split)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ...data.item import NOTHING_THERE
-from ...data.tables.times import is_part_error
 from ..jobs.manifest import MANIFEST_NAME, OLD_MANIFEST_NAME, RunManifest
 from ..jobs.store.lock import RankLock
 from ..jobs.store.uploads import is_of_a_run
@@ -34,14 +33,12 @@ def check_inputs(items: Iterable[Any]) -> None:
         raise UsageFault("inputs must hold at least one, and hold none")
     errors = [item.error for item in first if item.error is not None and _cannot_work(item.error)]
     if len(errors) == len(first):
-        message = errors[0].message.replace("pass column=", "pass --column")
-        raise UsageFault(f"input ({first[0].id}): {message}")
+        raise UsageFault(f"input ({first[0].id}): {errors[0].message}")
 
 
 def _cannot_work(error: Any) -> bool:
     lacks_column = error.reason == "bad_row" and _LACKS_COLUMN.search(error.message)
-    is_missing = error.reason in NOTHING_THERE and not is_part_error(error)
-    return is_missing or bool(lacks_column)
+    return error.reason in NOTHING_THERE or bool(lacks_column)
 
 
 def check_overwrite(directory: Path) -> None:

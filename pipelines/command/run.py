@@ -298,6 +298,7 @@ def _items(request: RunRequest, *, notify: Callable[[str], None]) -> Iterable[An
         other_columns=None,  # rows keep them all
         paths_repeat=bool(record.item_columns),
         times_are_parts=not record.has_spans,
+        column_called="--column",
         limit=request.limit,
         notify=notify,
     )

@@ -10,8 +10,9 @@ import numpy as np
 
 from temporal.trace import Trace
 
-from ...data import Video, VideoError
+from ...data import Video, VideoError, VideoPart
 from ...data.places.archives import member_at
+from ...data.tables.times import part_named
 from .canvas import FAINT, HALT, INK, QUIET, SKIPPED, Canvas
 from .event_lines import clock
 from .seen import focus_of
@@ -164,11 +165,11 @@ def _thumbnails(
     """Decode small frames, uint8 `[H, W, 3]`, and by what they were scaled; or say why not."""
     if source is None:
         return "no thumbnails: the video was not read from a file", 1.0
-    place = source if Path(source).is_file() else member_at(source)
-    if place is None:
+    video: Any = _video_at(source)
+    if video is None:
         return f"no thumbnails: {Path(source).name} is not where it was", 1.0
     try:
-        with Video(place) as video:
+        with video:
             index = video.index
             count = max(len(frames), _FEWEST_THUMBNAILS)
             widest = (width - _GAP * (count - 1)) / count
@@ -178,6 +179,16 @@ def _thumbnails(
             return list(images.numpy()), scale
     except VideoError as error:
         return f"no thumbnails: {error.reason}", 1.0
+
+
+def _video_at(source: str) -> Video | VideoPart | None:
+    """What a row was made of; None: it is not there."""
+    place: Any = source if Path(source).is_file() else member_at(source)
+    if place is not None:
+        return Video(place)
+    name, part = part_named(source) or ("", (None, None))
+    place = name if Path(name).is_file() else member_at(name) if name else None
+    return None if place is None else VideoPart(place, *part)
 
 
 def _time(seconds: float, *, long: bool) -> str:

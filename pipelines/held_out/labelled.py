@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,8 @@ from ...data.loading.dataset_files import is_dataset
 from ...data.loading.loading import MANIFEST, find_clips, is_archive
 from ...data.loading.row_places import content_of
 from ...data.loading.split_names import ALL
-from ...data.tables.times import is_whole, name_of_part, part_error
+from ...data.part import VideoPart
+from ...data.tables.times import is_whole, name_of_part
 from ..jobs.targets import target_class, target_name
 
 
@@ -79,15 +80,12 @@ def labelled_inputs(
     """
     found = Labelled()
     is_folder = os.path.isdir(data)
-    parts = _parts_listed(Path(data)) if is_folder and kind == "video" else {}
-    for item in islice(_items(str(data), kind, (column, label_column), notify), limit):
+    items = _items(str(data), kind, (column, label_column), notify)
+    for item in islice(with_listed_parts(items, data) if kind == "video" else items, limit):
         if item.error is not None:
             found.left_out.append(
                 LeftOut(id=item.id, reason=item.error.reason, message=item.error.message)
             )
-            continue
-        if parts and (part := parts.get(_place(item.value))) is not None:
-            found.left_out.append(LeftOut(id=item.id, reason=part.reason, message=part.message))
             continue
         label = item.extra.get("label")
         if label is None and is_folder:
@@ -133,18 +131,31 @@ def _items(
                 yield replace(item, id=f"{name}/{item.id}") if is_folder else item
 
 
-def _parts_listed(folder: Path) -> dict[str, InputError]:
-    """Why files of a folder are not read whole: a training on it takes the parts in its table."""
-    table = folder / MANIFEST
-    if not table.is_file():
-        return {}
+def with_listed_parts(items: Iterable[Item], data: str | Path) -> Iterator[Item]:
+    """The files of a folder, in whose places are the parts of them that a table in it lists.
+
+    A training on the folder takes that table.
+    """
+    table = Path(data, MANIFEST)
+    if not (os.path.isdir(data) and table.is_file()):
+        yield from items
+        return
+    listed: dict[str, list[Item]] = {}
     rows = collect(table, kind="video", paths_repeat=True, times_are_parts=False)
-    refused = collect(table, kind="video", paths_repeat=True)
-    return {
-        _place(row.value): one.error
-        for row, one in zip(rows, refused, strict=True)
-        if row.error is None and one.error is not None
-    }
+    parts = collect(table, kind="video", paths_repeat=True)
+    for row, one in zip(rows, parts, strict=True):
+        if row.error is None:
+            listed.setdefault(_place(row.value), []).append(one)
+    for item in items:
+        own = listed.get(_place(item.value), [])
+        if all(one.error is None and not isinstance(one.value, VideoPart) for one in own):
+            yield item
+            continue
+        for one in own:
+            part = one.value.part if isinstance(one.value, VideoPart) else (None, None)
+            value = item.value if one.value is None else one.value
+            id = name_of_part(item.id, part)
+            yield replace(item, id=id, value=None if one.error else value, error=one.error)
 
 
 def _place(value: Any) -> str:
@@ -159,23 +170,24 @@ def holds_clips(data: str) -> bool:
 
 
 def _clip_items(data: str, column: str | None, label_column: str) -> Iterator[Item]:
-    """The videos of archives or of a dataset, as bytes."""
+    """The videos of archives or of a dataset, as bytes, or parts of such."""
     clips: Any = find_clips(data, split=ALL, video_column=column, label_column=label_column)
     for row in map(clips.__getitem__, range(len(clips))):
         if row.error is not None:
             yield Item(id=row.id, error=row.error)
             continue
         part = (row.start_seconds, row.end_seconds)
-        if not is_whole(part):
-            yield Item(id=name_of_part(row.id, part), error=part_error(part))
-            continue
         try:
-            content = content_of(row.source)
+            content: Any = content_of(row.source)
         except (OSError, VideoError) as error:
             fault = InputError(reason="not_found", message=str(error))
             yield Item(id=row.id, error=fault)
             continue
-        yield Item(id=row.id, value=content, extra={"label": row.label})
+        if is_whole(part):
+            yield Item(id=row.id, value=content, extra={"label": row.label})
+            continue
+        id, value = name_of_part(row.id, part), VideoPart(content, *part)
+        yield Item(id=id, value=value, extra={"label": row.label})
 
 
 def class_of(label: Any, names: Mapping[int, str]) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,19 @@ from datasets import Dataset
 from torch import Tensor
 
 from ...data import Document, collect
-from ...data.labelled.clips import Clip, hold_out_clips
+from ...data.labelled.clips import hold_out_clips
 from ...data.labelled.digests import digest_text
 from ...data.labelled.files import LONE, read_labelled_texts
 from ...data.labelled.listed_clips import list_clips
 from ...data.labelled.splits import held_out_rows
 from ...data.labelled.tables import LeftOut
-from ...data.loading.row_places import content_of
-from ...data.tables.times import is_whole, name_of_part, part_error
 from ...models.rows_seen import Shown, Use
 from ..jobs.targets import label_names
 from ..scores import class_numbers_by_name
 from .arguments import HeldOutArguments, RowsArguments
 from .faulty import are_too_many, check_share, recorded, tell
-from .labelled import class_of, holds_clips, labelled_inputs
-from .unseen import Rows, digest_input, keep_unseen, rows_of
+from .labelled import class_of, holds_clips, labelled_inputs, with_listed_parts
+from .unseen import Rows, keep_unseen, rows_of, rows_of_inputs
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class HeldOut:
     """Inputs of a pipeline."""
 
     inputs: list[Any]
-    """N texts, or videos: paths, or the bytes that a table holds."""
+    """N texts, or videos: paths, the bytes that a table holds, or parts of these."""
     labels: Tensor | None
     """int64 `[N]`, class numbers of the reader; None: there are none."""
     report: dict[str, Any] = field(default_factory=dict)
@@ -189,7 +188,7 @@ def shown_by(args: HeldOutArguments, rows: Rows) -> Shown:
     if args.record.kind == "text" and (groups_by := args.groups_by()) is not None:
         split["group_column"] = groups_by
     groups = frozenset(group for group in rows.groups or () if group is not None)
-    return Shown(rows=frozenset(rows.rows), groups=groups, splits=(split,))
+    return Shown(rows=rows.shown, groups=groups, splits=(split,))
 
 
 def documents_of(texts: list[str], pipe: Any) -> list[Any]:
@@ -220,7 +219,8 @@ def _listed_videos(args: HeldOutArguments, pipe: Any, refuse: Sequence[Use]) -> 
         args.data_file
     ):  # without labels of its own, its full reading's answers stand in
         options: Any = {"kind": "video", "paths_repeat": True, "notify": lambda _: None}
-        listed = list(collect(args.data_file, limit=args.max_samples, **options))
+        files = with_listed_parts(collect(args.data_file, **options), args.data_file)
+        listed = list(islice(files, args.max_samples))
         faults = [one for one in faults if one.reason not in ("no_label", "unknown_label")]
         bad = {fault.id for fault in faults}
         items = [item for item in listed if item.error is None and item.id not in bad]
@@ -237,8 +237,7 @@ def _listed_videos(args: HeldOutArguments, pipe: Any, refuse: Sequence[Use]) -> 
         )
     check_share(told, len(items) + len(told), args.data_file)
     values = [item.value for item in items]
-    rows = [digest_input(value, "video") for value in values]
-    digests = Rows(source=args.data_file, rows=rows)
+    digests = rows_of_inputs(values, "video", args.data_file)
     unseen = keep_unseen(
         args.model, digests, refuse=refuse, leave_out=args.leave_out_seen, once=True
     )
@@ -261,12 +260,8 @@ def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]
     if args.calibration_share:
         clips = hold_out_clips(clips, args.calibration_share, args.split_seed())[1]
     clips = clips[: args.max_samples]
-    parts = parts_among(clips)
-    check_share(parts, len(clips), args.data_file)  # of few that were held out, all may be such
-    faults += parts
-    clips = [clip for clip in clips if is_whole((clip.start_seconds, clip.end_seconds))]
     kept, strange = _of_classes([labels[clip.label] for clip in clips], names)
-    faults += [(clips[k].path, why) for k, why in strange]
+    faults += [(clips[k].name, why) for k, why in strange]
     clips = [clips[k] for k in kept]
     check_share(faults, total, args.data_file)
     tell(faults, total)
@@ -280,19 +275,9 @@ def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]
     clips = [clips[k] for k in unseen.kept]
     numbers = class_numbers([labels[clip.label] for clip in clips], names)
     shown = shown_by(args, rows_of(clips, args.data_file))
-    videos = [content_of(clip.place or clip.path) for clip in clips]
+    videos = [clip.input() for clip in clips]
     report = {**unseen.report, **recorded(faults)}
     return HeldOut(videos, torch.tensor(numbers), report, shown)
-
-
-def parts_among(clips: Sequence[Clip]) -> list[tuple[str, str]]:
-    """Clips that are parts of videos, which no reader is judged by: their names, and why not."""
-    parts = [(clip.path, (clip.start_seconds, clip.end_seconds)) for clip in clips]
-    return [
-        (name_of_part(path, part), part_error(part).message)
-        for path, part in parts
-        if not is_whole(part)
-    ]
 
 
 def class_numbers(labels: Any, names: dict[str, int]) -> list[int]:

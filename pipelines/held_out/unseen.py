@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,8 +11,10 @@ from typing import Any
 
 from ...data.item import Kind
 from ...data.labelled.clips import Clip
-from ...data.labelled.digests import digest_bytes, digest_file, digest_text
+from ...data.labelled.digests import digest_bytes, digest_file, digest_part, digest_text
 from ...data.labelled.splits import DEFAULT_SEED
+from ...data.part import VideoPart
+from ...data.tables.times import is_whole
 from ...models.rows_seen import USES, RowsSeen, Use, load_rows_seen
 
 _DID = {
@@ -34,26 +37,80 @@ class Rows:
     rows: Sequence[int]
     groups: Sequence[int | None] | None = None
     """Of the group of each; None: it has none."""
+    videos: Sequence[int | None] | None = None
+    """Of a part of a video, all of it; None: the row is a whole one."""
 
     def take(self, kept: Sequence[int]) -> Rows:
         """Some of them, by number."""
-        groups = None if self.groups is None else [self.groups[k] for k in kept]
-        return replace(self, rows=[self.rows[k] for k in kept], groups=groups)
+        groups, videos = (
+            None if others is None else [others[k] for k in kept]
+            for others in (self.groups, self.videos)
+        )
+        return replace(self, rows=[self.rows[k] for k in kept], groups=groups, videos=videos)
+
+    @property
+    def shown(self) -> frozenset[int]:
+        """What is remembered of them: the rows, and of which videos there were parts."""
+        videos = frozenset(map(_of_parts, (one for one in self.videos or () if one is not None)))
+        return frozenset(self.rows) | videos
+
+    def which(self, seen: RowsSeen, *, with_groups: bool = True) -> dict[Use, list[int]]:
+        """Numbers of the rows that were seen, by use.
+
+        Themselves, what they are parts of, or parts of them; or their groups.
+        """
+        found = seen.which(self.rows, self.groups if with_groups else None)
+        if self.videos is not None:
+            pairs = zip(self.rows, self.videos, strict=True)
+            others = seen.which([_of_parts(row) if one is None else one for row, one in pairs])
+            found = {use: sorted({*own, *others[use]}) for use, own in found.items()}
+        return found
+
+
+def _of_parts(video: int) -> int:
+    """What says that parts of a video were shown: no other part of it, but all of it is known."""
+    return digest_text(f"parts of {video:016x}")
 
 
 def rows_of(clips: Sequence[Clip], source: str) -> Rows:
     """Clips as digests, with their groups."""
-    groups = [digest_text(clip.group) if clip.group else None for clip in clips]
-    return Rows(source=source, rows=[clip.digest for clip in clips], groups=groups)
+    return Rows(
+        source=source,
+        rows=[clip.digest for clip in clips],
+        groups=[digest_text(clip.group) if clip.group else None for clip in clips],
+        videos=[None if is_whole(clip.part) else clip.file_digest for clip in clips],
+    )
+
+
+def rows_of_inputs(values: Sequence[Any], kind: Kind, source: str) -> Rows:
+    """Inputs of a pipeline as digests."""
+    if not any(isinstance(one, VideoPart) for one in values):
+        return Rows(source=source, rows=[digest_input(one, kind) for one in values])
+    known: dict[str, int] = {}  # a file of many parts is read once
+
+    def digest(value: Any) -> int:
+        if not isinstance(value, str | os.PathLike):
+            return digest_input(value, kind)
+        return known.setdefault(str(value), known.get(str(value)) or digest_input(value, kind))
+
+    rows, videos = [], []
+    for one in values:
+        part = one.part if isinstance(one, VideoPart) else (None, None)
+        whole = digest(one.source if isinstance(one, VideoPart) else one)
+        rows.append(digest_part(whole, part))
+        videos.append(None if is_whole(part) else whole)
+    return Rows(source=source, rows=rows, videos=videos)
 
 
 def digest_input(value: Any, kind: Kind) -> int:
     """The digest of an input: of a text or a pair of them; of a video's file or bytes.
 
-    What is no file, a URL say, is known by its name.
+    Of a part of a video, also of its times. What is no file, a URL say, is known by its name.
     """
     if isinstance(value, dict):  # a pair of texts
         return digest_text("\n".join(str(part) for part in value.values()))
+    if isinstance(value, VideoPart):
+        return digest_part(digest_input(value.source, kind), value.part)
     if isinstance(value, bytes):
         return digest_bytes(value)
     if kind == "video" and Path(value).is_file():
@@ -105,7 +162,7 @@ def keep_unseen(
     not_known = _not_known(model, rows, seen)
     for words in not_known:
         print(f"Not known: {words}.", file=sys.stderr)
-    found = seen.which(rows.rows, rows.groups)
+    found = rows.which(seen)
     unfit = set().union(*(found.get(use, ()) for use in refuse))
     if unfit and not leave_out:
         raise NotNew(refusal(model, rows, seen, refuse))
@@ -177,8 +234,8 @@ def _distinct(rows: Rows, kept: list[int], *, once: bool) -> tuple[list[int], in
 
 def refusal(model: str, rows: Rows, seen: RowsSeen, uses: Sequence[Use]) -> str:
     """Why rows are unfit to judge a reader by, and what to do."""
-    counts = seen.which(rows.rows)
-    with_groups = seen.which(rows.rows, rows.groups)
+    counts = rows.which(seen, with_groups=False)
+    with_groups = rows.which(seen)
     parts = []
     for use in uses:
         same, all_ = len(counts.get(use, ())), len(with_groups.get(use, ()))

@@ -19,8 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ...data.part import VideoPart
 from ...data.places.content import Content
 from ...data.places.stores import scheme_of
+from ...data.tables.times import name_of_part
 from ..auditing.held_rows import HeldRows
 from ..inputs import items_of
 from ..reading import Reading, ReadingError
@@ -205,9 +207,13 @@ def _row(
 def _path_of(value: Any) -> str | None:
     """Absolute path of a video that is a file, or its URL; None for bytes and open files.
 
-    That of a member is its archive's, and behind it the member's name.
+    That of a member is its archive's, and behind it the member's name; that of a part its video's,
+    and behind it the times.
     """
-    if not isinstance(value, str | os.PathLike | Content):
+    if not isinstance(value, str | os.PathLike | Content | VideoPart):
         return None
+    if isinstance(value, VideoPart):
+        whole = _path_of(value.source)
+        return None if whole is None else name_of_part(whole, value.part)
     name = str(value)
     return name if scheme_of(name) is not None else str(Path(name).absolute())

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...data import Item
+from ...data import Item, VideoPart
 from ...data.decode.remote.urls import is_url
 from ...data.labelled.digests import digest_bytes
+from ...data.tables.times import name_of_part, part_named
 from ..jobs.row import storable
 from ..reading import Reading
 
@@ -34,16 +35,28 @@ class IndexSummary:
 
 
 def name_of(item: Item) -> str:
-    """What a video is called in an index: its absolute path, or the input's id."""
+    """What a video is called in an index: its absolute path, or the input's id.
+
+    A part of one has its times behind it.
+    """
     value = item.value
+    if isinstance(value, VideoPart) and isinstance(value.source, str | os.PathLike):
+        whole = name_of(replace(item, value=value.source))
+        return name_of_part(whole, value.part)
     if isinstance(value, str | os.PathLike) and not is_url(str(value)):
         return storable(os.path.abspath(value))
     return storable(str(value) if isinstance(value, str) else item.id)
 
 
+def video_at(name: str) -> Item:
+    """What a video of that name is read from."""
+    found = None if os.path.exists(name) else part_named(name)
+    return Item(id=name, value=name if found is None else VideoPart(found[0], *found[1]))
+
+
 def version_of(item: Item) -> str | None:
     """By what a change of a video is known: size and time of its file, a digest of its bytes."""
-    value = item.value
+    value = item.value.source if isinstance(item.value, VideoPart) else item.value
     if isinstance(value, bytes):
         return f"{len(value)} bytes, {digest_bytes(value):016x}"
     if isinstance(value, str | os.PathLike) and not is_url(str(value)):

@@ -19,7 +19,7 @@ from ..jobs.stop import stop_on_signal
 from ..jobs.store.ledger import ResultWriter
 from ..jobs.store.parts import list_parts
 from ..pipeline import pipeline
-from .indexing import IndexSummary, new_items, rows_of
+from .indexing import IndexSummary, new_items, rows_of, video_at
 from .nearest import faiss_index, has_faiss, nearest
 from .refining import PlacesPipeline, PlacesReader, Window, window_around
 from .result import SearchResult
@@ -305,7 +305,8 @@ class VideoSearch:
         pipe = PlacesPipeline(reader, query_D, self.pipe.model_name, **self._options)
         opened = [name for name in windows if name not in errors]
         found = []
-        for reading in pipe.read(opened, on_error="record") if opened else ():
+        given = (video_at(name) for name in opened)
+        for reading in pipe.read(given, on_error="record") if opened else ():
             if reading.error is not None:
                 errors[reading.id] = f"{reading.error.reason}: {reading.error.message}"
             if reading.predictions:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from temporal.checks import check_count
-from temporal.data import DecodePool, Item, Video
+from temporal.data import DecodePool, Item, Video, VideoPart
 from temporal.data.borrowed import Borrowed, is_open_source
 from temporal.data.decode.decoders.backends import count_cores
 from temporal.data.decode.files.container import MAX_PIXELS
@@ -71,10 +71,11 @@ class VideoPipeline(Pipeline):
 
         Returns:
             For one video its predictions, the best first (of a task with a single one, that). A
-            video is a path, bytes, an open file, an open `Video` (it stays open), or frames: an
-            array or tensor of uint8 with the axes [T, height, width, 3] or [T, 3, height, width],
-            or a list of pictures. For a list or column of videos, a directory, glob, list file or
-            table a list of these; for other iterables a generator.
+            video is a path, bytes, an open file, a `VideoPart`, an open `Video` (it stays open), or
+            frames: an array or tensor of uint8 with the axes [T, height, width, 3] or [T, 3,
+            height, width], or a list of pictures. Rows of tables with times are parts. For a list
+            or column of videos, a directory, glob, list file or table a list of these; for other
+            iterables a generator.
 
         Raises:
             TypeError: `inputs` are not inputs.
@@ -148,18 +149,22 @@ class VideoPipeline(Pipeline):
             if item.error is not None:
                 fail(position, item.id, ItemError(item.error))
                 continue
-            if is_open_source(item.value):
+            is_part = isinstance(item.value, VideoPart)
+            if is_open_source(item.value) and not is_part:
                 yield pair(position, Borrowed(item.value, item.id))
                 continue
+            options: Any = {
+                "backend": self.backend,
+                "id": item.id,
+                "num_threads": max(1, count_cores() // _DECODE_THREADS),  # they read side by side
+                "allow_remote": self.allow_remote,
+                "max_pixels": self.max_pixels,
+            }
             try:
-                source = self._open(
-                    item.value,
-                    backend=self.backend,
-                    id=item.id,
-                    num_threads=max(1, count_cores() // _DECODE_THREADS),  # they read side by side
-                    allow_remote=self.allow_remote,
-                    max_pixels=self.max_pixels,
-                )
+                if is_part:
+                    source = item.value.opened_by(self._open, **options)
+                else:
+                    source = self._open(item.value, **options)
             except Exception as error:  # recorded for this input; the collection goes on
                 fail(position, item.id, error)
             else:

@@ -20,7 +20,7 @@ from ..pictures import glimpse
 from ..pictures.glimpse import MotionVectors
 from ..pictures.region import Box, Region, Size, check_region, check_shape
 from ..pictures.shelf import check_size
-from ..sound import Sound
+from ..sound import Sound, Span
 from ..streaming.stream import check_stream
 from .isolated_stream import IsolatedStream
 from .shared import Address
@@ -146,9 +146,9 @@ class IsolatedVideo:
         """How much each frame seems to change, [N]; decodes nothing: `evidence.packet_motion`."""
         return packet_motion(self.index)
 
-    def audio(self) -> Sound | None:
+    def audio(self, *, between: Span | None = None) -> Sound | None:
         """Decode the sound of the container, if there is any; see `Video.audio`."""
-        done = self._work(read_sound)
+        done = self._work(read_sound, between)
         self._settle(done)
         sound: Sound | None = done.value
         return sound

@@ -26,7 +26,7 @@ from ..errors import VideoError
 from ..packets.index import VideoIndex
 from ..pictures import glimpse
 from ..pictures.region import Box, Size
-from ..sound import Sound
+from ..sound import Sound, Span
 from ..streaming.stream import StreamArray
 from .shared import Address, map_shared
 
@@ -234,9 +234,9 @@ def read_small(
     return (images if out is None else None), cost
 
 
-def read_sound(video: Video) -> Sound | None:
+def read_sound(video: Video, between: Span | None) -> Sound | None:
     """Decode the video's sound."""
-    return video.audio()
+    return video.audio(between=between)
 
 
 def _account(video: Video, function: Callable[[], Any]) -> Done:

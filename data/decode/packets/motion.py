@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .index import VideoIndex
+from .part import PartIndex
 
 _PREDICTED, _BETWEEN, _KEY = 0, 1, 2
 _LONGEST_HISTORY = 16_384  # frames: some ten minutes
@@ -60,6 +61,8 @@ class MotionHistory:
 def _kinds(index: VideoIndex) -> NDArray[np.int64]:
     """[N] what each frame is predicted from: frames before it, frames on both sides, or none."""
     count = len(index)
+    if isinstance(index, PartIndex):  # also from frames that are not in the part
+        return _kinds(index.whole)[index.first_frame : index.first_frame + count]
     own = _own_packets(index)
     decoded = np.argsort(own, kind="stable")  # frame indices in decoding order
     is_between = np.zeros(count, dtype=bool)  # shown before a frame that was decoded before

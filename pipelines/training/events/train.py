@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from ....training.events.heads import (
     fit_heads,
     row_folds,
 )
+from ...held_out.faulty import check_share, tell
 from ...held_out.unseen import digest_input
 from ..video.backbones import LITE0, load_backbone
 from .features import joined_rows, rows_of_video
@@ -89,15 +89,18 @@ def train_events(
 
     Raises:
         ValueError: there is nothing to learn from.
+        TooManyFaulty: so many rows or videos are left out that the others say little of the data.
     """
     options = EventOptions(**{**(asdict(options) if options else {}), **fields})
     listed = table if isinstance(table, EventTable) else read_event_table(table)
+    source = str(table) if isinstance(table, str | Path) else "the table"
+    check_share(list(listed.left_out.items()), listed.num_rows, source)
     if options.split:
         splits = listed.splits
         listed = listed.of_split(options.split)
         if not listed.videos:
             raise ValueError(f"split ({options.split!r}) must be one of {splits}")
-    left_out = dict(listed.left_out)
+    unread: dict[str, str] = {}
     reader = new_reader(listed, options)
     parts: list[PlaceRows] = []
     videos: list[LabelledVideo] = []
@@ -106,11 +109,12 @@ def train_events(
             parts.append(rows_of_video(reader, video, len(videos)))
             videos.append(video)
         except Exception as fault:  # other videos may be enough
-            left_out[str(video.path)] = str(fault)
-    for name, why in left_out.items():
-        print(f"left out {name}: {why}", file=sys.stderr)
+            unread[str(video.path)] = str(fault)
+    left_out = {**listed.left_out, **unread}
+    tell(list(left_out.items()), len(listed.left_out) + len(listed.videos))
     if not parts:
         raise ValueError(f"no video can be read: {next(iter(left_out.values()), 'there is none')}")
+    check_share(list(unread.items()), len(listed.videos), source)
     rows = joined_rows(parts)
     groups = [video.group if options.by_group else "" for video in videos]
     folds = row_folds(rows, groups, options.num_folds, options.seed)

@@ -24,7 +24,7 @@ from ....models.video.motion_evidence import levels_of
 from ....source import Sound
 from ....training.block_shuffle import BlockShuffle
 from .features import FeatureFiles
-from .reading import clip_frames, stream_order
+from .reading import stream_order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,32 +138,28 @@ class PixelClips(Dataset):
     def _item(self, k: int, varied: Augmentation | None) -> dict[str, Tensor]:
         clip = self.clips[k]
         with clip.open(num_threads=1) as video:
-            first, stop = clip_frames(video.index.timestamps_seconds, clip)
-            count = stop - first
-            keys = [int(key) - first for key in video.index.keyframes if first <= key < stop]
+            count = len(video)
             how = {}
             if self._by_motion:
-                how["motion"] = known_motion(np.asarray(video.motion())[first:stop])
-            frames = list(self._frames(count, keys, **how))
+                how["motion"] = known_motion(video.motion())
+            frames = list(self._frames(count, video.index.keyframes.tolist(), **how))
             if varied is not None and varied.jitter:
                 shift = round(float(torch.empty(()).uniform_(-1, 1)) * varied.jitter * count)
                 frames = [min(max(frame + shift, 0), count - 1) for frame in frames]
-            whole = [first + frame for frame in frames]
             region = None
             if varied is not None and varied.min_area < 1:
                 region = random_region(video.index.height, video.index.width, varied.min_area)
             item: dict[str, Tensor] = {}
             if "glances" in self._names and self._glance_size and varied is None:
-                item["glances"] = video.glance(whole, size=self._glance_size).clone()
-            pixels = video.read(whole, size=self._size, region=region)
+                item["glances"] = video.glance(frames, size=self._glance_size).clone()
+            pixels = video.read(frames, size=self._size, region=region)
             if self._sound_size is not None:
-                times = video.index.timestamps_seconds[whole]
+                times = video.index.timestamps_seconds[frames]
                 item["sounds"] = sounds_at(_heard(video), times, self._sound_size)
             if "motion" in self._names:
-                item["motion"] = torch.from_numpy(np.asarray(video.motion())[whole])
+                item["motion"] = torch.from_numpy(np.asarray(video.motion())[frames])
             if self._profile is not None:
-                moves, levels = video.motion()[first:stop], levels_of(video.index, first, stop)
-                item["motion_profile"] = self._profile(moves, levels)
+                item["motion_profile"] = self._profile(video.motion(), levels_of(video.index))
         if varied is not None:
             pixels = vary(pixels, varied)
             if "glances" in self._names and self._glance_size:

@@ -16,7 +16,6 @@ from ....data.labelled.clips import Clip
 from ....models.video.motion import known_motion
 from ....policies.read import uniform
 from .fit import Asked
-from .reading import clip_frames
 
 _SAMPLE = 256
 """Clips at most whose plans are made; the means of so many are near those of all."""
@@ -62,12 +61,11 @@ def decoding(
     own, of_uniform = [], []
     for k in range(0, len(clips), -(-len(clips) // _SAMPLE)):
         with clips[k].open() as video:
-            first, stop = clip_frames(video.index.timestamps_seconds, clips[k])
-            keys = [int(key) - first for key in video.index.keyframes if first <= key < stop]
             how = {}
             if reader.chooses_by_motion:
-                how["motion"] = known_motion(np.asarray(video.motion())[first:stop])
-            plan = [first + frame for frame in reader.training_frames(stop - first, keys, **how)]
+                how["motion"] = known_motion(video.motion())
+            keys = video.index.keyframes.tolist()
+            plan = list(reader.training_frames(len(video), keys, **how))
             seen = asked.seen_NS[k, : len(plan)].tolist()
             parts = [[frame for frame, is_seen in zip(plan, seen, strict=True) if is_seen]]
             in_time = sorted(plan)

@@ -25,13 +25,14 @@ from torch import Tensor
 
 from ....data import VideoError
 from ....data.labelled.clips import Clip
+from ....data.tables.times import is_whole
 from ....models.video.frame_reader import FrameReader
 from ....models.video.frame_training import FrameTraining
 from ....models.video.hearing import listen, sounds_at
 from ....models.video.motion import known_motion
 from ....models.video.motion_evidence import levels_of
 from ....stage import Stage
-from .reading import clip_frames, read_all
+from .reading import read_all
 
 _ROWS = 64  # frames that one clip holds decoded at a time
 _OF_NO_FEATURE = (
@@ -159,36 +160,34 @@ class FeatureFiles:
         async def read(video: Any, number: int) -> ClipFeatures:
             clip, known = begun[number]
             await video.open()
-            first, stop = clip_frames(video.index.timestamps_seconds, clip)
-            keys = [int(k) - first for k in video.index.keyframes if first <= k < stop]
+            keys = video.index.keyframes.tolist()
             moves = torch.from_numpy(np.asarray(await video.motion()).astype(np.float32))
-            views = self.views(stop - first, keys, moves[first:stop])
+            views = self.views(len(video), keys, moves)
             clip_motion, levels = None, None
             if self._wants_motion:
-                clip_motion = moves[first:stop]
-                levels = torch.tensor(levels_of(video.index, first, stop))
+                clip_motion = moves
+                levels = torch.tensor(levels_of(video.index))
             wanted = sorted({f for view in views for f in view})
             new = wanted if known is None else sorted({*wanted} - {*known.frames.tolist()})
-            whole = [first + frame for frame in new]
             if known is not None and not new:  # all it lacked is how much frames move
                 return replace(known, clip_motion=clip_motion, clip_levels=levels)
             parts, glances, sounds = [], None, None
             if reader.sound_size is not None:
-                times = video.index.timestamps_seconds[whole]
+                times = video.index.timestamps_seconds[new]
                 sounds = sounds_at(await listen(video), times, reader.sound_size)
             if reader.glance_size is not None:
-                glances = (await video.glance(whole, size=reader.glance_size)).clone()
-            for start in range(0, len(whole), _ROWS):
-                pixels = await video.read(whole[start : start + _ROWS], size=reader.frame_size)
+                glances = (await video.glance(new, size=reader.glance_size)).clone()
+            for start in range(0, len(new), _ROWS):
+                pixels = await video.read(new[start : start + _ROWS], size=reader.frame_size)
                 parts.append((await stage(pixels)).cpu())
             made = ClipFeatures(
-                num_frames=stop - first,
+                num_frames=len(video),
                 keyframes=keys,
                 frames=torch.tensor(new),
                 features=torch.cat(parts).clone(),
                 glances=glances,
                 sounds=sounds,
-                motion=moves[whole],
+                motion=moves[new],
                 clip_motion=clip_motion,
                 clip_levels=levels,
             )
@@ -224,9 +223,10 @@ class FeatureFiles:
         return bool(self.reader.chooses_by_motion or self.reader.sees_profile)
 
     def _file(self, clip: Clip) -> Path:
-        name = f"{clip.digest:016x}"
-        if clip.start_seconds is not None or clip.end_seconds is not None:
-            name += f"-{clip.start_seconds or 0}-{clip.end_seconds or 'end'}"
+        name = f"{clip.file_digest:016x}"
+        if not is_whole(clip.part):
+            start, end = clip.part
+            name += f"-t{start or 0.0}-{'end' if end is None else end}"
         return self.folder / name[:2] / f"{name}.safetensors"
 
     def _save(self, clip: Clip, made: ClipFeatures) -> None:

@@ -15,11 +15,12 @@ from torch import Tensor
 from transformers import set_seed
 
 from ....data.labelled.clips import Clip, hold_out_clips
-from ....data.tables.times import name_of_part
+from ....data.names.unique_names import UniqueNames
 from ....models import READERS
 from ....models.operating_points import set_to
 from ....models.rows_seen import RowsSeen, Shown, start_of
 from ....training.exits import PooledClips, balanced_weights, fit_exits
+from ...held_out.faulty import check_share
 from ...held_out.unseen import rows_of
 from .arguments import VideoArguments as VideoArguments
 from .backbones import LITE0, freeze, load_backbone
@@ -40,6 +41,9 @@ class Protocol:
         clips: those that cannot be read are left out (`left_out`).
         names: of the classes.
         several: clips may have several labels.
+
+    Raises:
+        TooManyFaulty: so many cannot be read that the others say little of the data.
     """
 
     def __init__(
@@ -73,11 +77,15 @@ class Protocol:
                 faults = self.files.extract(clips)
         else:
             faults = unreadable(self.new_reader(), clips)
-        self.left_out = {_said(clips[k]): str(fault) for k, fault in faults.items()}
+        names_of_faults = UniqueNames()  # each is counted, whatever it is called
+        self.left_out = {
+            names_of_faults.take(clips[k].name): str(fault) for k, fault in faults.items()
+        }
         """Why clips could not be read."""
         self.clips = [clip for k, clip in enumerate(clips) if k not in faults]
         if not self.clips:
             raise ValueError(f"no clip can be read: {next(iter(self.left_out.items()))}")
+        check_share(list(self.left_out.items()), len(clips), args.clip_source)
         self.labels = targets(self.clips, len(names), several=several)
         if not several and len(classes := self.labels.unique()) < 2:
             raise ValueError(
@@ -272,7 +280,7 @@ class Protocol:
     def _shown(self, rows: Sequence[int], split: dict[str, Any]) -> Shown:
         shown = rows_of([self.clips[row] for row in rows], self.args.clip_source)
         groups = frozenset(group for group in shown.groups or () if group is not None)
-        return Shown(rows=frozenset(shown.rows), groups=groups, splits=(split,))
+        return Shown(rows=shown.shown, groups=groups, splits=(split,))
 
     @property
     def _source(self) -> str:
@@ -282,11 +290,6 @@ class Protocol:
             return place.name
         own = self.args.manifest or "groups.csv"
         return own if (place / own).is_file() else place.name
-
-
-def _said(clip: Clip) -> str:
-    """How a clip is called: its path, and which part of it, as in a media fragment's URI."""
-    return name_of_part(clip.path, (clip.start_seconds, clip.end_seconds))
 
 
 def _repeated(values: Tensor, count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Videos of labelled clips: read a few at a time, in which order, and which frames are a clip's."""
+"""Videos of labelled clips: read a few at a time, and in which order."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from ....data import VideoError
 from ....data.labelled.clips import Clip
 from ....data.loading.reel import Reel
 from ....data.loading.row_places import RowOf
-from ....data.loading.sample import part_of
 from ....engine import Engine
 from ....models.video.motion import known_motion
 from ....training.block_shuffle import BlockShuffle
@@ -73,13 +70,11 @@ def unreadable(reader: Any, clips: Sequence[Clip]) -> dict[int, Exception]:
 
     async def read(video: Any, number: int) -> None:
         await video.open()
-        first, stop = clip_frames(video.index.timestamps_seconds, clips[number])
-        keys = [int(k) - first for k in video.index.keyframes if first <= k < stop]
         how = {}
         if reader.chooses_by_motion:
-            how["motion"] = known_motion(np.asarray(await video.motion())[first:stop])
-        frames = reader.training_frames(stop - first, keys, **how)
-        await video.read([first + frame for frame in frames], size=(16, 16))
+            how["motion"] = known_motion(await video.motion())
+        frames = reader.training_frames(len(video), video.index.keyframes.tolist(), **how)
+        await video.read(frames, size=(16, 16))
 
     faults: dict[int, Exception] = {}
     for number, outcome in read_all(read, clips, lambda number, clip: True):
@@ -87,23 +82,6 @@ def unreadable(reader: Any, clips: Sequence[Clip]) -> dict[int, Exception]:
         if error is not None:
             faults[number] = error
     return faults
-
-
-def clip_frames(timestamps_seconds: Any, clip: Clip) -> tuple[int, int]:
-    """The first frame of a clip in its file, and the first after it.
-
-    Raises:
-        ValueError: the file has none between the two times.
-    """
-    times = np.asarray(timestamps_seconds)
-    first, stop = part_of(times, clip.start_seconds, clip.end_seconds)
-    if first >= stop:
-        raise ValueError(
-            f"{clip.path}: start ({clip.start_seconds}) and end ({clip.end_seconds}) must have a "
-            f"frame between them, and those of the video are shown from {times[0]:.2f} to "
-            f"{times[-1]:.2f} seconds"
-        )
-    return first, stop
 
 
 def stream_order(clips: Sequence[Clip], seed: int) -> BlockShuffle | None:

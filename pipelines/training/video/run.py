@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ....data.labelled.clips import file_digest_of
 from ....data.labelled.groups import grouped_folds, joined
 from ....data.labelled.listed_clips import split_name
 from .decoding import decoding
@@ -99,7 +100,7 @@ def run_folds(protocol: Protocol, output: Path) -> dict[str, Any]:
     Every clip is answered by a reader that saw no clip of its group.
     """
     clips, args = protocol.clips, protocol.args
-    labels, digests = [clip.label for clip in clips], [clip.digest for clip in clips]
+    labels, digests = [clip.label for clip in clips], list(map(file_digest_of, clips))
     groups = joined([clip.group for clip in clips], digests)
     folds = grouped_folds(labels, groups, args.num_folds, protocol.training.seed)
     readers, asked = protocol.cross_validate(folds, output)
@@ -130,8 +131,8 @@ def run_folds(protocol: Protocol, output: Path) -> dict[str, Any]:
     final = protocol.train(range(len(clips)), folder=output / "final")
     store_points(final, partial(protocol.ask_each, readers, folds), protocol.labels)
     protocol.save(final, output / "final")
-    paths = [[clips[row].path for row in fold] for fold in folds]
-    _write(protocol, output / "folds.json", paths)
+    names = [[clips[row].name for row in fold] for fold in folds]
+    _write(protocol, output / "folds.json", names)
     return result
 
 

@@ -9,12 +9,8 @@ from typing import Any
 from ....data.labelled.listed_clips import ListedClips, list_clips
 from ....data.loading.dataset_files import is_dataset, open_dataset
 
-_OPTIONS = (
-    ("pass column=", "pass --path_column"),
-    ("video_column=", "--path_column"),
-    ("label_column=", "--label_column"),
-)
-"""What messages name, and what it is called here."""
+_CALLED = {"video_column": "--path_column", "label_column": "--label_column"}
+"""What says which columns are read, and how it is called here."""
 
 
 @dataclass
@@ -87,18 +83,16 @@ class ClipSource:
         Raises:
             ValueError, FileNotFoundError: there are none.
         """
-        try:
-            return list_clips(
-                self._opened(),
-                manifest=self.manifest,
-                video_column=self.path_column,
-                label_column=self.label_column,
-                several=self.several_labels,
-                allow_remote=self.allow_remote,
-                limit=self.max_clips,
-            )
-        except ValueError as error:
-            raise ValueError(_with_options(str(error))) from error
+        return list_clips(
+            self._opened(),
+            manifest=self.manifest,
+            video_column=self.path_column,
+            label_column=self.label_column,
+            several=self.several_labels,
+            allow_remote=self.allow_remote,
+            limit=self.max_clips,
+            called=_CALLED,
+        )
 
     def _opened(self) -> Any:
         if self.data_dir is not None:
@@ -109,10 +103,3 @@ class ClipSource:
         from datasets import load_dataset  # here: few need it
 
         return load_dataset(self.dataset_name, self.dataset_config_name, streaming=self.streaming)
-
-
-def _with_options(message: str) -> str:
-    """A sentence about arguments as one about the options that they are here."""
-    for argument, option in _OPTIONS:
-        message = message.replace(argument, option)
-    return message

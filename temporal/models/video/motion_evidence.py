@@ -85,17 +85,15 @@ def motion_levels(packet_bytes: Any, keyframes: Any, num_pixels: int) -> tuple[f
     return float(np.log(predicted / whole)), float(np.log(8 * predicted / max(num_pixels, 1)))
 
 
-def levels_of(index: Any, first: int = 0, stop: int | None = None) -> tuple[float, float]:
-    """`motion_levels` of a source of frames, or of its frames from `first` up to `stop`.
+def levels_of(index: Any) -> tuple[float, float]:
+    """`motion_levels` of a source of frames.
 
     Args:
         index: the source's. One that tells no sizes of packets has none.
     """
     if not hasattr(index, "packet_bytes"):
         return 0.0, 0.0
-    sizes = index.packet_bytes[first:stop]
-    keys = [int(k) - first for k in index.keyframes if first <= k < first + len(sizes)]
-    return motion_levels(sizes, keys, index.width * index.height)
+    return motion_levels(index.packet_bytes, index.keyframes, index.width * index.height)
 
 
 def motion_features(motion_BS: Tensor) -> Tensor:

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from temporal.data import Video
 from temporal.data.loading import ClipDataset, ClipLoader, load_clips, read_bad_clips
-from temporal.data.loading.sample import part_of
 
 from ..conftest import number_of
 from ..zoo.web import WebServer
@@ -65,7 +63,7 @@ def test_nothing_but_what_was_chosen_is_decoded(
 
 
 def test_a_part_of_a_video(clip: Path) -> None:
-    # 25 frames a second: 0.5 s begins with frame 12, 0.7 s is the end of frame 17 (0.68 s).
+    # 25 frames a second: frame 13 is at 0.52 s, and frame 17, at 0.68 s, the last before 0.7 s.
     rows = [{"path": str(clip), "label": "x", "start_seconds": 0.5, "end_seconds": 0.7}]
     seen: list[tuple[int, list[int]]] = []
 
@@ -74,20 +72,10 @@ def test_a_part_of_a_video(clip: Path) -> None:
         return [count - 1, 0]
 
     (sample,) = ClipDataset(load_clips(rows), sampler, size=(48, 64))
-    assert seen == [(6, [0])]
-    assert numbers(sample["pixel_values"]) == [17, 12]
-    assert sample["times"].tolist() == pytest.approx([5 / 6, 0])
-
-
-def test_parts_by_hand() -> None:
-    times = np.array([0.0, 1.0, 2.0, 3.0])
-    assert part_of(times, None, None) == (0, 4)
-    assert part_of(times, 1.0, 3.0) == (1, 3)
-    assert part_of(times, 1.5, 2.5) == (1, 3)  # frame 1 is still on the screen
-    assert part_of(times, 3.5, None) == (3, 4)
-    assert part_of(times, 4.0, None) == (4, 4)  # after the last was shown
-    assert part_of(times, None, 0.0) == (0, 0)
-    assert part_of(times + 10, 1.0, 12.0) == (0, 2)
+    assert seen == [(5, [0])]
+    assert numbers(sample["pixel_values"]) == [17, 13]
+    assert sample["frames"].tolist() == [17, 13]  # in the video
+    assert sample["times"].tolist() == pytest.approx([4 / 5, 0])
 
 
 @pytest.fixture
