@@ -7,9 +7,11 @@ Several trainings, of any readers, are compared on the same folds: `Folds` holds
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,22 @@ class FoldContestant:
 
     says: str
     """What it is, in a few words."""
-    run: Callable[[int, str, bool], VideoSeen]
-    """Number of a fold, path of a clip, whether to count what is dear to count."""
+    run: Callable[[int, Sequence[str], bool], list[VideoSeen]]
+    """Number of a fold, paths of clips, whether to count what is dear to count."""
     key: str
     """Another one where it may answer otherwise."""
+
+    def answer(self, work: Sequence[tuple[int, Clip]], *, counts: bool) -> list[VideoSeen]:
+        """What it does with clips, in their order: those of a fold that follow each other at once.
+
+        Args:
+            work: clips with the numbers of their folds.
+            counts: count what is dear to count.
+        """
+        seen: list[VideoSeen] = []
+        for fold, clips in itertools.groupby(work, key=itemgetter(0)):
+            seen += self.run(fold, [clip.path for _, clip in clips], counts)
+        return seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +121,18 @@ class FoldReaders:
     Args:
         folder: output of finetune_video.py.
         num_folds: readers that it holds.
+        dtype: they compute in, such as `"bfloat16"`; None: as they are saved.
+        batch_size: clips that are read together.
     """
 
-    def __init__(self, folder: Path, num_folds: int) -> None:
+    def __init__(
+        self, folder: Path, num_folds: int, *, dtype: str | None = None, batch_size: int = 1
+    ) -> None:
         self.places = [folder / f"fold{k}" for k in range(num_folds)]
+        self.dtype = dtype
+        options = {} if dtype is None else {"dtype": dtype}
         self.pipes: list[Any] = [
-            pipeline("video-classification", model=str(place), batch_size=1)
+            pipeline("video-classification", model=str(place), batch_size=batch_size, **options)
             for place in self.places
         ]
 
@@ -128,16 +148,15 @@ class FoldReaders:
         policies = [self._policy(pipe, point) for pipe in self.pipes]
         if any(policy is None for policy in policies):
             return None
-        digest = hashlib.blake2b(digest_size=8)
+        digest = hashlib.blake2b((self.dtype or "").encode(), digest_size=8)
         for place, policy in zip(self.places, policies, strict=True):
             digest.update((place / DIGESTS).read_bytes() + (place / "config.json").read_bytes())
             digest.update(json.dumps(policy, sort_keys=True).encode())
 
-        def run(fold: int, path: str, counts: bool) -> VideoSeen:
+        def run(fold: int, paths: Sequence[str], counts: bool) -> list[VideoSeen]:
             pipe = self.pipes[fold]
             with set_to(pipe.reader.config, **(policies[fold] or {})):
-                (reading,) = pipe.read(path, on_error="raise")
-            return VideoSeen.of(reading)
+                return [VideoSeen.of(one) for one in pipe.read(list(paths), on_error="raise")]
 
         return FoldContestant(
             says=_SAYS.get(point, f"budget {point}"), run=run, key=digest.hexdigest()

@@ -52,13 +52,13 @@ def clock(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, 
 
 
 def clock_by_item(
-    contestants: Mapping[str, Callable[[Item], T]],
+    contestants: Mapping[str, Callable[[Sequence[Item]], Sequence[T]]],
     items: Sequence[Item],
     rounds: int,
     *,
     in_turn: int = 1,
 ) -> dict[str, tuple[float, list[T]]]:
-    """Run the contestants in turn on each item, so that a slow minute is unfair to none.
+    """Run the contestants in turn on a few items, so that a slow minute is unfair to none.
 
     Each turn has another one begin, as the first finds cold caches; a first item warms up.
 
@@ -66,15 +66,15 @@ def clock_by_item(
         contestants: By name.
         items: What each of them runs on.
         rounds: Over all items.
-        in_turn: Items that one runs on before the next: 1 is a call now and then, whose weights the
-            others have pushed out of the caches; more is nearer to a collection that one reads.
+        in_turn: Items that one is called with: 1 is a call now and then, whose weights the others
+            have pushed out of the caches; more is nearer to a collection that one reads.
 
     Returns:
         For each the median of the rounds' mean seconds an item, and all its results.
     """
     names = list(contestants)
     for name in names:
-        contestants[name](items[0])
+        contestants[name](items[:1])
     seconds: dict[str, list[float]] = {name: [] for name in names}
     results: dict[str, list[T]] = {name: [] for name in names}
     for number in range(rounds):
@@ -83,9 +83,7 @@ def clock_by_item(
             first = (number + k) % len(names)
             for name in (*names[first:], *names[:first]):
                 begun = time.perf_counter()
-                results[name] += [
-                    contestants[name](item) for item in items[start : start + in_turn]
-                ]
+                results[name] += contestants[name](items[start : start + in_turn])
                 spent[name] += time.perf_counter() - begun
         for name in names:
             seconds[name].append(spent[name] / len(items))

@@ -10,8 +10,9 @@ Every clip is read from its file by the reader of the fold that did not see its 
 readers: K uniform frames through `decord.VideoReader.get_batch` and through our own `Video.read`,
 and K frames that are chosen without training, snapped to keyframes or by motion; all with the same
 backbone, folded for all, and the same kind of head, trained on the same folds. Accuracy is of all
-clips. A part of them is timed, contestants in turn after each clip, or after a few (`--in_turn`);
-medians over rounds.
+clips. A part of them is timed, contestants in turn after each clip, or after a few that a reader
+takes together (`--in_turn`); medians over rounds. `--dtypes float32 bfloat16` has readers and
+uniform frames in both.
 
 What a contestant answered is kept in `answers` in the output folder, and is not asked for again
 while the reader, the operating point and the clips are the same. Writes `results.json`,
@@ -20,11 +21,12 @@ while the reader, the operating point and the clips are the same. Writes `result
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -32,7 +34,7 @@ from typing import Any
 
 import decord
 import torch
-from parts.uniform_heads import choosers, uniform_readers
+from parts.uniform_heads import choosers, in_type, uniform_readers
 from parts.video_table import beside_uniform, save_plot, table
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.utils import logging
@@ -76,13 +78,18 @@ class BenchmarkArguments:
         default_factory=lambda: [2, 4],
         metadata={"help": "Numbers of frames by keyframes and by motion."},
     )
+    dtypes: list[str] = field(
+        default_factory=lambda: ["float32"],
+        metadata={"help": "What readers and uniform frames compute in: float32, bfloat16 or both."},
+    )
     dense: int = field(
         default=16, metadata={"help": "Uniform frames that MACs and time are saved against."}
     )
     rounds: int = field(default=3, metadata={"help": "Timed rounds; 0: score only."})
     max_timed: int = field(default=80, metadata={"help": "Clips that are timed (all are scored)."})
     in_turn: int = field(
-        default=1, metadata={"help": "Clips that a contestant reads before it is another's turn."}
+        default=1,
+        metadata={"help": "Clips that a contestant reads, those of a fold at once, in its turn."},
     )
 
 
@@ -96,7 +103,7 @@ def score(
         kept = json.loads(file.read_text())
         if kept["key"] == key:
             return [VideoSeen(**{**row, "cost": Cost(**row["cost"])}) for row in kept["seen"]]
-    seen = [one.run(fold, clip.path, True) for fold, clip in work]
+    seen = one.answer(work, counts=True)
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"key": key, "seen": [asdict(row) for row in seen]}))
     return seen
@@ -122,13 +129,7 @@ def timed(
     in_turn: int,
 ) -> dict[str, dict[str, float]]:
     """Milliseconds a clip: from the file to the answer, and of that decoding and the model."""
-
-    def run(one: FoldContestant, item: tuple[int, Clip]) -> VideoSeen:
-        return one.run(item[0], item[1].path, False)
-
-    runs: dict[str, Callable[[tuple[int, Clip]], VideoSeen]] = {
-        name: partial(run, one) for name, one in contestants.items()
-    }
+    runs = {name: partial(one.answer, counts=False) for name, one in contestants.items()}
     return {
         name: {
             "ms": 1000 * seconds,
@@ -140,9 +141,14 @@ def timed(
 
 
 def readers_of(
-    folders: Sequence[Path], folds: Folds, points: Sequence[str], backbone: str
+    folders: Sequence[Path],
+    folds: Folds,
+    points: Sequence[str],
+    backbone: str,
+    dtypes: Sequence[str],
+    batch_size: int,
 ) -> dict[str, FoldContestant]:
-    """The trainings' readers at their operating points, by names.
+    """The trainings' readers at their operating points, in each type, by names.
 
     Raises:
         ValueError: two folders have one name, or readers have another backbone than uniform frames.
@@ -152,8 +158,8 @@ def readers_of(
     if len(set(names)) < len(names):
         raise ValueError(f"--model_dirs ({names}) must have different names: they name the rows")
     known = json.dumps(describe(load_backbone(backbone)[0]), sort_keys=True)
-    for folder in folders:
-        readers = FoldReaders(folder, len(folds.rows))
+    for folder, dtype in itertools.product(folders, dtypes):
+        readers = FoldReaders(folder, len(folds.rows), dtype=dtype, batch_size=batch_size)
         if json.dumps(readers.pipes[0].reader.config.backbone, sort_keys=True) != known:
             raise ValueError(
                 f"--backbone ({backbone}) must be that of {folder}, so that uniform frames are "
@@ -164,7 +170,9 @@ def readers_of(
             if one is None:
                 print(f"{folder} has no point {point!r}: left out", file=sys.stderr)
             elif point != "full" or readers.halts_by_itself or "own" not in points:
-                found[folder.name if point == "own" else f"{folder.name}/{point}"] = one
+                name = folder.name if point == "own" else f"{folder.name}/{point}"
+                name, says = in_type(name, one.says, dtype)
+                found[name] = replace(one, says=says)
     return found
 
 
@@ -185,10 +193,11 @@ def main() -> None:
         clips, _ = hold_out_clips(clips, video_args.calibration_share, training.seed)
     folders, output = [Path(folder) for folder in args.model_dirs], Path(training.output_dir)
     folds = same_folds(folders, clips, video_args.clip_source)
-    readers = readers_of(folders, folds, args.points, video_args.backbone)
+    named = (folders, folds, args.points, video_args.backbone)
+    readers = readers_of(*named, dtypes=args.dtypes, batch_size=args.in_turn)
     trained = (video_args, training, folds, listed.names)
-    uniform = uniform_readers([*args.uniform, args.dense], *trained)
-    contestants = {**readers, **choosers(args.chosen_frames, *trained), **uniform}
+    uniform = uniform_readers([*args.uniform, args.dense], *trained, args.dtypes)
+    contestants = {**readers, **choosers(args.chosen_frames, *trained, args.in_turn), **uniform}
     work, labels = folds.work, [clip.label for _, clip in folds.work]
     results: dict[str, dict[str, Any]] = {}
     for name, one in contestants.items():

@@ -63,7 +63,8 @@ class ImageBackbone(nn.Module):
         auto: Any = AutoModelForImageClassification if with_classes else AutoModel
         if with_classes and ZeroShotClassifier.architecture in (config.architectures or ()):
             auto = ZeroShotClassifier
-        self.model = model or auto.from_config(config)
+        # In the reader's type, whatever its checkpoint was in.
+        self.model = model or auto.from_config(config, dtype=torch.get_default_dtype())
         # With classes the "features" are the logits already: an image classifier's head has a
         # different form in every family, so it is not taken apart.
         sizes = getattr(config, "hidden_sizes", None)

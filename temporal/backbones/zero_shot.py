@@ -58,7 +58,9 @@ class ZeroShotClassifier(nn.Module):
     @classmethod
     def from_config(cls, config: Any) -> ZeroShotClassifier:
         """A new one with random weights, for a checkpoint's to be loaded into."""
-        model = AutoModelForZeroShotImageClassification.from_config(config)
+        model = AutoModelForZeroShotImageClassification.from_config(
+            config, dtype=torch.get_default_dtype()
+        )
         labels = [config.id2label[k] for k in sorted(config.id2label)]
         vectors_KD = torch.zeros(len(labels), width_of(model))
         return cls(model, labels, vectors_KD, config.hypothesis_template)

@@ -45,6 +45,7 @@ def options(folder: Path, *more: object) -> tuple[object, ...]:
     return (*data, "--views", 1, "--cache_dir", folder / "features", *more)
 
 
+@pytest.mark.filterwarnings("ignore:this reader was calibrated in float32")  # is asked for
 def test_readers_and_uniform_frames_stand_in_one_table(
     folder: Path, tmp_path: Path, run_script: Run
 ) -> None:
@@ -99,8 +100,16 @@ def test_readers_and_uniform_frames_stand_in_one_table(
     assert len(table) == 2 + len(results)
     assert (tmp_path / "bench" / "results.png").stat().st_size > 1000
 
-    # What was answered once is kept: only the clock runs again.
-    again = run_script("benchmark_video", *ask, "--points", "own")
+    # What was answered once is kept: only the clock runs again. Half precision is beside it.
+    again = run_script(
+        "benchmark_video", *ask, "--points", "own", "--dtypes", "float32", "bfloat16"
+    )
+    halves = [name for name in again["results"] if name.startswith("bfloat16 ")]
+    assert halves == [f"bfloat16 {name}" for name in ("exits", "gate", *uniform)]
+    for name in halves:
+        row, whole = again["results"].pop(name), results[name.removeprefix("bfloat16 ")]
+        assert row["says"] == f"{whole['says']}, in bfloat16"
+        assert row["frames_decoded"] == whole["frames_decoded"] or "exits" in name
     for name, row in again["results"].items():
         assert row["accuracy"] == results[name]["accuracy"]
         assert row["frames_decoded"] == results[name]["frames_decoded"]

@@ -47,11 +47,14 @@ class Disposables:
 
     def look(self, packet: memoryview) -> None:
         """Look at the next packet."""
-        if self._length_bytes == 4 and self._codec == "h264" and _is_one_slice(packet):
+        if self._length_bytes == 4 and self._codec == "h264" and _begins_with_slice(packet):
             # Nearly always, and every packet comes here.
-            self._frame_numbers.add(bytes(packet[4 : 4 + HEAD_BYTES]))
-            self._found.append(not packet[4] & _REFERRED)
-            return
+            is_referred = bool(packet[4] & _REFERRED)
+            is_alone = FOUR_BYTES(packet)[0] == len(packet) - 4
+            if is_alone or (is_referred and self.has_many_slices):  # more units change nothing
+                self._frame_numbers.add(bytes(packet[4 : 4 + HEAD_BYTES]))
+                self._found.append(not is_referred)
+                return
         marks: Iterable[bool]
         if self._codec == "h264":
             marks = self._h264(packet)
@@ -134,11 +137,9 @@ class Disposables:
                 yield packet[place + 2 : place + 3] != b"" and packet[place + 2] >> 3 & 7 == 3
 
 
-def _is_one_slice(packet: memoryview) -> bool:
-    """Whether a packet of units with lengths of four bytes is a slice, and nothing else."""
-    if len(packet) < 5 or packet[4] & 31 not in _H264_SLICES:
-        return False
-    return bool(FOUR_BYTES(packet)[0] == len(packet) - 4)
+def _begins_with_slice(packet: memoryview) -> bool:
+    """Whether the first unit of a packet, with lengths of four bytes, is a slice."""
+    return len(packet) >= 5 and packet[4] & 31 in _H264_SLICES
 
 
 def all_and_any(marks: Iterable[bool]) -> bool:

@@ -5,10 +5,12 @@
 
 Further options are those of `temporal run`. Seconds are those of the work, from the moment that the
 first rank's bar appears to its last input, since a process takes seconds to load its model however
-long its collection is. Each rank computes with one thread. Five runs a round:
+long its collection is. Each rank computes with one thread. Six runs a round:
 
 - `one`: one rank. It reads ahead in threads of its own, on cores that no other rank needs.
 - `one_core`: one rank that has one core.
+- `apart`: two processes that know nothing of each other, for half of the inputs each: what the
+  machine's two cores give together (seconds of the slower one).
 - `two`: two ranks.
 - `killed`: two, the second of which is killed (SIGKILL) when a third of the inputs is read. Ideal:
   the first goes on alone at its own speed.
@@ -77,6 +79,7 @@ def main() -> None:
         "seconds": medians,
         "speedup": round(one / two, 3),
         "speedup_of_one_core": round(medians["one_core"] / two, 3),
+        "speedup_of_two_apart": round(one / medians["apart"], 3),
         "of_ideal": {name: round(medians[name] / ideal[name], 3) for name in ideal},
         "same_rows": is_same,
         "rounds": rounds,
@@ -127,8 +130,10 @@ def timed(words: list[str], output: Path, way: Way) -> tuple[float, float]:
     cores = set(sorted(os.sched_getaffinity(0))[:1]) if way.on_one_core else None
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_MININTERVAL": "0.02"}
     if way.ranks > 1:
-        environment |= {"WORLD_SIZE": str(way.ranks), "MASTER_ADDR": "127.0.0.1"}
-        environment |= {"MASTER_PORT": str(port)}
+        environment |= {"WORLD_SIZE": str(way.ranks)}
+        environment |= (
+            {} if way.is_apart else {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        )
     else:
         command += ["--num-processes", "1"]
     processes = [
@@ -136,14 +141,15 @@ def timed(words: list[str], output: Path, way: Way) -> tuple[float, float]:
             command,
             env={**environment, "RANK": str(rank)} if way.ranks > 1 else environment,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE if rank == 0 else subprocess.DEVNULL,
+            stderr=subprocess.PIPE if rank == 0 or way.is_apart else subprocess.DEVNULL,
             preexec_fn=partial(os.sched_setaffinity, 0, cores) if cores else None,
         )
         for rank in range(way.ranks)
     ]
-    bar = Bar(processes[0])
+    bars = [Bar(process) for process in processes[: way.ranks if way.is_apart else 1]]
+    bar = bars[0]
     at = way.disturb(bar, processes[-1])
-    seconds = bar.end()
+    seconds = max(one.end() for one in bars)
     if processes[0].wait() not in (0, 3):
         sys.exit(bar.text.decode(errors="replace"))
     processes[-1].send_signal(signal.SIGCONT)
@@ -182,11 +188,13 @@ class Way:
     ranks: int
     disturb: Callable[[Bar, Any], float] = leave
     on_one_core: bool = False
+    is_apart: bool = False
 
 
 _WAYS = {
     "one": Way(ranks=1),
     "one_core": Way(ranks=1, on_one_core=True),
+    "apart": Way(ranks=2, is_apart=True),
     "two": Way(ranks=2),
     "killed": Way(ranks=2, disturb=kill),
     "slowed": Way(ranks=2, disturb=slow),

@@ -36,7 +36,7 @@ def beside_uniform(results: Results, uniform: Sequence[str], dense: str) -> None
         good = [
             other
             for other in uniform
-            if other.startswith("decord") and all(results[other][key] >= row[key] for key in keys)
+            if "decord_" in other and all(results[other][key] >= row[key] for key in keys)
         ]
         best = min(good, key=lambda other: results[other]["ms"], default=None)
         row["cheapest_as_good"] = best

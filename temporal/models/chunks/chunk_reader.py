@@ -84,7 +84,10 @@ class ChunkReader(ChunkKnobs, PreTrainedModel):
         elif own.model_type == "early_exit":
             self.encoder = EarlyExit(own)
         else:
-            self.encoder = WholeClassifier(AutoModelForSequenceClassification.from_config(own))
+            whole = AutoModelForSequenceClassification.from_config(
+                own, dtype=torch.get_default_dtype()
+            )
+            self.encoder = WholeClassifier(whole)
         labels = num_classes(config)
         if config.pooling == "mean":
             several = config.problem_type == "multi_label_classification"

@@ -96,7 +96,9 @@ class ClipReader(ClipPlaces, ClipTraining, SavedReader, PreTrainedModel):
         super().__init__(config)
         if classifier is None:
             own = config.classifier_config()
-            self.classifier: Any = AutoModelForVideoClassification.from_config(own)
+            self.classifier: Any = AutoModelForVideoClassification.from_config(
+                own, dtype=torch.get_default_dtype()
+            )
         else:
             for module in classifier.modules():
                 module._is_hf_initialized = True  # type: ignore[assignment]  # keep its weights

@@ -86,7 +86,9 @@ class EarlyExit(DepthKnobs, PreTrainedModel):
     def __init__(self, config: EarlyExitConfig) -> None:
         super().__init__(config)
         config.check()
-        self.classifier = AutoModelForSequenceClassification.from_config(config.encoder_config())
+        self.classifier = AutoModelForSequenceClassification.from_config(
+            config.encoder_config(), dtype=torch.get_default_dtype()
+        )
         assert config.exit_layers is not None  # __post_init__ filled it
         ends = [0, *config.exit_layers]
         self.layers_between = [range(start, end) for start, end in itertools.pairwise(ends)]

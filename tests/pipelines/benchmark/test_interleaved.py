@@ -1,5 +1,8 @@
 """Contestants take turns, and each sees every item in its order."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import pytest
 
 from temporal.pipelines.benchmark.interleaved import clock_by_item
@@ -16,14 +19,11 @@ from temporal.pipelines.benchmark.interleaved import clock_by_item
 def test_each_turn_has_another_begin(in_turn: int, first_round: list[str]) -> None:
     calls: list[str] = []
 
-    def contestant(name: str, item: int) -> int:
-        calls.append(f"{name}{item}")
-        return 10 * item
+    def contestant(name: str, items: Sequence[int]) -> list[int]:
+        calls.extend(f"{name}{item}" for item in items)
+        return [10 * item for item in items]
 
-    contestants = {
-        "a": lambda item: contestant("a", item),
-        "b": lambda item: contestant("b", item),
-    }
+    contestants = {name: partial(contestant, name) for name in "ab"}
     clocked = clock_by_item(contestants, [0, 1, 2], rounds=2, in_turn=in_turn)
     assert calls[:2] == ["a0", "b0"]  # warm up
     assert calls[2:8] == first_round

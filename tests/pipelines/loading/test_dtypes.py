@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConfig, ViTModel
 
+from temporal.models import ChunkReader, ClipReader, EarlyExit, FrameExit, LiteEval
 from temporal.models.operating_points import calibrated_dtype
 from temporal.models.rows_seen import Shown
 from temporal.pipelines import CalibrationOptions, calibrate, pipeline
@@ -18,6 +23,8 @@ from temporal.pipelines.calibration.calibrate import save_calibration
 from temporal.pipelines.calibration.run import open_reader
 from temporal.pipelines.loading import dtypes
 from temporal.pipelines.loading.dtypes import dtype_of
+
+from ..conftest import SMALL, make_bert
 
 HELD_OUT = [f"{word} film number {k}" for k in range(6) for word in ("good", "bad", "a", "the")]
 
@@ -104,3 +111,48 @@ def test_a_stored_type_must_be_one_of_torchs(
     model = with_points(early_exit_path, tmp_path / "reader", dtype)
     with pytest.raises(ValueError, match=r"operating_points\[0\].*dtype.*floating-point"):
         pipeline("text-classification", model)
+
+
+HALF = torch.bfloat16
+
+
+def _early_exit() -> tuple[str, Any]:
+    return "text-classification", EarlyExit.from_classifier(make_bert())
+
+
+def _chunks() -> tuple[str, Any]:
+    reader = ChunkReader.from_classifier(make_bert(), ([1], [2]), chunk_size=8)
+    return "text-classification", reader
+
+
+def _frames(kind: Any) -> tuple[str, Any]:
+    vit = ViTModel(ViTConfig(**SMALL))
+    return "video-classification", kind.from_backbone(vit, num_labels=2, num_frames=3)
+
+
+def _clips() -> tuple[str, Any]:
+    config = VideoMAEConfig(**SMALL, num_frames=4, tubelet_size=2)
+    return "video-classification", ClipReader(VideoMAEForVideoClassification(config))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [_early_exit, _chunks, partial(_frames, FrameExit), partial(_frames, LiteEval), _clips],
+    ids=["early_exit", "chunk_reader", "frame_exit", "lite_eval", "clip_reader"],
+)
+def test_all_of_a_reader_is_in_the_type_that_it_runs_in(
+    make: Callable[[], tuple[str, Any]], tmp_path: Path, tokenizer: Any
+) -> None:
+    """What is inside it, too, in whichever type that was when it was saved."""
+    task, reader = make()
+    whole = {name: value.clone() for name, value in reader.state_dict().items()}
+    for saved, runs in itertools.product((torch.float32, HALF), repeat=2):
+        folder = tmp_path / f"{saved}-{runs}"
+        reader.to(saved).save_pretrained(folder)
+        if "text" in task:
+            tokenizer.save_pretrained(folder)
+        pipe: Any = pipeline(task, str(folder), dtype=runs)
+        floating = {n: w for n, w in pipe.model.named_parameters() if w.is_floating_point()}
+        assert {weight.dtype for weight in floating.values()} == {runs}
+        if saved == runs == torch.float32:
+            assert all(torch.equal(weight, whole[name]) for name, weight in floating.items())
