@@ -130,7 +130,7 @@ class FoldReaders:
     ) -> None:
         self.places = [folder / f"fold{k}" for k in range(num_folds)]
         self.dtype = dtype
-        options = {} if dtype is None else {"dtype": dtype}
+        options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
         self.pipes: list[Any] = [
             pipeline("video-classification", model=str(place), batch_size=batch_size, **options)
             for place in self.places

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageClassification
 from .efficientnet_lite import EfficientNetLite0
 from .features import FEATURES, GivenFeatures, are_given
 from .inference import InferenceForm
+from .inside import made_inside
 from .zero_shot import ZeroShotClassifier
 
 _LITE0 = "efficientnet_lite0"
@@ -63,8 +64,7 @@ class ImageBackbone(nn.Module):
         auto: Any = AutoModelForImageClassification if with_classes else AutoModel
         if with_classes and ZeroShotClassifier.architecture in (config.architectures or ()):
             auto = ZeroShotClassifier
-        # In the reader's type, whatever its checkpoint was in.
-        self.model = model or auto.from_config(config, dtype=torch.get_default_dtype())
+        self.model = model or made_inside(auto, config)
         # With classes the "features" are the logits already: an image classifier's head has a
         # different form in every family, so it is not taken apart.
         sizes = getattr(config, "hidden_sizes", None)

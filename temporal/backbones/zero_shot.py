@@ -21,6 +21,7 @@ from transformers import AutoModelForZeroShotImageClassification
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from .image_text import check_image_text, image_vectors, says_each_alone, text_vectors, tokens_of
+from .inside import made_inside
 
 TEMPLATE = "This is a photo of {}."
 """What a label is put into, as in transformers' zero-shot image classification."""
@@ -58,9 +59,7 @@ class ZeroShotClassifier(nn.Module):
     @classmethod
     def from_config(cls, config: Any) -> ZeroShotClassifier:
         """A new one with random weights, for a checkpoint's to be loaded into."""
-        model = AutoModelForZeroShotImageClassification.from_config(
-            config, dtype=torch.get_default_dtype()
-        )
+        model = made_inside(AutoModelForZeroShotImageClassification, config)
         labels = [config.id2label[k] for k in sorted(config.id2label)]
         vectors_KD = torch.zeros(len(labels), width_of(model))
         return cls(model, labels, vectors_KD, config.hypothesis_template)

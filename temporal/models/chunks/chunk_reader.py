@@ -22,6 +22,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from ...backbones.inside import made_inside
 from ...checks import check_range, check_threshold, num_classes
 from ...handle import Handle
 from ...packed import Packed
@@ -84,10 +85,7 @@ class ChunkReader(ChunkKnobs, PreTrainedModel):
         elif own.model_type == "early_exit":
             self.encoder = EarlyExit(own)
         else:
-            whole = AutoModelForSequenceClassification.from_config(
-                own, dtype=torch.get_default_dtype()
-            )
-            self.encoder = WholeClassifier(whole)
+            self.encoder = WholeClassifier(made_inside(AutoModelForSequenceClassification, own))
         labels = num_classes(config)
         if config.pooling == "mean":
             several = config.problem_type == "multi_label_classification"

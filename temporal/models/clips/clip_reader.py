@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForVideoClassification, PreTrainedModel
 
 from ...backbones.image import describe
+from ...backbones.inside import made_inside
 from ...backbones.pixels import ProcessorPixels
 from ...backbones.processors import describe_processor
 from ...checks import check_finite, check_range, check_threshold, chooses_one_class, num_classes
@@ -96,9 +97,7 @@ class ClipReader(ClipPlaces, ClipTraining, SavedReader, PreTrainedModel):
         super().__init__(config)
         if classifier is None:
             own = config.classifier_config()
-            self.classifier: Any = AutoModelForVideoClassification.from_config(
-                own, dtype=torch.get_default_dtype()
-            )
+            self.classifier: Any = made_inside(AutoModelForVideoClassification, own)
         else:
             for module in classifier.modules():
                 module._is_hf_initialized = True  # type: ignore[assignment]  # keep its weights

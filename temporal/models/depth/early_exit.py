@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from ...backbones.inside import made_inside
 from ...backbones.text import PackedTokens, PaddedTokens, Tokens
 from ...backbones.text.families import family_of, max_positions, own_attention
 from ...checks import check_finite, num_classes
@@ -73,8 +74,7 @@ class EarlyExit(DepthKnobs, PreTrainedModel):
     """Exits around any BERT-type `AutoModelForSequenceClassification`.
 
     `EarlyExit.from_classifier(classifier, exit_layers=[2, 4, 6])` wraps one; the exits start as
-    copies of its head (or anew, with `exit_head="linear"`). With nothing halted the answer is the
-    classifier's own. After DeeBERT, FastBERT (ACL 2020) and PABEE (NeurIPS 2020).
+    copies of its head (or anew, with `exit_head="linear"`). With nothing halted it answers.
     """
 
     config_class = EarlyExitConfig
@@ -86,9 +86,7 @@ class EarlyExit(DepthKnobs, PreTrainedModel):
     def __init__(self, config: EarlyExitConfig) -> None:
         super().__init__(config)
         config.check()
-        self.classifier = AutoModelForSequenceClassification.from_config(
-            config.encoder_config(), dtype=torch.get_default_dtype()
-        )
+        self.classifier = made_inside(AutoModelForSequenceClassification, config.encoder_config())
         assert config.exit_layers is not None  # __post_init__ filled it
         ends = [0, *config.exit_layers]
         self.layers_between = [range(start, end) for start, end in itertools.pairwise(ends)]
