@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from .jobs.job import run as run
     from .jobs.manifest import OutputRefused as OutputRefused
     from .jobs.manifest import RunManifest as RunManifest
-    from .jobs.row import row_schema as row_schema
-    from .jobs.rows import rows as rows
+    from .jobs.table.row import row_schema as row_schema
+    from .jobs.table.rows import rows as rows
     from .jobs.store.ledger import CommitError as CommitError
     from .jobs.store.ledger import read_rows as read_rows
-    from .jobs.summary import Summary as Summary
+    from .jobs.table.summary import Summary as Summary
     from .reading import Reading as Reading
     from .reading import ReadingError as ReadingError
     from .reading import ReadingFailed as ReadingFailed
@@ -55,7 +55,7 @@ _NAMES = {
     "ReadingFailed": ".reading",
     "RunManifest": ".jobs.manifest",
     "SearchResult": ".search.result",
-    "Summary": ".jobs.summary",
+    "Summary": ".jobs.table.summary",
     "TaskRecord": ".tasks.registry",
     "TextClassificationPipeline": ".tasks.text_classification",
     "VideoClassificationPipeline": ".tasks.video_classification",
@@ -63,8 +63,8 @@ _NAMES = {
     "calibrate": ".calibration.calibrate",
     "read_rows": ".jobs.store.ledger",
     "register_task": ".tasks.registry",
-    "row_schema": ".jobs.row",
-    "rows": ".jobs.rows",
+    "row_schema": ".jobs.table.row",
+    "rows": ".jobs.table.rows",
     "run": ".jobs.job",
     "save_calibration": ".calibration.calibrate",
 }

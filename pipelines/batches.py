@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from temporal.data.tables.row import Columns
 
-from .jobs.row import row_schema
-from .jobs.rows import Readable, rows
+from .jobs.table.row import row_schema
+from .jobs.table.rows import Readable, rows
 from .tasks.registry import record_of
 
 if TYPE_CHECKING:

@@ -63,7 +63,11 @@ _MOVED = {
     ("temporal.data.decode.decoders", "temporal.data.decode.decoders"): "lanes=side_by_side",
     ("temporal.data.decode.isolation", "temporal.data.decode.isolation"): "worker_lane=worker_link",
     ("temporal.pipelines", "temporal.pipelines.jobs"): (
-        "job row summary shares ranks stop streams targets run_contents trace_column"
+        "job shares ranks stop streams run_contents"
+    ),
+    ("temporal.pipelines", "temporal.pipelines.jobs.table"): "row summary targets trace_column",
+    ("temporal.pipelines.jobs", "temporal.pipelines.jobs.table"): (
+        "row rows row_columns extra summary targets trace_column"
     ),
     ("temporal.pipelines", "temporal.pipelines.command"): (
         "cli faults inspect command_checks=checks command_run=run command_show=show"

@@ -12,7 +12,7 @@ from temporal.auditing.likeness import Unlike, differing
 from temporal.auditing.signals import Counts as CellCounts
 from temporal.auditing.signals import add, cells
 
-from ..jobs.row_columns import RowColumns, added, whole_sum
+from ..jobs.table.row_columns import RowColumns, added, whole_sum
 from .audit import Audit
 from .columns import AUDIT_COLUMNS
 from .others import Counts

@@ -14,7 +14,7 @@ from ..display.benchmark import benchmark_table, save_benchmark_plot
 from ..display.report import print_all
 from ..held_out.labelled import classes_among, holds_clips, labelled_inputs
 from ..held_out.unseen import NotNew
-from ..jobs.targets import label_names
+from ..jobs.table.targets import label_names
 from ..tasks.registry import labelled_task
 from .faults import BAD_INPUTS, UsageFault
 

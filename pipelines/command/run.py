@@ -25,7 +25,7 @@ from ..jobs.sharing.board import BoardLost
 from ..jobs.sharing.shared_run import run_shared
 from ..jobs.stop import Stop, end_at_once, stop_on_signal
 from ..jobs.store.ledger import CommitError, read_tables
-from ..jobs.summary import Summary, summarize, summary_columns
+from ..jobs.table.summary import Summary, summarize, summary_columns
 from ..reading import ReadingFailed
 from ..tasks.registry import record_of
 from .checks import check_inputs, check_overwrite, remove_run

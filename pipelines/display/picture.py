@@ -9,7 +9,7 @@ from typing import Any
 from temporal.source import KIND_OF_UNIT
 from temporal.trace import Trace
 
-from ..jobs.trace_column import dense_macs_of, trace_of
+from ..jobs.table.trace_column import dense_macs_of, trace_of
 from .canvas import FAINT, QUIET, READ, SKIPPED, UNREACHED, Canvas
 from .picture_text import draw_text
 from .picture_video import draw_video

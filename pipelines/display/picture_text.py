@@ -7,7 +7,7 @@ from typing import Any
 
 from temporal.trace import Trace
 
-from ..jobs.row import spans_of
+from ..jobs.table.row import spans_of
 from .canvas import FAINT, HALT, INK, QUIET, READ_LIGHT, SKIMMED_LIGHT, Canvas
 from .states import State, Word, unit_states, words
 from .strip import draw_strip

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from temporal.trace import Trace
 
-from ..jobs.row import spans_of
-from ..jobs.summary import Summary
-from ..jobs.trace_column import dense_macs_of, trace_of
+from ..jobs.table.row import spans_of
+from ..jobs.table.summary import Summary
+from ..jobs.table.trace_column import dense_macs_of, trace_of
 from ..tasks.columns import CLASSES, OF_EVERY_ROW
 from .audit import audit_remarks, audit_rows
 from .event_lines import event_lines

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..jobs.trace_column import trace_values
+from ..jobs.table.trace_column import trace_values
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

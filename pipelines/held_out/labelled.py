@@ -18,7 +18,7 @@ from ...data.loading.row_places import content_of
 from ...data.loading.split_names import ALL
 from ...data.part import VideoPart
 from ...data.tables.times import is_whole, name_of_part
-from ..jobs.targets import target_class, target_name
+from ..jobs.table.targets import target_class, target_name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

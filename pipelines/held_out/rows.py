@@ -21,7 +21,7 @@ from ...data.labelled.listed_clips import list_clips
 from ...data.labelled.splits import held_out_rows
 from ...data.labelled.tables import LeftOut
 from ...models.rows_seen import Shown, Use
-from ..jobs.targets import label_names
+from ..jobs.table.targets import label_names
 from ..scores import class_numbers_by_name
 from .arguments import HeldOutArguments, RowsArguments
 from .faulty import are_too_many, check_share, recorded, tell

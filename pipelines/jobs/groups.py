@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ...data.collection import Item
-    from .rows import Readable
+    from .table.rows import Readable
 
 _SHARE = 64
 """A group holds no more than one of so many of the inputs before it, but for its least size."""

@@ -18,15 +18,15 @@ from .error_rate import ErrorRate
 from .groups import Bounds, joins_groups
 from .manifest import RunManifest, adopt_run, open_run
 from .own_share import OwnShare
-from .row import row_schema
-from .rows import Readable
+from .table.row import row_schema
+from .table.rows import Readable
 from .stop import Stop, stop_on_signal
 from .store.columns import check_stored_columns
 from .store.ledger import Format, ResultWriter, read_tables
 from .store.resumed import done_before
 from .streams import Forgiving
-from .summary import Summary, summarize, summary_columns
-from .targets import known_targets
+from .table.summary import Summary, summarize, summary_columns
+from .table.targets import known_targets
 from .work import Progress, Work
 
 if TYPE_CHECKING:

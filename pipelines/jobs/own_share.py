@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...data.names.known_names import KnownNames, key_of
 from .groups import Bounds, Group, Grouping
-from .row import storable
+from .table.row import storable
 from .shares import OtherShares
 
 if TYPE_CHECKING:

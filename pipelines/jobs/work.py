@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..reading import OnError, Reading, ReadingFailed
 from ..tasks.registry import TaskRecord
 from .groups import Group
-from .row import storable
-from .rows import Readable, readings_and_rows
+from .table.row import storable
+from .table.rows import Readable, readings_and_rows
 from .store.ledger import ResultWriter
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..jobs.groups import joins_groups
-from ..jobs.rows import readings_and_rows
-from ..jobs.targets import label_names
+from ..jobs.table.rows import readings_and_rows
+from ..jobs.table.targets import label_names
 from ..reading import Reading
 from ..tasks.registry import record_of
 from .own_pipeline import OwnPipeline

@@ -11,8 +11,8 @@ from temporal.checks import check_count, check_in
 
 from ..inputs import items_of
 from ..jobs.groups import Bounds, Group, Grouping
-from ..jobs.row import storable
-from ..jobs.rows import readings_and_rows
+from ..jobs.table.row import storable
+from ..jobs.table.rows import readings_and_rows
 from ..reading import OnError, Reading, ReadingError, handled
 from ..tasks.registry import TaskRecord, record_of
 from .actor import About, ReadingActor

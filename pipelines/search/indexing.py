@@ -12,7 +12,7 @@ from ...data import Item, VideoPart
 from ...data.decode.remote.urls import is_url
 from ...data.labelled.digests import digest_bytes
 from ...data.tables.times import name_of_part, part_named
-from ..jobs.row import storable
+from ..jobs.table.row import storable
 from ..reading import Reading
 
 

@@ -32,7 +32,7 @@ from temporal.pipelines import pipeline
 from temporal.pipelines.auditing.audit import Audit
 from temporal.pipelines.auditing.summary import AuditSummary
 from temporal.pipelines.auditing.watched import differing_at_calibration
-from temporal.pipelines.jobs.targets import label_names, target_name
+from temporal.pipelines.jobs.table.targets import label_names, target_name
 
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)
 LIMITS = (0.02, 0.05, 0.1, 0.2)

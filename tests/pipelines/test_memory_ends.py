@@ -15,8 +15,8 @@ from temporal.pipelines import pipeline
 from temporal.pipelines.display.report import cost_line, summary_table
 from temporal.pipelines.jobs.job import run
 from temporal.pipelines.jobs.store.ledger import parts, read_rows, read_tables
-from temporal.pipelines.jobs.summary import summarize, summary_columns
-from temporal.pipelines.jobs.trace_column import trace_of
+from temporal.pipelines.jobs.table.summary import summarize, summary_columns
+from temporal.pipelines.jobs.table.trace_column import trace_of
 
 ERRORS = {
     "gpu": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),

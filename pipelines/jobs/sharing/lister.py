@@ -17,7 +17,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING
 
 from ..groups import Bounds, Grouping
-from ..row import storable
+from ..table.row import storable
 from ..store.parts import FreeNames
 from .board import Board, BoardLost
 

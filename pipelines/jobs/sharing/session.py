@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..groups import Bounds
-from ..row import storable
+from ..table.row import storable
 from ..store.parts import FreeNames
 from ..work import Progress
 from .board import Board, BoardLost

@@ -16,8 +16,8 @@ from ...tasks.registry import record_of
 from ..error_rate import ErrorRate
 from ..groups import Bounds, joins_groups
 from ..manifest import RunManifest, adopt_run, open_run
-from ..row import row_schema
-from ..rows import Readable
+from ..table.row import row_schema
+from ..table.rows import Readable
 from ..stop import Stop, stop_on_signal
 from ..store.columns import check_stored_columns
 from ..store.committed import read_ids
@@ -25,8 +25,8 @@ from ..store.ledger import Format, ResultWriter, read_tables
 from ..store.lock import remove_locks
 from ..store.resumed import done_before, done_by_now
 from ..streams import Forgiving
-from ..summary import Summary, summarize, summary_columns
-from ..targets import known_targets
+from ..table.summary import Summary, summarize, summary_columns
+from ..table.targets import known_targets
 from ..work import Progress, Work
 from .board import Board, BoardLost
 from .session import Session, wait_until_ready

@@ -127,7 +127,7 @@ def look_up(done: Any, size: int) -> dict[str, Any]:
 def add_up(args: argparse.Namespace, size: int, output: Path) -> dict[str, Any]:
     """Add up all rows, as at the end of a run."""
     from temporal.pipelines.jobs.store.ledger import read_tables
-    from temporal.pipelines.jobs.summary import SUMMARY_COLUMNS, summarize
+    from temporal.pipelines.jobs.table.summary import SUMMARY_COLUMNS, summarize
 
     with Meter() as meter:
         summary = summarize(read_tables(output, columns=SUMMARY_COLUMNS))

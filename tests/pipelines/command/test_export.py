@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from temporal.pipelines.command.cli import app
 from temporal.pipelines.jobs.manifest import RunManifest, open_run
-from temporal.pipelines.jobs.row import row_of, row_schema
+from temporal.pipelines.jobs.table.row import row_of, row_schema
 from temporal.pipelines.jobs.store.ledger import ResultWriter
 from temporal.pipelines.reading import Reading, ReadingError
 from temporal.pipelines.tasks.registry import RECORDS, TaskRecord, register_task

@@ -18,7 +18,7 @@ from temporal.pipelines.display.picture_events import _COLORS, _frame_of, draw_e
 from temporal.pipelines.display.report import reading_panel
 from temporal.pipelines.display.seen import view_lanes
 from temporal.pipelines.exports.span import spans_of
-from temporal.pipelines.jobs.row import row_of
+from temporal.pipelines.jobs.table.row import row_of
 from temporal.pipelines.reading import Reading
 from temporal.pipelines.tasks.registry import TaskRecord
 from temporal.trace import Cost, Trace, View

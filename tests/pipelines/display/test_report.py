@@ -26,9 +26,9 @@ from temporal.pipelines.display.report import (
 from temporal.pipelines.display.seen import focus_of, seen_lines
 from temporal.pipelines.display.states import State, bins, unit_states, words
 from temporal.pipelines.display.strip import draw_strip
-from temporal.pipelines.jobs.row import row_of
-from temporal.pipelines.jobs.summary import Summary, summarize
-from temporal.pipelines.jobs.trace_column import trace_of
+from temporal.pipelines.jobs.table.row import row_of
+from temporal.pipelines.jobs.table.summary import Summary, summarize
+from temporal.pipelines.jobs.table.trace_column import trace_of
 from temporal.pipelines.reading import Reading, ReadingError
 from temporal.trace import Cost, Trace, View
 

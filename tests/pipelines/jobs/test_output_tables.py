@@ -16,14 +16,14 @@ import pytest
 
 from temporal.pipelines.jobs.job import run
 from temporal.pipelines.jobs.manifest import OutputRefused, RunManifest
-from temporal.pipelines.jobs.row import row_schema
+from temporal.pipelines.jobs.table.row import row_schema
 from temporal.pipelines.jobs.store.ledger import ResultWriter, parts, read_rows, read_tables
-from temporal.pipelines.jobs.summary import SUMMARY_COLUMNS, summarize
+from temporal.pipelines.jobs.table.summary import SUMMARY_COLUMNS, summarize
 from temporal.pipelines.reading import Reading
 from temporal.trace import Cost, Trace
 
 from ..fake_pipe import FakeItem, FakePipe, numbered_items
-from .test_row import old_row
+from .table.test_row import old_row
 
 
 class FakeVideos(FakePipe):

@@ -15,7 +15,7 @@ import pytest
 
 from temporal.data import collect
 from temporal.pipelines import pipeline, read_rows, run
-from temporal.pipelines.jobs.row import row_schema
+from temporal.pipelines.jobs.table.row import row_schema
 
 pytest.importorskip("ray")
 # Ray takes seconds to start, and each actor has to import torch.

@@ -13,7 +13,7 @@ import torch
 from temporal.models import RECORDS as READER_RECORDS
 from temporal.pipelines import register_task
 from temporal.pipelines.base import Pipeline
-from temporal.pipelines.jobs.row import row_schema
+from temporal.pipelines.jobs.table.row import row_schema
 from temporal.pipelines.loading.load import DEFAULTS
 from temporal.pipelines.tasks import registry
 from temporal.pipelines.tasks.columns import (

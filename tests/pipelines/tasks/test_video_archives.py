@@ -14,7 +14,7 @@ import pytest
 from temporal.data import collect
 from temporal.pipelines import pipeline
 from temporal.pipelines.display.picture_video import _thumbnails
-from temporal.pipelines.jobs.rows import rows
+from temporal.pipelines.jobs.table.rows import rows
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from temporal.pipelines.jobs.sharing.board import Board
 from temporal.pipelines.jobs.sharing.shared_run import run_shared
 from temporal.pipelines.jobs.stop import Stop
 from temporal.pipelines.jobs.store.ledger import CommitError, ResultWriter, parts, read_rows
-from temporal.pipelines.jobs.summary import Summary
+from temporal.pipelines.jobs.table.summary import Summary
 from temporal.pipelines.reading import Reading, ReadingFailed
 
 from ...fake_pipe import FakePipe, numbered_items

@@ -14,17 +14,17 @@ import datasets
 import pyarrow as pa
 import pytest
 
-import temporal.pipelines.jobs.rows
+import temporal.pipelines.jobs.table.rows
 from temporal.data import Item, collect
 from temporal.pipelines.jobs.job import run
-from temporal.pipelines.jobs.row import row_schema
-from temporal.pipelines.jobs.rows import rows
+from temporal.pipelines.jobs.table.row import row_schema
+from temporal.pipelines.jobs.table.rows import rows
 from temporal.pipelines.jobs.store.ledger import read_rows
-from temporal.pipelines.jobs.summary import summarize
-from temporal.pipelines.jobs.targets import known_targets
+from temporal.pipelines.jobs.table.summary import summarize
+from temporal.pipelines.jobs.table.targets import known_targets
 from temporal.pipelines.reading import Reading
 
-from ..fake_pipe import FakeItem, FakePipe, numbered_items
+from ...fake_pipe import FakeItem, FakePipe, numbered_items
 
 ITEMS = 23
 
@@ -64,7 +64,7 @@ def test_mapped_over_parts_they_are_the_rows_of_the_whole(tmp_path: Path) -> Non
 
 
 def test_the_map_of_datasets_in_the_documentation_gives_the_rows_of_a_run(tmp_path: Path) -> None:
-    text = temporal.pipelines.jobs.rows.__doc__ or ""
+    text = temporal.pipelines.jobs.table.rows.__doc__ or ""
     code = textwrap.dedent(text[text.index("    def read(batch)") :])
     texts = [" ".join(["word"] * (k % 5 + 1)) for k in range(12)]
     names: dict[str, Any] = {

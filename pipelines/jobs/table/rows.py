@@ -19,20 +19,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ...data.part import VideoPart
-from ...data.places.content import Content
-from ...data.places.stores import scheme_of
-from ...data.tables.times import name_of_part
-from ..auditing.held_rows import HeldRows
-from ..inputs import items_of
-from ..reading import Reading, ReadingError
-from ..tasks.registry import TaskRecord, record_of
+from ....data.part import VideoPart
+from ....data.places.content import Content
+from ....data.places.stores import scheme_of
+from ....data.tables.times import name_of_part
+from ...auditing.held_rows import HeldRows
+from ...inputs import items_of
+from ...reading import Reading, ReadingError
+from ...tasks.registry import TaskRecord, record_of
 from .extra import extra_text
 from .row import row_of, spans_value, storable
 from .targets import label_names, name_of_another, target_class, target_name
 
 if TYPE_CHECKING:
-    from ...data.collection import Item
+    from ....data.collection import Item
 
 
 class Readable(Protocol):
@@ -95,7 +95,7 @@ def rows(
     if is_video is None:
         is_video = record.kind == "video"
     if record.kind == "video":
-        from ..tasks.video_inputs import with_frames
+        from ...tasks.video_inputs import with_frames
 
         items = with_frames(items)
     given = items_of(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..auditing.audit import Audit
-from ..auditing.summary import AuditSummary, AuditTally, audit_columns
+from ...auditing.audit import Audit
+from ...auditing.summary import AuditSummary, AuditTally, audit_columns
 from .row_columns import RowColumns, added, counted, row_columns, whole_sum
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..reading import Reading
-from ..tasks.columns import arrow_type, stored_prediction
-from ..tasks.columns import storable as storable
-from ..tasks.registry import TaskRecord, record_of
+from ...reading import Reading
+from ...tasks.columns import arrow_type, stored_prediction
+from ...tasks.columns import storable as storable
+from ...tasks.registry import TaskRecord, record_of
 from .trace_column import trace_type, trace_value
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def row_schema(
         span = pa.struct([("start", pa.int64()), ("end", pa.int64())])
         columns += [("text", pa.string()), ("spans", pa.list_(span))]
     if audited:
-        from ..auditing.columns import audit_fields
+        from ...auditing.columns import audit_fields
 
         columns += audit_fields(record)
     return pa.schema(columns)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from temporal.pipelines.jobs.row import row_of, row_schema, spans_of
-from temporal.pipelines.jobs.summary import SUMMARY_COLUMNS, summarize
-from temporal.pipelines.jobs.trace_column import dense_macs_of, trace_of, trace_type
+from temporal.pipelines.jobs.table.row import row_of, row_schema, spans_of
+from temporal.pipelines.jobs.table.summary import SUMMARY_COLUMNS, summarize
+from temporal.pipelines.jobs.table.trace_column import dense_macs_of, trace_of, trace_type
 from temporal.pipelines.reading import Reading, ReadingError
 from temporal.trace import Cost, Trace, View
 

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from temporal.data import collect
-from temporal.pipelines.jobs.extra import extra_of, extra_text
+from temporal.pipelines.jobs.table.extra import extra_of, extra_text
 from temporal.pipelines.jobs.job import run
-from temporal.pipelines.jobs.rows import rows
+from temporal.pipelines.jobs.table.rows import rows
 from temporal.pipelines.jobs.store.ledger import read_rows
 
-from ..fake_pipe import FakePipe
+from ...fake_pipe import FakePipe
 
 
 def extras(path: Any, **options: Any) -> list[dict[str, Any]]:

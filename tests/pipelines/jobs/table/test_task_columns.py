@@ -17,7 +17,7 @@ from temporal.pipelines.jobs.store.ledger import parts, read_rows
 from temporal.pipelines.reading import Reading, ReadingFailed
 from temporal.pipelines.tasks.registry import RECORDS, TaskRecord
 
-from ..fake_pipe import FakePipe, numbered_items
+from ...fake_pipe import FakePipe, numbered_items
 
 MOMENTS = TaskRecord(
     name="text-moments",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .store.content import rows_in
+from ..store.content import rows_in
 from .trace_column import trace_values
 
 if TYPE_CHECKING:
