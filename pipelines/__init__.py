@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from .jobs.job import run as run
     from .jobs.manifest import OutputRefused as OutputRefused
     from .jobs.manifest import RunManifest as RunManifest
-    from .jobs.table.row import row_schema as row_schema
-    from .jobs.table.rows import rows as rows
     from .jobs.store.ledger import CommitError as CommitError
     from .jobs.store.ledger import read_rows as read_rows
+    from .jobs.table.row import row_schema as row_schema
+    from .jobs.table.rows import rows as rows
     from .jobs.table.summary import Summary as Summary
     from .reading import Reading as Reading
     from .reading import ReadingError as ReadingError

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ..jobs.store.ledger import parts, read_rows
 from ..jobs.table.extra import extra_of
 from ..jobs.table.row import row_schema
-from ..jobs.store.ledger import parts, read_rows
 from ..tasks.registry import record_of
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 FEWEST_INPUTS = 100
@@ -19,6 +19,12 @@ class _Board(Protocol):
     def add(self, name: str, amount: int = 1) -> int: ...
     def put(self, name: str, value: Any) -> None: ...
     def get(self, name: str) -> Any: ...
+
+
+class _Event(Protocol):
+    """As `stop.Stop` and `threading.Event`."""
+
+    def is_set(self) -> bool: ...
 
 
 class ErrorRate:
@@ -94,3 +100,9 @@ class ErrorRate:
             "max_error_rate (--max-error-rate), then go on with resume=True (--resume), which does "
             "the rest; rows that have an error stay as they are, unless all begins anew"
         )
+
+
+def asked_to_stop(errors: ErrorRate, *events: _Event | None) -> Callable[[], bool]:
+    """What tells whether a run is to stop: for its errors, a signal, or whoever has started it."""
+    those = [event for event in events if event is not None]
+    return lambda: errors.told is not None or any(event.is_set() for event in those)

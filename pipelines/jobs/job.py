@@ -10,23 +10,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...data.names.known_names import KnownNames
-from ..auditing.stored import go_on
 from ..reading import OnError as OnError
 from ..reading import ReadingFailed
 from ..tasks.registry import record_of
-from .error_rate import ErrorRate
+from .error_rate import ErrorRate, asked_to_stop
 from .groups import Bounds, joins_groups
-from .manifest import RunManifest, adopt_run, open_run
+from .manifest import RunManifest
 from .own_share import OwnShare
-from .table.row import row_schema
-from .table.rows import Readable
+from .run_output import RunOutput
 from .stop import Stop, stop_on_signal
-from .store.columns import check_stored_columns
-from .store.ledger import Format, ResultWriter, read_tables
-from .store.resumed import done_before
+from .store.ledger import Format
 from .streams import Forgiving
-from .table.summary import Summary, summarize, summary_columns
-from .table.targets import known_targets
+from .table.rows import Readable
+from .table.summary import Summary
+from .table.targets import known_targets as known_targets
 from .work import Progress, Work
 
 if TYPE_CHECKING:
@@ -110,49 +107,23 @@ def run(
     errors = ErrorRate(max_error_rate)
     manifest = manifest or RunManifest(task=getattr(pipe, "task", ""), model=pipe.model_name)
     resume = resume or resume_anyway
+    record = record_of(manifest.task)
+    most = _VIDEO_ROWS_PER_PART if record.kind == "video" else _TEXT_ROWS_PER_PART
+    out = RunOutput(pipe, record, output, format, keep_text, rank, world_size)
     with stop_on_signal() as signalled:
-        stops = [signalled] if stop is None else [signalled, stop]
-
-        def is_stopped() -> bool:
-            return errors.told is not None or any(event.is_set() for event in stops)
-
-        is_ready = open_run(
-            output, manifest, resume=resume, anyway=resume_anyway, rank=rank, is_stopped=is_stopped
-        )
-        if not is_ready:
-            return Summary(stopped=True)
-        record = record_of(manifest.task)
-        audit = getattr(pipe, "audit", None)
-        is_audited = audit is not None and audit.share > 0
-        schema = row_schema(record, keep_text=keep_text, audited=is_audited)
-        check_stored_columns(output, schema, format=format)
-        most = _VIDEO_ROWS_PER_PART if record.kind == "video" else _TEXT_ROWS_PER_PART
-        with ResultWriter(
-            output,
-            schema=schema,
-            format=format,
+        is_stopped = asked_to_stop(errors, signalled, stop)
+        with out.opened(
+            manifest,
+            resume=resume,
+            anyway=resume_anyway,
             rows_per_part=rows_per_part or most,
-            rank=rank,
-            world_size=world_size,
+            is_stopped=is_stopped,
         ) as writer:
-            if rank == 0:
-                adopt_run(output, manifest)
+            if writer is None:
+                return Summary(stopped=True)
             # Another rank cannot tell an output that rank 0 is about to refuse from a new one.
-            done = (
-                done_before(output, rank=rank, world_size=world_size)
-                if resume or rank
-                else KnownNames()
-            )
-            if audit is not None:
-                go_on(
-                    audit,
-                    pipe,
-                    output,
-                    inputs_before=len(done),
-                    rank=rank,
-                    world_size=world_size,
-                    tell=_tell,
-                )
+            done = out.done_before() if resume or rank else KnownNames()
+            out.go_on_auditing(inputs_before=len(done), tell=_tell)
             share = OwnShare(
                 items,
                 Bounds.of(pipe, record.kind, rows_per_part),
@@ -163,40 +134,34 @@ def run(
             )
             mine = None if total is None else len(range(rank, total, world_size))
             with _bar(progress, mine) as bar:
-                job = Work(
-                    pipe,
+                work = Work(
+                    out,
                     writer,
-                    record,
                     share,
                     on_error=on_error,
-                    keep_text=keep_text,
                     is_told_to_stop=is_stopped,
-                    tell=partial(_show, bar, audit),
+                    tell=partial(_show, bar, out.audit),
                     judge=errors.add,
                     most_units_held=_MOST_UNITS_HELD,
                 )
-                job.do()
-            if not job.stopped:
+                work.do()
+            if not work.stopped:
                 writer.join()
     unread: dict[int, int] = {}
     at_work: list[int] = []
-    if not job.stopped:
+    if not work.stopped:
         unread, at_work = share.others.unread(
             output,
             rows_for_all=on_error != "skip",
             patience_seconds=patience_seconds,
             is_stopped=is_stopped,
         )
-    return summarize(
-        read_tables(output, columns=summary_columns(record.columns, audit)),
-        skipped=job.progress.skipped,
-        stopped=job.stopped,
-        too_many_errors=errors.told if job.stopped else None,
+    return out.summary(
+        skipped=work.progress.skipped,
+        stopped=work.stopped,
+        too_many_errors=errors.told if work.stopped else None,
         unread=unread,
         at_work=at_work,
-        labels=known_targets(pipe),
-        audit=audit,
-        tokenized_by=getattr(pipe, "tokenized_by", None),
     )
 
 

@@ -10,14 +10,14 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..reading import OnError, Reading, ReadingFailed
-from ..tasks.registry import TaskRecord
 from .groups import Group
-from .table.row import storable
-from .table.rows import Readable, readings_and_rows
 from .store.ledger import ResultWriter
+from .table.row import storable
+from .table.rows import readings_and_rows
 
 if TYPE_CHECKING:
     from ...data.collection import Item
+    from .run_output import RunOutput
 
 _LONGEST_HELD_SECONDS = 30.0
 """How long rows wait for those of inputs before them, where groups are read side by side."""
@@ -95,12 +95,10 @@ class Work:
     """The state of one rank's run: what is in flight, and whether it stopped.
 
     Args:
-        pipe: Reads the inputs.
+        out: What reads the inputs, and what rows are of.
         writer: Takes the rows.
-        record: Of the task.
         share: Where inputs come from.
         on_error: See `job.run`.
-        keep_text: See `job.run`.
         is_told_to_stop: Whether the run was.
         tell: Is called with the progress after each input.
         judge: Is called with the row of each input, which may then be the last one.
@@ -109,24 +107,22 @@ class Work:
 
     def __init__(
         self,
-        pipe: Readable,
+        out: RunOutput,
         writer: ResultWriter,
-        record: TaskRecord,
         share: Share,
         *,
         on_error: OnError,
-        keep_text: bool,
         is_told_to_stop: Callable[[], bool],
         tell: Callable[[Progress], object],
         judge: Callable[[dict[str, Any]], object],
         most_units_held: int,
     ) -> None:
-        self.pipe = pipe
+        self.pipe = out.pipe
+        self.record = out.record
+        self.keep_text = out.keep_text
         self.writer = writer
-        self.record = record
         self.share = share
         self.on_error = on_error
-        self.keep_text = keep_text
         self.is_told_to_stop = is_told_to_stop
         self.tell = tell
         self.judge = judge
@@ -137,7 +133,7 @@ class Work:
         self._units_held = 0
         self._open: deque[Group] = deque()  # in order, with rows that are not the writer's yet
         self._in_flight: dict[str, tuple[Group, int]] = {}
-        self._rows_of_groups: Any = getattr(pipe, "rows_of_groups", None)  # see `RayPipeline`
+        self._rows_of_groups: Any = getattr(out.pipe, "rows_of_groups", None)  # see `RayPipeline`
         self._written_at = time.monotonic()
 
     def do(self) -> None:

@@ -16,9 +16,9 @@ from temporal.data import Item, collect
 from temporal.pipelines import pipeline
 from temporal.pipelines.batches import read_batch
 from temporal.pipelines.jobs.job import run
+from temporal.pipelines.jobs.store.ledger import read_rows
 from temporal.pipelines.jobs.table.row import row_schema
 from temporal.pipelines.jobs.table.rows import rows
-from temporal.pipelines.jobs.store.ledger import read_rows
 from temporal.pipelines.ray import ReadBatch
 
 from .fake_pipe import FakePipe

@@ -5,28 +5,26 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ....data.names.known_names import KnownNames
-from ...auditing.stored import go_on
 from ...reading import OnError, ReadingFailed
 from ...tasks.registry import record_of
-from ..error_rate import ErrorRate
+from ..error_rate import ErrorRate, asked_to_stop
 from ..groups import Bounds, joins_groups
-from ..manifest import RunManifest, adopt_run, open_run
-from ..table.row import row_schema
-from ..table.rows import Readable
+from ..manifest import RunManifest
+from ..run_output import RunOutput
 from ..stop import Stop, stop_on_signal
-from ..store.columns import check_stored_columns
 from ..store.committed import read_ids
-from ..store.ledger import Format, ResultWriter, read_tables
+from ..store.ledger import Format
 from ..store.lock import remove_locks
 from ..store.resumed import done_before, done_by_now
 from ..streams import Forgiving
-from ..table.summary import Summary, summarize, summary_columns
-from ..table.targets import known_targets
+from ..table.rows import Readable
+from ..table.summary import Summary
 from ..work import Progress, Work
 from .board import Board, BoardLost
 from .session import Session, wait_until_ready
@@ -81,67 +79,34 @@ def run_shared(
         BoardLost: The ranks cannot reach each other any more; the run can be resumed.
     """
     resume = resume or resume_anyway
-    is_first = board.rank == 0
     errors = ErrorRate(max_error_rate, board)
     record = record_of(manifest.task)
-    audit = getattr(pipe, "audit", None)
-    is_audited = audit is not None and audit.share > 0
-    schema = row_schema(record, keep_text=keep_text, audited=is_audited)
-    speaks = stopped = False
-    too_many_errors: str | None = None
-    left_open: dict[int, list[str]] = {}
-    done = Progress()
+    out = RunOutput(pipe, record, output, format, keep_text, board.rank, board.world_size)
     with stop_on_signal() as signalled, closing(_Bar(total if progress else -1)) as bar:
-
-        def is_told_to_stop() -> bool:
-            is_set = signalled.is_set() or (stop is not None and stop.is_set())
-            return is_set or errors.told is not None
-
-        found: list[Container[str]] = []
-
-        def ids_of_rows() -> Container[str]:
-            return found.pop() if found else done_by_now(output)
-
+        is_stopped = asked_to_stop(errors, signalled, stop)
         try:
-            if not is_first and not wait_until_ready(board, is_told_to_stop):
+            if board.rank != 0 and not wait_until_ready(board, is_stopped):
                 return None
-            # The first rank has gone on already with what is there.
-            open_run(
-                output,
+            with out.opened(
                 manifest,
                 resume=resume,
                 anyway=resume_anyway,
-                rank=board.rank,
-                is_stopped=is_told_to_stop,
-            )
-            check_stored_columns(output, schema, format=format)
-            with ResultWriter(
-                output,
-                schema=schema,
-                format=format,
                 rows_per_part=None,
-                rank=board.rank,
-                world_size=board.world_size,
                 shares_names=True,
+                is_stopped=is_stopped,
             ) as writer:
-                if is_first:
-                    adopt_run(output, manifest)
-                    done_then = done_before(output) if resume else KnownNames()
-                    board.put("rows_before", len(done_then))
-                    found.append(done_then)
-                    del done_then  # the lister has it alone
-                if audit is not None:
-                    ranks = {"rank": board.rank, "world_size": board.world_size}
-                    before = board.get("rows_before") or 0
-                    go_on(audit, pipe, output, inputs_before=before, **ranks, tell=bar.tell)
+                if writer is None:
+                    return None
+                done = _done_names(output, board, resume=resume)
+                out.go_on_auditing(inputs_before=board.get("rows_before") or 0, tell=bar.tell)
                 bounds = Bounds.of(pipe, record.kind, rows_per_part)
                 with Session(
                     board,
                     output,
                     items,
                     bounds,
-                    done=ids_of_rows,
-                    is_told_to_stop=is_told_to_stop,
+                    done=done,
+                    is_told_to_stop=is_stopped,
                     show=bar.show,
                     may_exit=may_exit,
                 ) as session:
@@ -155,32 +120,20 @@ def run_shared(
                         is_gone=watch.is_gone,
                     )
                     work = Work(
-                        pipe,
+                        out,
                         writer,
-                        record,
                         share,
                         on_error=on_error,
-                        keep_text=keep_text,
                         is_told_to_stop=watch.is_stopped,
                         tell=session.tell,
                         judge=errors.add,
                         most_units_held=sys.maxsize,  # a block is no more than a part
                     )
                     work.do()
-                    session.tell(work.progress, at_once=True)
-                    if (fault := session.fault()) is not None:
-                        raise fault
-                    stopped = work.stopped
-                    if not stopped:
-                        session.end()
-                    speaks = session.speaks
-                    if speaks:
-                        too_many_errors = errors.told_of_all() if stopped else None
-                        done = session.all_done()
-                        left_open = {} if stopped else session.left_open()
-                if speaks:
-                    bar.show(done)
-                if speaks and not stopped:
+                    end = _end_of(session, work, errors)
+                if end is not None:
+                    bar.show(end.done)
+                if end is not None and not end.stopped:
                     writer.join(of_all=True)
                     remove_locks(output)
             session.leave()
@@ -188,17 +141,60 @@ def run_shared(
             with suppress(BoardLost):
                 _tell(board, error)
             raise
-    if not speaks:
+    if end is None:
         return None
-    return summarize(
-        read_tables(output, columns=summary_columns(record.columns, audit)),
-        skipped=done.skipped,
+    return out.summary(
+        skipped=end.done.skipped,
+        stopped=end.stopped,
+        too_many_errors=end.too_many_errors,
+        unread=_unread(output, end.left_open),
+    )
+
+
+def _done_names(
+    output: str | os.PathLike[str], board: Board, *, resume: bool
+) -> Callable[[], KnownNames]:
+    """Gives the rank that lists the collection the ids of the inputs that have their row.
+
+    The first rank looks before any is at work: it sets damaged parts aside, and tells the others
+    how many rows there are.
+    """
+    found: list[KnownNames] = []
+    if board.rank == 0:
+        found.append(done_before(output) if resume else KnownNames())
+        board.put("rows_before", len(found[0]))
+    return lambda: found.pop() if found else done_by_now(output)  # who has asked has it alone
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """What the rank that speaks knows at the end of the work of all."""
+
+    stopped: bool
+    done: Progress
+    too_many_errors: str | None
+    left_open: dict[int, list[str]]
+
+
+def _end_of(session: Session, work: Work, errors: ErrorRate) -> _End | None:
+    """End this rank's work together with the others; None: another rank speaks.
+
+    Raises:
+        Exception: what went wrong with listing the collection, in whichever rank.
+    """
+    session.tell(work.progress, at_once=True)
+    if (fault := session.fault()) is not None:
+        raise fault
+    stopped = work.stopped
+    if not stopped:
+        session.end()
+    if not session.speaks:
+        return None
+    return _End(
         stopped=stopped,
-        too_many_errors=too_many_errors,
-        unread=_unread(output, left_open),
-        labels=known_targets(pipe),
-        audit=audit,
-        tokenized_by=getattr(pipe, "tokenized_by", None),
+        done=session.all_done(),
+        too_many_errors=errors.told_of_all() if stopped else None,
+        left_open={} if stopped else session.left_open(),
     )
 
 

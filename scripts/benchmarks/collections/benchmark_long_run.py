@@ -50,7 +50,7 @@ def make_texts(args: argparse.Namespace) -> Path:
 def run_here(args: argparse.Namespace) -> None:
     """Run the command in this process, and note what the ledger takes."""
     from temporal.__main__ import main as command
-    from temporal.pipelines.jobs import job, work
+    from temporal.pipelines.jobs import run_output, work
     from temporal.pipelines.jobs.store.ledger import ResultWriter
 
     began, seconds, depth = time.time(), {}, [0]
@@ -75,9 +75,9 @@ def run_here(args: argparse.Namespace) -> None:
         (ResultWriter, "write_group"),
         (ResultWriter, "join"),
         (ResultWriter, "close"),
-        (job, "done_before"),
-        (job, "check_stored_columns"),
-        (job, "summarize"),
+        (run_output, "done_before"),
+        (run_output, "check_stored_columns"),
+        (run_output, "summarize"),
     ):
         timed(owner, name)
     take = work.Work._take

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from temporal.pipelines.command.cli import app
 from temporal.pipelines.jobs.manifest import RunManifest, open_run
-from temporal.pipelines.jobs.table.row import row_of, row_schema
 from temporal.pipelines.jobs.store.ledger import ResultWriter
+from temporal.pipelines.jobs.table.row import row_of, row_schema
 from temporal.pipelines.reading import Reading, ReadingError
 from temporal.pipelines.tasks.registry import RECORDS, TaskRecord, register_task
 from temporal.trace import Trace

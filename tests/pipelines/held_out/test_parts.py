@@ -26,8 +26,8 @@ from temporal.pipelines.held_out.arguments import HeldOutArguments
 from temporal.pipelines.held_out.faulty import TooManyFaulty
 from temporal.pipelines.held_out.rows import read_held_out
 from temporal.pipelines.held_out.unseen import digest_input, rows_of, rows_of_inputs
-from temporal.pipelines.jobs.table.rows import rows as job_rows
 from temporal.pipelines.jobs.store.ledger import read_rows
+from temporal.pipelines.jobs.table.rows import rows as job_rows
 from temporal.pipelines.reading import Reading, ReadingError
 
 from ..conftest import LABELS

@@ -19,8 +19,8 @@ import temporal
 from temporal.pipelines import ReadingFailed
 from temporal.pipelines.jobs.job import InputFailed, run
 from temporal.pipelines.jobs.manifest import MANIFEST_NAME, OutputRefused
-from temporal.pipelines.jobs.table.row import row_schema
 from temporal.pipelines.jobs.store.ledger import CommitError, ResultWriter, parts, read_rows
+from temporal.pipelines.jobs.table.row import row_schema
 from temporal.pipelines.jobs.table.summary import Summary, summarize
 from temporal.pipelines.jobs.table.targets import target_name
 from temporal.pipelines.reading import Reading, ReadingError

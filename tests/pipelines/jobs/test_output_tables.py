@@ -16,8 +16,8 @@ import pytest
 
 from temporal.pipelines.jobs.job import run
 from temporal.pipelines.jobs.manifest import OutputRefused, RunManifest
-from temporal.pipelines.jobs.table.row import row_schema
 from temporal.pipelines.jobs.store.ledger import ResultWriter, parts, read_rows, read_tables
+from temporal.pipelines.jobs.table.row import row_schema
 from temporal.pipelines.jobs.table.summary import SUMMARY_COLUMNS, summarize
 from temporal.pipelines.reading import Reading
 from temporal.trace import Cost, Trace

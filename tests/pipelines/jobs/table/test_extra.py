@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from temporal.data import collect
-from temporal.pipelines.jobs.table.extra import extra_of, extra_text
 from temporal.pipelines.jobs.job import run
-from temporal.pipelines.jobs.table.rows import rows
 from temporal.pipelines.jobs.store.ledger import read_rows
+from temporal.pipelines.jobs.table.extra import extra_of, extra_text
+from temporal.pipelines.jobs.table.rows import rows
 
 from ...fake_pipe import FakePipe
 

@@ -17,9 +17,9 @@ import pytest
 import temporal.pipelines.jobs.table.rows
 from temporal.data import Item, collect
 from temporal.pipelines.jobs.job import run
+from temporal.pipelines.jobs.store.ledger import read_rows
 from temporal.pipelines.jobs.table.row import row_schema
 from temporal.pipelines.jobs.table.rows import rows
-from temporal.pipelines.jobs.store.ledger import read_rows
 from temporal.pipelines.jobs.table.summary import summarize
 from temporal.pipelines.jobs.table.targets import known_targets
 from temporal.pipelines.reading import Reading

@@ -15,8 +15,8 @@ import pytest
 
 from temporal.auditing.signals import cells, counted, counts_of
 from temporal.pipelines.auditing.audit import Audit
-from temporal.pipelines.jobs.table.row import row_of, row_schema
 from temporal.pipelines.jobs.store.ledger import ResultWriter, parts, read_rows, read_tables
+from temporal.pipelines.jobs.table.row import row_of, row_schema
 from temporal.pipelines.jobs.table.summary import Summary, summarize, summary_columns
 from temporal.pipelines.reading import Reading, ReadingError
 from temporal.trace import Cost, Trace
