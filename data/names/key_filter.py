@@ -29,13 +29,24 @@ class KeyFilter:
 
     def add(self, high: np.ndarray, low: np.ndarray) -> None:
         """Add keys, as two arrays of `uint64`."""
-        places = (high & np.uint64(self._mask)).astype(np.intp)
-        np.bitwise_or.at(self._words, places, _pattern(low))
+        np.bitwise_or.at(self._words, self._places(high), _pattern(low))
 
     def may_hold(self, high: int, low: int) -> bool:
         """Whether a key may be there; False is certain."""
+        word = self._view[high & self._mask]
+        if not word >> (low & 63) & 1:  # so it is for most that are not there, and takes half
+            return False
         pattern: int = _pattern(low)
-        return self._view[high & self._mask] & pattern == pattern
+        return word & pattern == pattern
+
+    def may_hold_each(self, high: np.ndarray, low: np.ndarray) -> np.ndarray:
+        """The same of many keys, bool."""
+        pattern = _pattern(low)
+        held: np.ndarray = self._words[self._places(high)] & pattern == pattern
+        return held
+
+    def _places(self, high: np.ndarray) -> np.ndarray:
+        return (high & np.uint64(self._mask)).astype(np.intp)
 
 
 def _pattern(low: Any) -> Any:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterable, Iterator
 from typing import IO
 
-from .known_names import KEY_BYTES, key_of
+from .keys import KEY_BYTES, key_of
 
 _MOST_BYTES = 2**20
 
 
 class KeyList:
-    """Keys of names (`known_names.key_of`), 16 bytes each, on disk where there is room."""
+    """Keys of names (`keys.key_of`), 16 bytes each, on disk where there is room."""
 
     def __init__(self) -> None:
         self._recent = bytearray()
@@ -31,20 +32,36 @@ class KeyList:
         if len(self._recent) >= _MOST_BYTES and not self._is_refused:
             self._store()
 
+    def extend(self, keys: Iterable[bytes]) -> None:
+        """Add what many names are known by."""
+        start = len(self._recent)
+        self._recent += b"".join(keys)
+        self._count += (len(self._recent) - start) // KEY_BYTES
+        if len(self._recent) >= _MOST_BYTES and not self._is_refused:
+            self._store()
+
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[bytes]:
+        for keys in self.pieces():
+            yield from keys
+
+    def pieces(self) -> Iterator[list[bytes]]:
+        """Yield all keys, some of them at a time."""
         if self._file is not None:
-            self._file.seek(0)
-            while data := self._file.read(_MOST_BYTES):
-                yield from _keys_in(data)
-        yield from _keys_in(bytes(self._recent))
+            place = 0
+            while self._file.seek(place) == place and (data := self._file.read(_MOST_BYTES)):
+                place += len(data)
+                yield _keys_in(data)
+        for start in range(0, len(self._recent), _MOST_BYTES):
+            yield _keys_in(bytes(self._recent[start : start + _MOST_BYTES]))
 
     def _store(self) -> None:
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # as long as this
+                weakref.finalize(self, self._file.close)
             start = self._file.seek(0, 2)
             if self._file.write(self._recent) != len(self._recent):
                 self._file.truncate(start)
@@ -55,5 +72,5 @@ class KeyList:
             self._is_refused = True
 
 
-def _keys_in(data: bytes) -> Iterator[bytes]:
-    return (data[place : place + KEY_BYTES] for place in range(0, len(data), KEY_BYTES))
+def _keys_in(data: bytes) -> list[bytes]:
+    return [data[place : place + KEY_BYTES] for place in range(0, len(data), KEY_BYTES)]

@@ -1,37 +1,23 @@
 """`KnownNames`: a set of names whose memory hardly grows with their number.
 
-A name is known by 128 bits of its BLAKE2b digest, however long it is. The last few are in memory;
-what came before lies sorted in files without a name (`sorted_keys`): 16 bytes a name there, and 2
-to 4 bytes of a filter in memory, which answers for nearly all names that are new.
-
-Two of n names have one key with a probability below n² / 2^129: 1.5e-25 for 10^7 names, 1.5e-23 for
-10^8. Then the second one would pass for known.
+A name is known by its key (`keys`). The last few are in memory; what came before lies sorted in
+files without a name (`sorted_keys`): 16 bytes a name there, and 2 to 4 bytes of a filter in memory,
+which answers for nearly all names that are new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from hashlib import blake2b
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from .key_list import KeyList
+from .keys import key_of as key_of
+from .keys import keys_of
 
 if TYPE_CHECKING:
     from .sorted_keys import SortedKeys
 
-KEY_BYTES = 16
 _MOST_RECENT = 2**16
-
-
-_last = ("", blake2b(digest_size=KEY_BYTES).digest())
-
-
-def key_of(name: str) -> bytes:
-    """What a name is known by; also one with what UTF-8 does not have (lone surrogates)."""
-    global _last  # the same name is often asked for again at once, by another set
-    last, key = _last
-    if name is not last:
-        key = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
-        _last = name, key
-    return key
 
 
 class KnownNames:
@@ -39,11 +25,13 @@ class KnownNames:
 
     Args:
         names: Those that it begins with.
+        keeps_order: Keep in which order they are added, on disk: 16 bytes a name.
     """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] = (), *, keeps_order: bool = False) -> None:
         self._recent: set[bytes] = set()
         self._stored: SortedKeys | None = None
+        self._order = KeyList() if keeps_order else None
         self.update(names)
 
     def add(self, name: str) -> bool:
@@ -54,21 +42,42 @@ class KnownNames:
         """The same of what a name is known by (`key_of`)."""
         if key in self._recent or (self._stored is not None and key in self._stored):
             return False
-        self._recent.add(key)
-        if len(self._recent) >= _MOST_RECENT:
-            self._store()
+        self.put_key(key)
         return True
 
+    def put_key(self, key: bytes) -> None:
+        """Add what a name is known by that is certainly new."""
+        self._recent.add(key)
+        if self._order is not None:
+            self._order.append_key(key)
+        if len(self._recent) >= _MOST_RECENT:
+            self._store()
+
     def update(self, names: Iterable[str]) -> None:
-        """Add many names."""
-        for name in names:
-            self.add(name)
+        """Add many names, which takes less time than one by one."""
+        for keys in keys_of(names):
+            recent = self._recent
+            new: Sequence[bytes] = [key for key in dict.fromkeys(keys) if key not in recent]
+            if self._stored is not None:
+                new = self._stored.new_of(new)
+            recent.update(new)
+            if self._order is not None:
+                self._order.extend(new)
+            if len(recent) >= _MOST_RECENT:
+                self._store()
 
     def settle(self) -> None:
         """Be told that names are looked up from here on, and hardly added: that gets faster."""
         if self._stored is not None:
             self._store()
             self._stored.settle()
+
+    def in_order(self) -> Iterator[list[bytes]]:
+        """Yield what they are known by as they were added, many at a time; nothing without order.
+
+        No name may be added meanwhile.
+        """
+        return iter(()) if self._order is None else self._order.pieces()
 
     def has_key(self, key: bytes) -> bool:
         """Whether a name that is known by this was added."""

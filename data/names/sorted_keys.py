@@ -9,24 +9,26 @@ from __future__ import annotations
 import mmap
 import tempfile
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from struct import Struct
 
 import numpy as np
 
 from .key_filter import KeyFilter
 
+_KEY_BYTES = 16
 _SPLIT = Struct("=QQ").unpack
 _FAN_IN = 8
 _BLOCK = 2**17
 """Keys of a block that is merged in memory: some 10 MB with all that this needs."""
 
-_KEYS_PER_START = 64
+_KEYS_PER_START = 32
 _LEAST_CAPACITY = 2**18
 _LOOKS = 2**14
 """Look-ups in files after which their pages are let go of: they are the kernel's to keep."""
 
-_Blocks = Iterator[tuple[np.ndarray, np.ndarray]]
+_Blocks = Iterator[np.ndarray]
+"""Of keys, `uint64` `[n, 2]`, in the order of their first halves."""
 
 
 class SortedKeys:
@@ -44,13 +46,12 @@ class SortedKeys:
         """Add keys that are not there yet."""
         if not keys:
             return
-        pairs = np.frombuffer(b"".join(keys), np.uint64).reshape(-1, 2)
-        order = np.argsort(pairs[:, 0])
-        high, low = pairs[order, 0], pairs[order, 1]
+        pairs = _pairs(keys)
+        pairs = pairs[np.argsort(pairs[:, 0])]
         self._count += len(pairs)
-        self._runs.append((0, _Run(lambda: iter([(high, low)]), len(pairs))))
+        self._runs.append((0, _Run(lambda: iter([pairs]), len(pairs))))
         if self._count <= self._filter.capacity:
-            self._filter.add(high, low)
+            self._filter.add(*pairs.T)
         else:
             self._make_filter()
         while len(last := self._last_of_a_tier()) == _FAN_IN:
@@ -58,19 +59,37 @@ class SortedKeys:
 
     def __contains__(self, key: bytes) -> bool:
         high, low = _SPLIT(key)
-        if not self._filter.may_hold(high, low):
-            return False
-        self._looks += 1
-        if self._looks >= _LOOKS:
-            self._looks = 0
-            for _, run in self._runs:
-                run.let_go()
-        return any(run.has(high, low) for _, run in self._runs)
+        return self._filter.may_hold(high, low) and self._finds(key, high)
+
+    def new_of(self, keys: Sequence[bytes]) -> Sequence[bytes]:
+        """Those of some keys that are not there."""
+        if not keys:
+            return keys
+        pairs = _pairs(keys)
+        may_be_there = self._filter.may_hold_each(*pairs.T)
+        if not may_be_there.any():
+            return keys
+        return [
+            key
+            for key, high, may in zip(keys, pairs[:, 0].tolist(), may_be_there, strict=True)
+            if not (may and self._finds(key, high))
+        ]
 
     def settle(self) -> None:
         """Merge all runs into one."""
         if len(self._runs) > 1:
             self._merge(self._runs)
+
+    def _finds(self, key: bytes, high: int) -> bool:
+        self._looks += 1
+        if self._looks >= _LOOKS:
+            self._looks = 0
+            for _, run in self._runs:
+                run.let_go()
+        for _, run in self._runs:  # noqa: SIM110  # `any` takes twice as long
+            if run.has(key, high):
+                return True
+        return False
 
     def _last_of_a_tier(self) -> list[tuple[int, _Run]]:
         last = self._runs[-_FAN_IN:]
@@ -86,13 +105,13 @@ class SortedKeys:
     def _make_filter(self) -> None:
         self._filter = KeyFilter(self._count)
         for _, run in self._runs:
-            for high, low in _merged([run]):
-                self._filter.add(high, low)
+            for pairs in _merged([run]):
+                self._filter.add(*pairs.T)
             run.let_go()
 
 
 class _Run:
-    """Sorted keys: all first halves, and all second ones in the order of the first.
+    """Sorted keys.
 
     Args:
         blocks: gives them, block by block; again where the disk does not take them.
@@ -100,51 +119,58 @@ class _Run:
     """
 
     def __init__(self, blocks: Callable[[], _Blocks], count: int) -> None:
-        self._maps: list[mmap.mmap] = []
+        self._data: mmap.mmap | bytes
         try:
-            self.high, self.low = self._on_disk(blocks())
+            self._data = self._on_disk(blocks())
         except (OSError, ValueError):  # full, read-only, no such place: memory has room
-            pairs = list(blocks())
-            self.high, self.low = (np.concatenate([pair[i] for pair in pairs]) for i in range(2))
-        self._high, self._low = self.high.data, self.low.data
-        # Keys are as good as random, so that each of these stretches has as many, nearly.
+            self._data = b"".join(pairs.tobytes() for pairs in blocks())
+        self.pairs = np.frombuffer(self._data, np.uint64).reshape(-1, 2)
+        """The keys, as they lie."""
+        # They are as good as random, so that each of these stretches has as many, nearly.
         bits = max(count // _KEYS_PER_START, 1).bit_length()
         self._shift = 64 - bits
-        edges = np.arange(1 << bits, dtype=np.uint64) << np.uint64(self._shift)
-        starts = np.append(np.searchsorted(self.high, edges), count).astype(np.uint64)
-        self._starts = starts.data
+        starts = np.zeros((1 << bits) + 1, np.int64)
+        for first in range(0, count, _BLOCK):
+            stretches = self.pairs[first : first + _BLOCK, 0] >> np.uint64(self._shift)
+            starts[1:] += np.bincount(stretches.astype(np.intp), minlength=1 << bits)
+        self._starts = (np.cumsum(starts) * _KEY_BYTES).data
         self.let_go()
 
     def __len__(self) -> int:
-        return len(self._high)
+        return len(self.pairs)
 
-    def has(self, high: int, low: int) -> bool:
-        """Whether a key is there."""
-        stretch = high >> self._shift
-        keys, end = self._high, self._starts[stretch + 1]
-        place = bisect_left(keys, high, self._starts[stretch], end)
-        while place < end and keys[place] == high:
-            if self._low[place] == low:
-                return True
-            place += 1
-        return False
+    def has(self, key: bytes, high: int) -> bool:
+        """Whether a key, whose first half is `high`, is there."""
+        stretch, starts = high >> self._shift, self._starts
+        keys = self._data[starts[stretch] : starts[stretch + 1]]
+        place = keys.find(key)
+        while place % _KEY_BYTES:  # halves of two keys, or -1
+            if place < 0:
+                return False
+            place = keys.find(key, place + 1)
+        return True
+
+    def first_from(self, high: int) -> int:
+        """Where the first key lies whose first half is no less than this."""
+        return bisect_left(self.pairs[:, 0], np.uint64(high))
 
     def let_go(self) -> None:
-        """Have no page of the files in this process."""
-        if hasattr(mmap, "MADV_DONTNEED"):  # not everywhere
-            for one in self._maps:
-                one.madvise(mmap.MADV_DONTNEED)
+        """Have no page of the file in this process."""
+        if isinstance(self._data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not everywhere
+            self._data.madvise(mmap.MADV_DONTNEED)
 
-    def _on_disk(self, blocks: _Blocks) -> tuple[np.ndarray, np.ndarray]:
-        with tempfile.TemporaryFile() as first, tempfile.TemporaryFile() as second:
-            for high, low in blocks:
-                first.write(np.ascontiguousarray(high).data)
-                second.write(np.ascontiguousarray(low).data)
-            for file in (first, second):
-                file.flush()
-                self._maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        high, low = (np.frombuffer(one, np.uint64) for one in self._maps)
-        return high, low
+    @staticmethod
+    def _on_disk(blocks: _Blocks) -> mmap.mmap:
+        with tempfile.TemporaryFile() as file:
+            for pairs in blocks:
+                file.write(np.ascontiguousarray(pairs).data)
+            file.flush()
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _pairs(keys: Collection[bytes]) -> np.ndarray:
+    """Keys as two numbers each, `uint64` `[n, 2]`."""
+    return np.frombuffer(b"".join(keys), np.uint64).reshape(-1, 2)
 
 
 def _merged(runs: Sequence[_Run]) -> _Blocks:
@@ -155,17 +181,11 @@ def _merged(runs: Sequence[_Run]) -> _Blocks:
         if piece == pieces:
             ends = [len(run) for run in runs]
         else:
-            edge = np.uint64((piece << 64) // pieces)
-            ends = [int(np.searchsorted(run.high, edge)) for run in runs]
-        places = [slice(*ends_of) for ends_of in zip(starts, ends, strict=True)]
-        high = _joined(run.high[place] for run, place in zip(runs, places, strict=True))
-        low = _joined(run.low[place] for run, place in zip(runs, places, strict=True))
-        order = np.argsort(high, kind="stable")
-        yield high[order], low[order]
+            ends = [run.first_from((piece << 64) // pieces) for run in runs]
+        pairs = np.concatenate(
+            [run.pairs[start:end] for run, start, end in zip(runs, starts, ends, strict=True)]
+        )
+        yield pairs[np.argsort(pairs[:, 0], kind="stable")]
         for run in runs:
             run.let_go()
         starts = ends
-
-
-def _joined(arrays: Iterable[np.ndarray]) -> np.ndarray:
-    return np.concatenate(list(arrays))

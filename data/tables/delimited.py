@@ -17,7 +17,7 @@ from ..places.unpacked import damage_of
 from .broken import bad_row, bad_table, located
 from .dialect import Dialect, find_dialect
 from .lines import MAX_LINE_BYTES, is_cut, open_text, why_no_text
-from .quotes import QUOTE, Malformed, split_plain
+from .quotes import QUOTE, Malformed, split_plain, split_quoted
 from .row import Columns, entry_of_row
 
 
@@ -97,8 +97,7 @@ class _Lines:
         self.number -= len(lines)
 
     def _read(self) -> str:
-        line = self._file.readline(MAX_LINE_BYTES)
-        rest = line
+        line = rest = self._file.readline(MAX_LINE_BYTES)
         while len(rest) >= MAX_LINE_BYTES and rest[-1] not in "\r\n":
             rest = self._file.readline(MAX_LINE_BYTES)
         return line
@@ -114,24 +113,30 @@ class _Records:
         self._after_broken = False
 
     def __iter__(self) -> Iterator[CsvRow]:
-        dialect = self._dialect
-        while (line := self._lines.take()) is not None:
-            if not line.strip("\r\n"):
+        dialect, lines = self._dialect, self._lines
+        while (line := lines.take()) is not None:
+            if line[0] in "\r\n":
                 continue
-            number = self._lines.number
+            number = lines.number
             if len(line) >= MAX_LINE_BYTES:
                 message = f"the line is longer than {MAX_LINE_BYTES} bytes"
                 record = CsvRow(number, {}, message)
             elif number in self._known:
                 record = CsvRow(number, {}, self._known.pop(number))
-            elif dialect.is_plain or QUOTE not in line:
-                cells = split_plain(line, dialect.delimiter)
+            elif (cells := self._cells(line)) is not None:
                 problem = dialect.why_not_wide(cells) or why_no_text(line)
                 record = self._row(number, cells, problem)
             else:
                 record = self._quoted(line, number)
             self._after_broken = record.problem is not None
             yield record
+
+    def _cells(self, line: str) -> list[str] | None:
+        """The cells of a line that is a record for itself, where that is seen at once."""
+        dialect = self._dialect
+        if dialect.is_plain or QUOTE not in line:
+            return split_plain(line, dialect.delimiter)
+        return None if dialect.escapes else split_quoted(line, dialect.delimiter)
 
     def _row(self, number: int, cells: list[str], problem: str | None) -> CsvRow:
         if problem is not None:

@@ -85,6 +85,34 @@ def split_plain(line: str, delimiter: str) -> list[str]:
     return line.rstrip("\r\n").split(delimiter)
 
 
+def split_quoted(line: str, delimiter: str) -> list[str] | None:
+    """The cells of a line that is a record with quoted fields, where these hold no quotes.
+
+    None of any other line: it takes `parse_record`, which says the same of these, by and by.
+    """
+    pieces = line.rstrip("\r\n").split(QUOTE)
+    last = len(pieces) - 1
+    if last % 2:
+        return None
+    cells: list[str] = []
+    for place in range(0, last + 1, 2):
+        plain = pieces[place]  # between two quoted fields, before the first or behind the last
+        if place:
+            cells.append(pieces[place - 1])
+            if not plain and place == last:
+                return cells
+            if plain[:1] != delimiter:
+                return None
+            plain = plain[1:]
+        if place == last:
+            cells += plain.split(delimiter)
+        elif plain:
+            if plain[-1] != delimiter:
+                return None
+            cells += plain[:-1].split(delimiter)
+    return cells
+
+
 def has_lone_quote(text: str) -> bool:
     """Whether some quote is not doubled."""
     return QUOTE in text.replace(2 * QUOTE, "")

@@ -190,7 +190,8 @@ def is_row(value: Any, columns: Columns) -> bool:
 
 def entry_of_row(row: Any, columns: Columns) -> Entry:
     """Make the entry of a row (`is_row`); one without a usable value becomes an error entry."""
-    row = row if isinstance(row, Mapping) else dict(row.items())
+    if type(row) is not dict and not isinstance(row, Mapping):  # what takes a while to ask
+        row = dict(row.items())
     entry = _entry(row, columns)
     if not columns.parts:
         return entry

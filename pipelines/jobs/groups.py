@@ -106,7 +106,8 @@ class Grouping(Iterator[tuple[int, int, "Item"]]):
     def __init__(self, items: Iterable[Item], bounds: Bounds) -> None:
         self._items = enumerate(items)
         self._bounds = bounds
-        self._group = self._start = self._weight = 0
+        self._group = self._weight = 0
+        self._end = bounds.inputs_at(0)  # of this group, were none of its inputs large
         self.ends_here = False
         """Whether the input that was taken last is the last one of its group."""
 
@@ -114,11 +115,10 @@ class Grouping(Iterator[tuple[int, int, "Item"]]):
         position, item = next(self._items)
         if self.ends_here:
             self._group += 1
-            self._start, self._weight = position, 0
+            self._end, self._weight = position + self._bounds.inputs_at(position), 0
         bounds = self._bounds
         self._weight += bounds.weight(item.value)
-        is_full = position + 1 - self._start >= bounds.inputs_at(self._start)
-        self.ends_here = is_full or self._weight >= bounds.most_weight
+        self.ends_here = position + 1 >= self._end or self._weight >= bounds.most_weight
         return self._group, position, item
 
 

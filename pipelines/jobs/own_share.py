@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ...data.names.known_names import KnownNames, key_of
+from ...data.names.roll_call import RollCall
 from .groups import Bounds, Group, Grouping
-from .table.row import storable
 from .shares import OtherShares
+from .table.row import storable
 
 if TYPE_CHECKING:
     from ...data.collection import Item
@@ -42,10 +43,9 @@ class OwnShare:
     ) -> None:
         self._grouping = Grouping(items, bounds)
         self._rank, self._world_size = share
-        self._done = done
+        self._roll = RollCall(done)
         self._is_told_to_stop = is_told_to_stop
         self._joins_groups = joins_groups
-        self._seen = KnownNames()
         self._taken_too_far: deque[tuple[int, int, Item]] = deque()
         self.others = OtherShares()
         self.found_done = 0
@@ -91,11 +91,12 @@ class OwnShare:
         for number, position, item in self._grouping:
             item_id = storable(item.id)
             key = key_of(item_id)
-            if not self._seen.add_key(key):
+            met = self._roll.meet(key)
+            if met == "again":
                 raise ValueError(f"id ({item_id!r}) must be unique among the items")
             if position % self._world_size != self._rank:
                 self.others.ids[position % self._world_size].append_key(key)
-            elif self._done.has_key(key):
+            elif met == "expected":
                 self.found_done += 1
             elif self._is_told_to_stop():
                 # Asked only when an input is left: a run that is signalled after its last one is

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from ....data.names.known_names import KnownNames, key_of
+from ....data.names.roll_call import RollCall
 from ..groups import Bounds, Grouping
-from ..table.row import storable
 from ..store.parts import FreeNames
+from ..table.row import storable
 from .board import Board, BoardLost
 
 if TYPE_CHECKING:
@@ -50,13 +52,13 @@ class Lister:
         items: Iterable[Item],
         bounds: Bounds,
         *,
-        done: Container[str],
+        done: KnownNames,
         names: FreeNames,
     ) -> None:
         self._board = board
         self._items = items
         self._bounds = bounds
-        self._done = done
+        self._roll = RollCall(done)
         self._names = names
         self._is_over = False
         self._has_begun = False
@@ -92,7 +94,10 @@ class Lister:
             if self._is_over:
                 return
             if number >= start:
-                if storable(item.id) in self._done:
+                met = self._roll.meet(key_of(item_id := storable(item.id)))
+                if met == "again":
+                    raise ValueError(f"id ({item_id!r}) must be unique among the items")
+                if met == "expected":
                     passed += 1
                 else:
                     group.append((position, item))

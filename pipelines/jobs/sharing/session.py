@@ -5,14 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ....data.names.known_names import KnownNames
 from ..groups import Bounds
-from ..table.row import storable
 from ..store.parts import FreeNames
+from ..table.row import storable
 from ..work import Progress
 from .board import Board, BoardLost
 from .lister import Lister
@@ -53,7 +54,7 @@ class Session:
         items: Iterable[Item],
         bounds: Bounds,
         *,
-        done: Callable[[], Container[str]],
+        done: Callable[[], KnownNames],
         is_told_to_stop: Callable[[], bool],
         show: Callable[[Progress], object],
         may_exit: bool,

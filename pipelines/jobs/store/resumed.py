@@ -38,7 +38,7 @@ def done_by_now(output: str | os.PathLike[str]) -> KnownNames:
 
 
 def _known(output: str | os.PathLike[str], damaged: Callable[[Part], None]) -> KnownNames:
-    names = KnownNames()
+    names = KnownNames(keeps_order=True)
     for ids in read_ids(output, damaged=damaged):
         names.update(ids)
     names.settle()

@@ -5,10 +5,10 @@
 
 The rows are those that the bundled review reader makes of some texts, under other ids. For each
 size, each in a process of its own: they are written and joined as a run does it (`write`); then a
-run that goes on finds which inputs have their row, looks each of them up, and as many that have
-none (`resume`); then they are added up (`sum`). `names` adds and looks up names without rows, for
-sizes whose rows would fill the disk; `parts` says how many parts there are and how often a row is
-written again, by the same code without rows. Prints JSON.
+run that goes on finds which inputs have their row and meets each of them in its order, then each is
+looked up, and as many that have none (`resume`); then they are added up (`sum`). `names` does the
+same with names without rows, for sizes whose rows would fill the disk; `parts` says how many parts
+there are and how often a row is written again, by the same code without rows. Prints JSON.
 """
 
 from __future__ import annotations
@@ -110,7 +110,20 @@ def resume(args: argparse.Namespace, size: int, output: Path) -> dict[str, Any]:
     with Meter() as meter:
         done = done_before(output)
     assert len(done) == size
-    return {"find": meter.report(size), **look_up(done, size)}
+    found = meter.report(size)
+    return {"find": found, "meet": meet(done, size), **look_up(done, size)}
+
+
+def meet(done: Any, size: int) -> dict[str, Any]:
+    """Meet all names that are there in their order, as inputs come to a run that goes on."""
+    from temporal.data.names.known_names import key_of
+    from temporal.data.names.roll_call import RollCall
+
+    with Meter() as meter:
+        roll = RollCall(done)
+        count = sum(roll.meet(key_of(_NAME.format(number))) == "expected" for number in range(size))
+    assert count == size
+    return meter.report(size)
 
 
 def look_up(done: Any, size: int) -> dict[str, Any]:
@@ -139,14 +152,19 @@ def names(args: argparse.Namespace, size: int, output: Path) -> dict[str, Any]:
     """Add so many names as the inputs of a collection are told apart, then look them up."""
     from temporal.data.names.known_names import KnownNames
 
-    known = KnownNames()
+    one_by_one = KnownNames()
     with Meter() as meter:
         for number in range(size):
-            known.add(_NAME.format(number))
+            one_by_one.add(_NAME.format(number))
     added = meter.report(size)
+    del one_by_one
+    known = KnownNames(keeps_order=True)
     with Meter() as meter:
+        known.update(map(_NAME.format, range(size)))
         known.settle()
-    return {"add": added, "settle": meter.report(size), **look_up(known, min(size, 10**7))}
+    together = meter.report(size)
+    found = {"add": added, "add_together": together, "meet": meet(known, size)}
+    return {**found, **look_up(known, size)}
 
 
 def simulate_parts(size: int, bytes_a_row: float) -> dict[str, Any]:

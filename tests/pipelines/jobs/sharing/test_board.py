@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch.distributed as dist
 
+from temporal.data.names.known_names import KnownNames
 from temporal.pipelines.jobs.groups import Bounds
 from temporal.pipelines.jobs.sharing.blocks import Block, Blocks
 from temporal.pipelines.jobs.sharing.board import Board, BoardLost
@@ -143,7 +144,7 @@ def test_who_lists_next_goes_on_where_the_other_was(store: Any, tmp_path: Any) -
     board.add("listed", 3)
     board.put("passed", 2)
     board.put("speaker", 1)
-    done = {f"item-{i}" for i in (*range(10), *range(12, 17), 21)}
+    done = KnownNames(f"item-{i}" for i in (*range(10), *range(12, 17), 21))
     lister = Lister(board, numbered_items(24), bounds, done=done, names=FreeNames(tmp_path))
     lister.start()
     while not board.has("all_listed"):
@@ -155,3 +156,15 @@ def test_who_lists_next_goes_on_where_the_other_was(store: Any, tmp_path: Any) -
         5: ["item-20", "item-22", "item-23"],
     }
     assert (board.number("listed"), board.get("passed")) == (6, 2 + 6)
+
+
+def test_an_id_that_comes_back_ends_the_run_of_all_ranks(store: Any, tmp_path: Any) -> None:
+    board = Board(store, 0, 1)
+    bounds = Bounds(least_inputs=4, most_inputs=4, most_weight=10**9)
+    board.put("speaker", 0)
+    items = [*numbered_items(6), *numbered_items(3)]
+    lister = Lister(board, items, bounds, done=KnownNames(["item-2"]), names=FreeNames(tmp_path))
+    lister.start()
+    while not board.has("stop"):
+        time.sleep(0.01)
+    assert "('item-0') must be unique among the items" in str(board.get("fault"))
