@@ -196,6 +196,11 @@ def _told_format(stream: VideoStream) -> str | None:
     return settings.pixel_format if is_same else None
 
 
+def codec_name(opened: Opened) -> str:
+    """The codec, not the decoder that happens to implement it (`av1`, not `libdav1d`)."""
+    return str(opened.stream.codec_context.codec.canonical_name)
+
+
 def check_pixels(width: int, height: int, max_pixels: int, *, name: str) -> None:
     """Refuse frames that are larger than allowed.
 

@@ -15,6 +15,7 @@ from .frame_numbers import HEAD_BYTES, FrameNumbers
 from .units import FOUR_BYTES, h264_length_bytes, hevc_length_bytes, start_codes, unit_places
 
 _H264_SLICES = frozenset((1, 2, 3, 4, 5))
+_MOST_SLICES = 16  # that packets are looked into together for
 _DAMAGED = 31  # no unit of this type: stands for one that cannot be
 _H264_OTHERS = frozenset((14, 20, 21, _DAMAGED))  # scalable and multiview coding: not looked into
 _REFERRED = 0xE0  # bits of `nal_ref_idc`, and the forbidden one: set, it tells damage
@@ -65,6 +66,30 @@ class Disposables:
         else:
             return
         self._found.append(all_and_any(marks))
+
+    def look_at(self, block: bytes, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
+        """Look at the next packets, which lie in a block of bytes.
+
+        Args:
+            block: The bytes.
+            starts: [n] where each packet begins in it.
+            sizes: [n] its bytes.
+        """
+        view, at = memoryview(block), starts.tolist()
+        heads, is_slices = b"", np.zeros(len(starts), dtype=np.bool_)
+        marks = is_slices
+        if self._length_bytes == 4 and self._codec == "h264":
+            data = np.frombuffer(block, dtype=np.uint8)
+            is_slices, marks, has_many = _only_slices(data, starts, sizes)
+            self.has_many_slices |= has_many
+            at_heads = np.where(is_slices, starts, 0)[:, None] + np.arange(4, 4 + HEAD_BYTES)
+            heads = data[np.minimum(at_heads, len(data) - 1)].tobytes()
+        for k, (is_plain, mark) in enumerate(zip(is_slices.tolist(), marks.tolist(), strict=True)):
+            if is_plain:
+                self._frame_numbers.add(heads[HEAD_BYTES * k : HEAD_BYTES * (k + 1)])
+                self._found.append(mark)
+            else:
+                self.look(view[at[k] : at[k] + int(sizes[k])])
 
     def find(self, is_key: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Say for each packet whether its frame is disposable.
@@ -140,6 +165,41 @@ class Disposables:
 def _begins_with_slice(packet: memoryview) -> bool:
     """Whether the first unit of a packet, with lengths of four bytes, is a slice."""
     return len(packet) >= 5 and packet[4] & 31 in _H264_SLICES
+
+
+def _only_slices(
+    data: NDArray[np.uint8], starts: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], bool]:
+    """Which packets of units with lengths of four bytes hold slices and nothing else.
+
+    Args:
+        data: Bytes.
+        starts: [n] where each packet begins.
+        sizes: [n] its bytes.
+
+    Returns:
+        For each packet whether it does, and then whether no other frame refers to it; and whether
+        any of these has several slices. A packet that is shorter than the head of a slice may be,
+        or that has very many of them, is not looked into.
+    """
+    at, ends = starts.copy(), starts + sizes
+    is_slices = sizes >= 4 + HEAD_BYTES
+    marks, has_many = np.ones(len(starts), dtype=np.bool_), False
+    for number in range(_MOST_SLICES):
+        left = np.flatnonzero(is_slices & (at < ends))
+        if not len(left):
+            return is_slices, marks, has_many
+        is_slices[left[at[left] + 5 > ends[left]]] = False
+        left = left[at[left] + 5 <= ends[left]]
+        units = data[at[left][:, None] + np.arange(5)]
+        lengths = np.ascontiguousarray(units[:, :4]).view(">u4")[:, 0].astype(np.int64)
+        kinds = units[:, 4] & 31
+        is_slice = (lengths > 0) & (kinds >= min(_H264_SLICES)) & (kinds <= max(_H264_SLICES))
+        at[left] += 4 + lengths
+        is_slices[left] = is_slice & (at[left] <= ends[left])
+        marks[left] &= units[:, 4] & _REFERRED == 0
+        has_many |= bool(number and is_slices[left].any())
+    return is_slices & (at == ends), marks, has_many
 
 
 def all_and_any(marks: Iterable[bool]) -> bool:

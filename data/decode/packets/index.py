@@ -7,35 +7,25 @@ gives true counts (a header's may lie), exact times, the keyframes, and so the p
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeVar
 
-import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from ..decoders.once import HAVE_HEADERS, carries_once, is_header
 from ..errors import VideoError
-from ..files.container import Opened, announces_too_much
+from ..files.container import Opened, announces_too_much, codec_name
 from ..headers import boxes
-from ..headers.display import orientation_reader
-from ..headers.disposable import HAVE_DISPOSABLES, Disposables
-from ..headers.gif import is_whole
-from ..headers.recovery import recovery_frames
 from ..headers.settings import read_settings
 from ..headers.settings_hevc import hevc_columns_kept
-from ..headers.transport import damaged
-from ..headers.units import h264_length_bytes
 from ..pictures.orientation import UPRIGHT, Orientation
-from .order import NO_PTS, duration_seconds, presentation_order
 from .order import Packets as Packets
+from .order import duration_seconds, presentation_order
 from .trusted import has_true_keyframes
+from .walk import read_packets
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
-
-MAX_PACKETS = 20_000_000
-"""More coded frames than this (nine days at 25 a second) is a header that lies."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -158,8 +148,9 @@ def build_index(opened: Opened, amend: Callable[[Packets], Packets] | None = Non
         VideoError: `truncated_header` (a header and no frame), `corrupt` (nor can there be one),
             `bad_timestamps` (no packet has any time) or `too_large`.
     """
-    packets, durations, recoveries, has_many_slices, fault, said = _read_packets(opened)
-    packets = packets if amend is None else amend(packets)
+    walked = read_packets(opened)
+    packets = walked.packets if amend is None else amend(walked.packets)
+    fault = walked.fault
     stream, checked, context = opened.stream, opened.checked, opened.stream.codec_context
     if not packets.is_shown.any():
         raise VideoError(
@@ -175,8 +166,8 @@ def build_index(opened: Opened, amend: Callable[[Packets], Packets] | None = Non
         packets,
         reorder_depth=int(context.reorder_depth),
         has_true_pts=checked.demuxer != "avi",
-        recoveries=recoveries,
-        once=said.once,
+        recoveries=walked.recoveries,
+        once=walked.once,
         has_true_keys=has_true_keyframes(context.codec),
         frame_ticks=float(1 / (rate * time_base)) if rate else 0.0,
     )
@@ -186,11 +177,11 @@ def build_index(opened: Opened, amend: Callable[[Packets], Packets] | None = Non
         )
     if not order.is_ordered:  # frames are found by counting them, so none may be left out
         packets = replace(packets, is_disposable=_frozen(np.zeros_like(packets.is_disposable)))
-    codec = _codec_name(opened)
+    codec = codec_name(opened)
     settings = read_settings(context.extradata) if codec == "h264" else None
     is_progressive = settings is None or settings.is_progressive
     upright = _orientation(opened)
-    upright = said.orientation if upright == UPRIGHT else upright
+    upright = walked.orientation if upright == UPRIGHT else upright
     kept = settings.columns_kept if settings else hevc_columns_kept(codec, context.extradata)
     height, width = upright.stored_size(context.height, context.width + kept)
     times = order.times.astype(np.float64) * float(time_base)
@@ -207,11 +198,11 @@ def build_index(opened: Opened, amend: Callable[[Packets], Packets] | None = Non
         pixel_format=opened.pixel_format,
         container=checked.demuxer,
         is_progressive=is_progressive,
-        is_plain=is_progressive and not recoveries and not has_many_slices,
+        is_plain=is_progressive and not walked.recoveries and not walked.has_many_slices,
         video_streams=len(opened.container.streams.video),
         time_base=time_base,
         start_seconds=float(times[0]),
-        duration_seconds=duration_seconds(times, order, durations, time_base),
+        duration_seconds=duration_seconds(times, order, walked.durations, time_base),
         frames_in_header=int(stream.frames),
         has_duration_in_header=opened.container.duration is not None,
         fault=fault,
@@ -219,107 +210,8 @@ def build_index(opened: Opened, amend: Callable[[Packets], Packets] | None = Non
         frame_packets=_frozen(order.last_packets),
         frame_entries=_frozen(order.entries),
         is_ordered=order.is_ordered,
-        must_begin_anew=bool(said.once),
+        must_begin_anew=bool(walked.once),
     )
-
-
-@dataclass(kw_only=True, slots=True)
-class _Said:
-    """What packets say beside their pictures."""
-
-    once: list[int] = field(default_factory=list)
-    """Packets that carry what is told once."""
-
-    orientation: Orientation = UPRIGHT
-    """As a message before the first picture says."""
-
-    places: list[int] = field(default_factory=list)
-    """Of a transport stream: where in the file each packet begins; -1 where that is not known."""
-
-
-def _read_packets(
-    opened: Opened,
-) -> tuple[Packets, NDArray[np.int64], dict[int, int], bool, str | None, _Said]:
-    """Return packets, durations (0: unknown), recovery points, slices?, last fault, things said."""
-    rows: list[tuple[int, int, int, bool, bool, bool, int]] = []
-    append = rows.append
-    fault, said = None, _Said()
-    codec, extradata = _codec_name(opened), opened.stream.codec_context.extradata
-    hides = opened.stream.codec_context.name.startswith(("vp8", "libvpx")) and codec == "vp8"
-    recoveries: dict[int, int] = {}
-    read_orientation = orientation_reader(codec, extradata)
-    context, has_headers = opened.stream.codec_context, codec in HAVE_HEADERS
-    is_h264, is_transport = codec == "h264", opened.checked.demuxer == "mpegts"
-    disposables, looks = Disposables(codec, extradata), codec in HAVE_DISPOSABLES
-    try:
-        for packet in opened.container.demux(opened.stream):
-            size = packet.size
-            if size == 0:  # the demuxer's end mark, or an empty packet: nothing to decode
-                continue
-            pts, dts = packet.pts, packet.dts
-            # A VP8 packet may update a reference and show nothing: bit 4 of its first byte.
-            shown = not packet.is_discard and not (hides and not memoryview(packet)[0] & 0x10)
-            is_head = has_headers and is_header(packet, codec)
-            shown = shown and not is_head
-            if (is_head or any(packet.iter_sidedata())) and carries_once(packet, context):
-                said.once.append(len(rows))
-            if looks:
-                view = memoryview(packet)
-                if read_orientation is not None and not rows:
-                    said.orientation = read_orientation(view)
-                disposables.look(view)
-            if is_h264 and packet.is_keyframe:
-                frames = recovery_frames(view, h264_length_bytes(extradata))
-                if frames:
-                    recoveries[len(rows)] = frames
-            if is_transport:
-                said.places.append(-1 if packet.pos is None else packet.pos)
-            append(
-                (
-                    NO_PTS if pts is None else pts,
-                    NO_PTS if dts is None else dts,
-                    size,
-                    packet.is_keyframe,
-                    shown,
-                    packet.is_corrupt or (codec == "gif" and not is_whole(bytes(packet))),
-                    packet.duration or 0,
-                )
-            )
-            if len(rows) > MAX_PACKETS:
-                told = f"{opened.checked.name} has more than {MAX_PACKETS} packets"
-                raise VideoError("too_large", told)
-    except (av.error.FFmpegError, IndexError):  # the latter: damage looks like a new stream
-        fault = "truncated"
-    packets, lasts = _in_columns(opened, rows, recoveries, disposables, said)
-    fault = "truncated" if packets.is_corrupt.any() else fault
-    return packets, lasts, recoveries, disposables.has_many_slices, fault, said
-
-
-def _in_columns(
-    opened: Opened,
-    rows: list[tuple[int, int, int, bool, bool, bool, int]],
-    recoveries: dict[int, int],
-    disposables: Disposables,
-    said: _Said,
-) -> tuple[Packets, NDArray[np.int64]]:
-    """What was read of each packet as arrays, and the durations; damage in streams is found now."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 7
-    whole = [_frozen(np.array(column, dtype=np.int64)) for column in columns[:3]]
-    marks = [_frozen(np.array(column, dtype=np.bool_)) for column in columns[3:6]]
-    if opened.checked.demuxer == "mpegts" and marks[2].any():
-        with opened.checked.open_file() as file:
-            known = (said.places, whole[0], marks[0], recoveries)
-            marks[2] = _frozen(damaged(marks[2], *known, file, opened.stream.id))
-    packets = Packets(
-        pts=whole[0],
-        dts=whole[1],
-        size_bytes=whole[2],
-        is_key=marks[0],
-        is_shown=marks[1],
-        is_corrupt=marks[2],
-        is_disposable=_frozen(disposables.find(marks[0]) & ~marks[2]),
-    )
-    return packets, np.array(columns[6], np.int64)
 
 
 def _orientation(opened: Opened) -> Orientation:
@@ -330,11 +222,6 @@ def _orientation(opened: Opened) -> Orientation:
         if opened.checked.demuxer == "matroska":
             return boxes.matroska_orientation(file.read(boxes.MATROSKA_HEAD_BYTES))
         return boxes.orientation(file, opened.stream.id)
-
-
-def _codec_name(opened: Opened) -> str:
-    """The codec, not the decoder that happens to implement it (`av1`, not `libdav1d`)."""
-    return str(opened.stream.codec_context.codec.canonical_name)
 
 
 def _frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:

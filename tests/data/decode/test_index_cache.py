@@ -23,13 +23,13 @@ from temporal.data.decode.packets.index import Packets, VideoIndex
 def walks(monkeypatch) -> list[str]:
     """Names of the sources whose packets were walked."""
     walked: list[str] = []
-    whole = index._read_packets
+    whole = index.read_packets
 
     def count(opened):
         walked.append(opened.checked.name)
         return whole(opened)
 
-    monkeypatch.setattr(index, "_read_packets", count)
+    monkeypatch.setattr(index, "read_packets", count)
     return walked
 
 
