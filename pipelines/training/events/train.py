@@ -139,7 +139,12 @@ def train_events(
 
 
 def settle(
-    reader: EventReader, rows: PlaceRows, logits: dict[str, Tensor], options: HeadOptions
+    reader: EventReader,
+    rows: PlaceRows,
+    logits: dict[str, Tensor],
+    options: HeadOptions,
+    *,
+    threshold: float | None = None,
 ) -> Found:
     """Fit the heads to all rows, and set the thresholds that cross-fitting found.
 
@@ -148,8 +153,9 @@ def settle(
         rows: of all videos.
         logits: of `cross_fitted_logits` on these.
         options: how.
+        threshold: of events, as log-odds, where it is known; None: it is found, too.
     """
-    found = find_thresholds(logits, rows, keep_share=options.keep_share)
+    found = find_thresholds(logits, rows, keep_share=options.keep_share, threshold=threshold)
     fit_heads(reader, rows, decay=options.decay)
     config: Any = reader.config
     config.event_threshold = found.event_threshold

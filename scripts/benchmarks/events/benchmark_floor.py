@@ -29,7 +29,7 @@ import torch
 from dense_events import scan, scan_all
 from floor_videos import ON_THE_FLOOR, floor_table
 from left_out import Kind, runs, train_dense, train_reader
-from timed import Span, Spans, overlapping, rated
+from timed import Span, Spans, overlapping, rated, resampled
 from tqdm import tqdm
 
 from temporal.pipelines import pipeline
@@ -118,6 +118,7 @@ def main() -> None:
         "videos": len(paths),
         "events": sum(map(len, true)),
         "judged": {name: judged(true, told, args.seconds) for name, told in said.items()},
+        "resampled": resampled(true, said, args.seconds, beside="dense"),
         "places": {length: of_places(kind, true, args.seconds) for length, kind in kinds.items()},
         "moved": of_labels(true, args.seconds, args.label_seconds),
         "seconds": totals(videos) if args.rounds else None,

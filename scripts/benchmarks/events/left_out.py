@@ -17,18 +17,24 @@ import numpy as np
 import torch
 from dense_events import PENALTIES, WINDOWS_SECONDS, Scanned, fit, windowed
 from numpy.typing import NDArray
-from timed import Span, Spans, best_setting, joined
+from timed import Span, Spans, best_setting, joined, rated
 
 from temporal.data import Video
 from temporal.data.labelled.events import EventTable, LabelledVideo
+from temporal.models.events.cascade import LEVELS, Scores, Thresholds
 from temporal.models.events.event_reader import EventReader
 from temporal.models.events.places import Places, make_places
 from temporal.pipelines.training.events.features import joined_rows, rows_of_video
 from temporal.pipelines.training.events.train import EventOptions, new_reader, settle
-from temporal.training.events.heads import PlaceRows, cross_fitted_logits, row_folds
+from temporal.training.events.heads import (
+    PlaceRows,
+    cross_fitted_logits,
+    find_thresholds,
+    row_folds,
+)
 
 NUM_FOLDS = 6
-LEVELS = np.linspace(-5.0, 5.0, 41)
+CUTS = np.linspace(-5.0, 5.0, 41)
 """Thresholds that are tried, as log-odds."""
 GAPS_SECONDS = (0.0, 2.0, 5.0)
 
@@ -52,7 +58,7 @@ def best_cut(
     for gap in GAPS_SECONDS:
         said = {
             float(cut): [runs(one, own, cut, gap) for one, own in zip(scores, edges, strict=True)]
-            for cut in LEVELS
+            for cut in CUTS
         }
         f1, cut = best_setting(said, true, seconds)
         found.append((f1, cut, gap))
@@ -156,7 +162,9 @@ def places_of(video: LabelledVideo, place_seconds: float) -> Places:
 def train_reader(
     kinds: Mapping[float, Kind], numbers: Sequence[int], true: Sequence[Spans], seconds: float
 ) -> tuple[EventReader, dict[str, Any]]:
-    """Train on some videos; which length of places is a setting.
+    """Train on some videos; the length of places, and whether any is skipped, are settings.
+
+    Places are skipped where F1 is no lower by margins that were found on other videos.
 
     Args:
         kinds: by the length of places.
@@ -179,9 +187,64 @@ def train_reader(
     length = max(tried, key=lambda one: tried[one][0])
     f1, cut, gap, rows, logits = tried[length]
     kind = kinds[length]
-    found = settle(kind.reader, rows, logits, kind.options)
+    found = settle(kind.reader, rows, logits, kind.options, threshold=cut)
     config: Any = kind.reader.config
-    config.event_threshold = float(1 / (1 + np.exp(-cut)))
     config.gap_seconds = gap
+    skipping = f1_skipping(kind, rows, logits, numbers, true, (cut, gap, seconds))
+    skips = skipping["skipping"] >= skipping["nothing_skipped"]
+    if not skips:
+        config.packets_margin = config.small_margin = None
     told = {"place_seconds": length, "cut": cut, "gap_seconds": gap, "f1_of_training": f1}
-    return kind.reader, {**told, "kept": found.kept}
+    return kind.reader, {**told, "f1_at_cut": skipping, "skips": skips, "kept": found.kept}
+
+
+def f1_skipping(
+    kind: Kind,
+    rows: PlaceRows,
+    logits: Mapping[str, torch.Tensor],
+    numbers: Sequence[int],
+    true: Sequence[Spans],
+    settings: tuple[float, float, float],
+) -> dict[str, float]:
+    """F1 with margins that were found on other training videos, and with nothing skipped.
+
+    Args:
+        kind: of the places.
+        rows: of the training videos.
+        logits: of `cross_fitted_logits` on these.
+        numbers: of the training videos.
+        true: their events.
+        settings: threshold, gap, and seconds that starts may be off.
+    """
+    cut, gap, seconds = settings
+    told: dict[str, dict[int, list[Span]]] = {"skipping": {}, "nothing_skipped": {}}
+    for fold in range(NUM_FOLDS):
+        held = numbers[fold::NUM_FOLDS]
+        rest_n = ~torch.isin(rows.videos, torch.tensor(held, dtype=torch.int64))
+        others = {level: said_nK[rest_n] for level, said_nK in logits.items()}
+        found = find_thresholds(
+            others,
+            rows.take(rest_n.nonzero()[:, 0]),
+            keep_share=kind.options.keep_share,
+            threshold=cut,
+        )
+        short = {level: _score(cut - margin) for level, margin in found.margins.items()}
+        for k in held:
+            scores = Scores(kind.seen[k].places, kind.reader.labels)
+            own_n = (rows.videos == k) & rows.is_place
+            for number, level in enumerate(LEVELS):
+                scores.levels[number] = logits[level][own_n].sigmoid().numpy()
+            for name, thresholds in (
+                ("skipping", Thresholds(event=_score(cut), **short)),
+                ("nothing_skipped", Thresholds(event=_score(cut), small=0.0, packets=0.0)),
+            ):
+                events = scores.events(thresholds, gap)
+                told[name][k] = [(one.start_seconds, one.end_seconds) for one in events]
+    return {
+        name: rated(true, [spans[k] for k in numbers], seconds)["f1"]
+        for name, spans in told.items()
+    }
+
+
+def _score(log_odds: float) -> float:
+    return float(1 / (1 + np.exp(-log_odds)))

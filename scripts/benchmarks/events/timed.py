@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -89,3 +90,50 @@ def best_setting(
     smooth = [sum(window) / len(window) for window in windows]
     best = max(range(len(settings)), key=lambda k: smooth[k])
     return smooth[best], settings[best]
+
+
+def resampled(
+    true: Sequence[Spans],
+    told: Mapping[str, Sequence[Spans]],
+    seconds: float,
+    *,
+    beside: str,
+    draws: int = 10_000,
+) -> dict[str, dict[str, list[float]]]:
+    """95 % intervals of F1 and of how far it is from another's, over videos drawn anew.
+
+    Args:
+        true: of each video.
+        told: by name.
+        seconds: how far apart starts may be.
+        beside: the name of the other.
+        draws: of as many videos as there are, with replacement.
+    """
+    counts = {
+        name: [
+            (num_matched(own, one, seconds), len(own), len(one))
+            for own, one in zip(true, spans, strict=True)
+        ]
+        for name, spans in told.items()
+    }
+    dice = random.Random(0)
+    drawn: dict[str, list[float]] = {name: [] for name in told}
+    for _ in range(draws):
+        videos = dice.choices(range(len(true)), k=len(true))
+        for name, own in counts.items():
+            hits, num_true, num_told = (sum(own[k][at] for k in videos) for at in range(3))
+            drawn[name].append(2 * hits / max(num_true + num_told, 1))
+    apart = {
+        name: [a - b for a, b in zip(f1s, drawn[beside], strict=True)]
+        for name, f1s in drawn.items()
+    }
+    return {
+        name: {"f1": _middle(drawn[name]), f"f1_less_that_of_{beside}": _middle(apart[name])}
+        for name in told
+    }
+
+
+def _middle(values: Sequence[float]) -> list[float]:
+    """Between which 95 % of them lie."""
+    ordered = sorted(values)
+    return [ordered[int(0.025 * len(ordered))], ordered[int(0.975 * len(ordered))]]

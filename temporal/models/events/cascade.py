@@ -84,6 +84,20 @@ class Scores:
         is_open_P = self.open_after_packets(thresholds)
         return is_open_P & self._reaches(SMALL, thresholds.small) if self.glances else is_open_P
 
+    def read_in_full(self, thresholds: Thresholds) -> Flags:
+        """`[P]`: places that are read: those left open, and others beside an event.
+
+        Where an event begins, cheaper levels are least sure of it. So a run of places that reach
+        the threshold is read whole if any of it is, with the place before and the one behind it.
+        """
+        is_read_P = self.open_after_small(thresholds).copy()
+        reaches_P = self._reaches(FULL, thresholds.event)
+        edges = np.flatnonzero(np.diff(reaches_P, prepend=False, append=False))
+        for start, stop in edges.reshape(-1, 2).tolist():
+            if is_read_P[start:stop].any():
+                is_read_P[max(start - 1, 0) : stop + 1] = True
+        return is_read_P
+
     def final(self, thresholds: Thresholds) -> NDArray[np.float32]:
         """`[P, K]`: what is decided of each place, by the last level that is asked.
 
@@ -91,6 +105,8 @@ class Scores:
         be read, the score stays below the threshold.
         """
         kept_P, read_P = self.open_after_packets(thresholds), self.open_after_small(thresholds)
+        # Of what a reading that halted left beside an event, the level before tells.
+        read_P |= self.read_in_full(thresholds) & np.isfinite(self.levels[FULL]).all(-1)
         level_P = np.where(read_P, FULL, np.where(kept_P & self.glances, SMALL, PACKETS))
         said_PK = self.levels[level_P, np.arange(len(level_P))]
         below = np.nextafter(np.float32(thresholds.event), np.float32(-1))

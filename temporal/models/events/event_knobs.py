@@ -53,11 +53,12 @@ class ScoredVideos:
         share = 0.0 if small is None else (small / self.config.image_size) ** 2
         looks, borders = 1.0, self.config.border_seconds
         if borders is not None:
-            looks = 2 * (2 + math.log2(max(2 * self.config.place_seconds / borders, 1.0)))
+            # The places around a border are seen already, and halve where it may be.
+            looks = 2 * math.log2(max(2 * self.config.place_seconds / borders, 2.0))
         told = self.events(policy)
         return [
             2.0 * share * float(one.open_after_packets(thresholds).sum())
-            + 2.0 * float(one.open_after_small(thresholds).sum())
+            + 2.0 * float(one.read_in_full(thresholds).sum())
             + looks * len(events)
             for one, events in zip(self.scores, told, strict=True)
         ]

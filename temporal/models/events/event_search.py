@@ -28,6 +28,8 @@ _AT_ONCE = 4
 """Places that are read together where the first one that is certain ends the reading."""
 _SHELF_BYTES = 32 * 2**20
 """Whole frames that a video keeps after a glance: those are read without being decoded again."""
+_KEPT_FEATURES = 2**23
+"""Numbers of features that are kept for borders, of the latest places: 32 MB."""
 
 
 class Search:
@@ -54,6 +56,8 @@ class Search:
         self.thresholds = Thresholds.of(reader.config)
         self.scores = Scores(places, reader.labels, glances="small" in reader.levels)
         self.is_complete = True
+        self._kept: dict[int, Tensor] = {}
+        """Features of full frames around places that reach the threshold, and of the last place."""
 
     @classmethod
     async def begin(cls, reader: Any, video: Handle) -> Search:
@@ -88,16 +92,20 @@ class Search:
         thresholds = self.thresholds if skips else nothing
         scores, levels = self.scores, self.scores.levels
         halts = skips and config.halt == "first"
+        # Where a glance decides nothing, it is of no use.
+        glances = scores.glances and (not skips or halts or thresholds.small > 0)
         open_P = np.flatnonzero(scores.open_after_packets(thresholds))
+        is_asked_P = np.zeros(len(self.places), dtype=bool)
         size = self._block_size()
         for start in range(0, len(open_P), size):
             block = open_P[start : start + size]
-            if scores.glances:
+            if glances:
                 await self._look(SMALL, block)
                 block = block[scores.open_after_small(thresholds)[block]]
             if halts and len(block):  # the likeliest first: the others may not be needed
                 likely_P = levels[SMALL if scores.glances else PACKETS].max(-1)
                 block = block[np.argsort(-likely_P[block], kind="stable")]
+            is_asked_P[block] = True
             step = _AT_ONCE if halts else size
             for part in (block[k : k + step] for k in range(0, len(block), step)):
                 await self._look(FULL, part)
@@ -108,6 +116,14 @@ class Search:
             if len(self.video.faults) >= MAX_FAULTS:
                 self.is_complete = False
                 break
+        while self.is_complete and not halts:
+            beside = np.flatnonzero(scores.read_in_full(thresholds) & ~is_asked_P)
+            if not len(beside):
+                break
+            is_asked_P[beside] = True
+            for start in range(0, len(beside), size):
+                await self._look(FULL, beside[start : start + size])
+            self.is_complete = len(self.video.faults) < MAX_FAULTS
         is_seen = np.isfinite(levels[[SMALL, FULL]]).any()
         if len(open_P) and not is_seen and self.video.faults:
             raise self.video.faults[0]
@@ -153,10 +169,16 @@ class Search:
             LEVELS[level], torch.stack(firsts), torch.stack(lasts), first[seen], last[seen]
         )
         self.scores.levels[level, block[seen]] = said_nK
+        if level == FULL:
+            self._keep(features, int(block[-1]))
 
     async def _features(self, level: int, frames: Sequence[int]) -> dict[int, Tensor]:
         """Features `[D]` of those frames that can be had."""
-        wanted = sorted({int(frame) for frame in frames})
+        kept = self._kept if level == FULL else {}
+        known = {int(frame): kept[frame] for frame in frames if frame in kept}
+        wanted = sorted({int(frame) for frame in frames} - known.keys())
+        if not wanted:
+            return known
         stage = self.reader.features if level == FULL else self.reader.small_features
         look = partial(read_each if level == FULL else glance, self.video)
         try:
@@ -164,9 +186,28 @@ class Search:
         except Exception:  # written down as faults; other blocks may tell enough
             if not self.video.faults:
                 raise
-            return {}
+            return known
         rows = await stage(pixels)
-        return dict(zip(had, rows, strict=True))
+        return known | dict(zip(had, rows, strict=True))
+
+    def _keep(self, features: dict[int, Tensor], last_place: int) -> None:
+        """Keep what the borders of events will ask for once more, up to a number of bytes."""
+        places = self.places
+        threshold = np.float32(self.thresholds.event)
+        reaches_P = (np.nan_to_num(self.scores.levels[FULL], nan=-1.0) >= threshold).any(-1)
+        beside_P = reaches_P.copy()
+        beside_P[1:] |= reaches_P[:-1]
+        beside_P[:-1] |= reaches_P[1:]
+        beside_P[last_place] = True  # the next one may reach it
+        frames = {*places.first_P[beside_P].tolist(), *places.last_P[beside_P].tolist()}
+        both = self._kept | {
+            frame: row.clone()  # of its own: the batch is let go
+            for frame, row in features.items()
+            if frame in frames and frame not in self._kept
+        }
+        found = [(frame, row) for frame, row in sorted(both.items()) if frame in frames]
+        most = _KEPT_FEATURES // max(1, self.reader.backbone.num_features)
+        self._kept = dict(found[-most:])
 
     def _score_pairs(
         self, head: str, first_nD: Tensor, last_nD: Tensor, first: Frames, last: Frames
@@ -191,21 +232,19 @@ class Search:
         i, j = int(inside[0]), int(inside[-1])
         start, end = event.start_seconds, event.end_seconds
         if i > 0:
-            start = await self._border(int(places.first_P[i - 1]), int(places.last_P[i]), k, start)
+            start = await self._border(i - 1, k, start)
         if j < len(places) - 1:
-            end = await self._border(
-                int(places.first_P[j]), int(places.last_P[j + 1]), k, end, is_end=True
-            )
+            end = await self._border(j, k, end, is_end=True)
         if end < start:  # they crossed inside one place: it holds what it holds
             return event
         return Event(start_seconds=start, end_seconds=end, label=event.label, score=event.score)
 
-    async def _border(
-        self, first: int, last: int, k: int, known: float, *, is_end: bool = False
-    ) -> float:
-        """When a border between two frames is; `known`, where no frame tells."""
+    async def _border(self, place: int, k: int, known: float, *, is_end: bool = False) -> float:
+        """When a border in a place or the next one is; `known`, where no frame tells."""
         config, times_N = self.reader.config, self.times_N
-        frames = candidates(times_N, first, last, config.border_seconds)
+        first, last = int(self.places.first_P[place]), int(self.places.last_P[place + 1])
+        between = int(self.places.first_P[place + 1])  # it was seen, as the others were
+        frames = candidates(times_N, [first, between, last], config.border_seconds)
         size = self.reader.size_at("full")
         self.video.expect(frames, size=size)  # those passed on the way to others are kept
         features = await self._features(FULL, [first, last])

@@ -59,19 +59,26 @@ class PlaceRows:
         return len(self.profiles)
 
 
-def fit_heads(reader: EventReader, rows: PlaceRows, *, decay: float = 0.003) -> EventReader:
-    """Fit all heads; the backbone stays as it is.
+def fit_heads(
+    reader: EventReader,
+    rows: PlaceRows,
+    *,
+    decay: float = 0.003,
+    names: Sequence[str] | None = None,
+) -> EventReader:
+    """Fit the heads; the backbone stays as it is.
 
     Args:
         reader: trained in place.
         rows: with every label in some, and not in others.
         decay: weight of the squared weights, of standardised numbers, in the loss.
+        names: of the heads that are fitted; None: all.
 
     Raises:
         ValueError: a label is in no row, or in all.
     """
     _check_both(reader, rows)
-    for name in reader.heads:
+    for name in reader.heads if names is None else names:
         own = rows if name == "border" else rows.take(rows.is_place)
         states = level_states(reader, name, own)
         probe = fit_linear(
@@ -125,7 +132,7 @@ def cross_fitted_logits(
         held_n = (fold_n == fold) & rows.is_place
         learn_n = (fold_n != fold) & ~torch.isin(rows.digests, rows.digests[held_n])
         learned = rows.take((learn_n & rows.is_place).nonzero()[:, 0])
-        fit_heads(reader, learned, decay=decay)
+        fit_heads(reader, learned, decay=decay, names=reader.levels)
         held = rows.take(held_n.nonzero()[:, 0])
         for level, said_nK in logits.items():
             with torch.no_grad():
@@ -183,7 +190,11 @@ class Found:
 
 
 def find_thresholds(
-    logits: dict[str, Tensor], rows: PlaceRows, *, keep_share: float = 0.98
+    logits: dict[str, Tensor],
+    rows: PlaceRows,
+    *,
+    keep_share: float = 0.98,
+    threshold: float | None = None,
 ) -> Found:
     """Where an event begins to be one, and how far cheaper levels may fall short of that.
 
@@ -196,17 +207,21 @@ def find_thresholds(
         logits: of `cross_fitted_logits`.
         rows: the same.
         keep_share: 0 to 1.
+        threshold: as log-odds, where it is known; margins are those that go with it.
     """
     spans, quiet = _spans(rows)
-    threshold, recall, specificity = _even_odds(*_best(logits["full"], spans, quiet))
-    hits = [float(logits["full"][rows_r, k].max()) for rows_r, k in spans]
+    hits, others = _best(logits["full"], spans, quiet)
+    if threshold is None:
+        threshold = _even_odds(hits, others)
+    recall = sum(hit >= threshold for hit in hits) / len(hits)
+    specificity = sum(one < threshold for one in others) / len(others)
     found = [span for span, hit in zip(spans, hits, strict=True) if hit >= threshold]
     margins, kept = {}, {}
     for level, said_nK in logits.items():
         if level == "full":
             continue
         # Never closer than where this level itself is of two minds.
-        cut, _, _ = _even_odds(*_best(said_nK, spans, quiet))
+        cut = _even_odds(*_best(said_nK, spans, quiet))
         lows = sorted(float(said_nK[rows_r, k].max()) for rows_r, k in found)
         if lows:
             cut = min(cut, lows[math.floor((1 - keep_share) * len(lows))] - _SHORT)
@@ -255,8 +270,8 @@ def _best(
     return both[0], both[1]
 
 
-def _even_odds(hits: Sequence[float], quiet: Sequence[float]) -> tuple[float, float, float]:
-    """The threshold of even odds, with its recall and specificity."""
+def _even_odds(hits: Sequence[float], quiet: Sequence[float]) -> float:
+    """The threshold of even odds."""
     said_n1 = torch.tensor([*hits, *quiet])[:, None]
     is_hit_n1 = (torch.arange(len(said_n1)) < len(hits)).float()[:, None]
     curve = fit_linear(said_n1, is_hit_n1, 1, class_weights=balanced(is_hit_n1), decay=1e-3)
@@ -265,8 +280,7 @@ def _even_odds(hits: Sequence[float], quiet: Sequence[float]) -> tuple[float, fl
     cut = middle
     if slope > 0:  # else scores tell nothing
         cut = float(curve.mean - curve.scale * curve.bias / slope)
-    recall = sum(hit >= cut for hit in hits) / len(hits)
-    return cut, recall, sum(one < cut for one in quiet) / len(quiet)
+    return cut
 
 
 def _check_both(reader: EventReader, rows: PlaceRows) -> None:

@@ -78,9 +78,23 @@ def test_settings_that_cannot_be_are_named(fields: dict[str, Any]) -> None:
 
 def test_candidates_lie_no_further_apart_than_the_tolerance() -> None:
     times = np.arange(101) * 0.1
-    assert candidates(times, 0, 100, 2.5) == [0, 25, 50, 75, 100]
-    assert candidates(times, 0, 100, 20) == [0, 100]
-    assert candidates(times, 4, 5, 0.001) == [4, 5]
+    assert candidates(times, [0, 100], 2.5) == [0, 25, 50, 75, 100]
+    assert candidates(times, [0, 100], 20) == [0, 100]
+    assert candidates(times, [4, 5], 0.001) == [4, 5]
+    # What was seen already is among them, and halves them where it lies in the middle.
+    assert candidates(times, [0, 40, 100], 2.5) == [0, 20, 40, 60, 80, 100]
+
+
+def test_beside_an_event_places_are_read_whatever_cheaper_levels_say() -> None:
+    one = scores([0.9] * 5, [0.1, 0.1, 0.9, 0.1, 0.1], [0.2, 0.8, 0.9, 0.3, 0.9])
+    thresholds = Thresholds(event=0.5, small=0.5, packets=0.5)
+    # The second and third are one run, of which the third is read; the last lies apart from it.
+    assert one.read_in_full(thresholds).tolist() == [True, True, True, True, False]
+    assert one.final(thresholds)[:, 0] == pytest.approx([0.2, 0.8, 0.9, 0.3, 0.1])
+    (event,) = one.events(thresholds)
+    assert (event.start_seconds, event.end_seconds) == (10, 30)
+    one.levels[FULL, [0, 1, 3, 4]] = np.nan  # a reading that halted at the third
+    assert one.final(thresholds)[:, 0] == pytest.approx([0.1, 0.1, 0.9, 0.1, 0.1])
 
 
 @pytest.mark.parametrize("border", [0.5, 3, 49.9, 77, 99.5])

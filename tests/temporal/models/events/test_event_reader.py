@@ -117,6 +117,45 @@ def test_events_are_found_to_the_tolerance(reader: EventReader) -> None:
     assert found.counts["full"] < PLACES
 
 
+def test_borders_ask_for_no_frame_twice(reader: EventReader) -> None:
+    film = Film("film", [(23, 58), (84, 97)])
+    (outcome,) = read(reader, film)
+    full = [unit for how, unit in film.asked if how == "read"]
+    assert len(full) == len(set(full)) == len(outcome.trace.read)
+
+
+def test_where_a_glance_decides_nothing_none_is_taken(reader: EventReader) -> None:
+    film = Film("film", [(23, 58)])
+    reader.config.small_margin = None
+    try:
+        (outcome,) = read(reader, film)
+    finally:
+        reader.config.small_margin = 1.0
+    assert {how for how, _ in film.asked} == {"read"}
+    assert outcome.value.counts == {"places": PLACES, "packets": PLACES, "small": 0, "full": PLACES}
+    (event,) = outcome.value.events
+    assert abs(event.start_seconds - 23) <= 1 and abs(event.end_seconds - 58) <= 1
+
+
+def test_an_event_begins_where_it_does_though_its_beginning_was_passed_over(
+    reader: EventReader,
+) -> None:
+    class Dim(Film):
+        """Small, nothing is seen of the event before its second half."""
+
+        def glance(self, units: Sequence[int], *, size: tuple[int, int]) -> Tensor:
+            own, self.events = self.events, [(45, 58)]
+            try:
+                return super().glance(units, size=size)
+            finally:
+                self.events = own
+
+    (outcome,) = read(reader, Dim("film", [(23, 58)]))
+    (event,) = outcome.value.events
+    assert abs(event.start_seconds - 23) <= 1 and abs(event.end_seconds - 58) <= 1
+    assert outcome.value.counts["full"] < PLACES
+
+
 def test_what_small_frames_decide_is_not_read(reader: EventReader) -> None:
     film = Film("quiet")
     (outcome,) = read(reader, film)
