@@ -211,9 +211,8 @@ def _exit_grid(
 
 def _kept(offered: Offered, answers: Answers) -> list[int]:
     """Numbers of the inputs that were read in full; of others it is said why they were not."""
-    faults = {**offered.faults, **{offered.positions[k]: f for k, f in answers.faults.items()}}
-    for k, fault in sorted(faults.items()):
-        print(f"left out {str(offered.inputs[k])[:300]}: {fault}", file=sys.stderr)
+    for name, why in offered.left_out(answers.faults):
+        print(f"left out {name[:300]}: {why}", file=sys.stderr)
     return [offered.positions[k] for k in answers.rows]
 
 

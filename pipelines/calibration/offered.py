@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from temporal.models.operating_points import apply_point
@@ -62,6 +62,16 @@ class Offered:
                 close = getattr(source, "close", None)
                 if close is not None:
                     close()
+
+    def left_out(self, later: Mapping[int, Exception]) -> list[tuple[str, str]]:
+        """Which inputs were not read in full, and why, in their order.
+
+        Args:
+            later: why sources were not, by their numbers.
+        """
+        faults = {**self.faults, **{self.positions[k]: why for k, why in later.items()}}
+        names = {k: str(getattr(self.inputs[k], "id", self.inputs[k])) for k in faults}
+        return [(names[k], str(why)) for k, why in sorted(faults.items())]
 
 
 def cost_of(trace: Trace, unit: str) -> float:

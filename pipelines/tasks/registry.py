@@ -76,6 +76,9 @@ class TaskRecord:
     """A function `calibrate(words, prog) -> report` that is `temporal calibrate` for this task,
     where its answers are no classes; default: there is none but that of classes."""
 
+    check: str = ""
+    """Likewise `temporal check`."""
+
     picture: str = ""
     """A function `draw(canvas, row, trace, x, y, width) -> y` that draws one reading; default: the
     one of its kind of source."""
@@ -165,6 +168,8 @@ RECORDS: dict[str, TaskRecord] = {
             columns=ANSWERS,
             is_single=True,
             pipeline=".video_text_to_text:VideoTextToTextPipeline",
+            calibration="..calibration.questions:calibrate_questions_command",
+            check="..calibration.questions:check_questions_command",
             auto_classes=("AutoModelForImageTextToText",),
             item_columns=("question", "text", "options"),
         ),

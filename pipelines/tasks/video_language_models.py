@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from temporal.backbones.video_language import load_language_processor
-from temporal.models.language.video_language_reader import VideoLanguageReader, saved_settings
+from temporal.models.language.video_language_reader import VideoLanguageReader, settings_of
 from temporal.models.wrappers import unwrapped
 
 from ..loading.loaded_model import LoadedModel
@@ -63,8 +63,11 @@ def load_video_language_model(
         raise ValueError(f"model ({name}) has no processor beside it: pass processor=")
     if processor is None or isinstance(processor, str | Path):
         processor = load_language_processor(str(processor or place), **hub)
-    settings = {**(saved_settings(path) if path else {}), **settings}
+    if path:
+        settings = settings_of(path, settings)
     reader = VideoLanguageReader(inner, processor, **settings)
+    if path:
+        reader.note_foreign_points(path)
     return LoadedModel(reader=reader, module=reader, name=name, tokenizer=processor.tokenizer)
 
 

@@ -158,7 +158,7 @@ class VideoTextToTextPipeline(VideoPipeline):
             for position, item in items:
                 if item.error is None:
                     try:
-                        questions[position] = self._question_of(item)
+                        questions[position] = self.question_of(item)
                     except (ValueError, TypeError) as error:
                         why = InputError(reason="bad_row", message=str(error))
                         fail(position, item.id, ItemError(why))
@@ -170,7 +170,12 @@ class VideoTextToTextPipeline(VideoPipeline):
 
         yield from super()._sources(noted(), asked, fail)
 
-    def _question_of(self, item: Item) -> Question:
+    def question_of(self, item: Item) -> Question:
+        """What an item asks, with the pipeline's question and options where it has none.
+
+        Raises:
+            ValueError, TypeError: nothing that can be asked.
+        """
         found = item.extra.get("question", item.extra.get("text"))
         if isinstance(found, Question) and (found.options or not self.options):
             return found

@@ -38,13 +38,7 @@ class SavedReader(Reader):
         lacks_weights = isinstance(loaded, tuple) and loaded[1]["missing_keys"]
         if folder is not None and folder.is_dir() and not lacks_weights:  # the caller is told of it
             model.checked_weights = check_digests(folder, kwargs.get("variant"))
-            model.has_foreign_points = _has_foreign_points(model.config, folder, kwargs)
-        if model.has_foreign_points:
-            warnings.warn(
-                f"{folder}: the operating points in config.json were measured on other weights "
-                "than those beside them: they promise nothing; run temporal calibrate",
-                stacklevel=2,
-            )
+            note_foreign_points(model, folder, kwargs.get("variant"))
         if folder is not None:
             model.rows_seen = load_rows_seen(folder)
         return loaded
@@ -70,9 +64,24 @@ class SavedReader(Reader):
             self.push_to_hub(**upload, **shards)  # type: ignore[attr-defined]  # mixed in
 
 
-def _has_foreign_points(config: Any, folder: Path, options: dict[str, Any]) -> bool:
-    """Whether a configuration's points were measured on other weights than those beside it."""
-    points = getattr(config, "operating_points", None)
+def note_foreign_points(
+    model: Any, folder: Path, variant: str | None = None, *, file: str = "config.json"
+) -> None:
+    """Find out whether points were measured on other weights than those beside them; warn of it.
+
+    Args:
+        model: with its configuration.
+        folder: with the weights.
+        variant: of the weights.
+        file: where the points are stored.
+    """
+    points = getattr(model.config, "operating_points", None)
     points = points if isinstance(points, list | tuple) else ()
     told = {str(p["weights"]) for p in points if isinstance(p, dict) and "weights" in p}
-    return bool(told) and told != {digest_of_weights(folder, options.get("variant"))}
+    model.has_foreign_points = bool(told) and told != {digest_of_weights(folder, variant)}
+    if model.has_foreign_points:
+        warnings.warn(
+            f"{folder}: the operating points in {file} were measured on other weights than those "
+            "beside them: they promise nothing; run temporal calibrate",
+            stacklevel=3,
+        )

@@ -13,7 +13,8 @@ has what each costs.)
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from ...handle import Handle
 from ...source import Source
 from ..policy_space import PolicySpace
 from ..reader import Reader
+from ..saved_reader import note_foreign_points
 from ..selection.image_text import ImageText
 from ..video.reading import Groups
 from .answering import Answering
@@ -105,7 +107,9 @@ class VideoLanguageReader(Reader, nn.Module):
         )
         if processor is None:
             processor = load_language_processor(path, **hub)
-        return cls(model.eval(), processor, **{**saved_settings(path), **settings})
+        made = cls(model.eval(), processor, **settings_of(path, settings))
+        made.note_foreign_points(path)
+        return made
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """Save model, processor and settings to one folder; transformers opens it, too."""
@@ -118,7 +122,14 @@ class VideoLanguageReader(Reader, nn.Module):
         """Write the settings alone into a model's folder."""
         settings = {name: getattr(self.config, name) for name in _FIELDS}
         text = json.dumps({"model_type": self.config.model_type, **settings}, indent=2)
-        Path(folder, SETTINGS).write_text(text + "\n", encoding="utf-8")
+        temporary = Path(folder, f".{SETTINGS}.tmp")  # a file that ends early would be refused
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(Path(folder, SETTINGS))
+
+    def note_foreign_points(self, path: str | Path) -> None:
+        """Find out whether its points were measured on the weights in its folder; warn if not."""
+        if self.config.operating_points and Path(path).is_dir():
+            note_foreign_points(self, Path(path), file=SETTINGS)
 
     @property
     def device(self) -> torch.device:
@@ -224,6 +235,30 @@ _FIELDS = (
     *("num_frames", "first_frames", "growth", "order", "scorer", "max_visual_tokens"),
     *("criterion", "threshold", "repeat_threshold", "operating_points"),
 )
+_POLICY = ("criterion", "threshold", "operating_points")
+
+
+def settings_of(path: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A reader's settings in a folder, with others that go before them.
+
+    Points that were measured with other looks are left out, and a warning says so.
+
+    Raises:
+        ValueError: those in the folder are none.
+    """
+    saved = saved_settings(path)
+    own = VideoLanguageConfig(**saved)
+    changed = [name for name in given if name not in _POLICY and given[name] != getattr(own, name)]
+    if changed and saved.get("operating_points"):
+        name = changed[0]
+        warnings.warn(
+            f"the operating points in {Path(path, SETTINGS)} were measured with {name} "
+            f"({getattr(own, name)!r}); with {given[name]!r} they promise nothing and are left "
+            "out: run temporal calibrate",
+            stacklevel=2,
+        )
+        saved |= {"operating_points": None, "threshold": None}
+    return {**saved, **given}
 
 
 def saved_settings(path: str | Path) -> dict[str, Any]:

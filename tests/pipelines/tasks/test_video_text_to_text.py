@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -25,38 +22,17 @@ from temporal.pipelines import ReadingFailed, pipeline
 from temporal.pipelines.command.cli import app
 from temporal.pipelines.jobs.store.ledger import read_rows
 
+from ..language_models import families, noise_clips, save_family
+
 TASK = "video-text-to-text"
-
-
-def _families() -> Any:
-    name = "language_families"
-    if name not in sys.modules:
-        place = Path(__file__).parents[2] / "temporal/models/language/families.py"
-        spec = importlib.util.spec_from_file_location(name, place)
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model's folder, and clips beside it."""
     folder = tmp_path_factory.mktemp("asked")
-    model, processor = _families().family("Qwen3-VL")
-    model.save_pretrained(folder / "model")
-    processor.save_pretrained(folder / "model")
-    (folder / "clips").mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(3):
-        with av.open(str(folder / "clips" / f"{number}.mp4"), "w") as out:
-            stream = out.add_stream("mpeg4", rate=10, options={"g": "5"})
-            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-            for _ in range(20 + number):
-                picture = rng.integers(0, 256, (48, 64, 3)).astype(np.uint8)
-                out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            out.mux(stream.encode())
+    save_family("Qwen3-VL", folder / "model")
+    noise_clips(folder / "clips", 3)
     return folder
 
 
@@ -215,7 +191,7 @@ def test_rows_of_a_table_of_questions_and_of_a_folder(place, tmp_path):
 
 
 def test_settings_beside_a_model_are_read_with_it(place, tmp_path):
-    model, processor = _families().family("InternVL")
+    model, processor = families().family("InternVL")
     VideoLanguageReader(model, processor, num_frames=6, first_frames=3).save_pretrained(tmp_path)
     made = pipeline(TASK, model=str(tmp_path), max_new_tokens=2)
     (reading,) = made.read([str(place / "clips/0.mp4")], question="What?")
