@@ -97,6 +97,8 @@ def test_times_may_say_something_else() -> None:
         ({"start_seconds": "", "start": "2"}, (2.0, None)),
         ({"start": "nan"}, "bad_row"),
         ({"start": "inf"}, "bad_row"),
+        ({"start": True}, "bad_row"),
+        ({"start": [1]}, "bad_row"),
         ({"start": 3, "end": 3}, "bad_row"),
         ({"start": "soon"}, "bad_row"),
         ({"start": "-1"}, "bad_row"),
