@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from temporal.data import DecodePool, Video
+from temporal.data import DecodePool, Video, VideoPart
 from temporal.data.frames import Frames
 from temporal.engine import Engine, Outcome
 from temporal.models import READERS
@@ -272,6 +272,21 @@ def where_the_frames_are_makes_no_difference(name: str, world: World) -> None:
     assert costs[0].bytes_read == costs[1].bytes_read
 
 
+def a_part_is_read_as_a_video_of_its_frames(name: str, world: World) -> None:
+    """Nothing before its GOP and nothing behind it is decoded; some seconds of a worker's, too."""
+    reader = choosing(video_reader(name), world)
+    whole = Video(world.intra)
+    memory = reader(Frames(whole.read(range(20, 50))))
+    part = reader(VideoPart(world.intra, 0.8, 2.0))
+    same(part, memory)
+    looked_at = {*part.trace.read, *part.trace.skimmed}
+    assert part.trace.cost.frames_decoded == len(looked_at)
+    with DecodePool(1, 60.0) as pool:
+        same(reader(VideoPart(pool.open(world.intra), 0.8, 2.0)), part)
+    trace = reader(VideoPart(world.single_gop, 0.8, 2.0)).trace
+    assert trace.cost.frames_decoded == 20 + max({*trace.read, *trace.skimmed}) + 1
+
+
 def saving_keeps_answers_and_policy(name: str, world: World) -> None:
     """By `from_pretrained` of the class that is registered."""
     if name not in READERS:
@@ -308,6 +323,7 @@ LAWS: dict[str, Callable[[str, World], None]] = {
         a_fault_is_recorded_and_the_rest_answers,
         a_video_of_faults_fails_alone_and_soon,
         where_the_frames_are_makes_no_difference,
+        a_part_is_read_as_a_video_of_its_frames,
         saving_keeps_answers_and_policy,
         in_bfloat16_it_answers_as_well,
     )
