@@ -11,6 +11,7 @@ from typing import Any
 from datasets import Dataset, Value, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetsError
 
+from ..tables.broken import row_at
 from .tables import LeftOut, good_rows, table_rows
 from .trees import read_trees
 
@@ -101,7 +102,7 @@ def read_texts(path: str, text_column: str = "text") -> list[str]:
         header = lines[0][1]
         names = [name for name in (text_column, "text") if name in header]
         column = header.index(names[0]) if names else 0
-        return [_cell(path, line, column) for line in lines[bool(names) :]]
+        return [_cell(path, k, line, column) for k, line in enumerate(lines[bool(names) :], 1)]
     if suffix in _TABLES:
         rows = _read_table(path)
         column_name = text_column if text_column in rows.column_names else "text"
@@ -257,12 +258,12 @@ def _tsv_lines(path: str) -> list[tuple[int, list[str]]]:
     return lines
 
 
-def _cell(path: str, line: tuple[int, list[str]], column: int) -> str:
+def _cell(path: str, row: int, line: tuple[int, list[str]], column: int) -> str:
     number, cells = line
     if column >= len(cells):
         raise ValueError(
-            f"{path}, line {number} has {len(cells)} of the columns that a tab separates, and must "
-            f"have at least {column + 1}: separate text and label by a tab"
+            f"{path}, {row_at(row, number)} has {len(cells)} of the columns that a tab separates, "
+            f"and must have at least {column + 1}: separate text and label by a tab"
         )
     return cells[column]
 
@@ -277,14 +278,17 @@ def _read_tsv(path: str, text_column: str, label_column: str, left_out: LeftOut 
     elif header[0] == label_column:
         text, label, lines = 1, 0, lines[1:]
     if left_out is not None:
-        wide = [line for line in lines if len(line[1]) > max(text, label)]
-        short = sorted({number for number, _ in lines} - {number for number, _ in wide})
-        left_out += [(f"{path}, line {number}", "it lacks a text or a label") for number in short]
-        lines = wide
-    labels: list[Any] = [_cell(path, line, label) for line in lines]
+        wide = max(text, label) + 1
+        left_out += [
+            (f"{path}, {row_at(row, number)}", "it lacks a text or a label")
+            for row, (number, cells) in enumerate(lines, 1)
+            if len(cells) < wide
+        ]
+        lines = [line for line in lines if len(line[1]) >= wide]
+    labels: list[Any] = [_cell(path, row, line, label) for row, line in enumerate(lines, 1)]
     if all(value.isdigit() for value in labels):
         labels = [int(value) for value in labels]  # ids instead of names
-    texts = [_cell(path, line, text) for line in lines]
+    texts = [_cell(path, row, line, text) for row, line in enumerate(lines, 1)]
     return Dataset.from_dict({text_column: texts, label_column: labels})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..tables.broken import row_at
 from ..tables.delimited import csv_rows
 from ..tables.json_lines import json_rows
 from ..tables.row import Columns
@@ -27,11 +28,11 @@ def good_rows(path: str, column: str, left_out: LeftOut) -> list[dict[str, Any]]
     if Path(path).suffix == ".csv":
         return table_rows(path, column, left_out=left_out)
     rows = []
-    for line, row in json_rows(Path(path)):
+    for number, (line, row) in enumerate(json_rows(Path(path)), 1):
         if isinstance(row, dict):
             rows.append(row)
         else:
-            left_out.append((f"{path}, line {line.number}", row))
+            left_out.append((f"{path}, {row_at(number, line.number)}", row))
     return rows
 
 
@@ -54,13 +55,14 @@ def table_rows(
     if isinstance(found, str):
         raise ValueError(f"{path}: {found}")
     rows = []
-    for row in found:
+    for number, row in enumerate(found, 1):
+        where = f"{path}, {row_at(number, row.line)}"
         if row.problem is None:
             rows.append(row.cells)
         elif left_out is None:
-            raise ValueError(f"{path}, line {row.line}: {row.problem}; mend it, or take it out")
+            raise ValueError(f"{where}: {row.problem}; mend it, or take it out")
         else:
-            left_out.append((f"{path}, line {row.line}", row.problem))
+            left_out.append((where, row.problem))
     missing = [name for name in others if rows and name not in rows[0]]
     if missing:
         raise ValueError(f"{path} has the columns {list(rows[0])}, and must have {missing[0]!r}")

@@ -47,11 +47,11 @@ def read_csv(path: Place, columns: Columns, *, delimiter: str) -> Iterator[Entry
     if isinstance(rows, str):
         yield bad_table(path, rows)
         return
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         if row.problem is None:
-            yield located(entry_of_row(row.cells, columns), path, row.line)
+            yield located(entry_of_row(row.cells, columns), path, number, line=row.line)
         else:
-            yield bad_row(path, row.line, row.problem)
+            yield bad_row(path, number, row.problem, line=row.line)
 
 
 def csv_rows(path: Place, columns: Columns, *, delimiter: str) -> Iterator[CsvRow] | str:

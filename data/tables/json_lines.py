@@ -19,11 +19,12 @@ from .row import Columns, entry_of_row
 
 def read_json_lines(path: Place, columns: Columns) -> Iterator[Entry]:
     """One JSON object per line."""
-    for line, row in json_rows(path):
+    for number, (line, row) in enumerate(json_rows(path), 1):
         if isinstance(row, dict):
-            yield located(entry_of_row(row, columns), path, line.number, line.offset)
+            entry = entry_of_row(row, columns)
+            yield located(entry, path, number, line=line.number, offset=line.offset)
         else:
-            yield bad_row(path, line.number, row, line.offset)
+            yield bad_row(path, number, row, line=line.number, offset=line.offset)
 
 
 def json_rows(path: Place) -> Iterator[tuple[Line, dict[str, Any] | str]]:
@@ -36,6 +37,9 @@ def json_rows(path: Place) -> Iterator[tuple[Line, dict[str, Any] | str]]:
             continue
         try:
             row = json.loads(line.text)
+        except json.JSONDecodeError as error:  # itself it would tell of lines of the row
+            yield line, f"it is no JSON: {error.msg}, at its character {error.pos + 1}"
+            continue
         except (ValueError, RecursionError) as error:
             yield line, str(error)
             continue

@@ -10,10 +10,9 @@ import io
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-from ..item import Entry
+from ..item import Entry, InputError
 from ..places.content import Place, open_bytes
 from ..places.unpacked import damage_of
-from .broken import bad_row
 
 MAX_LINE_BYTES = 64 * 2**20
 """A longer line (in characters, where the file is not UTF-8) is an error."""
@@ -97,7 +96,15 @@ def read_lines(path: Place) -> Iterator[Entry]:
         if line.problem is None:
             yield Entry(value=line.text)
         else:
-            yield bad_row(path, line.number, line.problem, line.offset)
+            message = f"{path}, line {line.number}: {line.problem}"
+            yield Entry(
+                error=InputError(
+                    reason="bad_row",
+                    message=message,
+                    line=line.number,
+                    byte_offset=line.offset,
+                )
+            )
 
 
 def is_cut(line: bytes | str, file: object) -> bool:

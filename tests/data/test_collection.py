@@ -113,7 +113,7 @@ def test_a_broken_json_line_costs_one_row(tmp_path):
     ]
     assert items[0].extra == {"label": 1}
     assert (items[1].error.line, items[1].error.byte_offset) == (2, len(lines[0]) + 1)
-    assert "line 5" in items[4].error.message and "'text'" in items[4].error.message
+    assert "row 5" in items[4].error.message and "'text'" in items[4].error.message
 
 
 def test_half_of_a_text_pair_does_not_pass_for_the_text():
@@ -217,7 +217,7 @@ def test_an_empty_cell_is_a_bad_row(tmp_path):
     (tmp_path / "t.csv").write_text("path,label\n,x\n ,y\na.mp4,z\n")
     items = list(collect(tmp_path / "t.csv", kind="video"))
     assert _short(items)[:2] == [("video-000000", "bad_row"), ("video-000001", "bad_row")]
-    assert items[0].error.message.endswith("line 2: the cell is empty")
+    assert items[0].error.message.endswith("row 1 (line 2): the cell is empty")
     assert items[2].value == str(tmp_path / "a.mp4")
 
 

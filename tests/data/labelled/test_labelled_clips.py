@@ -33,7 +33,7 @@ def test_a_row_of_a_manifest_that_is_broken_is_told_and_costs_no_other(tmp_path:
     lost = [k for k in range(20) if all(Path(c.path).name != f"{k}.mp4" for c in found.clips)]
     assert lost == [3, 9]
     told = list(found.left_out.values())
-    assert len(told) == 2 and "groups.csv, line 5: a quote opens here" in told[0]
+    assert len(told) == 2 and "groups.csv, row 4 (line 5): a quote opens here" in told[0]
 
 
 def test_a_manifest_without_cameras(tmp_path: Path) -> None:

@@ -76,10 +76,10 @@ def test_a_stray_quote_loses_no_rows_without_a_word(tmp_path: Path) -> None:
     lines[3], lines[30] = '"Great movie,1', 'So they say",0'
     (tmp_path / "a.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
     with pytest.raises(
-        ValueError, match=r"a.csv, line 5: a quote opens here and closes at line 32"
+        ValueError, match=r"a.csv, row 4 \(line 5\): a quote opens here and closes at line 32"
     ):
         read_labelled_texts(str(tmp_path / "a.csv"))
-    with pytest.raises(ValueError, match=r"a.csv, line 5"):
+    with pytest.raises(ValueError, match=r"a.csv, row 4 \(line 5\)"):
         read_texts(str(tmp_path / "a.csv"))
 
 
@@ -106,7 +106,7 @@ def test_numbers_fall_into_blocks_of_one_label(tmp_path: Path) -> None:
         ("a.csv", "words,label\na,1\n", r"has the columns .* no 'text': .* by --text_column"),
         ("a.jsonl", '{"text": "a", "label": null}\n', r"row 1 .*'label' must not be empty"),
         ("a.tsv", "", r"a\.tsv is empty"),
-        ("a.tsv", "a b\t1\n\nc d\n", r"a\.tsv, line 3 has 1 of the columns"),
+        ("a.tsv", "a b\t1\n\nc d\n", r"a\.tsv, row 2 \(line 3\) has 1 of the columns"),
         ("a.tsv", "a b\t1\n \t0\n", r"a\.tsv, row 2 .*'text' must not be empty"),
         ("a.txt", "(3 (2 a) (4 b))\na film\n", r"a\.txt, line 2 must be a tree"),
         ("a.txt", "(3 (2 a) (4 b)\n", r"a\.txt, line 1 must be a tree"),
@@ -234,10 +234,18 @@ def test_a_folder_of_halves_is_both(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", b"text,label\nfine,1\na,b,0\n", r"a\.csv, line 3: 3 fields where 2 are due"),
+        (
+            "a.csv",
+            b"text,label\nfine,1\na,b,0\n",
+            r"a\.csv, row 2 \(line 3\): 3 fields where 2",
+        ),
         ("a.csv", b"", r"a\.csv: it is empty"),
         ("a.csv", b"text,label\n", r"a\.csv must hold rows, and has only a header"),
-        ("a.csv", "text,label\né,1\n".encode("latin-1"), r"a\.csv, line 2: .* cannot be decoded"),
+        (
+            "a.csv",
+            "text,label\né,1\n".encode("latin-1"),
+            r"a\.csv, row 1 \(line 2\): .* cannot be decoded",
+        ),
         ("a.jsonl", b'{"text": "a", "label": 1}\n{no\n', r"a\.jsonl must be a table .* in row 1"),
         ("a.parquet", b"nothing" * 20, r"a\.parquet must be a table of rows \(parquet\)"),
     ],

@@ -105,4 +105,4 @@ def test_what_holds_no_clips_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"path": "a.mp4", "label": "x"}\n{"path"')
     found = list_clips(tmp_path / "bad.jsonl")  # a broken row costs itself alone
     assert [clip.label for clip in found.clips] == [0]
-    assert [("line 2" in why) for why in found.left_out.values()] == [True]
+    assert [("bad.jsonl, row 2: it is no JSON" in why) for why in found.left_out.values()] == [True]

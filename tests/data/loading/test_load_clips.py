@@ -90,7 +90,7 @@ def test_a_broken_line_costs_itself_alone(tmp_path: Path) -> None:
     path.write_text('{"path": "a.mp4", "label": "x"}\n{"path": \n{"path": "b.mp4", "label": "y"}\n')
     clips = load_clips(path)
     assert [row.label for row in clips] == ["x", None, "y"]
-    assert clips[1].error is not None and "line 2" in clips[1].error.message
+    assert clips[1].error is not None and "row 2: it is no JSON" in clips[1].error.message
 
 
 def test_rows_in_memory_and_clips_of_several_classes() -> None:

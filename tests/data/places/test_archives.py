@@ -128,7 +128,7 @@ def test_texts_tables_and_lists(tmp_path: Path, make: Any) -> None:
     assert [item.extra.get("label") for item in items[-2:]] == ["7", 0]
     assert items[-1].extra["more"] == 1 and items[-2].id == "s1.txt"
     assert "2 files (notes.json, inner.zip)" in told[0]
-    assert items[4].error is not None and "t.jsonl.gz, line 2" in items[4].error.message
+    assert items[4].error is not None and "t.jsonl.gz, row 2" in items[4].error.message
 
 
 def test_a_parquet_table_inside(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_tables_lists_and_archives_of_a_store(store: Any, clips: Any) -> None:
     assert short("memory://set", "text")[:1] == [("text-000000", None)]
     first, second = collect("memory://set/texts.jsonl", kind="text")
     assert first.value == "one" and second.error is not None
-    assert "memory://set/texts.jsonl, line 2" in second.error.message
+    assert "memory://set/texts.jsonl, row 2" in second.error.message
 
 
 def test_a_url_in_a_cell_is_read_where_urls_are_allowed(store: Any, clips: Any) -> None:

@@ -64,7 +64,7 @@ def test_faulty_texts_are_left_out_and_the_others_calibrate_as_without_them(
     assert report["rows"]["used"] == clean["rows"]["used"] == 20
     assert all(report[name] == clean[name] for name in ("chosen", "full", "stored"))
     assert "Left out 4 of 24 rows that cannot be used." in told
-    for what in (", line ", "'purple'", "'label' is empty"):
+    for what in (", row ", "'purple'", "'label' is empty"):
         assert what in told
 
 
@@ -97,7 +97,7 @@ def test_lines_of_a_tsv_that_lack_a_column_are_left_out(tmp_path: Path) -> None:
     left_out: list[tuple[str, str]] = []
     rows = read_labelled_texts(str(path), left_out=left_out)
     assert rows.to_dict() == {"text": ["good one", "bad one"], "label": [1, 0]}
-    assert [where for where, _ in left_out] == [f"{path}, line 2"]
+    assert [where for where, _ in left_out] == [f"{path}, row 2"]
 
 
 def test_the_share_is_of_all_rows() -> None:
