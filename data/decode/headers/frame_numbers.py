@@ -73,13 +73,16 @@ def _frame_numbers(heads: Sequence[bytes], bits: int) -> NDArray[np.int64]:
     after = bytes_R16[:, 1:]
     escapes = (after[:, :-2] == 0) & (after[:, 1:-1] == 0) & (after[:, 2:] == 3)
     word = np.ascontiguousarray(after[:, : _WORD // 8]).view(">u8")[:, 0].astype(np.uint64)
-    used, is_odd = np.zeros(len(rows), dtype=np.int64), escapes.any(axis=1)
+    used, is_odd = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_)
     for _ in range(3):  # Exp-Golomb numbers: its place, its type, its picture parameters
         top = (word << np.minimum(used, _WORD - 1).astype(np.uint64)) >> np.uint64(_WORD - 32)
         length = np.frexp(top.astype(np.float64))[1]  # bits of the number: exact below 2 ** 53
         is_odd |= length == 0
         used += 2 * (32 - length) + 1
     is_odd |= used + bits > _WORD
+    # An escape behind the number does not matter.
+    first = np.where(escapes.any(axis=1), escapes.argmax(axis=1) + 2, HEAD_BYTES)
+    is_odd |= 8 * first < used + bits
     used = np.minimum(used, _WORD - 1)
     numbers[rows] = (word << used.astype(np.uint64)) >> np.uint64(_WORD - bits)
     for row in (*np.flatnonzero(~is_whole), *rows[is_odd]):

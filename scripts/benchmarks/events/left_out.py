@@ -37,6 +37,11 @@ NUM_FOLDS = 6
 CUTS = np.linspace(-5.0, 5.0, 41)
 """Thresholds that are tried, as log-odds."""
 GAPS_SECONDS = (0.0, 2.0, 5.0)
+CHEAPER = ("packets", "small")
+"""Levels by which a place may be skipped."""
+SKIPS_BY = (("small",), ("packets",), ("packets", "small"))
+SLACKS = (0.25, 0.75, 1.25, 2.0, 3.0)
+"""Log-odds that margins have beyond what training videos need."""
 
 _Floats = NDArray[np.float64]
 
@@ -164,7 +169,7 @@ def train_reader(
 ) -> tuple[EventReader, dict[str, Any]]:
     """Train on some videos; the length of places, and whether any is skipped, are settings.
 
-    Places are skipped where F1 is no lower by margins that were found on other videos.
+    Places are skipped as far as F1 is no lower by margins that were found on other videos.
 
     Args:
         kinds: by the length of places.
@@ -187,26 +192,44 @@ def train_reader(
     length = max(tried, key=lambda one: tried[one][0])
     f1, cut, gap, rows, logits = tried[length]
     kind = kinds[length]
-    found = settle(kind.reader, rows, logits, kind.options, threshold=cut)
+    settle(kind.reader, rows, logits, kind.options, threshold=cut)
+    skipping = least_reading(kind, rows, logits, numbers, true, (cut, gap, seconds))
     config: Any = kind.reader.config
     config.gap_seconds = gap
-    skipping = f1_skipping(kind, rows, logits, numbers, true, (cut, gap, seconds))
-    skips = skipping["skipping"] >= skipping["nothing_skipped"]
-    if not skips:
-        config.packets_margin = config.small_margin = None
+    margins = skipping.margins(rows, logits, cut, kind.options.keep_share)
+    config.packets_margin, config.small_margin = margins["packets"], margins["small"]
     told = {"place_seconds": length, "cut": cut, "gap_seconds": gap, "f1_of_training": f1}
-    return kind.reader, {**told, "f1_at_cut": skipping, "skips": skips, "kept": found.kept}
+    return kind.reader, {**told, "skips_by": skipping.levels, "slack": skipping.slack}
 
 
-def f1_skipping(
+@dataclass(frozen=True, slots=True)
+class Skipping:
+    """By which levels places are skipped, and how carefully."""
+
+    levels: tuple[str, ...]
+    slack: float = 0.0
+
+    def margins(
+        self, rows: PlaceRows, logits: Mapping[str, torch.Tensor], cut: float, keep_share: float
+    ) -> dict[str, float | None]:
+        """Of each cheaper level, by what heads said of places; None: it skips nothing."""
+        found = find_thresholds(
+            dict(logits), rows, keep_share=keep_share, threshold=cut, slack=self.slack
+        )
+        return {name: found.margins[name] if name in self.levels else None for name in CHEAPER}
+
+
+def least_reading(
     kind: Kind,
     rows: PlaceRows,
     logits: Mapping[str, torch.Tensor],
     numbers: Sequence[int],
     true: Sequence[Spans],
     settings: tuple[float, float, float],
-) -> dict[str, float]:
-    """F1 with margins that were found on other training videos, and with nothing skipped.
+) -> Skipping:
+    """The skipping that reads least of those whose F1 is no lower than where nothing is skipped.
+
+    F1 is that of training videos, each by margins that were found on other ones.
 
     Args:
         kind: of the places.
@@ -217,34 +240,41 @@ def f1_skipping(
         settings: threshold, gap, and seconds that starts may be off.
     """
     cut, gap, seconds = settings
-    told: dict[str, dict[int, list[Span]]] = {"skipping": {}, "nothing_skipped": {}}
-    for fold in range(NUM_FOLDS):
-        held = numbers[fold::NUM_FOLDS]
-        rest_n = ~torch.isin(rows.videos, torch.tensor(held, dtype=torch.int64))
-        others = {level: said_nK[rest_n] for level, said_nK in logits.items()}
-        found = find_thresholds(
-            others,
-            rows.take(rest_n.nonzero()[:, 0]),
-            keep_share=kind.options.keep_share,
-            threshold=cut,
-        )
-        short = {level: _score(cut - margin) for level, margin in found.margins.items()}
-        for k in held:
-            scores = Scores(kind.seen[k].places, kind.reader.labels)
-            own_n = (rows.videos == k) & rows.is_place
-            for number, level in enumerate(LEVELS):
-                scores.levels[number] = logits[level][own_n].sigmoid().numpy()
-            for name, thresholds in (
-                ("skipping", Thresholds(event=_score(cut), **short)),
-                ("nothing_skipped", Thresholds(event=_score(cut), small=0.0, packets=0.0)),
-            ):
-                events = scores.events(thresholds, gap)
-                told[name][k] = [(one.start_seconds, one.end_seconds) for one in events]
-    return {
-        name: rated(true, [spans[k] for k in numbers], seconds)["f1"]
-        for name, spans in told.items()
-    }
+    config: Any = kind.reader.config
+    small = (config.small_size / config.image_size) ** 2
+    tried = [Skipping(())]
+    tried += [Skipping(levels, slack) for levels in SKIPS_BY for slack in SLACKS]
+    found: dict[Skipping, tuple[float, float]] = {}
+    for skipping in tried:
+        told: dict[int, list[Span]] = {}
+        read = 0.0
+        for fold in range(NUM_FOLDS):
+            held = numbers[fold::NUM_FOLDS]
+            rest_n = ~torch.isin(rows.videos, torch.tensor(held, dtype=torch.int64))
+            others = {level: said_nK[rest_n] for level, said_nK in logits.items()}
+            margins = skipping.margins(
+                rows.take(rest_n.nonzero()[:, 0]), others, cut, kind.options.keep_share
+            )
+            at = Thresholds(
+                event=_score(cut),
+                **{name: _score(cut, margins[name]) for name in CHEAPER},
+            )
+            for k in held:
+                scores = Scores(kind.seen[k].places, kind.reader.labels)
+                own_n = (rows.videos == k) & rows.is_place
+                for number, level in enumerate(LEVELS):
+                    scores.levels[number] = logits[level][own_n].sigmoid().numpy()
+                events = scores.events(at, gap)
+                told[k] = [(one.start_seconds, one.end_seconds) for one in events]
+                read += float(scores.read_in_full(at).sum())
+                if margins["small"] is not None:
+                    read += small * float(scores.open_after_packets(at).sum())
+        found[skipping] = rated(true, [told[k] for k in numbers], seconds)["f1"], read
+    least = found[tried[0]][0]
+    good = [one for one in tried if found[one][0] >= least]
+    return min(good, key=lambda one: found[one][1])
 
 
-def _score(log_odds: float) -> float:
-    return float(1 / (1 + np.exp(-log_odds)))
+def _score(log_odds: float, margin: float | None = 0.0) -> float:
+    """As a score from 0 to 1, less a margin; None: everything reaches it."""
+    return 0.0 if margin is None else float(1 / (1 + np.exp(margin - log_odds)))

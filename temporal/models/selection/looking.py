@@ -107,7 +107,7 @@ class Looks:
     def __init__(self, video: Handle, size: tuple[int, int]) -> None:
         self._video, self._size = video, size
         self.frames = []
-        self._small: list[Tensor] = []
+        self._small: dict[int, Tensor] = {}
         self._kept: dict[int, Tensor] = {}
         self._alike = np.ones((0, 0))
         self._most_kept = _KEPT_BYTES // max(1, 3 * size[0] * size[1])
@@ -126,10 +126,10 @@ class Looks:
                 if not self.frames:
                     raise
                 return
-            self._small.append(F.adaptive_avg_pool2d(pixels.float(), _SMALL).flatten(1))
-            for frame, image in zip(had, pixels, strict=True):
-                if len(self._kept) < self._most_kept:
-                    self._kept[frame] = image
+            room = max(0, self._most_kept - len(self._kept))
+            self._kept.update(zip(had[:room], pixels, strict=False))
+            if had[room:]:
+                self._small.update(zip(had[room:], _small_pictures(pixels[room:]), strict=True))
             self.frames += had
 
     def are_as_cheap(self, frames: Sequence[int], fewer: Sequence[int]) -> bool:
@@ -139,7 +139,13 @@ class Looks:
 
     def small(self) -> _Floats:
         """Small pictures as vectors `[M, 3 * 16 * 16]`."""
-        return torch.cat(self._small).double().numpy()
+        # Where every frame is scored, none is asked for.
+        left = [frame for frame in self.frames if frame not in self._small]
+        for start in range(0, len(left), _BLOCK):
+            block = left[start : start + _BLOCK]
+            made = _small_pictures(torch.stack([self._kept[frame] for frame in block]))
+            self._small.update(zip(block, made, strict=True))
+        return torch.stack([self._small[frame] for frame in self.frames]).double().numpy()
 
     def alike(self) -> _Floats:
         """How alike they are, `[M, M]`."""
@@ -157,6 +163,10 @@ class Looks:
             kept += [left[frame] for frame in had]
             images += list(pixels)
         return kept, torch.stack(images)
+
+
+def _small_pictures(pixels_KCHW: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(pixels_KCHW.float(), _SMALL).flatten(1)
 
 
 async def fill(looks: Looks, scores_M: _Floats, places: Sequence[int], score: Score) -> bool:

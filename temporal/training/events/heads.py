@@ -22,7 +22,7 @@ from ..linear_probe import fit_linear
 
 _HALF = 0.5
 _SHORT = 0.25
-"""Log-odds that are added to a margin: scores of videos that were not seen spread wider."""
+"""See `slack`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -195,6 +195,7 @@ def find_thresholds(
     *,
     keep_share: float = 0.98,
     threshold: float | None = None,
+    slack: float = _SHORT,
 ) -> Found:
     """Where an event begins to be one, and how far cheaper levels may fall short of that.
 
@@ -208,6 +209,8 @@ def find_thresholds(
         rows: the same.
         keep_share: 0 to 1.
         threshold: as log-odds, where it is known; margins are those that go with it.
+        slack: log-odds that are added to a margin: scores of videos that were not seen spread
+            wider.
     """
     spans, quiet = _spans(rows)
     hits, others = _best(logits["full"], spans, quiet)
@@ -224,7 +227,7 @@ def find_thresholds(
         cut = _even_odds(*_best(said_nK, spans, quiet))
         lows = sorted(float(said_nK[rows_r, k].max()) for rows_r, k in found)
         if lows:
-            cut = min(cut, lows[math.floor((1 - keep_share) * len(lows))] - _SHORT)
+            cut = min(cut, lows[math.floor((1 - keep_share) * len(lows))] - slack)
         margins[level] = max(-50.0, min(50.0, threshold - cut))
         kept[level] = float((said_nK[rows.is_place].amax(-1) >= cut).float().mean())
     score = 1 / (1 + math.exp(-threshold))
