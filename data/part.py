@@ -15,6 +15,7 @@ from temporal.trace import Cost
 from .borrowed import is_open_source
 from .decode.files.sniff import portable, source_name
 from .decode.packets import choice
+from .decode.packets.index_cache import IN_MEMORY
 from .decode.packets.motion import packet_motion
 from .decode.packets.part import PartIndex, part_index
 from .decode.pictures.glimpse import MotionVectors
@@ -94,7 +95,8 @@ class VideoPart:
     def video(self) -> Any:
         """The video that it is a part of."""
         if self._video is None:
-            self._video = Video(self.source, id=self.id, **self._options)
+            options = {"index_cache_dir": IN_MEMORY, **self._options}
+            self._video = Video(self.source, id=self.id, **options)
         return self._video
 
     def opened_by(self, open_video: Callable[..., Any], *, id: str, **options: Any) -> VideoPart:
@@ -111,6 +113,8 @@ class VideoPart:
         elif self._is_open:
             is_own = False
         else:
+            # A file may have many parts: its packets are walked once for those that follow.
+            options = {"index_cache_dir": IN_MEMORY, **options}
             source = open_video(source, id=id, **options)
         made = VideoPart(source, *self.part, id=id)
         made._closes = is_own

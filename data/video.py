@@ -57,8 +57,8 @@ class Video(Sounding):
         root: Refuse paths that lead outside this directory.
         num_threads: Cores that one read may use; None: all that this process has. Where many videos
             are read at the same time, 1 is best.
-        index_cache_dir: Keep the index of a path in a file in this directory, and take it from
-            there as long as the video's size, time of change, first and last 64 kB are the same.
+        index_cache_dir: Keep the index of a path in a file in this directory, for as long as the
+            video's size, time of change and ends are the same; `":memory:"`: the latest at hand.
         allow_remote: True: `https` URLs are read, in parts, from public addresses. A list of
             origins (`["http://localhost:8000"]`) or buckets (`["s3://bucket"]`, through fsspec):
             URLs of these only, wherever they are.

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from temporal.data import DecodePool, Video, VideoError, VideoPart, evidence
+from temporal.data.decode.packets import index_cache
 from temporal.data.decode.packets.part import frames_between
 from temporal.data.frames import Frames
 from temporal.source import FrameSource
@@ -273,3 +274,42 @@ def test_its_sound_is_decoded_and_no_more(tmp_path: Path, kind: str) -> None:
     short = write_sounding(tmp_path / f"c.{kind}", sine(300), codec=codec, rate=rate, seconds=3.0)
     sound = VideoPart(short, 2.5).audio()
     assert sound is not None and 7_000 < len(sound.samples) <= 9_000
+
+
+def test_the_packets_of_a_file_are_walked_once_for_its_parts(
+    clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walked: list[str] = []
+    build = index_cache.build_index
+
+    def counted(opened):
+        walked.append(opened.checked.name)
+        return build(opened)
+
+    monkeypatch.setattr(index_cache, "build_index", counted)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(clips.path("h264.mp4").read_bytes())
+    want = Video(path).read([15, 40])
+    assert len(walked) == 1
+    for start in (0.6, 0.4, 0.2):
+        part = VideoPart(path, start)
+        frames = part.plan([0.6 - start, 1.6 - start])
+        assert torch.equal(part.read(frames), want)
+    assert len(walked) == 2
+    with pytest.raises(VideoError, match="max_pixels") as failure:
+        len(VideoPart(path, 0.2, max_pixels=100))
+    assert failure.value.reason == "too_large"
+    path.write_bytes(clips.path("h264_no_b.mp4").read_bytes())  # another file of that name
+    assert torch.equal(VideoPart(path, 0.6).read([0]), Video(path).read([15]))
+    assert len(walked) == 4
+    # So many packets are at hand, and no more.
+    monkeypatch.setattr(index_cache, "_MOST_PACKETS", 100)
+    for _ in range(2):
+        for name in ("h264.mp4", "vp9.webm"):
+            copy = tmp_path / name
+            if not copy.exists():
+                copy.write_bytes(clips.path(name).read_bytes())
+            len(VideoPart(copy, 0.2))
+    assert len(walked) == 8
+    assert len(VideoPart(path.read_bytes(), 0.6)) == len(VideoPart(path.read_bytes(), 0.6)) == 45
+    assert len(walked) == 10

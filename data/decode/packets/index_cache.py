@@ -12,6 +12,7 @@ import io
 import json
 import os
 import tempfile
+import threading
 import warnings
 import zipfile
 from dataclasses import fields
@@ -26,6 +27,13 @@ from ..files.container import Opened, check_pixels, open_container
 from ..files.sniff import Checked
 from ..files.webp import DEMUXER, build_webp_index
 from .index import Packets, VideoIndex, build_index
+
+IN_MEMORY = ":memory:"
+"""Instead of a directory: the indices of the files that this process opened last are at hand, for
+who opens several parts of one file."""
+
+_MOST_PACKETS = 500_000
+"""Packets of these indices together, at most: some 35 MB."""
 
 EDGE_BYTES = 65536
 """How much of a file's beginning and of its end is hashed."""
@@ -43,7 +51,8 @@ def read_index(
     Args:
         checked: The source. Only paths are cached.
         max_pixels: As `open_container` takes it.
-        cache_dir: The directory of cache files, made when it is missing; None: no cache.
+        cache_dir: The directory of cache files, made when it is missing; None: no cache. Or
+            `IN_MEMORY`.
 
     Returns:
         The index, and the container that was opened for it: None when it came from the cache, and
@@ -52,6 +61,8 @@ def read_index(
     Raises:
         VideoError: As `open_container` and `build_index` raise it; `too_large` also from the cache.
     """
+    if cache_dir == IN_MEMORY:
+        return _latest.read(checked, max_pixels)
     place = key = None
     if cache_dir is not None and checked.path is not None:
         # Before the packets are read: if the file changes meanwhile, the key is a stale one.
@@ -60,16 +71,7 @@ def read_index(
         if index is not None:
             check_pixels(index.width, index.height, max_pixels, name=checked.name)
             return index, None
-    opened = None
-    if checked.demuxer == DEMUXER:
-        index = build_webp_index(checked, max_pixels)
-    else:
-        opened = open_container(checked, max_pixels=max_pixels)
-        try:
-            index = build_index(opened)
-        except BaseException:
-            opened.close()
-            raise
+    index, opened = _built(checked, max_pixels)
     if place is not None and key is not None:
         try:
             _save(place, key, index)
@@ -81,6 +83,50 @@ def read_index(
                 stacklevel=2,
             )
     return index, opened
+
+
+def _built(checked: Checked, max_pixels: int) -> tuple[VideoIndex, Opened | None]:
+    if checked.demuxer == DEMUXER:
+        return build_webp_index(checked, max_pixels), None
+    opened = open_container(checked, max_pixels=max_pixels)
+    try:
+        return build_index(opened), opened
+    except BaseException:
+        opened.close()
+        raise
+
+
+class _Latest:
+    """Indices of the files that were opened last, each as long as its file stays what it is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._known: dict[tuple[str, int, int, int], VideoIndex] = {}  # the latest at the end
+
+    def read(self, checked: Checked, max_pixels: int) -> tuple[VideoIndex, Opened | None]:
+        """Take the index of a file, or build it; of what is no file, build it."""
+        if checked.path is None:
+            return _built(checked, max_pixels)
+        if self._process != os.getpid():  # forked: the lock may be held by a thread that is gone
+            self._lock, self._process = threading.Lock(), os.getpid()
+        facts = os.stat(checked.path)  # before: as of the files
+        key = (checked.path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        with self._lock:
+            index = self._known.pop(key, None)
+        if index is None:
+            index, opened = _built(checked, max_pixels)
+        else:
+            check_pixels(index.width, index.height, max_pixels, name=checked.name)
+            opened = None
+        with self._lock:
+            self._known[key] = index
+            while sum(len(one.packets.pts) for one in self._known.values()) > _MOST_PACKETS:
+                del self._known[next(iter(self._known))]
+        return index, opened
+
+
+_latest = _Latest()
 
 
 def cache_path(cache_dir: str | os.PathLike[str], path: str) -> Path:
