@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .calibration.calibrate import calibrate as calibrate
     from .calibration.calibrate import save_calibration as save_calibration
     from .calibration.options import CalibrationOptions as CalibrationOptions
+    from .good_frames import select as select
     from .jobs.job import run as run
     from .jobs.manifest import OutputRefused as OutputRefused
     from .jobs.manifest import RunManifest as RunManifest
@@ -67,6 +68,7 @@ _NAMES = {
     "rows": ".jobs.table.rows",
     "run": ".jobs.job",
     "save_calibration": ".calibration.calibrate",
+    "select": ".good_frames",
 }
 __getattr__ = exports(__name__, _NAMES)
 

@@ -302,5 +302,6 @@ def _check_video(video: Any) -> None:
         return
     raise TypeError(
         f"video ({type(video).__name__}) must be a source of frames: open a path, bytes or a file "
-        "by temporal.data.Video(path), frames in memory by temporal.data.frames.Frames(array)"
+        "by temporal.data.Video(path), frames in memory by temporal.data.frames.Frames(array); or "
+        "call temporal.pipelines.select, which opens them"
     )
