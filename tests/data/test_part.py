@@ -228,7 +228,7 @@ def test_times_that_are_none(start, end, said: str) -> None:
 @pytest.mark.parametrize(
     ("start", "end", "said"),
     [
-        (2.5, None, r"start_seconds \(2.5\) must have a frame between them, .* from 0 to 2.4 s"),
+        (2.5, None, r"start_seconds \(2.5\) must have a frame at or after it, .* from 0 to 2.4 s"),
         (9, 12, r"start_seconds \(9\) and end_seconds \(12\) must have a frame"),
         (0.41, 0.43, "must have a frame between them"),
         (1, 3.5, r"start_seconds \(1\) and end_seconds \(3.5\) must lie in the video"),

@@ -104,8 +104,9 @@ def _not_there(
     told = " and ".join(f"{what} ({time:g})" for what, time in named if time is not None)
     until = whole.start_seconds + whole.duration_seconds
     shown = f"shown from {whole.start_seconds:g} to {until:g} s"
-    rule = "must have a frame between them" if is_empty else "must lie in the video"
+    place = "before it" if start is None else "at or after it" if end is None else "between them"
+    rule = f"must have a frame {place}" if is_empty else "must lie in the video"
     return (
-        f"{name}: {told} {rule}, whose frames are {shown}: mend the times, or leave them out to "
-        "read all of it"
+        f"{name}: {told} {rule}, and the video's frames are {shown}: mend the times, or leave them "
+        "out to read all of it"
     )

@@ -143,6 +143,21 @@ def test_only_what_is_new_or_changed_is_read(clip_model: str, clips: Path, tmp_p
     assert len(opened.add(clips).errors) == 0 and len(opened.add(clips, retry=True).errors) == 1
 
 
+def test_parts_of_a_video_are_found_by_their_own_frames(
+    clip_model: str, clips: Path, tmp_path: Path, scores: dict[int, float]
+) -> None:
+    path = clips / "2.mkv"
+    rows = [{"video": str(path), "start": k, "end": k + 1} for k in range(3)]
+    search = VideoSearch(tmp_path / "index", model=clip_model, device="cpu", **READ)
+    assert search.add(rows).videos == 3 and search.add(rows).known == 3
+    found = {row["video"]: row for row in search(QUERY, top_k=5)}
+    assert set(found) == {f"{path}#t={k},{k + 1}" for k in range(3)}
+    for k in range(3):
+        row = found[f"{path}#t={k},{k + 1}"]
+        assert row["score"] == pytest.approx(scores[6 + k], abs=1e-3)
+        assert 0 <= row["seconds"] < 1 and "error" not in row
+
+
 def test_the_index_is_a_table(clip_model: str, clips: Path, tmp_path: Path) -> None:
     search = VideoSearch(tmp_path / "index", model=clip_model, **READ)
     search.add(clips)
