@@ -14,6 +14,7 @@ from .groups import Group
 from .store.ledger import ResultWriter
 from .table.row import storable
 from .table.rows import readings_and_rows
+from .table.trace_column import StoredTrace
 
 if TYPE_CHECKING:
     from ...data.collection import Item
@@ -69,13 +70,15 @@ class Progress:
     def add(self, row: dict[str, Any]) -> None:
         """Count one more input."""
         self.inputs += 1
-        if row["trace"] is None:
+        trace = row["trace"]
+        if trace is None:
             return
         self.units_read += row["units_read"]
         self.units_total += row["units_total"]
-        if row["trace"]["dense_macs"]:
+        is_stored = isinstance(trace, StoredTrace)
+        if dense_macs := trace.dense_macs if is_stored else trace["dense_macs"]:
             self.macs += row["macs"]
-            self.dense_macs += row["trace"]["dense_macs"]
+            self.dense_macs += dense_macs
 
     def __add__(self, other: Progress) -> Progress:
         pairs = zip(astuple(self), astuple(other), strict=True)
@@ -164,6 +167,7 @@ class Work:
                 order="completed",
                 keep_text=self.keep_text,
                 is_video=self.record.kind == "video",
+                lists_units=False,  # the writer takes them from traces
             )
         with closing(made):
             for reading, row in made:
@@ -249,5 +253,5 @@ class Work:
 
 
 def _units_of(row: dict[str, Any]) -> int:
-    trace = row["trace"] or {"read": (), "skimmed": ()}
-    return len(trace["read"]) + len(trace["skimmed"]) + len(row.get("spans") or ())
+    units: int = (row["units_read"] or 0) + (row["units_skimmed"] or 0)
+    return units + len(row.get("spans") or ())

@@ -106,6 +106,7 @@ class ResultWriter:
         self.rows_committed = 0
         self._lock = RankLock(self.directory, rank=rank, world_size=world_size)
         self._columns = set(schema.names)
+        self._names_seen: tuple[str, ...] = ()
         self._pending = Pending(schema, format)
         self._first: tuple[int | None, int] | None = None  # column and position of those rows
         self._end: int | None = None
@@ -157,9 +158,10 @@ class ResultWriter:
         self._commit_when_due()
 
     def _add(self, row: dict[str, Any]) -> None:
-        if row.keys() != self._columns:
-            wrong = sorted(row.keys() ^ self._columns)
-            raise ValueError(f"row has missing or unknown columns: {', '.join(wrong)}")
+        if (names := tuple(row)) != self._names_seen:  # rows of one run have the same order, too
+            if wrong := sorted(row.keys() ^ self._columns):
+                raise ValueError(f"row has missing or unknown columns: {', '.join(wrong)}")
+            self._names_seen = names
         self._pending.add(row)
 
     def discard(self) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ..table.arrays import table_of
+from ..table.trace_column import StoredTrace
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 1024
 """As Python objects, the lists of long sources take ten times the memory of a table."""
 
 
@@ -48,14 +51,12 @@ class Pending:
             return
         if self._format == "jsonl":
             names = self._schema.names
-            ordered = ({name: row[name] for name in names} for row in self._rows)
+            ordered = ({name: _plain(row[name]) for name in names} for row in self._rows)
             lines = b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in ordered)
             self._lines.append(lines)
             self._bytes += len(lines)
         else:
-            import pyarrow as pa
-
-            table = pa.Table.from_pylist(self._rows, schema=self._schema)
+            table = table_of(self._rows, self._schema)
             self._tables.append(table)
             self._bytes += table.nbytes
         self._rows = []
@@ -79,3 +80,7 @@ class Pending:
         """Forget the rows."""
         self._rows, self._tables, self._lines = [], [], []
         self._count = self._bytes = 0
+
+
+def _plain(value: Any) -> Any:
+    return value.value() if isinstance(value, StoredTrace) else value

@@ -10,7 +10,7 @@ from ...reading import Reading
 from ...tasks.columns import arrow_type, stored_prediction
 from ...tasks.columns import storable as storable
 from ...tasks.registry import TaskRecord, record_of
-from .trace_column import trace_type, trace_value
+from .trace_column import StoredTrace, trace_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,6 +81,7 @@ def row_of(
     extra: str | None = None,
     source: str | None = None,
     dense_macs: int | None = None,
+    lists_units: bool = True,
 ) -> dict[str, Any]:
     """Make a reading's row (without the columns of `keep_text`); see `row_schema`.
 
@@ -91,6 +92,7 @@ def row_of(
         extra: Its other columns; see `extra.extra_text`.
         source: The file that was read.
         dense_macs: Multiply-accumulates of reading everything, where the pipeline knows them.
+        lists_units: Give the trace as plain values; False: as a `StoredTrace`, for a writer.
 
     Raises:
         ValueError: a prediction holds what has no column, or a value of another type.
@@ -98,6 +100,7 @@ def row_of(
     trace, error = reading.trace, reading.error
     record = record_of(task) if isinstance(task, str) else task
     predictions = [stored_prediction(one, record.columns) for one in reading.predictions]
+    stored = None if trace is None else StoredTrace(trace, dense_macs)
     row: dict[str, Any] = {
         "id": storable(reading.id),
         "status": reading.status,
@@ -115,7 +118,7 @@ def row_of(
         "error_reason": error.reason if error else None,
         "error_message": storable(error.message)[:500] if error else None,
         "source": storable(source) if source is not None else None,
-        "trace": trace_value(trace, dense_macs=dense_macs) if trace else None,
+        "trace": stored.value() if stored and lists_units else stored,
     }
     for name in _COST_COLUMNS:
         row[name] = getattr(trace.cost, name) if trace else None

@@ -123,10 +123,12 @@ def readings_and_rows(
     order: Literal["input", "completed"],
     keep_text: bool,
     is_video: bool,
+    lists_units: bool = True,
 ) -> Generator[tuple[Reading, dict[str, Any]], None, None]:
-    """Yield each row beside the reading that it is of; see `rows`."""
+    """Yield each row beside the reading that it is of; see `rows` and `row_of`."""
     names = label_names(pipe) if "label" in record.columns else {}
     used = {"label", *record.item_columns}
+    form = {"keep_text": keep_text, "lists_units": lists_units}
     pending: dict[str, _Pending] = {}
 
     def noted() -> Iterator[Item]:
@@ -149,7 +151,7 @@ def readings_and_rows(
     held = None if audit is None else HeldRows(audit, record, order)
     try:
         for reading in readings:
-            made = _with_row(pipe, reading, record, pending.pop(reading.id), keep_text=keep_text)
+            made = _with_row(pipe, reading, record, pending.pop(reading.id), **form)
             if held is None:
                 yield made
             else:
@@ -168,21 +170,27 @@ def readings_and_rows(
 
 
 def _with_row(
-    pipe: Readable, reading: Reading, record: TaskRecord, pending: _Pending, *, keep_text: bool
+    pipe: Readable, reading: Reading, record: TaskRecord, pending: _Pending, **form: bool
 ) -> tuple[Reading, dict[str, Any]]:
     """A reading and its row; one whose predictions no row can hold becomes an error."""
     try:
-        return reading, _row(pipe, reading, record, pending, keep_text=keep_text)
+        return reading, _row(pipe, reading, record, pending, **form)
     except ValueError as error:
         if not reading.predictions:
             raise
         why = ReadingError(stage="write", reason="bad_prediction", message=str(error)[:500])
         reading = replace(reading, predictions=(), classes=(), error=why)
-        return reading, _row(pipe, reading, record, pending, keep_text=keep_text)
+        return reading, _row(pipe, reading, record, pending, **form)
 
 
 def _row(
-    pipe: Readable, reading: Reading, record: TaskRecord, pending: _Pending, *, keep_text: bool
+    pipe: Readable,
+    reading: Reading,
+    record: TaskRecord,
+    pending: _Pending,
+    *,
+    keep_text: bool,
+    lists_units: bool,
 ) -> dict[str, Any]:
     target = pending.target
     given, best = pending.target_class, reading.classes[:1]
@@ -197,6 +205,7 @@ def _row(
         extra=pending.extra,
         source=pending.source,
         dense_macs=tell(reading.trace) if tell and reading.trace else None,
+        lists_units=lists_units,
     )
     if keep_text:
         row["text"] = storable(pending.text) if pending.text is not None else None

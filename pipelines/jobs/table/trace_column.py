@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from temporal.trace import Cost, Trace, View
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _MEASURED = ("decode_seconds", "model_seconds")
 # What few readers spend lies beside the costs, whose fields every table has had.
 _OF_FEW = ("audio_seconds",)
-_COUNTED = tuple(f.name for f in fields(Cost) if f.name not in (*_MEASURED, *_OF_FEW))
+COUNTED = tuple(f.name for f in fields(Cost) if f.name not in (*_MEASURED, *_OF_FEW))
+"""Costs that a trace holds as they are counted."""
 _BOXES = ("size", "region")
 _LISTS = ("read", "skimmed", "confidences", "places", "place_scores")
 _TRACE_FIELDS = tuple(f.name for f in fields(Trace) if f.name not in ("views", "cost"))
@@ -57,11 +58,26 @@ def trace_type() -> pa.DataType:
             ("confidences", pa.list_(pa.float64())),
             ("places", units),
             ("place_scores", pa.list_(pa.float64())),
-            ("cost", pa.struct([(name, pa.int64()) for name in _COUNTED])),
+            ("cost", pa.struct([(name, pa.int64()) for name in COUNTED])),
             *((name, pa.float64()) for name in _OF_FEW),
             ("dense_macs", pa.int64()),
         ]
     )
+
+
+@dataclass(eq=False, slots=True)  # as quick to make, and to tell from None, as can be
+class StoredTrace:
+    """A trace on its way into a table, where its units need not become lists before."""
+
+    trace: Trace
+    """What a reading tells."""
+
+    dense_macs: int | None
+    """Multiply-accumulates of reading everything, where they are known."""
+
+    def value(self) -> dict[str, Any]:
+        """See `trace_value`."""
+        return trace_value(self.trace, dense_macs=self.dense_macs)
 
 
 def trace_value(trace: Trace, *, dense_macs: int | None = None) -> dict[str, Any]:
@@ -84,11 +100,11 @@ def trace_value(trace: Trace, *, dense_macs: int | None = None) -> dict[str, Any
         "preview": trace.preview,
         "truncated": trace.truncated,
         "batches_halved": trace.batches_halved,
-        "views": [_view_value(view) for view in trace.views],
+        "views": [view_value(view) for view in trace.views],
         "confidences": list(trace.confidences),
         "places": list(trace.places),
         "place_scores": list(trace.place_scores),
-        "cost": {name: getattr(trace.cost, name) for name in _COUNTED},
+        "cost": {name: getattr(trace.cost, name) for name in COUNTED},
         **{name: getattr(trace.cost, name) for name in _OF_FEW},
         "dense_macs": dense_macs,
     }
@@ -105,7 +121,7 @@ def trace_values(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
     values = json.loads(found)
     dense_macs = values.pop("dense_macs")
     read, skimmed = (_unpacked(values.pop(name)) for name in ("read", "skimmed"))
-    costs = {name: row[name] for name in _COUNTED if name in row} | values.pop("cost")
+    costs = {name: row[name] for name in COUNTED if name in row} | values.pop("cost")
     trace = Trace(**values, read=read, skimmed=skimmed, cost=Cost(**costs))
     return trace_value(trace, dense_macs=dense_macs)
 
@@ -133,7 +149,8 @@ def dense_macs_of(row: Mapping[str, Any]) -> int | None:
     return macs
 
 
-def _view_value(view: View) -> dict[str, Any]:
+def view_value(view: View) -> dict[str, Any]:
+    """One of a trace's views as its row holds it."""
     boxes = {name: getattr(view, name) for name in _BOXES}
     return {
         "units": list(view.units),

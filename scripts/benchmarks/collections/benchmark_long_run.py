@@ -53,7 +53,7 @@ def run_here(args: argparse.Namespace) -> None:
     from temporal.pipelines.jobs import run_output, work
     from temporal.pipelines.jobs.store.ledger import ResultWriter
 
-    began, seconds, depth = time.time(), {}, [0]
+    began, seconds, processor, depth = time.time(), {}, {}, [0]
     first_row: list[float] = []
 
     def timed(owner: Any, name: str) -> None:
@@ -61,13 +61,15 @@ def run_here(args: argparse.Namespace) -> None:
 
         def call(*arguments: Any, **options: Any) -> Any:
             depth[0] += 1
-            start = time.perf_counter()
+            start, started = time.perf_counter(), time.thread_time()
             try:
                 return real(*arguments, **options)
             finally:
                 depth[0] -= 1
                 if not depth[0]:  # what one calls of another counts once
                     seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
+                    spent = processor.get(name, 0.0) + time.thread_time() - started
+                    processor[name] = spent
 
         setattr(owner, name, call)
 
@@ -97,6 +99,7 @@ def run_here(args: argparse.Namespace) -> None:
             "processor_seconds": time.process_time(),
             "first_row_seconds": first_row[0] if first_row else None,
             "ledger_seconds": seconds,
+            "ledger_processor_seconds": processor,
         }
         (args.output_dir / "facts.json").write_text(json.dumps(facts))
 
@@ -126,10 +129,12 @@ def watched(args: argparse.Namespace, texts: Path, *, kill_at: int | None = None
             return {"killed_after_seconds": round(time.time() - began, 1), "held_mb": thin(held)}
     facts = json.loads((args.output_dir / "facts.json").read_text())
     ledger = sum(facts["ledger_seconds"].values())
+    processor = sum(facts["ledger_processor_seconds"].values())
     return {
         "exit_code": process.returncode,
         **facts,
         "ledger_share": round(ledger / facts["seconds"], 4),
+        "ledger_share_of_the_processor": round(processor / facts["processor_seconds"], 4),
         "microseconds_of_the_ledger_a_row": round(1e6 * ledger / args.num_texts, 2),
         "most_parts": most_parts,
         "held_mb": thin(held),
