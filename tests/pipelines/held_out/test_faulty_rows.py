@@ -11,9 +11,12 @@ import datasets
 import pytest
 from typer.testing import CliRunner
 
+from temporal.data.labelled.events import read_event_table
 from temporal.data.labelled.files import read_labelled_texts
+from temporal.pipelines.calibration.events import calibrate_events_command
 from temporal.pipelines.command.cli import app
 from temporal.pipelines.held_out.faulty import MOST, TooManyFaulty, check_share
+from temporal.pipelines.training.events import train_events
 
 from ..conftest import words
 
@@ -109,3 +112,20 @@ def test_the_share_is_of_all_rows() -> None:
     check_share(faults[:2], 3, "x")  # a few of a small file
     with pytest.raises(TooManyFaulty, match="2 of 2 rows"):
         check_share(faults[:2], 2, "x")
+
+
+def test_tables_of_events_are_counted_and_refused_alike(tmp_path: Path) -> None:
+    lines = ["video,start_seconds,end_seconds,label", "a.mp4,1,2,goal", "b.mp4,,,"]
+    lines += ["a.mp4,3,2,goal", "a.mp4,x,2,goal", "c.mp4,1,2,"]
+    table = tmp_path / "events.csv"
+    table.write_text("\n".join(lines) + "\n")
+    found = read_event_table(table)
+    assert (found.num_rows, len(found.left_out), len(found.videos)) == (5, 3, 2)
+    assert found.of_split("").num_rows == 5
+    told = "3 of 5 rows of .*events.csv cannot be used"
+    with pytest.raises(TooManyFaulty, match=told):
+        train_events(table, tmp_path / "out")
+    with pytest.raises(TooManyFaulty, match=told):
+        calibrate_events_command(
+            ["--model", "x", "--data_file", str(table), "--max_drop", "0.1"], None
+        )
