@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -74,12 +74,12 @@ def read_labelled_texts(
         return read_trees(path, phrases)
     columns = text_column, label_column
     if suffix == ".tsv":
-        rows = _read_tsv(path, *columns, left_out)
+        rows, numbers = _read_tsv(path, *columns, left_out)
     else:
-        rows = _read_rows(path, text_column, left_out)
+        rows, numbers = _read_rows(path, text_column, left_out)
         _check_columns(rows, path, text=text_column, label=label_column, block=block_column)
         _check_columns(rows, path, group=group_column)
-    rows = _complete(rows, path, columns, blank, left_out)
+    rows = _complete(rows, numbers, path, columns, blank, left_out)
     names = None if group_column is None else list(rows[group_column])
     rows = _labelled(rows, columns, block_column, block_size)
     if names is None:
@@ -147,11 +147,13 @@ def _read_table(path: str, text_column: str = "text") -> Dataset:
         raise ValueError(f"{path} must be a table of rows ({kind}): {cause}") from error
 
 
-def _read_rows(path: str, text_column: str, left_out: LeftOut | None) -> Dataset:
-    """The rows of a table, with the texts that `temporal run` reads."""
+def _read_rows(
+    path: str, text_column: str, left_out: LeftOut | None
+) -> tuple[Dataset, Sequence[int]]:
+    """The rows of a table, with the texts that `temporal run` reads, and their numbers."""
     try:
-        rows = _read_table(path, text_column)
-        return _with_own_texts(rows, path, text_column)
+        rows = _with_own_texts(_read_table(path, text_column), path, text_column)
+        return rows, range(1, len(rows) + 1)
     except ValueError:
         if left_out is None or Path(path).suffix == ".parquet":
             raise
@@ -160,8 +162,9 @@ def _read_rows(path: str, text_column: str, left_out: LeftOut | None) -> Dataset
         if not good:
             del left_out[told:]
             raise
-    columns = {name: [row.get(name) for row in good] for name in dict.fromkeys(chain(*good))}
-    return Dataset.from_dict({name: _of_one_type(values) for name, values in columns.items()})
+    names = dict.fromkeys(chain(*good.values()))
+    columns = {name: _of_one_type([row.get(name) for row in good.values()]) for name in names}
+    return Dataset.from_dict(columns), list(good)
 
 
 def _of_one_type(values: list[Any]) -> list[Any]:
@@ -204,7 +207,12 @@ def _with_own_texts(rows: Dataset, path: str, text_column: str) -> Dataset:
 
 
 def _complete(
-    rows: Dataset, path: str, columns: tuple[str, str], blank: bool, left_out: LeftOut | None
+    rows: Dataset,
+    numbers: Sequence[int],
+    path: str,
+    columns: tuple[str, str],
+    blank: bool,
+    left_out: LeftOut | None,
 ) -> Dataset:
     """The rows that have a label and, unless it may be blank, a text."""
     text_column, label_column = columns
@@ -217,10 +225,10 @@ def _complete(
         if lacks is None:
             kept.append(k)
         elif left_out is not None:
-            left_out.append((f"{path}, row {k + 1}", f"{lacks!r} is empty"))
+            left_out.append((f"{path}, row {numbers[k]}", f"{lacks!r} is empty"))
         else:
             raise ValueError(
-                f"{path}, row {k + 1} (the first below a header is 1): {lacks!r} must not be "
+                f"{path}, row {numbers[k]} (the first below a header is 1): {lacks!r} must not be "
                 "empty; fill it, or leave the row out"
             )
     return rows if len(kept) == len(rows) else rows.select(kept)
@@ -268,7 +276,9 @@ def _cell(path: str, row: int, line: tuple[int, list[str]], column: int) -> str:
     return cells[column]
 
 
-def _read_tsv(path: str, text_column: str, label_column: str, left_out: LeftOut | None) -> Dataset:
+def _read_tsv(
+    path: str, text_column: str, label_column: str, left_out: LeftOut | None
+) -> tuple[Dataset, Sequence[int]]:
     lines = _tsv_lines(path)
     header = lines[0][1]
     text, label = 0, 1
@@ -277,6 +287,7 @@ def _read_tsv(path: str, text_column: str, label_column: str, left_out: LeftOut 
         lines = lines[1:]
     elif header[0] == label_column:
         text, label, lines = 1, 0, lines[1:]
+    numbers: Sequence[int] = range(1, len(lines) + 1)
     if left_out is not None:
         wide = max(text, label) + 1
         left_out += [
@@ -284,12 +295,13 @@ def _read_tsv(path: str, text_column: str, label_column: str, left_out: LeftOut 
             for row, (number, cells) in enumerate(lines, 1)
             if len(cells) < wide
         ]
-        lines = [line for line in lines if len(line[1]) >= wide]
+        numbers = [row for row, (_, cells) in enumerate(lines, 1) if len(cells) >= wide]
+        lines = [lines[row - 1] for row in numbers]
     labels: list[Any] = [_cell(path, row, line, label) for row, line in enumerate(lines, 1)]
     if all(value.isdigit() for value in labels):
         labels = [int(value) for value in labels]  # ids instead of names
     texts = [_cell(path, row, line, text) for row, line in enumerate(lines, 1)]
-    return Dataset.from_dict({text_column: texts, label_column: labels})
+    return Dataset.from_dict({text_column: texts, label_column: labels}), numbers
 
 
 def _read_questions(path: str) -> Dataset:

@@ -103,6 +103,23 @@ def test_lines_of_a_tsv_that_lack_a_column_are_left_out(tmp_path: Path) -> None:
     assert [where for where, _ in left_out] == [f"{path}, row 2"]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "tsv"])
+def test_a_row_keeps_its_number_behind_broken_ones(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"rows.{suffix}"
+    if suffix == "jsonl":
+        rows = ['{"text": "a", "label": 1}', "{no", '{"text": "b", "label": 0}', '{"text": "c"}']
+    else:
+        tab = "\t" if suffix == "tsv" else ","
+        broken = "x" if suffix == "tsv" else "x,y,z"
+        rows = [f"text{tab}label", f"a{tab}1", broken, f"b{tab}0", f"c{tab}"]
+    path.write_text("\n".join(rows) + "\n")
+    left_out: list[tuple[str, str]] = []
+    found = read_labelled_texts(str(path), left_out=left_out)
+    assert found["text"][:] == ["a", "b"]
+    line = "" if suffix == "jsonl" else " (line 3)"
+    assert [where for where, _ in left_out] == [f"{path}, row 2{line}", f"{path}, row 4"]
+
+
 def test_the_share_is_of_all_rows() -> None:
     faults = [("a", "b")] * 5
     check_share(faults, int(5 / MOST), "x")
