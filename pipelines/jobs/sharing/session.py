@@ -199,12 +199,18 @@ def wait_until_ready(board: Board, is_stopped: Callable[[], bool]) -> bool:
 
     Raises:
         BoardLost: it is gone.
+        Exception: what went wrong with listing the collection, which this rank came too late for.
     """
     deadline = time.monotonic() + _LONGEST_START_SECONDS
     while not board.has("ready"):
-        if is_stopped() or board.has("stop"):
+        if is_stopped():
             return False
-        if board.has("dead/0") or time.monotonic() > deadline:
+        if board.has("stop"):
+            if (fault := board.get("fault")) is not None:
+                raise fault
+            return False
+        is_lost = board.has("dead/0") or time.monotonic() > deadline
+        if is_lost and not board.has("ready"):  # it may have come and ended since the first look
             raise BoardLost("rank 0 has ended before the work began")
         time.sleep(_POLL_SECONDS)
     return True

@@ -15,7 +15,8 @@ import torch.distributed as dist
 from temporal.pipelines.jobs.job import run
 from temporal.pipelines.jobs.manifest import RunManifest
 from temporal.pipelines.jobs.sharing import session
-from temporal.pipelines.jobs.sharing.board import Board
+from temporal.pipelines.jobs.sharing.board import Board, BoardLost
+from temporal.pipelines.jobs.sharing.session import wait_until_ready
 from temporal.pipelines.jobs.sharing.shared_run import run_shared
 from temporal.pipelines.jobs.stop import Stop
 from temporal.pipelines.jobs.store.ledger import CommitError, ResultWriter, parts, read_rows
@@ -242,7 +243,6 @@ def test_skipped_inputs_of_all_ranks_are_counted(tmp_path: Path) -> None:
     assert (summary.inputs, summary.skipped) == (ITEMS - ITEMS // 10, ITEMS // 10)
 
 
-@pytest.mark.slow  # in whole suites now and then a fourth rank ends as well: not understood yet
 def test_an_input_that_ends_every_rank_is_told_of(tmp_path: Path) -> None:
     class Poisoned(Hooked):
         def read(self, inputs: Iterable[Any], **options: Any) -> Iterator[Reading]:
@@ -259,6 +259,30 @@ def test_an_input_that_ends_every_rank_is_told_of(tmp_path: Path) -> None:
     ids = {row["id"] for row in rows_of(tmp_path / "out")}
     assert "item-50" not in ids and len(ids) == summary.inputs
     assert summary.exit_code == 75 and sum(summary.unread.values()) == ITEMS - len(ids)
+
+
+def test_a_rank_that_comes_late_hears_what_became_of_the_first() -> None:
+    class Late(Board):
+        """Sees at first that nothing is ready: the first rank begins, and ends, after that look."""
+
+        looks = 0
+
+        def has(self, name: str) -> bool:
+            self.looks += name == "ready"
+            return not (name == "ready" and self.looks == 1) and super().has(name)
+
+    def late(*names: str) -> Late:
+        board = Late(dist.HashStore(), 1, 2)
+        for name in names:
+            board.put(name, ValueError("the table is broken") if name == "fault" else True)
+        return board
+
+    assert wait_until_ready(late("ready", "dead/0"), lambda: False)
+    with pytest.raises(BoardLost, match="before the work began"):
+        wait_until_ready(late("dead/0"), lambda: False)
+    with pytest.raises(ValueError, match="the table is broken"):
+        wait_until_ready(late("ready", "fault", "stop"), lambda: False)
+    assert not wait_until_ready(late("ready", "stop"), lambda: False)
 
 
 def test_rows_of_a_model_are_the_same_bit_for_bit(tmp_path: Path, skim_path: Path) -> None:
