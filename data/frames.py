@@ -23,8 +23,8 @@ from .decode.packets.index import Packets, VideoIndex
 from .decode.pictures.region import Box, Size, check_region
 from .decode.pictures.shelf import check_size
 from .decode.pictures.sink import to_image
-from .decode.streaming.due import DueTimes
-from .decode.streaming.stream import StreamFrame, check_stream
+from .decode.streaming.by_index import stream_by_index
+from .decode.streaming.stream import StreamFrame
 from .held_frames import HeldFrames
 
 if TYPE_CHECKING:
@@ -107,21 +107,7 @@ class Frames(HeldFrames):
         self, every_seconds: float = 1.0, *, size: tuple[int, int] | None = None
     ) -> Iterator[StreamFrame]:
         """Yield the frames that are due; see `Video.stream`."""
-        every_seconds, size = check_stream(every_seconds, size)
-        return self._stream(every_seconds, size)
-
-    def _stream(self, every_seconds: float, size: tuple[int, int] | None) -> Iterator[StreamFrame]:
-        index = self.index
-        due = DueTimes(every_seconds, index.time_base)
-        for frame, ticks in enumerate(index.pts.tolist()):
-            if due.includes(ticks):
-                due.give(ticks)
-                yield StreamFrame(
-                    timestamp_seconds=float(index.timestamps_seconds[frame]),
-                    image=self.read([frame], size=size)[0],
-                    clock_breaks=0,
-                    packets_lost=0,
-                )
+        return stream_by_index(self, every_seconds, size)
 
     def glance(self, units: Sequence[int], *, size: Size = (64, 64)) -> torch.Tensor:
         """Look at frames, small; see `Video.glance`."""

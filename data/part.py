@@ -21,8 +21,8 @@ from .decode.packets.part import PartIndex, part_index
 from .decode.pictures.glimpse import MotionVectors
 from .decode.pictures.region import Box, Size
 from .decode.sound import Sound, Span
-from .decode.streaming.due import DueTimes
-from .decode.streaming.stream import StreamFrame, check_stream
+from .decode.streaming.by_index import stream_by_index
+from .decode.streaming.stream import StreamFrame
 from .places.content import Content
 from .tables.times import check_part, name_of_part
 from .video import Video
@@ -214,21 +214,7 @@ class VideoPart:
         self, every_seconds: float = 1.0, *, size: Size | None = None
     ) -> Iterator[StreamFrame]:
         """Yield the frames that are due, in constant memory; see `Video.stream`."""
-        every_seconds, size = check_stream(every_seconds, size)
-        return self._stream(every_seconds, size)
-
-    def _stream(self, every_seconds: float, size: Size | None) -> Iterator[StreamFrame]:
-        index = self.index
-        due = DueTimes(every_seconds, index.time_base)
-        for frame, ticks in enumerate(index.pts.tolist()):
-            if due.includes(ticks):
-                due.give(ticks)
-                yield StreamFrame(
-                    timestamp_seconds=float(index.timestamps_seconds[frame]),
-                    image=self.read([frame], size=size)[0],
-                    clock_breaks=0,
-                    packets_lost=0,
-                )
+        return stream_by_index(self, every_seconds, size)
 
     def expect(
         self, units: Sequence[int], *, size: Size | None = None, region: Box | None = None
