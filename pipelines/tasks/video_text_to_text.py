@@ -44,13 +44,13 @@ class VideoTextToTextPipeline(VideoPipeline):
         loaded: Any,
         *,
         question: str | None = None,
-        options: Sequence[str] | None = None,
+        options: str | Sequence[str] | None = None,
         max_new_tokens: int | None = None,
         generate_kwargs: Mapping[str, Any] | None = None,
         **others: Any,
     ) -> None:
         super().__init__(loaded, **others)
-        self.question, self.options = question, tuple(options or ())
+        self.question, self.options = question, _options_of(options)
         if question is not None:
             Question(question, self.options)  # refused now, and not at each video
         self._set_generation(max_new_tokens, generate_kwargs)
@@ -60,7 +60,7 @@ class VideoTextToTextPipeline(VideoPipeline):
         videos: Any = None,
         text: Any = None,
         *,
-        options: Sequence[str] | None = None,
+        options: str | Sequence[str] | None = None,
         return_full_text: bool | None = None,
         column: str | None = None,
         **others: Any,
@@ -71,7 +71,7 @@ class VideoTextToTextPipeline(VideoPipeline):
             videos: a video (see `VideoPipeline`) or several; or chats, or rows with a `question`.
             text: the question about it, or one for each; or chats, `{"role": ..., "content":
                 [{"type": "video", "video": ...}, {"type": "text", "text": ...}]}` each.
-            options: answers to choose from; None: the model writes one.
+            options: answers to choose from, a list or `"yes|no"`; None: the model writes one.
             return_full_text: `generated_text` holds the chat or text with the answer behind it, as
                 in transformers; False: the answer alone.
             column: names the videos in tables and rows.
@@ -106,7 +106,7 @@ class VideoTextToTextPipeline(VideoPipeline):
         inputs: Any,
         *,
         question: str | None = None,
-        options: Sequence[str] | None = None,
+        options: str | Sequence[str] | None = None,
         column: str | None = None,
         **others: Any,
     ) -> Iterator[Reading]:
@@ -122,7 +122,7 @@ class VideoTextToTextPipeline(VideoPipeline):
         """
         call = copy.copy(self)
         call.question = self.question if question is None else question
-        call.options = self.options if options is None else tuple(options)
+        call.options = self.options if options is None else _options_of(options)
         if is_chat(inputs):
             inputs = [inputs]
         is_list = isinstance(inputs, list | tuple) and any(map(is_chat, inputs))
@@ -257,7 +257,7 @@ def _rows_of_chats(inputs: Iterable[Any], column: str | None) -> Iterator[Any]:
 
 
 def _options_of(value: Any) -> tuple[str, ...]:
-    """Options as a cell of a table holds them."""
+    """Options as a list, or in one text, as a cell of a table holds them."""
     if value is None:
         return ()
     if isinstance(value, str):

@@ -120,8 +120,9 @@ def test_size_is_height_width_and_scaling_keeps_the_frame(clips, read_number):
         image = video.read([37], size=(24, 128))
         assert image.shape == (1, 3, 24, 128)
         assert read_number(image[0].numpy()) == 37
-        with pytest.raises(ValueError, match="size"):
-            video.read([0], size=(0, 4))
+        for size in [(0, 4), 224, (24.5, 128), (24, 128, 3), "24"]:
+            with pytest.raises(ValueError, match=r"size .* must be \(height, width\)"):
+                video.read([0], size=size)
 
 
 def test_rotated_frames_stand_upright(clips):

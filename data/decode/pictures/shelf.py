@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -190,9 +191,13 @@ def check_size(size: tuple[int, int]) -> tuple[int, int]:
     """Return the size as integers.
 
     Raises:
-        ValueError: A side is shorter than 1 pixel.
+        ValueError: It is not two whole numbers, or a side is shorter than 1 pixel.
     """
-    height, width = size
+    sides: object = size
+    try:
+        height, width = map(operator.index, size)
+    except (TypeError, ValueError):
+        raise ValueError(f"size ({sides!r}) must be (height, width) in whole pixels") from None
     if height < 1 or width < 1:
-        raise ValueError(f"size ({size}) must be (height, width), both >= 1")
-    return int(height), int(width)
+        raise ValueError(f"size ({sides}) must be (height, width), both >= 1")
+    return height, width

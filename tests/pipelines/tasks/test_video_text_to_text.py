@@ -112,6 +112,10 @@ def test_options_are_chosen_from(place, pipe):
     assert 0.5 <= reading.predictions[0]["certainty"] <= 1
     (other,) = pipe.read([{"video": clip, "question": "Which?", "options": '["a dog", "a cat"]'}])
     assert other.predictions == reading.predictions
+    (told,) = pipe(clip, text="Which?", options="a dog | a cat", return_full_text=False)
+    assert told["generated_text"] == reading.predictions[0]["generated_text"]
+    set_before = pipeline(TASK, model=pipe.reader, question="Which?", options="a dog|a cat")
+    assert set_before.options == ("a dog", "a cat")
 
 
 def test_a_certain_answer_leaves_frames_undecoded(place):
