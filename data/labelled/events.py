@@ -5,6 +5,8 @@
     gate/monday.mp4,803,811.5,train
     gate/tuesday.mp4,,,
 
+`start` and `end` are short for the two columns of times.
+
 One row for each event. A video in which nothing happens has one row without times; or it is named
 in a second table, `videos.csv` beside the first, which may also say `split`, `group` and `camera`.
 """
@@ -19,8 +21,11 @@ from typing import Any
 
 from ..collection import collect
 from ..item import Item
+from ..places.content import TABLES, suffix_of
+from ..tables.times import TIMES
 
-_COLUMNS = ("start_seconds", "end_seconds", "split", "group", "camera")
+_COLUMNS = (*TIMES, "split", "group", "camera")
+_LOOKED_AT = 1000
 VIDEOS_FILE, EVENTS_FILE = "videos.csv", "events.csv"
 
 
@@ -71,14 +76,16 @@ class EventTable:
 
 
 def has_events(table: str | Path) -> bool:
-    """Whether a file or folder is a table of events: it has columns of times."""
+    """Whether a file or folder is a table of events: there are times among its first rows."""
     place = Path(table)
     place = place / EVENTS_FILE if place.is_dir() else place
-    if not place.is_file() or place.suffix.lower() not in (".csv", ".tsv", ".parquet", ".jsonl"):
+    if not place.is_file() or suffix_of(place) not in TABLES:
         return False
-    rows = collect(place, kind="video", other_columns=_COLUMNS, times_are_parts=False)
-    first = next(iter(rows), None)
-    return first is not None and {"start_seconds", "end_seconds"} <= set(first.extra)
+    rows = collect(
+        place, kind="video", other_columns=TIMES, times_are_parts=False, limit=_LOOKED_AT
+    )
+    # Nothing may happen in the first videos: their rows have no times.
+    return any(all(_text(cell) for _, cell in _times(row.extra)) for row in rows)
 
 
 def read_event_table(
@@ -163,16 +170,25 @@ def _rows(table: Any, video_column: str | None) -> Iterable[Item]:
 
 def _event(cells: Mapping[str, Any]) -> TimedEvent | None:
     """The event of a row; None: it says that there is none."""
-    times = [cells.get(name) for name in ("start_seconds", "end_seconds")]
-    if all(_text(time) == "" for time in times):
+    times = _times(cells)
+    if all(_text(time) == "" for _, time in times):
         return None
-    start, end = (_seconds(name, cell) for name, cell in zip(_COLUMNS[:2], times, strict=True))
+    start, end = (_seconds(name, cell) for name, cell in times)
     if end < start:
         raise ValueError(f"end_seconds ({end}) must be >= start_seconds ({start})")
     label = _text(cells.get("label"))
     if not label:
         raise ValueError("label must say what happens, and is empty")
     return TimedEvent(start_seconds=start, end_seconds=end, label=label)
+
+
+def _times(cells: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The cells of start and end, each with its column: the short one where the other is empty."""
+    pairs = zip(TIMES[:2], TIMES[2:], strict=True)
+    columns = (
+        short if not _text(cells.get(full)) and short in cells else full for full, short in pairs
+    )
+    return [(name, cells.get(name)) for name in columns]
 
 
 def _seconds(name: str, cell: Any) -> float:

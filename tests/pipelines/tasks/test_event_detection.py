@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+import pandas
 import pytest
 import torch
 from transformers import ResNetConfig
@@ -183,6 +184,32 @@ def test_a_table_says_what_cannot_be_used(tmp_path: Path, folder: Path) -> None:
     assert len(said) == 3 and "end_seconds (2.0)" in said[0] and "'x'" in said[1]
     assert "label" in said[2]
     assert has_events(table) and not has_events(folder / "videos.csv")
+
+
+@pytest.mark.parametrize("columns", [("start_seconds", "end_seconds"), ("start", "end")])
+@pytest.mark.parametrize("name", ["mine.csv", "mine.tsv", "mine.jsonl", "mine.parquet"])
+def test_a_table_may_begin_with_videos_in_which_nothing_happens(
+    tmp_path: Path, columns: tuple[str, str], name: str
+) -> None:
+    times = [(None, None), (None, None), (1.5, 4.0)]
+    rows = [
+        {"video": f"{k}.avi", columns[0]: start, columns[1]: end, "label": end and "a"}
+        for k, (start, end) in enumerate(times)
+    ]
+    table, frame = tmp_path / name, pandas.DataFrame(rows)
+    if table.suffix == ".parquet":
+        frame.to_parquet(table)
+    elif table.suffix == ".jsonl":  # a cell that is empty is not there at all
+        lines = ({key: cell for key, cell in row.items() if cell is not None} for row in rows)
+        table.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    else:
+        frame.to_csv(table, index=False, sep="\t" if table.suffix == ".tsv" else ",")
+    assert has_events(table)
+    found = [
+        [(one.start_seconds, one.end_seconds) for one in video.events]
+        for video in read_event_table(table).videos
+    ]
+    assert found == [[], [], [(1.5, 4.0)]]
 
 
 def test_the_script_trains_on_a_table(folder: Path, trained: Path, tmp_path: Path) -> None:
