@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
@@ -10,22 +9,19 @@ import numpy as np
 from .places import Seconds
 
 
-def candidates(times_N: Seconds, stops: Sequence[int], tolerance: float) -> list[int]:
-    """Frames among which a border is looked for: some that are given, and others between them.
+def candidates(times_N: Seconds, first: int, last: int, tolerance: float) -> list[int]:
+    """Frames among which a border is looked for: both ends, and some that lie no further apart.
 
     Args:
         times_N: when each frame is shown.
-        stops: frames, ascending; the border lies between the first and the last.
+        first, last: frames of which the border lies between.
         tolerance: seconds between neighbours, at most, where there are frames.
     """
-    found = {int(stop) for stop in stops}
-    for first, last in itertools.pairwise(stops):
-        span = float(times_N[last] - times_N[first])
-        parts = max(1, int(np.ceil(span / tolerance - 1e-9)))
-        wished = np.linspace(times_N[first], times_N[last], parts + 1)[1:-1]
-        inner = {int(np.abs(times_N - wish).argmin()) for wish in wished}
-        found |= {frame for frame in inner if first < frame < last}
-    return sorted(found)
+    span = float(times_N[last] - times_N[first])
+    parts = max(1, int(np.ceil(span / tolerance - 1e-9)))
+    wished = np.linspace(times_N[first], times_N[last], parts + 1)[1:-1]
+    inner = {int(np.abs(times_N - wish).argmin()) for wish in wished}
+    return [first, *sorted(frame for frame in inner if first < frame < last), last]
 
 
 async def bisect(

@@ -53,8 +53,8 @@ class ScoredVideos:
         share = 0.0 if small is None else (small / self.config.image_size) ** 2
         looks, borders = 1.0, self.config.border_seconds
         if borders is not None:
-            # The places around a border are seen already, and halve where it may be.
-            looks = 2 * math.log2(max(2 * self.config.place_seconds / borders, 2.0))
+            # Both ends of where a border may be are seen already.
+            looks = 2 * math.log2(max(2 * self.config.place_seconds / borders, 1.0))
         told = self.events(policy)
         return [
             2.0 * share * float(one.open_after_packets(thresholds).sum())

@@ -243,8 +243,7 @@ class Search:
         """When a border in a place or the next one is; `known`, where no frame tells."""
         config, times_N = self.reader.config, self.times_N
         first, last = int(self.places.first_P[place]), int(self.places.last_P[place + 1])
-        between = int(self.places.first_P[place + 1])  # it was seen, as the others were
-        frames = candidates(times_N, [first, between, last], config.border_seconds)
+        frames = candidates(times_N, first, last, config.border_seconds)
         size = self.reader.size_at("full")
         self.video.expect(frames, size=size)  # those passed on the way to others are kept
         features = await self._features(FULL, [first, last])
