@@ -83,6 +83,7 @@ def benchmark_command(request: BenchmarkRequest) -> int:
         names=names,
         column=request.column,
         label_column=request.label_column,
+        column_called="--column",
         limit=request.limit,
         notify=_tell,
     )

@@ -59,6 +59,7 @@ def labelled_inputs(
     names: Mapping[int, str],
     column: str | None = None,
     label_column: str = "label",
+    column_called: str = "column=",
     limit: int | None = None,
     notify: Callable[[str], None],
 ) -> Labelled:
@@ -72,6 +73,7 @@ def labelled_inputs(
         names: the reader's classes by number.
         column: of tables that holds the input; default: as `temporal.data.collect`.
         label_column: of tables that holds the label.
+        column_called: how messages call `column`, for who takes it by another name.
         limit: take the first so many.
         notify: is told which files are passed over.
 
@@ -80,7 +82,7 @@ def labelled_inputs(
     """
     found = Labelled()
     is_folder = os.path.isdir(data)
-    items = _items(str(data), kind, (column, label_column), notify)
+    items = _items(str(data), kind, (column, label_column), column_called, notify)
     for item in islice(with_listed_parts(items, data) if kind == "video" else items, limit):
         if item.error is not None:
             found.left_out.append(
@@ -110,14 +112,19 @@ def labelled_inputs(
 
 
 def _items(
-    data: str, kind: Kind, columns: tuple[str | None, str], notify: Callable[[str], None]
+    data: str,
+    kind: Kind,
+    columns: tuple[str | None, str],
+    called: str,
+    notify: Callable[[str], None],
 ) -> Iterator[Item]:
     """The inputs, those of a folder under the names of the folders inside it."""
     column, label = columns
     options: Any = {"kind": kind, "column": column, "label_column": label, "notify": notify}
+    options["column_called"] = called
     options["paths_repeat"] = True  # a file that is named twice is a copy, and no fault
     if kind == "video" and holds_clips(data):
-        yield from _clip_items(data, column, label)
+        yield from _clip_items(data, column, label, called)
         return
     names = sorted(os.listdir(data)) if kind == "text" and os.path.isdir(data) else []
     if not any(os.path.isdir(os.path.join(data, name)) for name in names):
@@ -169,9 +176,11 @@ def holds_clips(data: str) -> bool:
     return is_archive(data) or is_dataset(Path(data))
 
 
-def _clip_items(data: str, column: str | None, label_column: str) -> Iterator[Item]:
+def _clip_items(data: str, column: str | None, label_column: str, called: str) -> Iterator[Item]:
     """The videos of archives or of a dataset, as bytes, or parts of such."""
-    clips: Any = find_clips(data, split=ALL, video_column=column, label_column=label_column)
+    options: Any = {"video_column": column, "label_column": label_column}
+    options["called"] = {"video_column": called, "label_column": "--label_column"}
+    clips: Any = find_clips(data, split=ALL, **options)
     for row in map(clips.__getitem__, range(len(clips))):
         if row.error is not None:
             yield Item(id=row.id, error=row.error)

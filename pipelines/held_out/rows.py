@@ -28,6 +28,9 @@ from .faulty import are_too_many, check_share, recorded, tell
 from .labelled import class_of, holds_clips, labelled_inputs, with_listed_parts
 from .unseen import Rows, keep_unseen, rows_of, rows_of_inputs
 
+_CALLED = {"video_column": "a table with one of these", "label_column": "--label_column"}
+"""What says which columns are read, as messages call it: no option names that of the videos."""
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -210,6 +213,7 @@ def _listed_videos(args: HeldOutArguments, pipe: Any, refuse: Sequence[Use]) -> 
         kind="video",
         names=label_names(pipe),
         label_column=args.label_column,
+        column_called=_CALLED["video_column"],
         limit=args.max_samples,
         notify=_tell,
     )
@@ -253,7 +257,9 @@ def _tell(sentence: str) -> None:
 
 def _videos(args: HeldOutArguments, names: dict[str, int], refuse: Sequence[Use]) -> HeldOut:
     """The videos that a training listed, and of these the ones that it held out."""
-    listed = list_clips(args.data_file, manifest=args.manifest, label_column=args.label_column)
+    listed = list_clips(
+        args.data_file, manifest=args.manifest, label_column=args.label_column, called=_CALLED
+    )
     clips, labels = listed.clips, listed.names
     faults = list(listed.left_out.items())
     total = len(clips) + len(faults)
