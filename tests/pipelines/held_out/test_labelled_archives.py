@@ -5,8 +5,13 @@ from __future__ import annotations
 import io
 import tarfile
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from temporal.data import load_clips
 from temporal.pipelines.held_out.labelled import holds_clips, labelled_inputs
+from temporal.pipelines.training.video.source import ClipSource
 
 
 def test_videos_of_archives_are_inputs_with_labels(tmp_path: Path) -> None:
@@ -25,3 +30,16 @@ def test_videos_of_archives_are_inputs_with_labels(tmp_path: Path) -> None:
         assert [one.reason for one in found.left_out] == ["unknown_label", "bad_row"]
     (tmp_path / "plain").mkdir()
     assert not holds_clips(str(tmp_path / "plain"))
+
+
+def test_messages_call_the_column_as_the_caller_does(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("column=,label\npass column=.mp4,run\n")  # its words are left alone
+    for called in ("--column", "column="):
+        given: Any = {"kind": "video", "names": {0: "run"}, "notify": print}
+        (fault,) = labelled_inputs(table, **given, column_called=called).left_out
+        assert fault.message.endswith(f"it has 'column=', 'label': pass {called}")
+    with pytest.raises(ValueError, match=r"it has 'column=', 'label': pass --path_column$"):
+        ClipSource(data_dir=str(table)).listed()
+    with pytest.raises(ValueError, match=r"it has 'column=', 'label': pass video_column=$"):
+        load_clips(table)
