@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_args
 
 from .finder import Finder, Strings
-from .item import Entry, InputError, Item, Kind
+from .item import Entry, InputError, Item, Kind, new_item
 from .names.unique_names import UniqueNames
 from .places.content import HOLDS_MANY as HOLDS_MANY
 from .tables import containers
@@ -128,7 +128,7 @@ def _with_ids(
         name = entry.id if entry.id is not None else f"{kind}-{position:06d}"
         unique = names.take(name)
         if unique == name or entry.repeats or repeats:
-            yield Item(id=unique, value=entry.value, error=entry.error, extra=entry.extra)
+            yield new_item(unique, entry.value, entry.error, entry.extra)
             continue
         message = f"the id {name!r} came before; ids must be unique"
         error = InputError(reason="duplicate_id", message=message)

@@ -7,7 +7,7 @@ which answers for nearly all names that are new.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .key_list import KeyList
@@ -42,14 +42,18 @@ class KnownNames:
         """The same of what a name is known by (`key_of`)."""
         if key in self._recent or (self._stored is not None and key in self._stored):
             return False
-        self.put_key(key)
-        return True
-
-    def put_key(self, key: bytes) -> None:
-        """Add what a name is known by that is certainly new."""
         self._recent.add(key)
         if self._order is not None:
             self._order.append_key(key)
+        if len(self._recent) >= _MOST_RECENT:
+            self._store()
+        return True
+
+    def put_keys(self, keys: Collection[bytes]) -> None:
+        """Add what names are known by that are certainly new."""
+        self._recent.update(keys)
+        if self._order is not None:
+            self._order.extend(keys)
         if len(self._recent) >= _MOST_RECENT:
             self._store()
 
@@ -60,11 +64,7 @@ class KnownNames:
             new: Sequence[bytes] = [key for key in dict.fromkeys(keys) if key not in recent]
             if self._stored is not None:
                 new = self._stored.new_of(new)
-            recent.update(new)
-            if self._order is not None:
-                self._order.extend(new)
-            if len(recent) >= _MOST_RECENT:
-                self._store()
+            self.put_keys(new)
 
     def settle(self) -> None:
         """Be told that names are looked up from here on, and hardly added: that gets faster."""

@@ -32,8 +32,10 @@ class RollCall:
         self._expected = expected
         self._met = KnownNames()
         self._pieces = expected.in_order()
-        # Of what is expected next, no name was met.
-        self._next: set[bytes] = set()
+        self._piece: set[bytes] = (
+            set()
+        )  # names next to each other, those of them that came included
+        self._next: set[bytes] = set()  # those of them that did not
         self._early: set[bytes] = set()  # names that were met, and are still to come in the order
         self._early_since = 0
         self._go_on()
@@ -50,11 +52,10 @@ class RollCall:
         coming = self._next
         if key in coming:
             coming.remove(key)
-            self._met.put_key(key)
             if not coming:
                 self._go_on()
             return "expected"
-        if not self._met.add_key(key):
+        if key in self._piece or not self._met.add_key(key):
             return "again"
         if not self._expected.has_key(key):
             return "new"
@@ -64,12 +65,14 @@ class RollCall:
     def _go_on(self) -> None:
         """Take the names behind the present ones for the next."""
         self._early_since = 0
-        self._next = set()
+        self._met.put_keys(self._piece - self._next)
+        self._piece = set()
         for keys in self._pieces:
-            self._next = set(keys) - self._early
+            self._piece = set(keys) - self._early
             self._early.difference_update(keys)
-            if self._next:
+            if self._piece:
                 break
+        self._next = set(self._piece)
 
     def _note_early(self, key: bytes) -> None:
         self._early.add(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .known_names import KnownNames
+from .known_names import KnownNames, key_of
 
 _MOST_COUNTS = 2**12
 
@@ -17,7 +17,7 @@ class UniqueNames:
 
     def take(self, name: str) -> str:
         """The name itself, the first time; later the first that is free with a number."""
-        if self._known.add(name):
+        if self._known.add_key(key_of(name)):
             return name
         times = self._times_before(name) + 1
         self._again.add(f"{times} {name}")

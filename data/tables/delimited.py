@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeAlias
 
 from ..item import Entry
 from ..places.content import Place
@@ -18,7 +18,7 @@ from .broken import bad_row, bad_table, located
 from .dialect import Dialect, find_dialect
 from .lines import MAX_LINE_BYTES, is_cut, open_text, why_no_text
 from .quotes import QUOTE, Malformed, split_plain, split_quoted
-from .row import Columns, entry_of_row
+from .row import Columns, entry_maker
 
 
 class CsvRow(NamedTuple):
@@ -34,6 +34,10 @@ class CsvRow(NamedTuple):
     """Why it is not a row."""
 
 
+_Record: TypeAlias = tuple[int, list[str], str | None]
+"""Its first line, its cells, and why it is no row, as in `CsvRow`."""
+
+
 def read_csv(path: Place, columns: Columns, *, delimiter: str) -> Iterator[Entry]:
     """Rows of a file with a header; every row must be as wide as the header.
 
@@ -43,15 +47,17 @@ def read_csv(path: Place, columns: Columns, *, delimiter: str) -> Iterator[Entry
         delimiter: What separates the fields, unless the header names the wanted column only where
             it is split at another of comma, semicolon, tab and bar.
     """
-    rows = csv_rows(path, columns, delimiter=delimiter)
-    if isinstance(rows, str):
-        yield bad_table(path, rows)
+    dialect = find_dialect(path, columns, delimiter)
+    if isinstance(dialect, str):
+        yield bad_table(path, dialect)
         return
-    for number, row in enumerate(rows, 1):
-        if row.problem is None:
-            yield located(entry_of_row(row.cells, columns), path, number, line=row.line)
-        else:
-            yield bad_row(path, number, row.problem, line=row.line)
+    make = entry_maker(dialect.header, columns)
+    for number, (line, cells, problem) in enumerate(_records(path, dialect), 1):
+        if problem is not None:
+            yield bad_row(path, number, problem, line=line)
+            continue
+        entry = make(cells)
+        yield entry if entry.error is None else located(entry, path, number, line=line)
 
 
 def csv_rows(path: Place, columns: Columns, *, delimiter: str) -> Iterator[CsvRow] | str:
@@ -61,13 +67,19 @@ def csv_rows(path: Place, columns: Columns, *, delimiter: str) -> Iterator[CsvRo
 
 
 def _rows(path: Place, dialect: Dialect) -> Iterator[CsvRow]:
+    for line, cells, problem in _records(path, dialect):
+        named = dict(zip(dialect.header, cells, strict=True)) if problem is None else {}
+        yield CsvRow(line, named, problem)
+
+
+def _records(path: Place, dialect: Dialect) -> Iterator[_Record]:
     with open_text(path, newline="") as file:
         lines = _Lines(file)
         for _ in range(dialect.header_lines):
             lines.take()
         yield from _Records(lines, dialect)
         if (damage := damage_of(file)) is not None:
-            yield CsvRow(lines.number + 1, {}, damage)
+            yield lines.number + 1, [], damage
 
 
 _LONGEST_REST = 1000
@@ -112,24 +124,24 @@ class _Records:
         self._known: dict[int, str] = {}  # what is wrong with lines further on
         self._after_broken = False
 
-    def __iter__(self) -> Iterator[CsvRow]:
+    def __iter__(self) -> Iterator[_Record]:
         dialect, lines = self._dialect, self._lines
         while (line := lines.take()) is not None:
             if line[0] in "\r\n":
                 continue
             number = lines.number
+            cells: list[str] = []
+            problem: str | None
             if len(line) >= MAX_LINE_BYTES:
-                message = f"the line is longer than {MAX_LINE_BYTES} bytes"
-                record = CsvRow(number, {}, message)
+                problem = f"the line is longer than {MAX_LINE_BYTES} bytes"
             elif number in self._known:
-                record = CsvRow(number, {}, self._known.pop(number))
-            elif (cells := self._cells(line)) is not None:
-                problem = dialect.why_not_wide(cells) or why_no_text(line)
-                record = self._row(number, cells, problem)
+                problem = self._known.pop(number)
+            elif (found := self._cells(line)) is not None:
+                cells, problem = found, dialect.why_not_wide(found) or why_no_text(line)
             else:
-                record = self._quoted(line, number)
-            self._after_broken = record.problem is not None
-            yield record
+                cells, problem = self._quoted(line, number)
+            self._after_broken = problem is not None
+            yield number, cells, problem
 
     def _cells(self, line: str) -> list[str] | None:
         """The cells of a line that is a record for itself, where that is seen at once."""
@@ -138,13 +150,8 @@ class _Records:
             return split_plain(line, dialect.delimiter)
         return None if dialect.escapes else split_quoted(line, dialect.delimiter)
 
-    def _row(self, number: int, cells: list[str], problem: str | None) -> CsvRow:
-        if problem is not None:
-            return CsvRow(number, {}, problem)
-        return CsvRow(number, dict(zip(self._dialect.header, cells, strict=True)), None)
-
-    def _quoted(self, line: str, number: int) -> CsvRow:
-        """The record that begins with this line, which has quotes."""
+    def _quoted(self, line: str, number: int) -> tuple[list[str], str | None]:
+        """The record that begins with this line, which has quotes, or why it is none."""
         dialect = self._dialect
         taken = [line]
         try:
@@ -152,7 +159,7 @@ class _Records:
         except Malformed as error:
             self._lines.put_back(taken[1:])
             self._pass_fragments(was_open=len(taken) > 1)
-            return CsvRow(number, {}, str(error))
+            return [], str(error)
         problem = dialect.why_not_wide(cells)
         if len(taken) > 1 and dialect.are_rows(taken, is_wide=problem is None):
             self._lines.put_back(taken[1:])
@@ -165,7 +172,7 @@ class _Records:
             )
         elif closes and self._after_broken and dialect.has_long_records:
             problem = "a quote closes here that did not open: the end of the broken row before it"
-        return self._row(number, cells, problem or why_no_text("".join(taken)))
+        return cells, problem or why_no_text("".join(taken))
 
     def _following(self, taken: list[str]) -> Iterator[str]:
         """Yield further lines and keep them; no more than a field may hold."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 QUOTE = '"'
+_DOUBLED = "\0"  # no line of text has it
 ESCAPED_QUOTE = '\\"'
 _ESCAPED = re.compile(r'\\(["\\])')
 
@@ -86,19 +87,28 @@ def split_plain(line: str, delimiter: str) -> list[str]:
 
 
 def split_quoted(line: str, delimiter: str) -> list[str] | None:
-    """The cells of a line that is a record with quoted fields, where these hold no quotes.
+    """The cells of a line that is a record by itself; None where that is not seen at once.
 
-    None of any other line: it takes `parse_record`, which says the same of these, by and by.
+    `parse_record` says the same of such a line, character by character.
     """
-    pieces = line.rstrip("\r\n").split(QUOTE)
+    text = line.rstrip("\r\n")
+    has_doubled = 2 * QUOTE in text
+    if has_doubled:  # in a quoted field from left to right; elsewhere they are something else
+        if _DOUBLED in text:
+            return None
+        text = text.replace(2 * QUOTE, _DOUBLED)
+    pieces = text.split(QUOTE)
     last = len(pieces) - 1
     if last % 2:
         return None
     cells: list[str] = []
     for place in range(0, last + 1, 2):
         plain = pieces[place]  # between two quoted fields, before the first or behind the last
+        if has_doubled and _DOUBLED in plain:
+            return None
         if place:
-            cells.append(pieces[place - 1])
+            cell = pieces[place - 1]
+            cells.append(cell.replace(_DOUBLED, QUOTE) if has_doubled else cell)
             if not plain and place == last:
                 return cells
             if plain[:1] != delimiter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -215,6 +215,13 @@ def _entry(row: Mapping[str, Any], columns: Columns) -> Entry:
     for other, called in use.others:
         if (cell := _present(row[other])) is not None:
             extra[called] = cell
+    identifier = None if use.id is None else _present(row[use.id])
+    name = None if identifier is None else str(identifier)
+    # A column that happens to be called `id` may repeat; one that was asked for must not.
+    repeats = name is not None and columns.id is None
+    is_alone = columns.kind == "text" and not use.may_be_pair and isinstance(value, str)
+    if is_alone and why_no_text(value) is None:  # as of nearly all rows of texts
+        return Entry(id=name, repeats=repeats, value=value, extra=extra)
     if columns.kind == "video":
         found = _video_value(row if use.is_file else value, columns.folder)
     elif use.may_be_pair and row["text_pair"] is not None:
@@ -227,11 +234,36 @@ def _entry(row: Mapping[str, Any], columns: Columns) -> Entry:
     else:
         found = _text_value(value)
     own_id = found.pop("id", None)
-    identifier = None if use.id is None else _present(row[use.id])
-    if identifier is None:
-        return Entry(id=own_id, extra=extra, **found)
-    # A column that happens to be called `id` may repeat; one that was asked for must not.
-    return Entry(id=str(identifier), repeats=columns.id is None, extra=extra, **found)
+    return Entry(id=own_id if name is None else name, repeats=repeats, extra=extra, **found)
+
+
+def entry_maker(header: Sequence[str], columns: Columns) -> Callable[[list[str]], Entry]:
+    """Give what makes the entry of a row of strings, as `entry_of_row` does of one with names.
+
+    Args:
+        header: Names of the columns, each once.
+        columns: Which are used.
+    """
+    use = columns.use_of(tuple(header))
+    is_simple = columns.kind == "text" and not columns.parts and not use.may_be_pair
+    if not is_simple or use.missing is not None:
+        return lambda cells: entry_of_row(dict(zip(header, cells, strict=True)), columns)
+    value_at = header.index(use.value)
+    id_at = None if use.id is None else header.index(use.id)
+    named = [] if use.label is None else [(header.index(use.label), "label")]
+    named += [(header.index(name), called) for name, called in use.others]
+    may_repeat = columns.id is None
+
+    def make(cells: list[str]) -> Entry:
+        value = cells[value_at]
+        if why_no_text(value) is not None:
+            return entry_of_row(dict(zip(header, cells, strict=True)), columns)
+        extra = {called: cell for at, called in named if (cell := cells[at])}
+        if id_at is None or not (name := cells[id_at]):
+            return Entry(value=value, extra=extra)
+        return Entry(id=name, repeats=may_repeat, value=value, extra=extra)
+
+    return make
 
 
 def entry_of_cell(cell: Any, kind: Kind) -> Entry:

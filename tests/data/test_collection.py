@@ -6,12 +6,14 @@ import io
 import itertools
 import json
 import os
+from dataclasses import FrozenInstanceError
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from temporal.data import Video, VideoError, collect
+from temporal.data import InputError, Item, Video, VideoError, collect
+from temporal.data.item import new_item
 
 
 def _short(items):
@@ -336,3 +338,13 @@ def test_rows_of_datasets(clips):
 def test_options_are_checked(options):
     with pytest.raises(ValueError, match="must be"):
         collect([], **options)
+
+
+def test_an_item_is_the_same_however_it_is_made() -> None:
+    error = InputError(reason="bad_row", message="no")
+    for value, why in (("a", None), (None, error)):
+        made = new_item("id", value, why, {"label": 1})
+        due = Item(id="id", value=value, error=why, extra={"label": 1})
+        assert made == due and repr(made) == repr(due)
+        with pytest.raises(FrozenInstanceError):
+            made.id = "other"  # type: ignore[misc]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from temporal.data.tables.quotes import Malformed, ParsedRecord, parse_record, split_quoted
 
-LINES = st.text(st.sampled_from('ab,"\t\\'), max_size=14)
+LINES = st.text(st.sampled_from('ab,"\t\\\0'), max_size=14)
 
 
 @settings(max_examples=1000, deadline=None, derandomize=True)
@@ -28,11 +28,16 @@ def test_a_line_is_split_as_it_is_parsed_or_not_at_all(line: str, end: str, deli
     [
         ('1,"a, b"', ["1", "a, b"]),
         ('"a, b",1', ["a, b", "1"]),
-        ('"a","",""', ["a", "", ""]),
+        ('"a","b","c"', ["a", "b", "c"]),
         ('"a",,"b",', ["a", "", "b", ""]),
         (',"a"', ["", "a"]),
         ("a,b", ["a", "b"]),
-        ('a,"b""c"', None),  # a doubled quote
+        ('a,"b""c"', ["a", 'b"c']),
+        ('a,"b"""', ["a", 'b"']),
+        ('"b""""c",""', None),  # an empty field, or a quote: seen by the one that parses
+        ('a,"""b"', None),
+        ('a""b,"c"', None),
+        ('"a\0""b"', None),
         ('a 5" nail,"b"', None),
         ('"a" b,"c"', None),
         ('"a', None),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from temporal.data.item import Entry, InputError
-from temporal.data.tables.row import Columns, entry_of_row
+from temporal.data.tables.row import Columns, entry_maker, entry_of_row
 
 CELLS: dict[str, tuple[Any, ...]] = {
     "text": ("a", "", None, "a\0"),
@@ -69,3 +69,17 @@ def test_each_column_has_its_part_of_an_entry() -> None:
         "text_pair": "c",
     }
     assert entry_of_row({"text": "a", "text_pair": None}, pair).value == "a"
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_rows_of_strings_are_read_as_those_with_names(options: dict[str, Any]) -> None:
+    draw = random.Random(0)
+    cells = ["a", "", "a\0", "é", "\udcff", "clips/a.mp4"]
+    columns = Columns(**options)
+    for count in range(9):
+        kinds = list(itertools.combinations(CELLS, count))
+        for names in draw.sample(kinds, min(8, len(kinds))):
+            make = entry_maker(names, columns)
+            for _ in range(10):
+                row = draw.choices(cells, k=count)
+                assert make(row) == entry_of_row(dict(zip(names, row, strict=True)), columns)
