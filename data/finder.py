@@ -13,7 +13,7 @@ from typing import Any, Literal
 from .archived import PassedOver, archive_entries
 from .decode.errors import VideoError
 from .decode.files.local_url import path_of_url
-from .folders import matches, walk
+from .folders import is_result, matches, walk
 from .item import Entry, InputError, InputReason, Item
 from .media import is_media_name
 from .places.archives import is_archive
@@ -182,7 +182,11 @@ class Finder:
                 is_empty = False
                 reason: InputReason = "not_found" if self.root is None else "path_not_allowed"
                 yield _error(reason, found.problem, id=name)
-            elif found.is_listed_elsewhere or not self._is_wanted(found.path):
+            elif (
+                found.is_listed_elsewhere
+                or not self._is_wanted(found.path)
+                or is_result(found.path, folder)
+            ):
                 passed_over.add(name)
             else:
                 is_empty = False

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+_PART, _SETTINGS = "part-", (".run.json", ".index.json")
+"""How files with results are called, and what lies beside them."""
+
 
 def matches(pattern: str, root: str | None) -> list[str]:
     """The sorted matches of a glob; `**` follows no link, and lists no file twice."""
@@ -101,6 +104,17 @@ def _walk(folder: str, base: Path, root: str | None, seen: set[str]) -> Iterator
         else:
             seen.add(real)
             yield from _walk(entry.path, base, root, seen)
+
+
+def is_result(path: str, folder: str) -> bool:
+    """Whether a file below a folder has rows of a run or an index, whose own folder is another.
+
+    What a run writes below its inputs is none of them, or a resumed run would read its own rows.
+    """
+    above, name = os.path.split(path)
+    if not name.startswith(_PART) or os.path.normpath(above) == os.path.normpath(folder):
+        return False
+    return any(os.path.exists(os.path.join(above, settings)) for settings in _SETTINGS)
 
 
 def _comes_otherwise(real: Path, base: Path) -> bool:

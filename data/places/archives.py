@@ -79,8 +79,13 @@ def archive_files(path: str, shown: str) -> Iterator[ArchiveFile]:
                 name = info.name.removeprefix("./")
                 if _is_hidden(name):
                     continue
+                if info.issym():
+                    yield ArchiveFile(name)
+                    continue
                 problem = "it is cut off where the archive ends" if found.is_cut else None
                 problem = "sparse files are not read" if info.issparse() else problem
+                if info.islnk():
+                    problem = f"it is the file {info.linkname!r} under another name; read that one"
                 member = Member(
                     archive=where,
                     shown=f"{shown}/{name}",

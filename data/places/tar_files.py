@@ -18,7 +18,7 @@ class TarFault(NamedTuple):
 
 
 class TarMember(NamedTuple):
-    """A regular file of an archive."""
+    """A regular file of an archive, or a link."""
 
     info: tarfile.TarInfo
     """Its header."""
@@ -28,7 +28,7 @@ class TarMember(NamedTuple):
 
 
 def tar_files(path: str, file: BinaryIO) -> Iterator[TarMember | TarFault]:
-    """Yield the regular files of an uncompressed archive in their order, and its faults.
+    """Yield the files and links of an uncompressed archive in their order, and its faults.
 
     Args:
         path: How messages call it.
@@ -53,8 +53,9 @@ def tar_files(path: str, file: BinaryIO) -> Iterator[TarMember | TarFault]:
             yield TarFault(f"@{end}", f"{path}: what lies at byte {end} is no file's header")
         end = info.offset_data + -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
         base = info.name.rpartition("/")[2]
-        if info.isreg() and (not base.startswith(".") or base.startswith("..")):
-            is_empty = False
+        is_file = info.isreg() or info.islnk()
+        if (is_file or info.issym()) and (not base.startswith(".") or base.startswith("..")):
+            is_empty &= not is_file
             yield TarMember(info, info.offset_data + info.size > size)
     if end == 0 or is_empty:
         yield TarFault("", f"{path} must be an uncompressed tar archive, and holds no file")

@@ -114,10 +114,10 @@ def _task(result: Path) -> str:
 def _format(output: Path, name: str | None) -> Format:
     found = format_of(output.suffix) if name is None else FORMATS.get(name)
     if found is None:
-        suffixes = ", ".join(one.suffix for one in FORMATS.values())
+        of_rows, of_events = ", ".join(SUFFIXES), ", ".join(one.suffix for one in FORMATS.values())
         raise UsageFault(
-            f"output ({output}) must end in one of {suffixes}; or be a directory, with --format "
-            f"{'|'.join(FORMATS)}"
+            f"output ({output}) must end in one of {of_rows} for rows, or of {of_events} for "
+            f"events; or be a directory, with --format {'|'.join(FORMATS)}"
         )
     return found
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from ...data.folders import matches, walk
+from ...data.folders import is_result, matches, walk
 from ...data.item import Kind
 from ...data.places.archives import is_archive
 from ...data.places.content import holds_many
@@ -78,7 +78,7 @@ def _tables_of(name: str) -> list[str]:
     """The files that a folder of texts or a glob stands for, in the order of `collect`."""
     if os.path.isdir(name):
         files = [found.path for found in walk(name) if not found.is_listed_elsewhere]
-        return [path for path in files if holds_many(path)]
+        return [path for path in files if holds_many(path) and not is_result(path, name)]
     if os.path.lexists(name) or not glob.has_magic(name):
         return []
     return [

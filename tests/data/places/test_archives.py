@@ -266,7 +266,17 @@ def test_links_and_members_of_one_name(tmp_path: Path, content: bytes) -> None:
             info = tarfile.TarInfo("./a.mp4")
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    assert short(path) == [("a.mp4", None), ("a.mp4#2", "duplicate_id")]
+        info = tarfile.TarInfo("b.mp4")
+        info.type, info.linkname = tarfile.LNKTYPE, "a.mp4"
+        archive.addfile(info)
+    told: list[str] = []
+    found = list(collect(path, kind="video", notify=told.append))
+    assert [(one.id, one.error and one.error.reason) for one in found] == [
+        ("a.mp4", None),
+        ("a.mp4#2", "duplicate_id"),
+        ("b.mp4", "unsupported_input"),  # a hard link: a file that would be missed
+    ]
+    assert "passed over 2 files (link.mp4" in told[0]
     linked = tmp_path / "v.zip"
     with zipfile.ZipFile(linked, "w") as zip_file:
         info_of_link = zipfile.ZipInfo("link.mp4")

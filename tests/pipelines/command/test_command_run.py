@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from temporal.data import collect
 from temporal.pipelines.command import run as command_run
 from temporal.pipelines.command.cli import app, main
 from temporal.pipelines.jobs.ranks import Ranks
@@ -92,6 +93,19 @@ def test_lines_behind_the_old_ones_are_new_work(tmp_path: Path, ending: str) -> 
             continue  # a line of its own
         assert temporal_run(*arguments, "--resume").exit_code == 2
     assert len(list(read_rows(tmp_path / "out"))) == 4
+
+
+def test_what_runs_wrote_below_their_inputs_is_none_of_them(texts: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    texts.rename(folder / "texts.csv")
+    (folder / "part-1.csv").write_text("text\nthree\n")  # called like a result, and none
+    for name, more in (("out", ()), ("out", ("--resume",)), ("sub/other", ("--format", "jsonl"))):
+        ran = temporal_run(folder, "--output", folder / name, *more)
+        assert ran.exit_code == 0, ran.output
+        assert len(list(read_rows(folder / name))) == 3
+    found = list(collect(str(folder / "out"), kind="text"))  # named by itself, it is read
+    assert [item.id for item in found] == [str(next((folder / "out").glob("part-*")))]
 
 
 def test_what_an_older_version_told_of_untouched_files_still_holds(

@@ -83,6 +83,7 @@ def test_what_cannot_be_written_is_said(out: Path, tmp_path: Path) -> None:
         ((out, "-o", tmp_path / "r.csv", "--column", "nothing"), "must be one of id, status"),
         ((out, "-o", tmp_path / "r.csv", "--id", "none"), "none"),
         ((out, "-o", tmp_path / "r.xlsx", "--rows"), ".parquet"),
+        ((out, "-o", tmp_path / "r.xlsx"), "one of .csv, .tsv, .jsonl, .parquet for rows"),
         ((out, "-o", tmp_path / "no" / "r.csv"), "No such file"),
         ((tmp_path / "gone", "-o", tmp_path / "r.csv"), "output directory of a run"),
         (("memory://gone/out", "-o", tmp_path / "r.csv"), "must be the output of a run"),
