@@ -66,6 +66,9 @@ class VideoPart:
 
     unit = "frame"
 
+    is_of_row = False
+    """Whether a table's row means it: to tasks that look for events its times are their labels."""
+
     def __init__(
         self,
         source: Any,

@@ -31,4 +31,6 @@ def with_part(entry: Entry, cells: Mapping[str, Any], *, is_named: bool = False)
     if is_whole(part):
         return entry
     id = entry.id if has_name else name_of_part(str(entry.id), part)
-    return dataclasses.replace(entry, id=id, value=VideoPart(entry.value, *part))
+    value = VideoPart(entry.value, *part)
+    value.is_of_row = True
+    return dataclasses.replace(entry, id=id, value=value)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from temporal.checks import check_count
-from temporal.data import DecodePool, Item, Video, VideoPart
+from temporal.data import DecodePool, InputError, Item, Video, VideoPart
 from temporal.data.borrowed import Borrowed, is_open_source
 from temporal.data.decode.decoders.backends import count_cores
 from temporal.data.decode.files.container import MAX_PIXELS
@@ -24,6 +24,13 @@ from ..reading_errors import ItemError
 from .video_inputs import with_frames
 
 _DECODE_THREADS = 2
+
+_TIMES_ARE_LABELS = InputError(
+    reason="unsupported_input",
+    message="its times say where an event is, and this task looks for events in whole videos: give "
+    "the table itself, or collect it with times_are_parts=False; a part is VideoPart(video, start, "
+    "end)",
+)
 
 
 class VideoPipeline(Pipeline):
@@ -150,6 +157,9 @@ class VideoPipeline(Pipeline):
                 fail(position, item.id, ItemError(item.error))
                 continue
             is_part = isinstance(item.value, VideoPart)
+            if is_part and item.value.is_of_row and self.record.has_spans:
+                fail(position, item.id, ItemError(_TIMES_ARE_LABELS))
+                continue
             if is_open_source(item.value) and not is_part:
                 yield pair(position, Borrowed(item.value, item.id))
                 continue

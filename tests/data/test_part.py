@@ -74,6 +74,35 @@ def test_its_frames_are_those_of_the_video_and_no_others_are_decoded(clips, clip
         )
 
 
+@pytest.mark.parametrize("name", ["h264.mp4", "h264_no_b.mp4", "mpeg4.avi", "vp9.webm"])
+def test_from_a_keyframe_on_it_is_as_a_file_that_was_cut_there(clips, name, tmp_path: Path) -> None:
+    path = clips.path(name)
+    start = float(Video(path).index.timestamps_seconds[24])
+    with av.open(str(path)) as source, av.open(str(tmp_path / name), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        packets = [packet for packet in source.demux(stream) if packet.size]
+        keys = [k for k, packet in enumerate(packets) if packet.is_keyframe]
+        for packet in packets[keys[2] if len(keys) == 5 else 24 :]:
+            packet.stream = copy
+            packet.pts -= round(start / packet.time_base)
+            packet.dts -= round(start / packet.time_base)
+            target.mux(packet)
+    cut, part = Video(tmp_path / name), VideoPart(path, start)
+    assert len(cut) == len(part) == 36
+    assert torch.equal(cut.read(range(36)), part.read(range(36)))
+    np.testing.assert_allclose(cut.motion(), part.motion(), rtol=1e-6)
+    own, there = cut.index, part.index
+    times = own.timestamps_seconds - own.start_seconds
+    np.testing.assert_allclose(there.timestamps_seconds, times, atol=2e-3)
+    for what in ("keyframes", "packet_bytes", "frame_costs"):
+        np.testing.assert_array_equal(getattr(own, what), getattr(there, what))
+    assert own.duration_seconds == pytest.approx(there.duration_seconds, abs=5e-3)
+    for frames in ([3], [30, 2], range(0, 36, 5)):
+        decoded = [video.cost(frames).frames_decoded for video in (cut, part)]
+        assert decoded[0] == decoded[1]
+
+
 def test_of_a_variable_rate(tmp_path: Path) -> None:
     path = write_vfr(tmp_path / "v.mp4")
     part = VideoPart(path, 0.25, 1.0)  # frames 5 (0.25 s) to 9 (0.81 s); 10 is at 1.0

@@ -16,7 +16,7 @@ import pytest
 import torch
 from transformers import ResNetConfig
 
-from temporal.data import Video, collect
+from temporal.data import Video, VideoPart, collect
 from temporal.data.labelled.events import has_events, read_event_table
 from temporal.models import EventReader
 from temporal.pipelines import pipeline, rows
@@ -115,6 +115,21 @@ def test_settings_of_a_pipeline_leave_the_reader_alone(folder: Path, trained: Pa
     assert reader.config.event_threshold == own and reader.config.border_seconds == 1.0
     with pytest.raises(ValueError, match="halt"):
         pipeline("video-event-detection", reader, halt="soon")
+
+
+def test_times_in_a_table_are_labels_and_a_part_is_what_is_meant(
+    folder: Path, trained: Path
+) -> None:
+    pipe = pipeline("video-event-detection", trained)
+    path = str(folder / "test4.avi")
+    (whole,) = pipe.read([path])
+    rows_given = [{"video": path, "start": 0.0, "end": 1.0}]
+    (labelled,) = pipe.read(rows_given)
+    assert labelled.predictions == whole.predictions and labelled.id == path
+    (collected,) = pipe.read(collect(rows_given, kind="video"))
+    assert collected.error is not None and collected.error.reason == "unsupported_input"
+    (part,) = pipe.read([VideoPart(path, 4.0)])  # who says so, is given it
+    assert part.status == "ok" and part.trace is not None and part.trace.units_total == 36 * FPS
 
 
 def test_rows_lose_nothing(folder: Path, trained: Path, tmp_path: Path) -> None:
