@@ -5,9 +5,12 @@ temporal calibrate --task video-event-detection --model out/trains --data_file e
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import torch
 
 from temporal.models.operating_points import apply_point, point_for_drop
 from temporal.models.rows_seen import Shown
@@ -18,6 +21,7 @@ from ...data.labelled.events import EventTable, LabelledVideo, read_event_table
 from ..held_out.faulty import check_read, check_share, tell
 from ..held_out.unseen import Rows, digest_input, keep_unseen
 from ..loading.dtypes import dtype_of
+from ..training.events.features import recordings_of
 from .calibrate import Calibration, CannotCalibrate, save_calibration
 from .offered import Offered
 
@@ -64,7 +68,8 @@ def calibrate_events(
 ) -> tuple[Calibration, list[FalseAlarms]]:
     """Find the threshold of the fewest false alarms that is certified to miss few events.
 
-    Every place of every video is scored once, and all thresholds are tried on the scores.
+    Every place of every video is scored once, and all thresholds are tried on the scores. Of events
+    that are copies of one recording the first counts.
 
     Args:
         pipe: of `video-event-detection`. Its reader is set to the threshold.
@@ -94,6 +99,16 @@ def calibrate_events(
         grid, alarms = missed_grid(scored, [videos[k].events for k in kept], policies)
     except ValueError as error:
         raise CannotCalibrate(str(error)) from error
+    recordings = [digest for k in kept for digest in recordings_of(videos[k])]
+    first = [recordings.index(one) for one in dict.fromkeys(recordings)]
+    if len(first) < len(recordings):
+        print(
+            f"{len(recordings) - len(first)} of {len(recordings)} events are copies of others "
+            "(the same packets and picture): each recording counts once, as copies would make a "
+            "bound look certain.",
+            file=sys.stderr,
+        )
+        grid = grid.take(rows=torch.tensor(first))
     points, alarms = certified_points(grid, alarms, confidence=confidence)
     stored = [point.to_dict() for point in points]
     chosen = points[stored.index(point_for_drop(stored, max_missed))]

@@ -24,6 +24,8 @@ _CHUNK = 16
 _STEPS = 4
 """Of frames around an event, so many lie in a place."""
 _LAGS = (1, 2, 4)
+_LEAST_TO_COMPARE = 4  # frames of an event that tell what it is
+_COMPARED_SIZE = (32, 32)
 
 
 @torch.inference_mode()
@@ -91,6 +93,34 @@ def rows_of_video(reader: EventReader, video: LabelledVideo, number: int) -> Pla
             videos=torch.full((len(spans),), number),
             digests=torch.tensor(digests),
         )
+
+
+def recordings_of(video: LabelledVideo) -> list[bytes]:
+    """For each event of a video what it is a recording of.
+
+    The same for copies of one recording, wherever they were joined in: the sizes of its packets and
+    one picture tell. An event of a moment is like no other.
+
+    Raises:
+        VideoError: a frame cannot be read.
+    """
+    with Video(video.path) as source:
+        index = source.index
+        times_N = index.timestamps_seconds - index.timestamps_seconds[0]
+        found = []
+        for number, event in enumerate(video.events):
+            inside = np.flatnonzero(
+                (times_N >= event.start_seconds) & (times_N < event.end_seconds)
+            )
+            if len(inside) < _LEAST_TO_COMPARE:
+                found.append(f"{video.path} {number}".encode())
+                continue
+            inner = inside[1:-1]  # its ends may be others'
+            cheapest = int(inner[np.argmin(index.frame_costs[inner])])
+            digest = hashlib.blake2b(index.packet_bytes[inner].tobytes(), digest_size=16)
+            digest.update(source.read_array([cheapest], size=_COMPARED_SIZE).tobytes())
+            found.append(digest.digest())
+        return found
 
 
 def joined_rows(parts: Sequence[PlaceRows]) -> PlaceRows:

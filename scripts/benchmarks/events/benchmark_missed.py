@@ -8,7 +8,7 @@ and the other tells how many are missed at the threshold that was chosen. What s
 
 - `recording`: all copies of one recorded event, wherever they were joined in. What joined videos
   have in common is there: it is the split that tells of events that were not seen.
-- `recording_once`: the same, and one copy of each counts: as events that are independent do.
+- `recording_once`: the same, and one copy of each counts, as `temporal calibrate` has it.
 - `camera`: all events of a camera.
 - `event`: nothing; copies of one recording lie on both sides.
 
@@ -21,7 +21,6 @@ lower bound (97.5 %) of what was measured lies above the promise. Prints JSON.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import random
 import statistics
@@ -36,6 +35,7 @@ from tqdm import tqdm
 from temporal.data import Video
 from temporal.data.labelled.events import LabelledVideo, read_event_table
 from temporal.pipelines import pipeline
+from temporal.pipelines.training.events.features import recordings_of
 from temporal.training.calibration import PolicyGrid
 from temporal.training.events.missed import missed_grid
 from temporal.training.risk import Change, share_p_value
@@ -95,19 +95,6 @@ def opened(videos: Sequence[LabelledVideo]) -> Iterator[Video]:
     for video in tqdm(videos, desc="scored"):
         with Video(video.path) as source:
             yield source
-
-
-def recordings_of(video: LabelledVideo) -> list[str]:
-    """For each event of a video what its packets are: the same for copies of one recording."""
-    with Video(video.path) as source:
-        index = source.index
-        times = index.timestamps_seconds - index.timestamps_seconds[0]
-        digests = []
-        for event in video.events:
-            inside = (times >= event.start_seconds) & (times < event.end_seconds)
-            sizes = index.packet_bytes[inside][1:-1]  # at its ends lie those of others
-            digests.append(hashlib.blake2b(sizes.tobytes(), digest_size=8).hexdigest())
-        return digests
 
 
 def split(

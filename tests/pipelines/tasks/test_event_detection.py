@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from temporal.data import Video, VideoPart, collect
 from temporal.data.labelled.events import has_events, read_event_table
 from temporal.models import EventReader
 from temporal.pipelines import pipeline, rows
+from temporal.pipelines.calibration.events import calibrate_events
 from temporal.pipelines.command.calibrate import calibrate_command
 from temporal.pipelines.tasks.events.event_detection import event_rows
 from temporal.pipelines.training.events import train_events
@@ -172,6 +174,27 @@ def test_a_certified_share_of_misses_is_stored(folder: Path, trained: Path) -> N
     assert pipe.operating_point["policy"] == chosen["policy"]
     full = pipeline("video-event-detection", trained, max_drop=0.1)  # no other is certified for it
     assert full.operating_point["policy"] == {"event_threshold": 0.0}
+
+
+def test_copies_of_a_recording_count_once(
+    folder: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.mkv"
+    with av.open(str(folder / "test2.avi")) as given, av.open(str(copy), "w") as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        for number, packet in enumerate(p for p in given.demux(video=0) if p.size):
+            packet.stream, packet.pts, packet.dts = stream, number, number
+            packet.time_base = Fraction(1, FPS)
+            out.mux(packet)
+    videos = [one for one in read_event_table(folder).of_split("test").videos if one.events]
+    again = replace(videos[1], path=str(copy))
+    assert str(videos[1].path).endswith("test2.avi")
+    pipe = pipeline("video-event-detection", trained)
+    alone, _ = calibrate_events(pipe, videos, max_missed=0.9)
+    found, _ = calibrate_events(pipe, [*videos, again], max_missed=0.9)
+    assert "1 of 5 events are copies" in capsys.readouterr().err
+    assert found.chosen.num_calibration == alone.chosen.num_calibration == 4
+    assert found.chosen.drop_bound == alone.chosen.drop_bound
 
 
 def words(model: Path, data: Path, split: str, most: float) -> list[str]:
