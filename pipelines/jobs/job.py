@@ -179,6 +179,8 @@ def _bar(progress: bool, total: int | None) -> tqdm[Any]:
 
 
 def _show(bar: tqdm[Any], audit: Audit | None, progress: Progress) -> None:
+    if bar.disable:
+        return
     told = (progress.told(), "" if audit is None else audit.told)
     bar.set_postfix_str(", ".join(filter(None, told)), refresh=False)
     bar.update(progress.inputs - bar.n)

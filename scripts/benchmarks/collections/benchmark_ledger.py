@@ -68,12 +68,20 @@ def make_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     return list(rows(pipe, items))
 
 
+def as_written(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as a job hands it to its writer: with its trace as the reader gave it."""
+    from temporal.pipelines.jobs.table.trace_column import StoredTrace, dense_macs_of, trace_of
+
+    trace = trace_of(row)
+    return row if trace is None else row | {"trace": StoredTrace(trace, dense_macs_of(row))}
+
+
 def write(args: argparse.Namespace, size: int, output: Path) -> dict[str, Any]:
     """Write rows as a job does."""
     from temporal.pipelines import row_schema
     from temporal.pipelines.jobs.store.ledger import ResultWriter, parts
 
-    made = json.loads((args.output_dir / "rows.json").read_text())
+    made = list(map(as_written, json.loads((args.output_dir / "rows.json").read_text())))
     output.mkdir(parents=True)
     most, warm = 0, 0.0
     with (
