@@ -73,16 +73,18 @@ def index(
             raise UsageFault(str(error)) from error
         for name, why in summary.errors.items():
             typer.echo(f"{name}: {why}", err=True)
+        bad = summary.failed_before
         if not quiet:
+            known = f" ({bad} with an error, which --retry reads again)" if bad else ""
             typer.echo(
                 f"{summary.videos} videos read ({summary.embeddings} vectors, "
                 f"{summary.frames_read} frames, {summary.frames_decoded} decoded), "
-                f"{summary.known} known, {len(summary.errors)} with errors; the index has "
+                f"{summary.known} known{known}, {len(summary.errors)} with errors; the index has "
                 f"{len(search.places.videos)} vectors of {len(search.places.names)} videos"
             )
         if summary.stopped:
             raise typer.Exit(STOPPED)
-        raise typer.Exit(BAD_INPUTS if summary.errors else 0)
+        raise typer.Exit(BAD_INPUTS if summary.errors or bad else 0)
 
 
 def search(

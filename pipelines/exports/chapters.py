@@ -35,7 +35,7 @@ def matroska_chapters(video: VideoSpans) -> str:
     Args:
         video: what happens in it.
     """
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<Chapters>", "  <EditionEntry>"]
+    lines: list[str] = []
     for span in video.spans:
         label = escape(_NOT_IN_XML.sub("�", span.label), {"\r": "&#13;"})
         lines += [
@@ -48,7 +48,10 @@ def matroska_chapters(video: VideoSpans) -> str:
             "      </ChapterDisplay>",
             "    </ChapterAtom>",
         ]
-    return "\n".join([*lines, "  </EditionEntry>", "</Chapters>"]) + "\n"
+    if lines:  # an edition without a chapter is refused
+        lines = ["  <EditionEntry>", *lines, "  </EditionEntry>"]
+    head = ['<?xml version="1.0" encoding="UTF-8"?>', "<Chapters>"]
+    return "\n".join([*head, *lines, "</Chapters>"]) + "\n"
 
 
 def _escaped(text: str) -> str:

@@ -24,6 +24,8 @@ class IndexSummary:
     """Read now, in full or in part."""
     known: int = 0
     """In the index already, and not read again."""
+    failed_before: int = 0
+    """Of these, those of which the index has an error; `retry=True` reads them again."""
     errors: dict[str, str] = field(default_factory=dict)
     """Why others could not be read, by their names."""
     embeddings: int = 0
@@ -82,7 +84,7 @@ def new_items(
         items: offered.
         versions: of what is there.
         failed: names of those among them that could not be read.
-        summary: counts those that are `known`.
+        summary: counts those that are `known`, and how many of them `failed_before`.
         retry: those that could not be read are read again.
     """
     seen: dict[str, str | None] = {}
@@ -91,6 +93,7 @@ def new_items(
         is_there = name in versions and versions[name] == version
         if name in seen or (is_there and not (retry and name in failed)):
             summary.known += 1
+            summary.failed_before += is_there and name in failed and name not in seen
             continue
         seen[name] = version
         yield replace(item, id=name), version

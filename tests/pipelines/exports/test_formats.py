@@ -144,6 +144,10 @@ def test_labels_come_back_from_matroska_chapters(label: str) -> None:
     assert atom.findtext("ChapterDisplay/ChapterString") == label
 
 
+def test_matroska_chapters_without_events_have_no_empty_edition() -> None:
+    assert list(ElementTree.fromstring(matroska_chapters(video()))) == []
+
+
 def test_what_xml_cannot_hold_is_marked() -> None:
     made = matroska_chapters(video((1, 2, "a\0b\x1bc\ufffe")))
     assert ElementTree.fromstring(made).find(".//ChapterString").text == "a�b�c�"  # type: ignore[union-attr]

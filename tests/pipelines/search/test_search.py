@@ -228,6 +228,8 @@ def test_the_commands_index_and_search(clip_model: str, clips: Path, tmp_path: P
     done = CliRunner().invoke(app, [*run, *frames])
     assert done.exit_code == 3 and "5 videos read (15 vectors, 30 frames" in done.output
     assert "broken.mp4: not_media" in done.output
+    known = CliRunner().invoke(app, [*run, *frames])
+    assert known.exit_code == 3 and "6 known (1 with an error, which --retry" in known.output
     (clips / "broken.mp4").unlink()
     again = CliRunner().invoke(app, [*run, *frames])
     assert again.exit_code == 0 and "0 videos read" in again.output and "5 known" in again.output
