@@ -13,6 +13,7 @@ P places, n rows, C, H, W, D feature width, K labels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,9 @@ from .cascade import LEVELS
 from .configuration_event_reader import EventReaderConfig as EventReaderConfig
 from .event_knobs import EventKnobs
 from .event_search import Search
+
+_ALIKE = 4.0
+"""Deviations of what packets said of videos in training, within which another is like these."""
 
 
 @dataclass
@@ -140,6 +144,20 @@ class EventReader(EventKnobs, OnBackbone, SavedReader, PreTrainedModel):
             NonFiniteError: they are none.
         """
         return check_finite(self.heads[level](states_nX)).float().sigmoid()
+
+    def knows_packets(self, levels: Sequence[float]) -> bool:
+        """Whether a video's packets are like those that the head of packets learned from.
+
+        Those of another encoder or camera say something else by the same sizes, so they decide
+        nothing: all places are looked at.
+
+        Args:
+            levels: `levels_of` the video: its bytes beside those of keyframes, and of pixels.
+        """
+        head: Any = self.heads["packets"]
+        told = torch.tensor(levels, dtype=torch.float32)
+        usual, deviation = (one[-len(told) :].float().cpu() for one in (head.mean, head.scale))
+        return bool(((told - usual).abs() <= _ALIKE * deviation).all())
 
     def forward(
         self,

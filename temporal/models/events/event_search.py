@@ -71,11 +71,11 @@ class Search:
         known = () if before is None else before
         profiles = Profiles(await video.motion(), index, config.profile_bins, known)
         search = cls(reader, video, times_N, places, profiles)
-        # Where packets are not asked, they leave everything open.
+        # Where packets are not asked, or are of another kind, they leave everything open.
         search.scores.levels[PACKETS] = 1.0
         # Nor does a stream say at first what is usual in it.
         is_known = before is None or len(before) >= _USUAL_SECONDS * index.frames_per_second
-        if "packets" in reader.levels and is_known:
+        if "packets" in reader.levels and is_known and reader.knows_packets(profiles.levels):
             profiles_PM = profiles.of(places.first_P, places.last_P)
             rows_PM = torch.from_numpy(profiles_PM).to(reader.device, reader.dtype)
             search.scores.levels[PACKETS] = reader.score("packets", rows_PM).cpu().numpy()

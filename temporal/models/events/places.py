@@ -120,7 +120,8 @@ class Profiles:
         self._sums = np.concatenate([[0.0], np.cumsum(motion_N)])
         usual = np.concatenate([np.asarray(before, dtype=np.float64), motion_N])
         self._median = float(np.median(np.log(np.maximum(usual, 0.0) + _FLOOR)))
-        self._levels = np.asarray(levels_of(index), dtype=np.float64)
+        self.levels = levels_of(index)
+        """Of the whole video."""
 
     def of(self, first_P: Frames, last_P: Frames) -> NDArray[np.float32]:
         """Profiles of the spans between two frames each, float32 `[P, 2 M + 2]`, finite."""
@@ -134,7 +135,7 @@ class Profiles:
         starts = np.minimum(starts, stops - 1)
         means = (self._sums[stops] - self._sums[starts]) / (stops - starts)
         logs = np.log(np.maximum(means, 0.0) + _FLOOR) - self._median
-        levels = np.broadcast_to(self._levels, (len(logs), len(self._levels)))
+        levels = np.broadcast_to(np.array(self.levels), (len(logs), len(self.levels)))
         profiles = np.concatenate([logs, np.sort(logs, axis=1), levels], axis=1)
         assert profiles.shape[1] == profile_size(self._bins)
         return profiles.astype(np.float32)

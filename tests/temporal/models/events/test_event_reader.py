@@ -69,7 +69,11 @@ class Film:
 
 @pytest.fixture(scope="module")
 def reader() -> EventReader:
-    """Heads that know white from grey, by hand; packets tell nothing."""
+    return by_hand(profile_bins=0)
+
+
+def by_hand(profile_bins: int) -> EventReader:
+    """Heads that know white from grey; packets tell nothing."""
     torch.manual_seed(0)
     config = ResNetConfig(embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic")
     made: EventReader = EventReader.from_backbone(
@@ -79,11 +83,13 @@ def reader() -> EventReader:
         image_size=SIDE,
         small_size=8,
         border_seconds=1.0,
-        profile_bins=0,
+        profile_bins=profile_bins,
         small_margin=1.0,
     ).eval()
     with torch.no_grad():
         for level, head in made.heads.items():
+            if level == "packets":
+                continue
             size = made.size_at("small" if level == "small" else "full")
             grey, white = (
                 made._features(torch.full((1, 3, *size), value, dtype=torch.uint8))[0]
@@ -233,3 +239,24 @@ def test_policies_are_thresholds_from_the_safest_on(reader: EventReader) -> None
     assert levels[0] == 0.0 and levels == sorted(levels) and len(levels) == 5
     with pytest.raises(ValueError, match="events:THRESHOLD"):
         reader.set_policy("confidence", 0.5)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, -0.5])
+def test_packets_of_another_kind_decide_nothing(shift: float) -> None:
+    """In training levels were -2 and -1, give or take a tenth: four tenths off is another kind."""
+    film = Film("quiet", [(30, 40)])
+    sizes = np.full(len(film), 100 * np.exp(-2.0 + shift))
+    sizes[film.index.keyframes] = 100.0
+    film.index.packet_bytes = sizes
+    made = by_hand(profile_bins=4)
+    made.config.packets_margin = 0.1
+    head: Any = made.heads["packets"]
+    with torch.no_grad():
+        head.linear.weight.zero_()
+        head.linear.bias.fill_(-20.0)  # nothing ever happens, by packets
+        head.mean[-2:] = torch.tensor([-2.0, np.log(8 * 100 * np.exp(-2.0) / SIDE**2)])
+        head.scale[-2:] = 0.1
+    (outcome,) = read(made, film)
+    is_alike = abs(shift) < 0.4
+    assert bool(outcome.value.events) == (not is_alike)
+    assert bool(film.asked) == (not is_alike)
