@@ -21,7 +21,6 @@ from transformers import AutoModelForZeroShotImageClassification
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from .image_text import check_image_text, image_vectors, says_each_alone, text_vectors, tokens_of
-from .inside import made_inside
 
 TEMPLATE = "This is a photo of {}."
 """What a label is put into, as in transformers' zero-shot image classification."""
@@ -57,11 +56,17 @@ class ZeroShotClassifier(nn.Module):
             self.config.problem_type = "multi_label_classification"
 
     @classmethod
-    def from_config(cls, config: Any) -> ZeroShotClassifier:
-        """A new one with random weights, for a checkpoint's to be loaded into."""
-        model = made_inside(AutoModelForZeroShotImageClassification, config)
+    def from_config(cls, config: Any, *, dtype: torch.dtype | None = None) -> ZeroShotClassifier:
+        """A new one with random weights, for a checkpoint's to be loaded into.
+
+        Args:
+            config: Of the image-text model, with labels and a template.
+            dtype: Of the weights; None: as the configuration says.
+        """
+        given = {} if dtype is None else {"dtype": dtype}
+        model = AutoModelForZeroShotImageClassification.from_config(config, **given)
         labels = [config.id2label[k] for k in sorted(config.id2label)]
-        vectors_KD = torch.zeros(len(labels), width_of(model))
+        vectors_KD = torch.zeros(len(labels), width_of(model), dtype=model.dtype)
         return cls(model, labels, vectors_KD, config.hypothesis_template)
 
     @classmethod

@@ -128,7 +128,7 @@ def test_clips_may_have_several_labels_and_be_parts_of_a_file(
         rows.append({"path": str(path), "label": labels, **part})
     table = tmp_path / "clips.jsonl"
     table.write_text("\n".join(map(json.dumps, rows)))
-    common = ("--data_dir", table, "--num_folds", 2, "--num_frames", 2)
+    common = ("--data_dir", table, "--model", "frame_exit", "--num_folds", 2, "--num_frames", 2)
     out = tmp_path / "out"
     result = run_script("finetune_video", *options(folder, out)[2:], *common)
     found = result["by_group"]

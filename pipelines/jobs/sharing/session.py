@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -70,6 +71,8 @@ class Session:
         self._show = show
         self._may_exit = may_exit
         self._lister: Lister | None = None
+        self._turn = threading.Lock()  # of beginning to list, and of ending
+        self._is_over = False
         self._told_at = 0.0
         self._over_since: float | None = None
 
@@ -87,6 +90,8 @@ class Session:
         traceback: TracebackType | None,
     ) -> None:
         self._may_exit = False
+        with self._turn:
+            self._is_over = True
         if self._lister is not None:
             self._lister.stop()
         self.watch.__exit__(kind, error, traceback)
@@ -152,14 +157,13 @@ class Session:
     def _speak(self) -> None:
         self.speaks = True
         self.board.put("speaker", self.board.rank)
-        self._lister = Lister(
-            self.board,
-            self._items,
-            self._bounds,
-            done=self._done(),
-            names=FreeNames(self._output),
-        )
-        self._lister.start()
+        names = FreeNames(self._output)
+        lister = Lister(self.board, self._items, self._bounds, done=self._done(), names=names)
+        with self._turn:
+            if self._is_over:  # this rank has ended meanwhile: the next one lists
+                return
+            self._lister = lister
+            lister.start()
 
     def _tick(self) -> None:
         board = self.board

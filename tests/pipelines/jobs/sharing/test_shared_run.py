@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import torch.distributed as dist
 
+from temporal.data.names.known_names import KnownNames
+from temporal.pipelines.jobs.groups import Bounds
 from temporal.pipelines.jobs.job import run
 from temporal.pipelines.jobs.manifest import RunManifest
 from temporal.pipelines.jobs.sharing import session
 from temporal.pipelines.jobs.sharing.board import Board, BoardLost
-from temporal.pipelines.jobs.sharing.session import wait_until_ready
+from temporal.pipelines.jobs.sharing.session import Session, wait_until_ready
 from temporal.pipelines.jobs.sharing.shared_run import run_shared
 from temporal.pipelines.jobs.stop import Stop
 from temporal.pipelines.jobs.store.ledger import CommitError, ResultWriter, parts, read_rows
@@ -283,6 +285,33 @@ def test_a_rank_that_comes_late_hears_what_became_of_the_first() -> None:
     with pytest.raises(ValueError, match="the table is broken"):
         wait_until_ready(late("ready", "fault", "stop"), lambda: False)
     assert not wait_until_ready(late("ready", "stop"), lambda: False)
+
+
+def test_a_rank_that_ends_while_it_begins_to_list_lists_nothing(tmp_path: Path) -> None:
+    board = boards(2)[1]
+    board.put("speaker", 0)
+    board.put("dead/0", True)
+    begins, may_go_on = threading.Event(), threading.Event()
+
+    def done() -> KnownNames:
+        begins.set()
+        may_go_on.wait(10)
+        return KnownNames()
+
+    work = Session(
+        board,
+        tmp_path,
+        numbered_items(3),
+        Bounds.of(FakePipe(), "text", None),
+        done=done,
+        is_told_to_stop=lambda: False,
+        show=lambda progress: None,
+        may_exit=False,
+    )
+    with work:
+        assert begins.wait(10)
+        threading.Timer(0.2, may_go_on.set).start()
+    assert work.speaks and not board.number("listed") and not board.has("all_listed")
 
 
 def test_rows_of_a_model_are_the_same_bit_for_bit(tmp_path: Path, skim_path: Path) -> None:
