@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +20,9 @@ from ..headers.settings import read_settings
 from ..headers.settings_hevc import hevc_columns_kept
 from ..pictures.orientation import UPRIGHT, Orientation
 from .order import Packets as Packets
-from .order import duration_seconds, presentation_order
+from .order import duration_seconds, frozen, presentation_order
 from .trusted import has_true_keyframes
 from .walk import read_packets
-
-_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -176,7 +173,7 @@ def build_index(opened: Opened, amend: Callable[[Packets], Packets] | None = Non
             "bad_timestamps", f"{checked.name}: its packets carry no timestamps; remux it first"
         )
     if not order.is_ordered:  # frames are found by counting them, so none may be left out
-        packets = replace(packets, is_disposable=_frozen(np.zeros_like(packets.is_disposable)))
+        packets = replace(packets, is_disposable=frozen(np.zeros_like(packets.is_disposable)))
     codec = codec_name(opened)
     settings = read_settings(context.extradata) if codec == "h264" else None
     is_progressive = settings is None or settings.is_progressive
@@ -186,10 +183,10 @@ def build_index(opened: Opened, amend: Callable[[Packets], Packets] | None = Non
     height, width = upright.stored_size(context.height, context.width + kept)
     times = order.times.astype(np.float64) * float(time_base)
     return VideoIndex(
-        timestamps_seconds=_frozen(times),
-        pts=_frozen(order.times),
-        keyframes=_frozen(order.keyframes),
-        packet_bytes=_frozen(packets.size_bytes[order.own_packets]),
+        timestamps_seconds=frozen(times),
+        pts=frozen(order.times),
+        keyframes=frozen(order.keyframes),
+        packet_bytes=frozen(packets.size_bytes[order.own_packets]),
         width=width,
         height=height,
         rotation=upright.degrees,
@@ -207,8 +204,8 @@ def build_index(opened: Opened, amend: Callable[[Packets], Packets] | None = Non
         has_duration_in_header=opened.container.duration is not None,
         fault=fault,
         packets=packets,
-        frame_packets=_frozen(order.last_packets),
-        frame_entries=_frozen(order.entries),
+        frame_packets=frozen(order.last_packets),
+        frame_entries=frozen(order.entries),
         is_ordered=order.is_ordered,
         must_begin_anew=bool(walked.once),
     )
@@ -222,8 +219,3 @@ def _orientation(opened: Opened) -> Orientation:
         if opened.checked.demuxer == "matroska":
             return boxes.matroska_orientation(file.read(boxes.MATROSKA_HEAD_BYTES))
         return boxes.orientation(file, opened.stream.id)
-
-
-def _frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
-    array.setflags(write=False)
-    return array

@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 NO_PTS = int(np.iinfo(np.int64).min)
 """Stands for a missing timestamp."""
@@ -239,3 +242,9 @@ def _counted(
         keyframes=np.zeros(1, dtype=np.int64),
         is_ordered=False,
     )
+
+
+def frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    """The array, read-only from now on."""
+    array.setflags(write=False)
+    return array

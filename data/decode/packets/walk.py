@@ -6,7 +6,6 @@ P packets.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import av.error
 import numpy as np
@@ -23,9 +22,7 @@ from ..headers.transport import damaged
 from ..headers.units import h264_length_bytes
 from ..pictures.orientation import UPRIGHT, Orientation
 from .listed import Listed, Row, goes_on_to_the_end, list_packets, look_at, reopen
-from .order import NO_PTS, Packets
-
-_Scalar = TypeVar("_Scalar", bound=np.generic)
+from .order import NO_PTS, Packets, frozen
 
 MAX_PACKETS = 20_000_000
 """More coded frames than this (nine days at 25 a second) is a header that lies."""
@@ -159,12 +156,12 @@ def _demuxed(opened: Opened, most: int | None) -> _Seen:
 def _in_columns(opened: Opened, seen: _Seen) -> tuple[Packets, NDArray[np.int64]]:
     """What was read of each packet as arrays, and the durations; damage in streams is found now."""
     columns = list(zip(*seen.rows, strict=True)) if seen.rows else [()] * 7
-    whole = [_frozen(np.array(column, dtype=np.int64)) for column in columns[:3]]
-    marks = [_frozen(np.array(column, dtype=np.bool_)) for column in columns[3:6]]
+    whole = [frozen(np.array(column, dtype=np.int64)) for column in columns[:3]]
+    marks = [frozen(np.array(column, dtype=np.bool_)) for column in columns[3:6]]
     if opened.checked.demuxer == "mpegts" and marks[2].any():
         with opened.checked.open_file() as file:
             known = (seen.places, whole[0], marks[0], seen.recoveries)
-            marks[2] = _frozen(damaged(marks[2], *known, file, opened.stream.id))
+            marks[2] = frozen(damaged(marks[2], *known, file, opened.stream.id))
     packets = Packets(
         pts=whole[0],
         dts=whole[1],
@@ -172,7 +169,7 @@ def _in_columns(opened: Opened, seen: _Seen) -> tuple[Packets, NDArray[np.int64]
         is_key=marks[0],
         is_shown=marks[1],
         is_corrupt=marks[2],
-        is_disposable=_frozen(seen.disposables.find(marks[0]) & ~marks[2]),
+        is_disposable=frozen(seen.disposables.find(marks[0]) & ~marks[2]),
     )
     return packets, np.array(columns[6], np.int64)
 
@@ -180,13 +177,13 @@ def _in_columns(opened: Opened, seen: _Seen) -> tuple[Packets, NDArray[np.int64]
 def _from_list(listed: Listed, looked: Disposables, seen: _Seen) -> Walked:
     """The same of a list, when the first bytes of each packet have been looked at."""
     packets = Packets(
-        pts=_frozen(listed.pts),
-        dts=_frozen(listed.dts),
-        size_bytes=_frozen(listed.size_bytes),
-        is_key=_frozen(listed.is_key),
-        is_shown=_frozen(listed.is_shown),
-        is_corrupt=_frozen(np.zeros(len(listed.pts), dtype=np.bool_)),
-        is_disposable=_frozen(looked.find(listed.is_key)),
+        pts=frozen(listed.pts),
+        dts=frozen(listed.dts),
+        size_bytes=frozen(listed.size_bytes),
+        is_key=frozen(listed.is_key),
+        is_shown=frozen(listed.is_shown),
+        is_corrupt=frozen(np.zeros(len(listed.pts), dtype=np.bool_)),
+        is_disposable=frozen(looked.find(listed.is_key)),
     )
     return Walked(
         packets=packets,
@@ -197,8 +194,3 @@ def _from_list(listed: Listed, looked: Disposables, seen: _Seen) -> Walked:
         once=[],
         orientation=seen.orientation,
     )
-
-
-def _frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
-    array.setflags(write=False)
-    return array
