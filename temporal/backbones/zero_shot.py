@@ -56,17 +56,16 @@ class ZeroShotClassifier(nn.Module):
             self.config.problem_type = "multi_label_classification"
 
     @classmethod
-    def from_config(cls, config: Any, *, dtype: torch.dtype | None = None) -> ZeroShotClassifier:
+    def from_config(cls, config: Any, *, dtype: torch.dtype) -> ZeroShotClassifier:
         """A new one with random weights, for a checkpoint's to be loaded into.
 
         Args:
             config: Of the image-text model, with labels and a template.
-            dtype: Of the weights; None: as the configuration says.
+            dtype: Of the weights.
         """
-        given = {} if dtype is None else {"dtype": dtype}
-        model = AutoModelForZeroShotImageClassification.from_config(config, **given)
+        model = AutoModelForZeroShotImageClassification.from_config(config, dtype=dtype)
         labels = [config.id2label[k] for k in sorted(config.id2label)]
-        vectors_KD = torch.zeros(len(labels), width_of(model), dtype=model.dtype)
+        vectors_KD = torch.zeros(len(labels), width_of(model), dtype=dtype)
         return cls(model, labels, vectors_KD, config.hypothesis_template)
 
     @classmethod
