@@ -17,7 +17,7 @@ from .video_readers import OPTIONS, SIZES, VIDEO_READERS, video_reader
 
 IN_FLIGHT, BATCH, MOST_READ = 10, 8, 32
 LENGTHS = [5, 500, 7, 260, 12, 40, 90, 5, 150, 9]
-BACKBONE = {"clip_reader": "classify"}
+BACKBONE = {"clip_reader": "classify", "clip_early_exit": "segments.0"}
 QUICK = ("ada_frame", "clip_reader", "frame_exit")
 
 
@@ -52,7 +52,9 @@ def test_batches_are_full(name: str, paths: list[Path], monkeypatch: pytest.Monk
     if "num_candidates" in OPTIONS.get(name, {}):
         monkeypatch.setitem(OPTIONS[name], "num_candidates", MOST_READ)
     reader = video_reader(name)
-    stage = getattr(reader, BACKBONE.get(name, "features"))
+    stage = reader
+    for part in BACKBONE.get(name, "features").split("."):
+        stage = stage[int(part)] if part.isdigit() else getattr(stage, part)
     begun, ended, most_held = 0, 0, 0
 
     def videos() -> Iterator[Any]:
